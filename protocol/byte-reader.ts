@@ -1,0 +1,98 @@
+import { ProtocolError } from "./protocol-error.ts";
+
+// ignoreBOM keeps a leading U+FEFF: the bytes of a string decide whether two users are the same.
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** The largest `u64` the wire carries: 2^53 - 1, what a JavaScript number holds exactly. */
+export const MAX_U64 = Number.MAX_SAFE_INTEGER;
+
+/**
+ * Reads one packet's fields in order, little-endian. Every method throws {@link ProtocolError} and names the field when
+ * the bytes are too few or its value is not allowed.
+ */
+export class ByteReader {
+  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
+  #offset: number;
+
+  constructor(bytes: Uint8Array, offset = 0) {
+    this.#bytes = bytes;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#offset = offset;
+  }
+
+  u8(field: string): number {
+    return this.#view.getUint8(this.#take(1, field));
+  }
+
+  i8(field: string): number {
+    return this.#view.getInt8(this.#take(1, field));
+  }
+
+  u16(field: string): number {
+    return this.#view.getUint16(this.#take(2, field), true);
+  }
+
+  u32(field: string): number {
+    return this.#view.getUint32(this.#take(4, field), true);
+  }
+
+  i32(field: string): number {
+    return this.#view.getInt32(this.#take(4, field), true);
+  }
+
+  /** A `u64` of 0..2^53-1. */
+  u64(field: string): number {
+    const at = this.#take(8, field);
+    const high = this.#view.getUint32(at + 4, true);
+    // 2^21 * 2^32 = 2^53: one more than the largest exact integer.
+    if (high >= 2 ** 21) throw new ProtocolError("out_of_range", `${field}: allowed is 0..2^53-1`);
+    return high * 2 ** 32 + this.#view.getUint32(at, true);
+  }
+
+  /** `length` bytes, copied: what is returned does not hold on to the packet. */
+  bytes(length: number, field: string): Uint8Array<ArrayBuffer> {
+    const at = this.#take(length, field);
+    return new Uint8Array(this.#bytes.slice(at, at + length).buffer);
+  }
+
+  /** `length u16`, then that many bytes of valid UTF-8 without U+0000; `min` and `max` are bounds in bytes. */
+  string(field: string, min: number, max: number): string {
+    const length = this.u16(field);
+    if (length < min || length > max) {
+      throw new ProtocolError("out_of_range", `${field}: ${length} bytes, allowed are ${min}..${max}`);
+    }
+    const at = this.#take(length, field);
+    const text = this.#decode(at, length, field);
+    if (text.includes("\0")) throw new ProtocolError("bad_utf8", `${field}: U+0000 is not allowed`);
+    return text;
+  }
+
+  /** What is left of the packet, copied. */
+  rest(): Uint8Array<ArrayBuffer> {
+    return this.bytes(this.#bytes.byteLength - this.#offset, "body");
+  }
+
+  /** Call it after the last field: trailing bytes are an error. */
+  end(): void {
+    const left = this.#bytes.byteLength - this.#offset;
+    if (left > 0) throw new ProtocolError("payload_too_long", `payload: ${left} bytes after the last field`);
+  }
+
+  #decode(at: number, length: number, field: string): string {
+    try {
+      return utf8.decode(this.#bytes.subarray(at, at + length));
+    } catch {
+      throw new ProtocolError("bad_utf8", `${field}: not valid UTF-8`);
+    }
+  }
+
+  #take(length: number, field: string): number {
+    const at = this.#offset;
+    if (at + length > this.#bytes.byteLength) {
+      throw new ProtocolError("payload_too_short", `${field}: the packet ends inside it`);
+    }
+    this.#offset = at + length;
+    return at;
+  }
+}

@@ -1,0 +1,103 @@
+import { ProtocolError } from "./protocol-error.ts";
+
+/** `size u16 | type u16` (docs/wire-protocol.md, "Framing"). */
+export const HEADER_BYTES = 2 + 2;
+
+/** The largest service packet, its header included. */
+export const MAX_SERVICE_PACKET_BYTES = 1024;
+
+/** The largest player packet, its header included. */
+export const MAX_PLAYER_PACKET_BYTES = 16384;
+
+/** The type of a whole packet. */
+export function packetType(packet: Uint8Array): number {
+  return (packet[2] ?? 0) | ((packet[3] ?? 0) << 8);
+}
+
+/**
+ * Splits bytes into whole packets: chunks in, packets out, whatever the chunks' borders. It holds at most one incomplete
+ * packet, copied, so never more than `maxPacketBytes`.
+ */
+export class PacketDecoder {
+  readonly #maxPacketBytes: number;
+  /** The head of a packet whose rest has not come yet; its first `#heldBytes` bytes are filled. */
+  #held: Uint8Array;
+  #heldBytes = 0;
+  #broken: ProtocolError | undefined;
+
+  /** `maxPacketBytes`: {@link MAX_SERVICE_PACKET_BYTES} or {@link MAX_PLAYER_PACKET_BYTES}. */
+  constructor(maxPacketBytes: number) {
+    this.#maxPacketBytes = maxPacketBytes;
+    this.#held = new Uint8Array(HEADER_BYTES);
+  }
+
+  /** How many bytes of an incomplete packet are held: 0 between packets. */
+  get heldBytes(): number {
+    return this.#heldBytes;
+  }
+
+  /**
+   * Calls `onPacket` for each packet that `chunk` completes, in order. The bytes it gets, header included, are a view of
+   * `chunk` or of the decoder's own buffer: valid until `onPacket` returns.
+   *
+   * @throws ProtocolError `size_too_small` or `size_too_large`, after the packets before it were given out. The stream
+   *   cannot be trusted any more: every later call throws the same error.
+   */
+  push(chunk: Uint8Array, onPacket: (packet: Uint8Array) => void): void {
+    if (this.#broken !== undefined) throw this.#broken;
+    let at = 0;
+    while (at < chunk.byteLength) {
+      at = this.#heldBytes > 0 ? this.#continueHeld(chunk, at, onPacket) : this.#readFrom(chunk, at, onPacket);
+    }
+  }
+
+  #readFrom(chunk: Uint8Array, at: number, onPacket: (packet: Uint8Array) => void): number {
+    const left = chunk.byteLength - at;
+    const size = left < 2 ? undefined : this.#sizeAt(chunk, at);
+    if (size !== undefined && left >= size) {
+      onPacket(chunk.subarray(at, at + size));
+      return at + size;
+    }
+    this.#hold(size ?? HEADER_BYTES, chunk.subarray(at));
+    return chunk.byteLength;
+  }
+
+  #continueHeld(chunk: Uint8Array, start: number, onPacket: (packet: Uint8Array) => void): number {
+    let at = start;
+    if (this.#heldBytes < 2) {
+      // One byte of the size was all that had come.
+      this.#held[1] = chunk[at] ?? 0;
+      this.#heldBytes = 2;
+      at += 1;
+      this.#hold(this.#sizeAt(this.#held, 0), this.#held.subarray(0, 2));
+    }
+    const size = this.#held.byteLength;
+    const take = Math.min(size - this.#heldBytes, chunk.byteLength - at);
+    this.#held.set(chunk.subarray(at, at + take), this.#heldBytes);
+    this.#heldBytes += take;
+    if (this.#heldBytes === size) {
+      const packet = this.#held;
+      this.#held = new Uint8Array(HEADER_BYTES);
+      this.#heldBytes = 0;
+      onPacket(packet);
+    }
+    return at + take;
+  }
+
+  #hold(size: number, head: Uint8Array): void {
+    this.#held = new Uint8Array(size);
+    this.#held.set(head);
+    this.#heldBytes = head.byteLength;
+  }
+
+  #sizeAt(bytes: Uint8Array, at: number): number {
+    const size = (bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8);
+    if (size < HEADER_BYTES) {
+      this.#broken = new ProtocolError("size_too_small", `size: ${size}, allowed is ${HEADER_BYTES} or more`);
+    } else if (size > this.#maxPacketBytes) {
+      this.#broken = new ProtocolError("size_too_large", `size: ${size}, allowed is ${this.#maxPacketBytes} or less`);
+    }
+    if (this.#broken !== undefined) throw this.#broken;
+    return size;
+  }
+}

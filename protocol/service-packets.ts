@@ -1,0 +1,199 @@
+import { ByteReader } from "./byte-reader.ts";
+import type { ByteWriter } from "./byte-writer.ts";
+import { ipv4FromInt, ipv4ToInt } from "./ipv4.ts";
+import { HEADER_BYTES, packetType } from "./packet-framing.ts";
+import { ProtocolError } from "./protocol-error.ts";
+import type { ServiceRequest, ServiceResponse } from "./session-request.ts";
+import { TOKEN_BYTES } from "./session-token.ts";
+import { type Status, statusOf } from "./status.ts";
+
+/** Bounds of `id`, in bytes of UTF-8. */
+export const MAX_USER_BYTES = 128;
+
+/** Bounds of `resource`, in bytes of UTF-8. */
+export const MAX_RESOURCE_BYTES = 512;
+
+/** The users of browser accounts: no service may register or issue for one (docs/architecture.md, "Sessions"). */
+export const WEB_USER_PREFIX = "web:";
+
+/** The packet types of each request; its response is the next number. */
+export const REQUEST_TYPES = { check: 1, register: 3, delete: 5, count: 7, issue: 9, checkAccess: 11 } as const;
+
+/** The packet that answers what has no response of its own. */
+export const ERROR_RESPONSE_TYPE = 127;
+
+/** What {@link decodeServiceRequest} found: a request, or why there is none. */
+export type DecodedServiceRequest =
+  | ServiceRequest
+  | { readonly kind: "invalid"; readonly request: ServiceRequest["kind"]; readonly error: ProtocolError }
+  | { readonly kind: "unknown"; readonly type: number };
+
+/** A response packet's content; ErrorResponse answers an unknown type or a broken stream. */
+export type ServiceAnswer = ServiceResponse | ErrorResponse;
+
+export interface ErrorResponse {
+  readonly kind: "error";
+  readonly status: Status;
+  readonly message: string;
+}
+
+const KIND_OF_TYPE = new Map<number, ServiceRequest["kind"]>(
+  Object.entries(REQUEST_TYPES).map(([kind, type]) => [type, kind as ServiceRequest["kind"]]),
+);
+
+/** The kind of request that a packet of this type holds, undefined for an unknown type. */
+export function serviceRequestKind(type: number): ServiceRequest["kind"] | undefined {
+  return KIND_OF_TYPE.get(type);
+}
+
+/** Decodes one whole packet that a caller sent. It never throws: what is wrong with it is a value too. */
+export function decodeServiceRequest(packet: Uint8Array): DecodedServiceRequest {
+  const type = packetType(packet);
+  const kind = serviceRequestKind(type);
+  if (kind === undefined) return { kind: "unknown", type };
+  try {
+    const reader = new ByteReader(packet, HEADER_BYTES);
+    const request = readRequest(kind, reader);
+    reader.end();
+    return request;
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error;
+    return { kind: "invalid", request: kind, error };
+  }
+}
+
+/** The answer to a packet of an unknown type: the connection goes on. */
+export function unknownTypeAnswer(type: number, status: Status): ErrorResponse {
+  return { kind: "error", status, message: `unknown packet type ${type}` };
+}
+
+/** Appends a request as a packet. */
+export function writeServiceRequest(writer: ByteWriter, request: ServiceRequest): void {
+  writer.packet(REQUEST_TYPES[request.kind], () => {
+    switch (request.kind) {
+      case "check":
+        writer.i32(request.sessid);
+        break;
+      case "register":
+        writer
+          .i32(request.sessid)
+          .i32(ipv4ToInt(request.ip))
+          .string(request.user ?? "");
+        break;
+      case "delete":
+        // The field is the caller's address; the verdict does not depend on it.
+        writer
+          .i32(request.sessid)
+          .i32(0)
+          .string(request.user ?? "");
+        break;
+      case "count":
+        break;
+      case "issue":
+        writer.i32(ipv4ToInt(request.ip)).string(request.user ?? "");
+        break;
+      case "checkAccess":
+        writer.i32(request.sessid).string(request.resource);
+        break;
+    }
+  });
+}
+
+/** Appends an answer as a packet. */
+export function writeServiceAnswer(writer: ByteWriter, answer: ServiceAnswer): void {
+  if (answer.kind === "error") {
+    writer.packet(ERROR_RESPONSE_TYPE, () => writer.u8(answer.status).string(answer.message));
+    return;
+  }
+  writer.packet(REQUEST_TYPES[answer.kind] + 1, () => {
+    writer.u8(answer.status);
+    if (answer.kind === "count") writer.u32(answer.sessions).u32(answer.users);
+    if (answer.kind === "issue") writer.i32(answer.sessid).bytes(answer.token);
+  });
+}
+
+/**
+ * Decodes one whole packet that a server sent.
+ *
+ * @throws ProtocolError the server broke the contract
+ */
+export function decodeServiceAnswer(packet: Uint8Array): ServiceAnswer {
+  const type = packetType(packet);
+  const reader = new ByteReader(packet, HEADER_BYTES);
+  const answer = readAnswer(type, reader);
+  reader.end();
+  return answer;
+}
+
+function readRequest(kind: ServiceRequest["kind"], reader: ByteReader): ServiceRequest {
+  switch (kind) {
+    case "check":
+      return { kind, sessid: readSessid(reader) };
+    case "register": {
+      const sessid = readSessid(reader);
+      const ip = ipv4FromInt(reader.i32("ip"));
+      return { kind, sessid, ip, user: readNewUser(reader) };
+    }
+    case "delete": {
+      const sessid = readSessid(reader);
+      reader.i32("ip");
+      return { kind, sessid, user: readUser(reader) };
+    }
+    case "count":
+      return { kind };
+    case "issue": {
+      const ip = ipv4FromInt(reader.i32("ip"));
+      return { kind, ip, user: readNewUser(reader) };
+    }
+    case "checkAccess": {
+      const sessid = readSessid(reader);
+      return { kind, sessid, resource: reader.string("resource", 1, MAX_RESOURCE_BYTES) };
+    }
+  }
+}
+
+function readAnswer(type: number, reader: ByteReader): ServiceAnswer {
+  if (type === ERROR_RESPONSE_TYPE) {
+    return { kind: "error", status: readStatus(reader), message: reader.string("message", 0, 0xffff) };
+  }
+  const kind = serviceRequestKind(type - 1);
+  if (kind === undefined) throw new ProtocolError("unknown_type", `unknown packet type ${type}`);
+  const status = readStatus(reader);
+  switch (kind) {
+    case "check":
+    case "delete":
+    case "checkAccess":
+      return { kind, status };
+    case "register":
+      return { kind, status, created: false, expiresAt: 0 };
+    case "count":
+      return { kind, status, sessions: reader.u32("sessions"), users: reader.u32("users") };
+    case "issue":
+      return { kind, status, sessid: reader.i32("sessid"), token: reader.bytes(TOKEN_BYTES, "token"), expiresAt: 0 };
+  }
+}
+
+function readSessid(reader: ByteReader): number {
+  const sessid = reader.i32("sessid");
+  if (sessid === 0) throw new ProtocolError("out_of_range", "sessid: 0 is never a session");
+  return sessid;
+}
+
+function readUser(reader: ByteReader): string {
+  return reader.string("id", 1, MAX_USER_BYTES);
+}
+
+function readNewUser(reader: ByteReader): string {
+  const user = readUser(reader);
+  if (user.startsWith(WEB_USER_PREFIX)) {
+    throw new ProtocolError("out_of_range", `id: "${WEB_USER_PREFIX}" is kept for browser accounts`);
+  }
+  return user;
+}
+
+function readStatus(reader: ByteReader): Status {
+  const value = reader.i8("status");
+  const status = statusOf(value);
+  if (status === undefined) throw new ProtocolError("out_of_range", `status: ${value}, allowed is 0..6`);
+  return status;
+}
