@@ -53,7 +53,10 @@ export class ByteReader {
   /** `length` bytes, copied: what is returned does not hold on to the packet. */
   bytes(length: number, field: string): Uint8Array<ArrayBuffer> {
     const at = this.#take(length, field);
-    return new Uint8Array(this.#bytes.slice(at, at + length).buffer);
+    // Not slice(): on a Node Buffer, which sockets give, that is a view and not a copy.
+    const copy = new Uint8Array(length);
+    copy.set(this.#bytes.subarray(at, at + length));
+    return copy;
   }
 
   /** `length u16`, then that many bytes of valid UTF-8 without U+0000; `min` and `max` are bounds in bytes. */

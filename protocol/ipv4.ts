@@ -7,9 +7,15 @@ export function ipv4FromInt(value: number): string | null {
   return `${value >>> 24}.${(value >>> 16) & 255}.${(value >>> 8) & 255}.${value & 255}`;
 }
 
-/** The wire form of a dotted IPv4 address, null and IPv6 (which the packets cannot carry) as 0. */
+/** Four decimal octets and nothing else: an IPv4-mapped IPv6 address ends in them too. */
+const DOTTED = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/;
+
+/** The wire form of a dotted IPv4 address; null and IPv6, which the packets cannot carry, are 0: unknown. */
 export function ipv4ToInt(address: string | null): number {
-  const octets = address === null ? [] : address.split(".");
-  if (octets.length !== 4) return 0;
-  return octets.reduce((value, octet) => (value << 8) | (Number(octet) & 255), 0);
+  const octets =
+    DOTTED.exec(address ?? "")
+      ?.slice(1)
+      .map(Number) ?? [];
+  if (octets.length !== 4 || octets.some((octet) => octet > 255)) return 0;
+  return octets.reduce((value, octet) => (value << 8) | octet, 0);
 }

@@ -20,7 +20,9 @@ export function makeToken(sessid: number, secret: Uint8Array): Uint8Array<ArrayB
 /** The parts of a token's 20 bytes. */
 export function splitToken(token: Uint8Array): { sessid: number; secret: Uint8Array<ArrayBuffer> } {
   const sessid = new DataView(token.buffer, token.byteOffset, token.byteLength).getInt32(0, true);
-  return { sessid, secret: new Uint8Array(token.slice(TOKEN_BYTES - TOKEN_SECRET_BYTES).buffer) };
+  const secret = new Uint8Array(TOKEN_SECRET_BYTES);
+  secret.set(token.subarray(TOKEN_BYTES - TOKEN_SECRET_BYTES, TOKEN_BYTES));
+  return { sessid, secret };
 }
 
 /** base64url without padding (RFC 4648 §5), 27 characters for a token. */

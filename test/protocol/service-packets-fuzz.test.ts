@@ -1,0 +1,61 @@
+import { describe, expect, it } from "vitest";
+import { MAX_SERVICE_PACKET_BYTES, PacketDecoder } from "../../protocol/packet-framing.ts";
+import { ProtocolError } from "../../protocol/protocol-error.ts";
+import { decodeServiceAnswer, decodeServiceRequest } from "../../protocol/service-packets.ts";
+import { mutateBytes } from "../support/mutate-bytes.ts";
+import { fromHex } from "../support/packet-bytes.ts";
+import { seededRandom } from "../support/random.ts";
+import { brokenServiceVectors, serviceAnswerVectors, serviceRequestVectors } from "../support/service-vectors.ts";
+
+const BUFFERS = 100_000;
+const { FUZZ_SEED = "1" } = process.env;
+const corpus = [...serviceRequestVectors, ...serviceAnswerVectors, ...brokenServiceVectors].map(({ hex }) =>
+  fromHex(hex),
+);
+
+/** What became of one buffer: the outcomes of its packets, and of the stream. */
+function outcomesOf(buffer: Uint8Array, cut: number): string[] {
+  const outcomes: string[] = [];
+  const decoder = new PacketDecoder(MAX_SERVICE_PACKET_BYTES);
+  const onPacket = (packet: Uint8Array) => {
+    outcomes.push(decodeServiceRequest(packet).kind);
+    outcomes.push(answerOutcome(packet));
+  };
+  try {
+    for (const chunk of [buffer.subarray(0, cut), buffer.subarray(cut)]) {
+      decoder.push(chunk, onPacket);
+      if (decoder.heldBytes >= MAX_SERVICE_PACKET_BYTES) outcomes.push(`held ${decoder.heldBytes}`);
+    }
+  } catch (error) {
+    outcomes.push(error instanceof ProtocolError ? error.code : `thrown: ${error}`);
+  }
+  return outcomes;
+}
+
+function answerOutcome(packet: Uint8Array): string {
+  try {
+    decodeServiceAnswer(packet);
+    return "answer";
+  } catch (error) {
+    return error instanceof ProtocolError ? "no answer" : `thrown: ${error}`;
+  }
+}
+
+describe("the service packet decoder under 100,000 random and mutated buffers", () => {
+  it("ends in documented outcomes only, and reaches each of them", () => {
+    const random = seededRandom(Number(FUZZ_SEED));
+    const seen = new Map<string, number>();
+    for (let round = 0; round < BUFFERS; round++) {
+      const base = corpus[random.integer(0, corpus.length - 1)] ?? new Uint8Array();
+      const buffer = random.chance(0.3) ? random.bytes(random.integer(0, 64)) : mutateBytes(base, random);
+      const cut = random.integer(0, buffer.byteLength);
+      for (const outcome of outcomesOf(buffer, cut)) seen.set(outcome, (seen.get(outcome) ?? 0) + 1);
+    }
+    expect([...seen.keys()].sort(), `FUZZ_SEED=${FUZZ_SEED}`).toEqual(
+      [
+        ...["check", "register", "delete", "count", "issue", "checkAccess", "invalid", "unknown"],
+        ...["answer", "no answer", "size_too_large", "size_too_small"],
+      ].sort(),
+    );
+  });
+});

@@ -1,0 +1,146 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { ByteWriter } from "../../protocol/byte-writer.ts";
+import { failedResponse } from "../../protocol/failed-response.ts";
+import { MAX_SERVICE_PACKET_BYTES } from "../../protocol/packet-framing.ts";
+import { ProtocolError } from "../../protocol/protocol-error.ts";
+import {
+  decodeServiceAnswer,
+  decodeServiceRequest,
+  type ServiceAnswer,
+  unknownTypeAnswer,
+  writeServiceAnswer,
+  writeServiceRequest,
+} from "../../protocol/service-packets.ts";
+import type { ServiceRequest } from "../../protocol/session-request.ts";
+import { Status } from "../../protocol/status.ts";
+import { fromHex, PacketBytes, toHex } from "../support/packet-bytes.ts";
+import { serviceAnswers, serviceRequests } from "../support/service-arbitraries.ts";
+import {
+  answerOfVector,
+  brokenServiceVectors,
+  requestOfVector,
+  serviceAnswerVectors,
+  serviceRequestVectors,
+} from "../support/service-vectors.ts";
+import { byteByByte, everySplit, splitPackets } from "../support/split-packets.ts";
+
+function encodeRequest(request: ServiceRequest): Uint8Array {
+  const writer = new ByteWriter();
+  writeServiceRequest(writer, request);
+  return writer.finish();
+}
+
+function encodeAnswer(answer: ServiceAnswer): Uint8Array {
+  const writer = new ByteWriter();
+  writeServiceAnswer(writer, answer);
+  return writer.finish();
+}
+
+/** The answer that the contract gives to a packet, in the words of the vectors. */
+function answerInWords(bytes: Uint8Array): string {
+  try {
+    const [packet] = splitPackets(MAX_SERVICE_PACKET_BYTES, [bytes]);
+    const decoded = decodeServiceRequest(packet ?? bytes);
+    if (decoded.kind === "unknown") return "ErrorResponse(Invalid), goes on";
+    if (decoded.kind !== "invalid") return `a valid ${decoded.kind}`;
+    const response = failedResponse(decoded.request, Status.Invalid);
+    return `Session${response.kind[0]?.toUpperCase()}${response.kind.slice(1)}Response(Invalid)`;
+  } catch (error) {
+    if (error instanceof ProtocolError && error.code.startsWith("size_")) return "ErrorResponse(Invalid), close";
+    throw error;
+  }
+}
+
+describe("service packets", () => {
+  describe.each([
+    ...serviceRequestVectors.map((vector) => ({
+      name: vector.packet,
+      vector,
+      encoded: () => encodeRequest(requestOfVector(vector)),
+      decode: (packet: Uint8Array): unknown => decodeServiceRequest(packet),
+      value: requestOfVector(vector) as unknown,
+    })),
+    ...serviceAnswerVectors.map((vector) => ({
+      name: vector.packet,
+      vector,
+      encoded: () => encodeAnswer(answerOfVector(vector)),
+      decode: (packet: Uint8Array): unknown => decodeServiceAnswer(packet),
+      value: answerOfVector(vector) as unknown,
+    })),
+  ])("vector $vector.hex ($name)", ({ vector, encoded, decode, value }) => {
+    const bytes = fromHex(vector.hex);
+
+    it("is written as the vector's bytes", () => {
+      expect(toHex(encoded())).toBe(vector.hex);
+    });
+
+    it("is read whole, byte by byte and split at every position", () => {
+      for (const chunks of [[bytes], byteByByte(bytes), ...everySplit(bytes)]) {
+        expect(splitPackets(MAX_SERVICE_PACKET_BYTES, chunks).map(decode)).toEqual([value]);
+      }
+    });
+
+    it("is read in front of the bytes of the next packet, which stay held", () => {
+      const next = fromHex("0400");
+      expect(splitPackets(MAX_SERVICE_PACKET_BYTES, [Buffer.concat([bytes, next])]).map(decode)).toEqual([value]);
+    });
+
+    it("is read from a pooled Buffer, as a socket gives it", () => {
+      expect(decode(Buffer.from(bytes))).toEqual(value);
+    });
+  });
+
+  it.each(brokenServiceVectors)("broken: $why -> $expect", ({ hex, expect: expected }) => {
+    expect(answerInWords(fromHex(hex))).toBe(expected);
+  });
+
+  it.each([
+    ["a register for a browser account", new PacketBytes().i32(7).i32(0).string("web:kim").packet(3), "register"],
+    ["an issue for a browser account", new PacketBytes().i32(0).string("web:").packet(9), "issue"],
+    ["a resource of 513 bytes", new PacketBytes().i32(7).string("r".repeat(513)).packet(11), "checkAccess"],
+    ["a count with a payload", new PacketBytes().u8(0).packet(7), "count"],
+    ["an id of surrogates", new PacketBytes().i32(7).i32(0).u16(3).bytes(fromHex("eda080")).packet(5), "delete"],
+  ])("%s is invalid", (_, packet, request) => {
+    expect(decodeServiceRequest(packet)).toMatchObject({ kind: "invalid", request });
+  });
+
+  it("takes ids and resources up to their caps, and a leading byte order mark as part of an id", () => {
+    const user = `\ufeff${"a".repeat(125)}`;
+    const register = new PacketBytes().i32(1).i32(0).string(user).packet(3);
+    expect(decodeServiceRequest(register)).toEqual({ kind: "register", sessid: 1, ip: null, user });
+    const resource = "r".repeat(512);
+    const access = new PacketBytes().i32(1).string(resource).packet(11);
+    expect(decodeServiceRequest(access)).toEqual({ kind: "checkAccess", sessid: 1, resource });
+  });
+
+  it("answers an unknown type with an error that names it", () => {
+    expect(unknownTypeAnswer(77, Status.Invalid)).toEqual(
+      answerOfVector(serviceAnswerVectors.find((vector) => vector.packet === "ErrorResponse") ?? fail()),
+    );
+  });
+
+  it("throws at answers that no server may send", () => {
+    expect(() => decodeServiceAnswer(new PacketBytes().i8(7).packet(2))).toThrow(ProtocolError);
+    expect(() => decodeServiceAnswer(new PacketBytes().i8(-1).packet(2))).toThrow(ProtocolError);
+    expect(() => decodeServiceAnswer(new PacketBytes().i8(0).packet(1))).toThrow(ProtocolError);
+    expect(() => decodeServiceAnswer(new PacketBytes().i8(0).u8(0).packet(2))).toThrow(ProtocolError);
+  });
+
+  it("reads every request and answer that it wrote", () => {
+    fc.assert(
+      fc.property(serviceRequests, (value) => {
+        expect(decodeServiceRequest(encodeRequest(value))).toEqual(value);
+      }),
+    );
+    fc.assert(
+      fc.property(serviceAnswers, (value) => {
+        expect(decodeServiceAnswer(encodeAnswer(value))).toEqual(value);
+      }),
+    );
+  });
+});
+
+function fail(): never {
+  throw new Error("the vector is missing");
+}
