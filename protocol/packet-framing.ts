@@ -14,6 +14,11 @@ export function packetType(packet: Uint8Array): number {
   return (packet[2] ?? 0) | ((packet[3] ?? 0) << 8);
 }
 
+/** The size, its header included, of the packet that starts at `at`. */
+export function packetSizeAt(bytes: Uint8Array, at: number): number {
+  return (bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8);
+}
+
 /**
  * Splits bytes into whole packets: chunks in, packets out, whatever the chunks' borders. It holds at most one incomplete
  * packet, copied, so never more than `maxPacketBytes`.
@@ -44,25 +49,48 @@ export class PacketDecoder {
    *   cannot be trusted any more: every later call throws the same error.
    */
   push(chunk: Uint8Array, onPacket: (packet: Uint8Array) => void): void {
+    this.pushRuns(chunk, (run) => {
+      for (let at = 0; at < run.byteLength; ) {
+        const end = at + packetSizeAt(run, at);
+        onPacket(run.subarray(at, end));
+        at = end;
+      }
+    });
+  }
+
+  /**
+   * As {@link push}, for who passes packets on without looking into each: `onRun` gets as many whole packets as lie
+   * together, and their number. A run stays valid for as long as `chunk` does; the decoder keeps and changes none of it.
+   */
+  pushRuns(chunk: Uint8Array, onRun: (run: Uint8Array, packets: number) => void): void {
     if (this.#broken !== undefined) throw this.#broken;
     let at = 0;
     while (at < chunk.byteLength) {
-      at = this.#heldBytes > 0 ? this.#continueHeld(chunk, at, onPacket) : this.#readFrom(chunk, at, onPacket);
+      at = this.#heldBytes > 0 ? this.#continueHeld(chunk, at, onRun) : this.#readFrom(chunk, at, onRun);
     }
   }
 
-  #readFrom(chunk: Uint8Array, at: number, onPacket: (packet: Uint8Array) => void): number {
-    const left = chunk.byteLength - at;
-    const size = left < 2 ? undefined : this.#sizeAt(chunk, at);
-    if (size !== undefined && left >= size) {
-      onPacket(chunk.subarray(at, at + size));
-      return at + size;
+  #readFrom(chunk: Uint8Array, start: number, onRun: (run: Uint8Array, packets: number) => void): number {
+    let at = start;
+    let packets = 0;
+    let size: number | undefined;
+    try {
+      while (chunk.byteLength - at >= 2) {
+        size = this.#sizeAt(chunk, at);
+        if (chunk.byteLength - at < size) break;
+        at += size;
+        packets += 1;
+        size = undefined;
+      }
+    } finally {
+      // Also when the next size is broken: what came before it counts.
+      if (packets > 0) onRun(chunk.subarray(start, at), packets);
     }
-    this.#hold(size ?? HEADER_BYTES, chunk.subarray(at));
+    if (at < chunk.byteLength) this.#hold(size ?? HEADER_BYTES, chunk.subarray(at));
     return chunk.byteLength;
   }
 
-  #continueHeld(chunk: Uint8Array, start: number, onPacket: (packet: Uint8Array) => void): number {
+  #continueHeld(chunk: Uint8Array, start: number, onRun: (run: Uint8Array, packets: number) => void): number {
     let at = start;
     if (this.#heldBytes < 2) {
       // One byte of the size was all that had come.
@@ -79,7 +107,7 @@ export class PacketDecoder {
       const packet = this.#held;
       this.#held = new Uint8Array(HEADER_BYTES);
       this.#heldBytes = 0;
-      onPacket(packet);
+      onRun(packet, 1);
     }
     return at + take;
   }
@@ -91,7 +119,7 @@ export class PacketDecoder {
   }
 
   #sizeAt(bytes: Uint8Array, at: number): number {
-    const size = (bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8);
+    const size = packetSizeAt(bytes, at);
     if (size < HEADER_BYTES) {
       this.#broken = new ProtocolError("size_too_small", `size: ${size}, allowed is ${HEADER_BYTES} or more`);
     } else if (size > this.#maxPacketBytes) {
