@@ -1,0 +1,95 @@
+import type { RedisCommand } from "./redis-connection.ts";
+
+/** What a request asks, or why it can't be understood: the text of a 400. */
+export type ParsedCommands =
+  | { readonly kind: "commands"; readonly commands: readonly RedisCommand[] }
+  | { readonly kind: "malformed"; readonly error: string };
+
+/** `POST /`: one JSON array, the command's name and its arguments. */
+export function parseCommandBody(body: string): ParsedCommands {
+  const parsed = parseJson(body);
+  if (parsed === undefined) return malformed("the body is not JSON");
+  const command = parseCommand(parsed);
+  return typeof command === "string" ? malformed(command) : { kind: "commands", commands: [command] };
+}
+
+/** `POST /pipeline` and `/multi-exec`: a JSON array of such arrays. */
+export function parsePipelineBody(body: string): ParsedCommands {
+  const parsed = parseJson(body);
+  if (parsed === undefined) return malformed("the body is not JSON");
+  if (!Array.isArray(parsed) || parsed.length === 0) return malformed("the body must be an array of commands");
+  const commands: RedisCommand[] = [];
+  for (const item of parsed) {
+    const command = parseCommand(item);
+    if (typeof command === "string") return malformed(`command ${commands.length}: ${command}`);
+    commands.push(command);
+  }
+  return { kind: "commands", commands };
+}
+
+/**
+ * The path form: `/set/key/value`, or `/set/key` with the value as the body, then the query's names and values:
+ * `/set/key?EX=100` is SET key <body> EX 100. A name without a value is an argument alone: `?NX`.
+ */
+export function parseCommandPath(url: URL, body: Buffer): ParsedCommands {
+  let path: string[];
+  try {
+    path = url.pathname.slice(1).split("/").map(decodeURIComponent);
+  } catch {
+    return malformed("the path is not valid percent-encoded UTF-8");
+  }
+  const [name, ...args] = path;
+  if (name === undefined || name === "") return malformed("empty command");
+  const options = [...url.searchParams]
+    .filter(([key]) => key !== TOKEN_PARAMETER)
+    .flatMap(([key, value]) => (value === "" ? [key] : [key, value]));
+  return {
+    kind: "commands",
+    commands: [{ name: name.toUpperCase(), args: [...args, ...(body.length > 0 ? [body] : []), ...options] }],
+  };
+}
+
+/** The query parameter that may carry the token where no header can be set; never an argument. */
+export const TOKEN_PARAMETER = "_token";
+
+function malformed(why: string): ParsedCommands {
+  return { kind: "malformed", error: `ERR ${why}` };
+}
+
+/**
+ * Numbers reach Redis in the digits that were sent. JSON.parse alone would round 9007199254740993, so a body with such a
+ * number, and only that, is parsed again with access to its source text.
+ */
+function parseJson(body: string): unknown {
+  try {
+    const parsed: unknown = JSON.parse(body);
+    return holdsRoundedNumber(parsed) ? JSON.parse(body, keepDigits) : parsed;
+  } catch {
+    return undefined;
+  }
+}
+
+function holdsRoundedNumber(value: unknown): boolean {
+  if (typeof value === "number") return !Number.isSafeInteger(value);
+  return Array.isArray(value) && value.some(holdsRoundedNumber);
+}
+
+/** A JSON.parse reviver; its third argument is ES2025's and not in TypeScript's library yet. */
+function keepDigits(_key: string, value: unknown, context?: { readonly source?: string }): unknown {
+  return typeof value === "number" ? (context?.source ?? String(value)) : value;
+}
+
+/** The command, or what is wrong with it. */
+function parseCommand(value: unknown): RedisCommand | string {
+  if (!Array.isArray(value)) return "a command must be an array of its name and arguments";
+  const [name, ...rest]: unknown[] = value;
+  if (name === undefined) return "empty command";
+  if (typeof name !== "string" || name === "") return "a command's name must be a string";
+  const args: string[] = [];
+  for (const arg of rest) {
+    if (typeof arg === "string") args.push(arg);
+    else if (typeof arg === "number" || typeof arg === "boolean") args.push(String(arg));
+    else return `argument ${args.length + 1} must be a string, a number or a boolean`;
+  }
+  return { name: name.toUpperCase(), args };
+}

@@ -1,0 +1,91 @@
+import { type CommandTable, entryOf } from "./command-table.ts";
+import type { RedisCommand } from "./redis-connection.ts";
+
+/*
+ * What a caller may ask. The list of what is allowed is the server's own command table, so that nothing unknown gets
+ * through (Redis hangs up on some words that are in no table: "POST", "HOST:"). From it are taken, by name, the commands
+ * that would hold up or change the connection that all callers share, leave the database of REDIS_URL, or run the server;
+ * and, by flag, whatever a newer Redis or a module adds of that kind.
+ *
+ * Redis itself keeps most of these out of scripts (flag `noscript`). It lets scripts call SELECT, SWAPDB, MOVE and
+ * FLUSHALL: who must be kept to one database needs a Redis user without them (ACL), or a Redis of its own.
+ */
+
+const BLOCKS = "it would block the connection that callers share";
+const SUBSCRIBES = "it needs a connection of its own";
+const CHANGES = "it would change the connection that callers share";
+const TRANSACTS = "send the transaction to /multi-exec";
+const LEAVES = "it would reach beyond the database that is served";
+const ADMINISTERS = "it administers the server";
+
+const REFUSED: ReadonlyMap<string, string> = new Map([
+  ...names(BLOCKS, "BLPOP BRPOP BRPOPLPUSH BLMOVE BLMPOP BZPOPMIN BZPOPMAX BZMPOP WAIT WAITAOF"),
+  ...names(SUBSCRIBES, "SUBSCRIBE PSUBSCRIBE SSUBSCRIBE UNSUBSCRIBE PUNSUBSCRIBE SUNSUBSCRIBE MONITOR SYNC PSYNC"),
+  ...names(CHANGES, "SELECT AUTH HELLO RESET QUIT CLIENT READONLY READWRITE ASKING RESTORE-ASKING"),
+  ...names(TRANSACTS, "MULTI EXEC DISCARD WATCH UNWATCH"),
+  ...names(LEAVES, "SWAPDB MOVE MIGRATE FLUSHALL"),
+  ...names(ADMINISTERS, "SHUTDOWN DEBUG CONFIG REPLICAOF SLAVEOF FAILOVER REPLCONF CLUSTER MODULE ACL"),
+  ...names(ADMINISTERS, "SAVE BGSAVE BGREWRITEAOF LATENCY SLOWLOG"),
+]);
+
+/** Redis's own cap on the part of an unknown command that it repeats (server.c, rejectCommandFormat: "%.128s"). */
+const MAX_ECHOED_CHARACTERS = 128;
+
+/** The one kind of pubsub command that needs no subscription. */
+const PUBLISHES: ReadonlySet<string> = new Set(["PUBLISH", "SPUBLISH", "PUBSUB"]);
+
+/** Subcommands refused though their container is served. */
+const REFUSED_SUBCOMMANDS: ReadonlyMap<string, string> = new Map([["SCRIPT DEBUG", CHANGES]]);
+
+/** The text of the error reply that refuses the command, or null when it may go to Redis. */
+export function refusal(table: CommandTable, command: RedisCommand): string | null {
+  const { name, args } = command;
+  const why = REFUSED.get(name) ?? refusedByOption(command);
+  if (why !== undefined) return notAvailable(name, why);
+  const entry = entryOf(table, command);
+  if (entry === undefined) return `ERR unknown command '${name.slice(0, MAX_ECHOED_CHARACTERS)}'`;
+  if (entry !== table.get(name)) {
+    const fullName = `${name} ${String(args[0]).toUpperCase()}`;
+    const whyNot = REFUSED_SUBCOMMANDS.get(fullName);
+    if (whyNot !== undefined) return notAvailable(fullName, whyNot);
+  }
+  if (entry.flags.has("admin")) return notAvailable(name, ADMINISTERS);
+  if (entry.flags.has("blocking") && !isStreamRead(name)) return notAvailable(name, BLOCKS);
+  if (entry.flags.has("pubsub") && !PUBLISHES.has(name)) return notAvailable(name, SUBSCRIBES);
+  return null;
+}
+
+function refusedByOption({ name, args }: RedisCommand): string | undefined {
+  if (isStreamRead(name) && waitsForEntries(args)) return BLOCKS;
+  if (name === "COPY" && args.slice(2).some((arg) => isWord(arg, "DB"))) return LEAVES;
+  return undefined;
+}
+
+function isStreamRead(name: string): boolean {
+  return name === "XREAD" || name === "XREADGROUP";
+}
+
+/** Looks for BLOCK as Redis does: options in any order until STREAMS, where a group or consumer may have any name. */
+function waitsForEntries(args: RedisCommand["args"]): boolean {
+  for (let at = 0; at < args.length; at++) {
+    const arg = args[at] ?? "";
+    if (isWord(arg, "BLOCK")) return true;
+    if (isWord(arg, "STREAMS")) return false;
+    if (isWord(arg, "GROUP")) at += 2;
+    if (isWord(arg, "COUNT")) at += 1;
+  }
+  return false;
+}
+
+function isWord(arg: string | Buffer, word: string): boolean {
+  return String(arg).toUpperCase() === word;
+}
+
+/** The real service's words, and why. */
+function notAvailable(name: string, why: string): string {
+  return `ERR Command is not available: '${name}': ${why}`;
+}
+
+function names(why: string, list: string): [string, string][] {
+  return list.split(" ").map((name) => [name, why]);
+}

@@ -1,0 +1,57 @@
+import { once } from "node:events";
+import type { Redis } from "ioredis";
+import { type CommandTable, loadCommandTable } from "./command-table.ts";
+import type { RedisRestConfig } from "./config.ts";
+import { openConnection, runOn } from "./redis-connection.ts";
+
+/** Redis could not be used as it is; the message is one line for whoever starts the program. */
+export class StartError extends Error {
+  override readonly name = "StartError";
+}
+
+export interface Primary {
+  readonly connection: Redis;
+  readonly table: CommandTable;
+}
+
+/** Long enough for the sentinels to finish a failover that is under way (down-after 5 s and an election). */
+const START_DEADLINE_MS = 10_000;
+
+/**
+ * Connects to the primary and learns its commands. Throws StartError when nothing answers within START_DEADLINE_MS or
+ * what answers is a Redis Cluster node.
+ */
+export async function connectPrimary(config: RedisRestConfig): Promise<Primary> {
+  const connection = openConnection(config.redis, config.deadlineMs);
+  let lastError = "no answer";
+  connection.on("error", (error: Error) => {
+    lastError = error.message;
+  });
+  try {
+    // A first attempt that fails is not the end: "ready" comes whenever one succeeds.
+    connection.connect().catch(() => undefined);
+    await once(connection, "ready", { signal: AbortSignal.timeout(START_DEADLINE_MS) }).catch(() => {
+      throw new StartError(`Redis at ${placeOf(config)} can't be reached: ${lastError}`);
+    });
+    const run = (commands: Parameters<typeof runOn>[1]) => runOn(connection, commands);
+    await refuseCluster(connection, placeOf(config));
+    return { connection, table: await loadCommandTable(run) };
+  } catch (error) {
+    connection.disconnect();
+    throw error;
+  }
+}
+
+async function refuseCluster(connection: Redis, place: string): Promise<void> {
+  const outcome = await runOn(connection, [{ name: "INFO", args: ["cluster"] }]);
+  const info = outcome.kind === "replies" ? String(outcome.replies[0]) : "";
+  if (!/^cluster_enabled:1\r?$/m.test(info)) return;
+  throw new StartError(
+    `Redis at ${place} is a Redis Cluster node, which redis-rest does not serve: scripts touch keys of several slots. Use a primary with replicas, and Sentinel for failover`,
+  );
+}
+
+function placeOf({ redis }: RedisRestConfig): string {
+  if (redis.sentinels.length === 0) return `${redis.host}:${redis.port}`;
+  return `${redis.masterName} of sentinels ${redis.sentinels.map(({ host, port }) => `${host}:${port}`).join(", ")}`;
+}

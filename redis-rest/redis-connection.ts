@@ -1,0 +1,105 @@
+import { Command, Redis } from "ioredis";
+import type { RedisLocation } from "./config.ts";
+
+/** A command as it goes to Redis. The name is in upper case; arguments may be any bytes. */
+export interface RedisCommand {
+  readonly name: string;
+  readonly args: readonly (string | Buffer)[];
+}
+
+/**
+ * A reply as Redis gave it: a Buffer is a string of either kind, a `string` is the digits of an integer (Redis integers
+ * have 64 bits, a JavaScript number has 53), null is either nil, an Error is an error reply.
+ */
+export type RedisReply = null | string | Buffer | Error | readonly RedisReply[];
+
+/** What became of a batch. `unavailable`: ask again later; what was asked may or may not have happened. */
+export type BatchOutcome =
+  | { readonly kind: "replies"; readonly replies: readonly RedisReply[] }
+  | { readonly kind: "unavailable"; readonly message: string };
+
+/** Anything that can be asked a batch of commands: one connection, or a policy over several. It does not reject. */
+export type RunBatch = (commands: readonly RedisCommand[]) => Promise<BatchOutcome>;
+
+const RECONNECT_STEP_MS = 50;
+const RECONNECT_MAX_MS = 500;
+
+/**
+ * Error replies that speak about the server's state and not about the command: the same command will be answered when
+ * the server has loaded, been replaced, or been told who its primary is.
+ */
+const SERVER_STATE = /^(READONLY|LOADING|MASTERDOWN|NOREPLICAS|BUSY|CLUSTERDOWN) /;
+
+/** `unavailable` in the words of docs/wire: the code is Redis's own generic one. */
+export function unavailable(why: string): BatchOutcome {
+  return { kind: "unavailable", message: `ERR ${why}; try again` };
+}
+
+/**
+ * Opens a connection that comes back by itself and never queues: while it is down every batch is `unavailable` at once,
+ * and a server that is silent for `deadlineMs` with commands waiting is left and dialled again.
+ */
+export function openConnection(location: RedisLocation, deadlineMs: number): Redis {
+  const { host, port, sentinels, masterName, tls, username, password, database } = location;
+  const secure = tls ? { tls: {} } : {};
+  const address =
+    sentinels.length === 0
+      ? { host, port, ...secure }
+      : {
+          sentinels: [...sentinels],
+          name: masterName,
+          role: "master" as const,
+          failoverDetector: true,
+          sentinelCommandTimeout: deadlineMs,
+          sentinelRetryStrategy: reconnectDelayMs,
+          sentinelReconnectStrategy: reconnectDelayMs,
+          enableTLSForSentinelMode: tls,
+          ...secure,
+        };
+  return new Redis({
+    ...address,
+    ...(username === undefined ? {} : { username }),
+    ...(password === undefined ? {} : { password }),
+    db: database,
+    protocol: 2,
+    stringNumbers: true,
+    lazyConnect: true,
+    enableOfflineQueue: false,
+    autoResendUnfulfilledCommands: false,
+    maxRetriesPerRequest: 0,
+    connectTimeout: deadlineMs,
+    socketTimeout: deadlineMs,
+    retryStrategy: reconnectDelayMs,
+    reconnectOnError: (error) => error.message.startsWith("READONLY "),
+  });
+}
+
+/** Sends the commands in one write, in their order, and collects the replies. */
+export async function runOn(redis: Redis, commands: readonly RedisCommand[]): Promise<BatchOutcome> {
+  if (redis.status !== "ready") return unavailable("Redis is not reachable");
+  redis.stream.cork();
+  const pending = commands.map(({ name, args }) => {
+    const command = new Command(name, [...args]);
+    redis.sendCommand(command);
+    return (command.promise as Promise<RedisReply>).catch(asReply);
+  });
+  redis.stream.uncork();
+  try {
+    const replies = await Promise.all(pending);
+    const refusal = replies.find((reply) => reply instanceof Error && SERVER_STATE.test(reply.message));
+    if (refusal instanceof Error) return { kind: "unavailable", message: refusal.message };
+    return { kind: "replies", replies };
+  } catch {
+    return unavailable("the connection to Redis was lost before the reply; the command may have been executed");
+  }
+}
+
+/** An error reply is a reply; anything else that rejects a command is the connection's end. */
+function asReply(error: unknown): RedisReply {
+  if (error instanceof Error && error.name === "ReplyError") return new Error(error.message);
+  throw error;
+}
+
+function reconnectDelayMs(attempt: number): number {
+  return Math.min(attempt * RECONNECT_STEP_MS, RECONNECT_MAX_MS);
+}
