@@ -1,7 +1,7 @@
 const utf8 = new TextEncoder();
 
 /** The UTF-8 bytes of a text. */
-export function encodeUtf8(text: string): Uint8Array<ArrayBuffer> {
+export function encodeUtf8(text: string): Uint8Array {
   return utf8.encode(text);
 }
 
