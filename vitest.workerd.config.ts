@@ -3,7 +3,12 @@ import { defineConfig } from "vitest/config";
 
 /** What runs inside workerd: the worker's own tests. */
 export default defineConfig({
-  plugins: [cloudflareTest({ wrangler: { configPath: "./wrangler.toml" } })],
+  plugins: [
+    cloudflareTest({
+      wrangler: { configPath: "./wrangler.toml" },
+      miniflare: { bindings: { API_KEYS: "test-key,next-key" } },
+    }),
+  ],
   test: {
     name: "workerd",
     include: ["test/worker/**/*.test.ts"],

@@ -1,3 +1,13 @@
-import { DurableObject } from "cloudflare:workers";
-export class EmbeddedSessions extends DurableObject {}
-export default { fetch: () => new Response("hi") };
+import { app } from "./app.ts";
+import type { Bindings } from "./app-env.ts";
+import { openOnce } from "./http/open-store.ts";
+
+export { EmbeddedSessions } from "./session-store/embedded-sessions.ts";
+
+export default {
+  fetch: app.fetch,
+  /** The cron trigger of wrangler.toml: trims what has expired. */
+  async scheduled(_controller, bindings) {
+    await openOnce(bindings).store.sweep();
+  },
+} satisfies ExportedHandler<Bindings>;

@@ -1,0 +1,75 @@
+/** What `npm start` runs, from the environment (docs/configuration.md). */
+export interface StackConfig {
+  /** Where the edge listens; 0 is any free port, as for the others. */
+  readonly edgePort: number;
+  readonly bridgeHost: string;
+  readonly bridgePort: number;
+  readonly metricsPort: number;
+  /** The key that the bridge shows and the printed commands use. */
+  readonly apiKey: string;
+  /** The Redis that holds the sessions; undefined: the embedded store. */
+  readonly redisUrl: string | undefined;
+  readonly redisRestPort: number;
+  /** Where the embedded stores keep their data; undefined: nothing is kept after the stop. */
+  readonly stateDir: string | undefined;
+  /** Variables of the worker, passed on as they are: it checks them itself. */
+  readonly workerVariables: Readonly<Record<string, string>>;
+}
+
+/** The worker's own variables (worker/settings.ts) that a developer may set for `npm start`. */
+const WORKER_VARIABLES = [
+  "SESSION_TTL_SECONDS",
+  "SESSION_MAX_SECONDS",
+  "TOUCH_INTERVAL_SECONDS",
+  "MAX_SESSIONS_PER_USER",
+  "SESSION_LIMIT_POLICY",
+];
+
+/**
+ * Parses the environment of `npm start`.
+ *
+ * @throws Error naming the variable and what is allowed
+ */
+export function parseStackConfig(env: Readonly<Record<string, string | undefined>>): StackConfig {
+  const apiKey = text(env, "API_KEY") ?? "dev-key";
+  return {
+    edgePort: port(env, "EDGE_PORT", 8787),
+    bridgeHost: text(env, "BRIDGE_HOST") ?? "127.0.0.1",
+    bridgePort: port(env, "BRIDGE_PORT", 7000),
+    metricsPort: port(env, "METRICS_PORT", 7002),
+    apiKey,
+    redisUrl: redisUrl(env),
+    redisRestPort: port(env, "REDIS_REST_PORT", 8079),
+    stateDir: text(env, "STATE_DIR"),
+    workerVariables: {
+      API_KEYS: text(env, "API_KEYS") ?? apiKey,
+      ...Object.fromEntries(
+        WORKER_VARIABLES.flatMap((name) => {
+          const value = text(env, name);
+          return value === undefined ? [] : [[name, value]];
+        }),
+      ),
+    },
+  };
+}
+
+function text(env: Readonly<Record<string, string | undefined>>, name: string): string | undefined {
+  const value = env[name]?.trim();
+  return value === "" ? undefined : value;
+}
+
+function port(env: Readonly<Record<string, string | undefined>>, name: string, byDefault: number): number {
+  const value = text(env, name);
+  if (value === undefined) return byDefault;
+  const number = /^\d{1,5}$/.test(value) ? Number(value) : Number.NaN;
+  if (!(number <= 65_535)) throw new Error(`${name}: allowed is a port, 0..65535 (0: any free one)`);
+  return number;
+}
+
+function redisUrl(env: Readonly<Record<string, string | undefined>>): string | undefined {
+  const value = text(env, "REDIS_URL");
+  if (value !== undefined && !/^rediss?:\/\/\S+$/.test(value)) {
+    throw new Error("REDIS_URL: allowed is redis://host:port or rediss://host:port");
+  }
+  return value;
+}

@@ -1,0 +1,74 @@
+import { fileURLToPath } from "node:url";
+import * as esbuild from "esbuild";
+import { convertV4MiniflareOptions, Log, LogLevel, Miniflare } from "miniflare";
+import { unstable_getMiniflareWorkerOptions } from "wrangler";
+
+const WRANGLER_TOML = fileURLToPath(new URL("../wrangler.toml", import.meta.url));
+
+/** How to run the worker in Miniflare. */
+export interface EdgeConfig {
+  readonly host: string;
+  /** 0 is any free port. */
+  readonly port: number;
+  /** Variables and secrets, over those of wrangler.toml. */
+  readonly variables: Readonly<Record<string, string>>;
+  /** Where Durable Objects and databases keep their data; undefined: nothing is kept after the stop. */
+  readonly stateDir?: string | undefined;
+}
+
+/** A running edge. */
+export interface Edge {
+  /** Without a slash at its end. */
+  readonly url: string;
+  readonly miniflare: Miniflare;
+  close(): Promise<void>;
+}
+
+/**
+ * Runs the worker in workerd with the settings of wrangler.toml.
+ *
+ * @throws Error the port is taken, the worker does not build, or workerd does not start
+ */
+export async function startEdge({ host, port, variables, stateDir }: EdgeConfig): Promise<Edge> {
+  const { workerOptions, main } = unstable_getMiniflareWorkerOptions(WRANGLER_TOML);
+  if (main === undefined) throw new Error("wrangler.toml: main is needed");
+  // The rules are for many modules; the bundle is one, and Miniflare 5 refuses them.
+  const { modulesRules: _, ...options } = workerOptions;
+  const miniflare = new Miniflare(
+    convertV4MiniflareOptions({
+      ...options,
+      name: "artoria",
+      modules: [{ type: "ESModule", path: "index.js", contents: await bundle(main) }],
+      bindings: { ...options.bindings, ...variables },
+      host,
+      port,
+      // No look-up of Cloudflare's request properties over the network.
+      cf: false,
+      telemetry: { enabled: false },
+      log: new Log(LogLevel.WARN),
+      ...(stateDir !== undefined && { resourcePersistencePath: stateDir }),
+    }),
+  );
+  const url = await miniflare.ready;
+  return { url: url.origin, miniflare, close: () => miniflare.dispose() };
+}
+
+/** The worker as one ES module, as wrangler would upload it. */
+async function bundle(main: string): Promise<string> {
+  const built = await esbuild.build({
+    entryPoints: [main],
+    bundle: true,
+    format: "esm",
+    target: "es2024",
+    conditions: ["workerd", "worker", "browser"],
+    external: ["cloudflare:*", "node:*"],
+    write: false,
+    sourcemap: "inline",
+    jsx: "automatic",
+    jsxImportSource: "hono/jsx",
+    logLevel: "silent",
+  });
+  const [output] = built.outputFiles;
+  if (output === undefined) throw new Error("the worker's bundle is empty");
+  return output.text;
+}

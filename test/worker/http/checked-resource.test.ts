@@ -1,0 +1,40 @@
+import { describe, expect, it } from "vitest";
+import { checkedResource } from "../../../worker/http/checked-resource.ts";
+
+const ask = (path: string, headers: Record<string, string> = {}) =>
+  checkedResource(new Request(`https://edge.test${path}`, { headers }));
+
+describe("checkedResource", () => {
+  it.each([
+    ["nothing named", "/v1/check", {}, undefined],
+    ["the path below", "/v1/check/admin/a%20b?resource=room:x", {}, "/admin/a b"],
+    ["the root below", "/v1/check/", {}, "/"],
+    ["the query", "/v1/check?resource=room%3Alobby", {}, "room:lobby"],
+    ["nginx's header", "/v1/check", { "X-Original-URI": "/shop/%EC%95%84?a=1" }, "/shop/아"],
+    ["Traefik's header", "/v1/check", { "X-Forwarded-Uri": "/shop?a=1" }, "/shop"],
+    ["an absolute URI", "/v1/check", { "X-Forwarded-Uri": "https://shop.test/a?b" }, "/a"],
+    ["an absolute URI without a path", "/v1/check", { "X-Forwarded-Uri": "https://shop.test" }, "/"],
+    ["a comma in the path", "/v1/check", { "X-Original-URI": "/a,b" }, "/a,b"],
+  ])("takes %s", (_, path, headers, name) => {
+    expect(ask(path, headers)).toEqual(name === undefined ? { kind: "none" } : { kind: "named", name });
+  });
+
+  it.each([
+    ["a header and the query", "/v1/check?resource=a", { "X-Original-URI": "/b" }],
+    ["both headers", "/v1/check", { "X-Original-URI": "/a", "X-Forwarded-Uri": "/a" }],
+    ["the query twice", "/v1/check?resource=a&resource=a", {}],
+    ["a header sent twice", "/v1/check", { "X-Forwarded-Uri": "/public, /admin" }],
+    ["dot segments", "/v1/check", { "X-Original-URI": "/public/../admin" }],
+    ["encoded dot segments", "/v1/check", { "X-Original-URI": "/public/%2e%2e/admin" }],
+    ["an encoded slash", "/v1/check/public%2fadmin", {}],
+    ["a backslash", "/v1/check", { "X-Original-URI": "/public\\..\\admin" }],
+    ["bad percent encoding", "/v1/check", { "X-Original-URI": "/%zz" }],
+    ["bad UTF-8", "/v1/check", { "X-Original-URI": "/%ff" }],
+    ["no path at all", "/v1/check", { "X-Original-URI": "admin" }],
+    ["513 bytes", `/v1/check?resource=${"a".repeat(513)}`, {}],
+    ["an empty name", "/v1/check?resource=", {}],
+    ["U+0000", "/v1/check?resource=a%00", {}],
+  ])("refuses %s", (_, path, headers) => {
+    expect(ask(path, headers).kind).toBe("refused");
+  });
+});

@@ -1,0 +1,60 @@
+import { describe, expect, it } from "vitest";
+import { app } from "../../../worker/app.ts";
+import { ask, problemOf } from "./edge-client.ts";
+
+interface OpenApi {
+  readonly openapi: string;
+  readonly paths: Record<string, Record<string, { responses: Record<string, unknown>; requestBody?: unknown }>>;
+}
+
+describe("open routes", () => {
+  it.each(["/healthz", "/readyz"])("%s answers", async (path) => {
+    expect(await (await ask(path)).json()).toEqual({ status: "ok" });
+  });
+
+  it("describes every route, and no other", async () => {
+    const { openapi, paths } = await (await ask("/openapi.json")).json<OpenApi>();
+    expect(openapi).toBe("3.1.0");
+    const described = Object.entries(paths).flatMap(([path, operations]) =>
+      Object.keys(operations).map((method) => `${method} ${path}`),
+    );
+    const served = app.routes
+      .filter(({ path, method }) => method !== "ALL" || path.startsWith("/v1/check"))
+      .map(({ path, method }) => `${method === "ALL" ? "get" : method.toLowerCase()} ${path}`)
+      .map((route) => route.replaceAll(/:(\w+)/g, "{$1}").replace("/*", "/{path}"));
+    const undocumented = ["get /openapi.json", "get /docs"];
+    expect(new Set([...described, ...undocumented])).toEqual(new Set([...served, "get /v1/check"]));
+  });
+
+  it("describes the body of a registration by the schema that validates it", async () => {
+    const { paths } = await (await ask("/openapi.json")).json<OpenApi>();
+    expect(paths["/v1/sessions"]?.["post"]?.requestBody).toMatchObject({
+      content: {
+        "application/json": {
+          schema: {
+            type: "object",
+            required: ["user"],
+            additionalProperties: false,
+            properties: { sessid: { type: "integer", minimum: -(2 ** 31), maximum: 2 ** 31 - 1 } },
+          },
+        },
+      },
+    });
+  });
+
+  it("shows the same as a page, without a script", async () => {
+    const response = await ask("/docs");
+    const page = await response.text();
+    expect(page).toContain("/v1/users/{user}/sessions");
+    expect(page).not.toContain("<script");
+    const [, nonce] = /style-src 'nonce-([^']+)'/.exec(response.headers.get("Content-Security-Policy") ?? "") ?? [];
+    expect(page).toContain(`<style nonce="${nonce}">`);
+  });
+
+  it("answers other paths with a problem and secure headers", async () => {
+    const response = await ask("/nowhere");
+    expect(response.headers.get("X-Content-Type-Options")).toBe("nosniff");
+    expect(response.headers.get("Content-Security-Policy")).toContain("default-src 'none'");
+    expect(await problemOf(response)).toMatchObject({ status: 404, code: "not_found" });
+  });
+});

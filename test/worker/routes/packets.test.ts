@@ -1,0 +1,119 @@
+import { describe, expect, it } from "vitest";
+import vectors from "../../vectors/service-packets.json";
+import { ask, askAsService, askPackets, createSession, newUser, problemOf } from "./edge-client.ts";
+
+const hex = (text: string) => Uint8Array.from(text.match(/../g) ?? [], (byte) => Number.parseInt(byte, 16));
+const toHex = (bytes: Uint8Array) => [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+const concat = (...parts: Uint8Array[]) => Uint8Array.from(parts.flatMap((part) => [...part]));
+const i32 = (value: number) => new Uint8Array(Int32Array.of(value).buffer);
+const text = (value: string) => {
+  const bytes = new TextEncoder().encode(value);
+  return concat(Uint8Array.of(bytes.length & 255, bytes.length >> 8), bytes);
+};
+const packet = (type: number, ...payload: Uint8Array[]) => {
+  const body = concat(...payload);
+  return concat(Uint8Array.of((body.length + 4) & 255, (body.length + 4) >> 8, type & 255, type >> 8), body);
+};
+const answers = async (body: Uint8Array<ArrayBuffer>) => {
+  const response = await askPackets(body);
+  expect(response.status).toBe(200);
+  expect(response.headers.get("Content-Type")).toBe("application/octet-stream");
+  return new Uint8Array(await response.arrayBuffer());
+};
+
+describe("POST /v1/packets", () => {
+  it("runs the five operations in order within one batch", async () => {
+    const { sessid } = await createSession();
+    await askAsService("DELETE", `/v1/sessions/${sessid}`);
+    const user = newUser();
+    const batch = concat(
+      packet(1, i32(sessid)),
+      packet(3, i32(sessid), i32(0x0a000001), text(user)),
+      packet(1, i32(sessid)),
+      packet(11, i32(sessid), text("room:lobby")),
+      packet(3, i32(sessid), i32(0), text("another")),
+      packet(5, i32(sessid), i32(0), text("another")),
+      packet(5, i32(sessid), i32(0), text(user)),
+      packet(1, i32(sessid)),
+    );
+    expect(toHex(await answers(batch))).toBe(
+      [
+        "0500020001",
+        "0500040000",
+        "0500020000",
+        "05000c0000",
+        "0500040003",
+        "0500060002",
+        "0500060000",
+        "0500020001",
+      ].join(""),
+    );
+  });
+
+  it("records the address of a register as IPv4", async () => {
+    const { sessid } = await createSession();
+    await askAsService("DELETE", `/v1/sessions/${sessid}`);
+    await answers(packet(3, i32(sessid), i32(0xc0a80001 | 0), text(newUser())));
+    expect(await (await askAsService("GET", `/v1/sessions/${sessid}`)).json()).toMatchObject({ ip: "192.168.0.1" });
+  });
+
+  it("issues a session whose token a client can show, and counts it", async () => {
+    const issued = await answers(concat(packet(9, i32(0), text(newUser())), packet(7)));
+    expect(toHex(issued.subarray(0, 5))).toBe("1d000a0000");
+    const token = btoa(String.fromCharCode(...issued.subarray(9, 29)))
+      .replaceAll("+", "-")
+      .replaceAll("/", "_")
+      .slice(0, 27);
+    const seen = await ask("/v1/session", { headers: { Authorization: `Bearer ${token}` } });
+    expect(await seen.json()).toMatchObject({ sessid: new DataView(issued.buffer).getInt32(5, true) });
+    expect(toHex(issued.subarray(29, 34))).toBe("0d00080000");
+    expect(new DataView(issued.buffer).getUint32(34, true)).toBeGreaterThanOrEqual(1);
+  });
+
+  it.each(vectors.broken.filter(({ expect: outcome }) => !outcome.endsWith("close")))(
+    "answers $why in its place: $expect",
+    async ({ hex: broken, expect: outcome }) => {
+      const count = packet(7);
+      const answered = await answers(concat(hex(broken), count));
+      const type = new DataView(answered.buffer).getUint16(2, true);
+      const name = outcome.split("(")[0];
+      expect(type).toBe({ ErrorResponse: 127, SessionCheckResponse: 2, SessionRegisterResponse: 4 }[name ?? ""]);
+      expect(answered[4]).toBe(4);
+      const size = new DataView(answered.buffer).getUint16(0, true);
+      expect(toHex(answered.subarray(size, size + 5))).toBe("0d00080000");
+    },
+  );
+
+  it.each([
+    ["a size under the header", "0800010007000000" + "03000100"],
+    ["a size over the cap", "0800010007000000" + "01040100"],
+    ["half a packet", "0800010007000000" + "08000100"],
+  ])("refuses a body with %s whole", async (_, body) => {
+    const { sessid } = await createSession();
+    const withDelete = concat(packet(5, i32(sessid), i32(0), text("x")), hex(body));
+    expect(await problemOf(await askPackets(withDelete))).toMatchObject({ status: 400, code: "invalid" });
+    expect((await askAsService("GET", `/v1/sessions/${sessid}`)).status).toBe(200);
+  });
+
+  it("executes nothing of a body that is broken at its end", async () => {
+    const { sessid, user } = await createSession();
+    const body = concat(packet(5, i32(sessid), i32(0), text(user)), hex("03000100"));
+    expect((await askPackets(body)).status).toBe(400);
+    expect((await askAsService("GET", `/v1/sessions/${sessid}`)).status).toBe(200);
+  });
+
+  it("takes 1000 packets and no more, 512 KiB and no more, and answers nothing with nothing", async () => {
+    const check = packet(1, i32(7));
+    expect((await answers(concat(...Array(1000).fill(check)))).length).toBe(5000);
+    const many = await askPackets(concat(...Array(1001).fill(check)));
+    expect(await problemOf(many)).toMatchObject({ status: 413, code: "too_large" });
+    const large = await askPackets(new Uint8Array(512 * 1024 + 1));
+    expect(await problemOf(large)).toMatchObject({ status: 413, code: "too_large" });
+    expect((await answers(new Uint8Array(0))).length).toBe(0);
+  });
+
+  it("refuses another content type", async () => {
+    const refused = await problemOf(await askAsService("POST", "/v1/packets", {}));
+    expect(refused).toMatchObject({ status: 400, detail: "Content-Type: allowed is application/octet-stream" });
+  });
+});

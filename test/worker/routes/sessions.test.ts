@@ -1,0 +1,104 @@
+import { describe, expect, it } from "vitest";
+import { askAsClient, askAsService, createSession, newUser, problemOf } from "./edge-client.ts";
+
+describe("POST /v1/sessions", () => {
+  it("issues a session with a random sessid and a token that works", async () => {
+    const user = newUser();
+    const response = await askAsService("POST", "/v1/sessions", { user, ip: "2001:db8::7" });
+    expect(response.status).toBe(201);
+    const created = await response.json<{ sessid: number; token: string; user: string; expiresAt: number }>();
+    expect(created).toMatchObject({ user });
+    expect(created.token).toMatch(/^[A-Za-z0-9_-]{27}$/);
+    expect(created.expiresAt - Date.now()).toBeGreaterThan(1_700_000);
+    expect(created.expiresAt - Date.now()).toBeLessThanOrEqual(1_800_000);
+    const seen = await (await askAsClient(created.token, "/v1/session")).json();
+    expect(seen).toMatchObject({ sessid: created.sessid, user, ip: "2001:db8::7", grants: ["*"] });
+  });
+
+  it("registers a given sessid: 201 when new, 200 with a new token for the same user, 409 for another", async () => {
+    const { sessid, user, token } = await createSession();
+    const again = await askAsService("POST", "/v1/sessions", { user, sessid });
+    expect(again.status).toBe(200);
+    const { token: renewed } = await again.json<{ token: string }>();
+    expect((await askAsClient(token, "/v1/session")).status).toBe(401);
+    expect((await askAsClient(renewed, "/v1/session")).status).toBe(200);
+
+    const taken = await askAsService("POST", "/v1/sessions", { user: newUser(), sessid });
+    expect(await problemOf(taken)).toMatchObject({ status: 409, code: "conflict" });
+    expect((await askAsClient(renewed, "/v1/session")).status).toBe(200);
+  });
+
+  it("gives the session its own idle lifetime", async () => {
+    const response = await askAsService("POST", "/v1/sessions", { user: newUser(), ttlSeconds: 60 });
+    const { expiresAt } = await response.json<{ expiresAt: number }>();
+    expect(expiresAt - Date.now()).toBeLessThanOrEqual(60_000);
+    expect(expiresAt - Date.now()).toBeGreaterThan(0);
+  });
+
+  it.each([
+    ["not JSON", "{", "body"],
+    ["null", "null", "body: allowed is a JSON object"],
+    ["no user", {}, "user: needed"],
+    ["an empty user", { user: "" }, "user: allowed are 1..128 bytes"],
+    ["a user of 129 bytes", { user: "a".repeat(129) }, "user: allowed are 1..128 bytes"],
+    ["a user of 43 characters and 129 bytes", { user: "한".repeat(43) }, "user: allowed are 1..128 bytes"],
+    ["a user with U+0000", { user: "a\0b" }, "user: allowed"],
+    ["a user that is half a surrogate pair", '{"user":"\\ud800"}', "user: allowed"],
+    ["a browser's user", { user: "web:kim" }, 'user: "web:" is kept'],
+    ["sessid 0", { user: "kim", sessid: 0 }, "sessid: 0 is never a session"],
+    ["a sessid beyond int32", { user: "kim", sessid: 2 ** 31 }, "sessid: allowed is -2147483648..2147483647"],
+    ["a broken sessid", { user: "kim", sessid: 1.5 }, "sessid: allowed is a whole number"],
+    ["a sessid as text", { user: "kim", sessid: "7" }, "sessid: allowed is a whole number"],
+    ["a bad ip", { user: "kim", ip: "10.0.0.256" }, "ip: allowed is an IPv4 or IPv6 address"],
+    ["a star inside a grant", { user: "kim", grants: ["ok", "a*b"] }, "grants.1: allowed"],
+    ["65 grants", { user: "kim", grants: Array(65).fill("a") }, "grants: allowed are 64"],
+    ["ttlSeconds 0", { user: "kim", ttlSeconds: 0 }, "ttlSeconds: allowed is 1.."],
+    ["an unknown field", { user: "kim", admin: true }, "admin: no such field"],
+  ])("refuses %s with the field's name", async (_, body, detail) => {
+    const refused = await problemOf(await askAsService("POST", "/v1/sessions", body));
+    expect(refused).toMatchObject({ status: 400, code: "invalid" });
+    expect(refused.detail).toContain(detail);
+  });
+
+  it("refuses a body over its cap", async () => {
+    const refused = await askAsService("POST", "/v1/sessions", { user: "a".repeat(70_000) });
+    expect(await problemOf(refused)).toMatchObject({ status: 413, code: "too_large" });
+  });
+});
+
+describe("POST /v1/sessions/check", () => {
+  it("answers in the order of the request", async () => {
+    const [first, second] = [await createSession(), await createSession()];
+    await askAsService("DELETE", `/v1/sessions/${second.sessid}`);
+    const sessids = [second.sessid, first.sessid, second.sessid];
+    const response = await askAsService("POST", "/v1/sessions/check", { sessids });
+    expect(await response.json()).toEqual({ statuses: ["not_found", "ok", "not_found"] });
+  });
+
+  it.each([[[]], [Array(1001).fill(7)], [[0]]])("refuses a bad list", async (sessids) => {
+    const refused = await problemOf(await askAsService("POST", "/v1/sessions/check", { sessids }));
+    expect(refused).toMatchObject({ status: 400, code: "invalid" });
+  });
+});
+
+describe("one session", () => {
+  it("is read without sliding, and deleted by its owner only if the owner is named", async () => {
+    const { sessid, user, expiresAt } = await createSession({ grants: ["room:*"] });
+    const read = await (await askAsService("GET", `/v1/sessions/${sessid}`)).json();
+    expect(read).toEqual({ sessid, user, ip: null, createdAt: expiresAt - 1_800_000, expiresAt, grants: ["room:*"] });
+
+    const denied = await askAsService("DELETE", `/v1/sessions/${sessid}?user=somebody`);
+    expect(await problemOf(denied)).toMatchObject({ status: 403, code: "denied" });
+    const owner = encodeURIComponent(user);
+    expect((await askAsService("DELETE", `/v1/sessions/${sessid}?user=${owner}`)).status).toBe(204);
+    const gone = await askAsService("GET", `/v1/sessions/${sessid}`);
+    expect(await problemOf(gone)).toMatchObject({ status: 404, code: "not_found" });
+    expect((await askAsService("DELETE", `/v1/sessions/${sessid}`)).status).toBe(404);
+  });
+
+  it.each(["0", "x", "1.5", "2147483648", "9999999999999"])("refuses the sessid %s", async (sessid) => {
+    const refused = await problemOf(await askAsService("GET", `/v1/sessions/${sessid}`));
+    expect(refused).toMatchObject({ status: 400, code: "invalid" });
+    expect(refused.detail).toContain("sessid: ");
+  });
+});

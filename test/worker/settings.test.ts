@@ -1,0 +1,65 @@
+import { describe, expect, it } from "vitest";
+import { parseSettings } from "../../worker/settings.ts";
+
+const redis = {
+  SESSION_STORE: "redis",
+  UPSTASH_REDIS_REST_URL: "https://redis.test",
+  UPSTASH_REDIS_REST_TOKEN: "secret",
+};
+
+describe("parseSettings", () => {
+  it("has the documented defaults", () => {
+    expect(parseSettings({ SESSION_STORE: "embedded" })).toEqual({
+      apiKeys: [],
+      store: { kind: "embedded" },
+      policy: {
+        idleMs: 1_800_000,
+        maxMs: 86_400_000,
+        touchIntervalMs: 60_000,
+        maxSessionsPerUser: 0,
+        limitPolicy: "reject",
+      },
+    });
+  });
+
+  it("takes every variable", () => {
+    const settings = parseSettings({
+      ...redis,
+      API_KEYS: " old, new ,",
+      SESSION_TTL_SECONDS: "60",
+      SESSION_MAX_SECONDS: 120,
+      TOUCH_INTERVAL_SECONDS: "0",
+      MAX_SESSIONS_PER_USER: "3",
+      SESSION_LIMIT_POLICY: "evict-oldest",
+    });
+    expect(settings).toEqual({
+      apiKeys: ["old", "new"],
+      store: { kind: "redis", url: "https://redis.test", token: "secret" },
+      policy: {
+        idleMs: 60_000,
+        maxMs: 120_000,
+        touchIntervalMs: 0,
+        maxSessionsPerUser: 3,
+        limitPolicy: "evict-oldest",
+      },
+    });
+  });
+
+  it.each([
+    ["SESSION_STORE", {}],
+    ["SESSION_STORE", { SESSION_STORE: "memcached" }],
+    ["UPSTASH_REDIS_REST_URL", { SESSION_STORE: "redis", UPSTASH_REDIS_REST_TOKEN: "secret" }],
+    ["UPSTASH_REDIS_REST_URL", { ...redis, UPSTASH_REDIS_REST_URL: "redis://redis.test" }],
+    ["UPSTASH_REDIS_REST_TOKEN", { ...redis, UPSTASH_REDIS_REST_TOKEN: undefined }],
+    ["SESSION_TTL_SECONDS", { ...redis, SESSION_TTL_SECONDS: "0" }],
+    ["SESSION_TTL_SECONDS", { ...redis, SESSION_TTL_SECONDS: "" }],
+    ["SESSION_TTL_SECONDS", { ...redis, SESSION_TTL_SECONDS: "30m" }],
+    ["SESSION_TTL_SECONDS", { ...redis, SESSION_TTL_SECONDS: "86401" }],
+    ["TOUCH_INTERVAL_SECONDS", { ...redis, TOUCH_INTERVAL_SECONDS: "-1" }],
+    ["MAX_SESSIONS_PER_USER", { ...redis, MAX_SESSIONS_PER_USER: "1.5" }],
+    ["SESSION_LIMIT_POLICY", { ...redis, SESSION_LIMIT_POLICY: "newest" }],
+  ])("refuses a wrong %s by name, without its value", (name, environment) => {
+    expect(() => parseSettings(environment)).toThrow(new RegExp(`^${name}: .*(allowed|needed)`));
+    expect(() => parseSettings(environment)).not.toThrow(/secret|redis\.test/);
+  });
+});

@@ -1,0 +1,72 @@
+import { Hono } from "hono";
+import { bodyLimit } from "hono/body-limit";
+import { HTTPException } from "hono/http-exception";
+import { secureHeaders } from "hono/secure-headers";
+import type { AppEnv } from "./app-env.ts";
+import { openStore } from "./http/open-store.ts";
+import { problem } from "./http/problem.ts";
+import { requireApiKey } from "./http/require-api-key.ts";
+import { apiDescription } from "./routes/api-description.ts";
+import { check } from "./routes/check.ts";
+import { count } from "./routes/count.ts";
+import { docsPage } from "./routes/docs-page.tsx";
+import { healthz, readyz } from "./routes/health.ts";
+import { ownSession } from "./routes/own-session.ts";
+import { packets } from "./routes/packets.ts";
+import { sessions } from "./routes/sessions.ts";
+import { users } from "./routes/users.ts";
+
+/** 1000 sessids of 11 digits, or 64 grants of 512 bytes, and room for their JSON. */
+const MAX_JSON_BYTES = 64 * 1024;
+
+/** docs/http-api.md, "POST /v1/packets". */
+const MAX_PACKETS_BYTES = 512 * 1024;
+
+/** The whole edge: each route knows its store and settings from the context, and nothing else. */
+export const app = new Hono<AppEnv>();
+
+app.onError((error, c) => {
+  // Hono's own refusals: a body that is not JSON.
+  if (error instanceof HTTPException && error.status < 500) return problem(c, "invalid", `body: ${error.message}`);
+  // The message may hold what a client sent; its name and place say enough.
+  // biome-ignore lint/suspicious/noConsole: a Worker's log is its console
+  console.error("unexpected", error.name, error.stack?.split("\n")[1]?.trim());
+  return problem(c, "unavailable", "an unexpected error, it was logged");
+});
+app.notFound((c) => problem(c, "not_found", "no such route; GET /docs lists them"));
+
+app.use(
+  secureHeaders({
+    contentSecurityPolicy: {
+      defaultSrc: ["'none'"],
+      frameAncestors: ["'none'"],
+      baseUri: ["'none'"],
+      formAction: ["'none'"],
+    },
+    xFrameOptions: "DENY",
+  }),
+);
+app.route("/healthz", healthz);
+app.route("/openapi.json", apiDescription);
+app.route("/docs", docsPage);
+
+app.use(openStore());
+app.route("/readyz", readyz);
+app.route("/v1/check", check);
+app.route("/v1/session", ownSession);
+
+app.use("/v1/packets", requireApiKey(), limitBody(MAX_PACKETS_BYTES));
+app.route("/v1/packets", packets);
+for (const path of ["/v1/sessions/*", "/v1/users/*", "/v1/count"]) {
+  app.use(path, requireApiKey(), limitBody(MAX_JSON_BYTES));
+}
+app.route("/v1/sessions", sessions);
+app.route("/v1/users", users);
+app.route("/v1/count", count);
+
+function limitBody(maxBytes: number) {
+  return bodyLimit({
+    maxSize: maxBytes,
+    onError: (c) => problem(c, "too_large", `body: allowed are ${maxBytes} bytes`),
+  });
+}

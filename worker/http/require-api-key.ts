@@ -1,0 +1,45 @@
+import type { Context, MiddlewareHandler } from "hono";
+import { bearerAuth } from "hono/bearer-auth";
+import { HTTPException } from "hono/http-exception";
+import { timingSafeEqual } from "hono/utils/buffer";
+import type { AppEnv } from "../app-env.ts";
+import { problem } from "./problem.ts";
+
+/** The window of the WRONG_KEY_LIMIT binding in wrangler.toml. */
+const WRONG_KEY_WINDOW_SECONDS = 60;
+
+/**
+ * Lets services in: `Authorization: Bearer <any of API_KEYS>`. Without a configured key it answers 503
+ * `not_configured`, without a key 401, and 401 for a wrong one until its address has sent too many: then 429. A right
+ * key is never limited.
+ */
+export function requireApiKey(): MiddlewareHandler<AppEnv> {
+  const authenticate = bearerAuth<AppEnv>({
+    realm: "artoria",
+    verifyToken: (shown, c) => isAnyOf(shown, c.get("settings").apiKeys),
+  });
+  return async function requireApiKey(c, next) {
+    if (c.get("settings").apiKeys.length === 0) return problem(c, "not_configured", "API_KEYS: no key is configured");
+    try {
+      await authenticate(c, async () => {});
+    } catch (error) {
+      if (!(error instanceof HTTPException)) throw error;
+      return refuse(c);
+    }
+    return next();
+  };
+}
+
+async function refuse(c: Context<AppEnv>): Promise<Response> {
+  if (c.req.header("Authorization") === undefined) return problem(c, "unauthenticated", "Authorization: Bearer <key>");
+  const { success } = await c.env.WRONG_KEY_LIMIT.limit({ key: c.req.header("CF-Connecting-IP") ?? "local" });
+  if (success) return problem(c, "unauthenticated", "Authorization: not a valid API key");
+  c.header("Retry-After", String(WRONG_KEY_WINDOW_SECONDS));
+  return problem(c, "too_many", "Authorization: too many wrong keys from this address");
+}
+
+/** Compares with every key, each in constant time: the answer's time tells neither which key nor how much of it. */
+async function isAnyOf(shown: string, keys: readonly string[]): Promise<boolean> {
+  const equal = await Promise.all(keys.map((key) => timingSafeEqual(shown, key)));
+  return equal.includes(true);
+}

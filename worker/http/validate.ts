@@ -1,0 +1,40 @@
+import type { Context } from "hono";
+import { validator } from "hono/validator";
+import * as v from "valibot";
+import { problem } from "./problem.ts";
+
+/** A JSON body that a schema describes; anything else is 400 with the field's name. Read it with `c.req.valid("json")`. */
+export function jsonBody<S extends v.GenericSchema>(schema: S) {
+  return validator("json", (value, c) => {
+    if (!/^application\/(?:[\w.+-]+\+)?json\b/i.test(c.req.header("Content-Type") ?? "")) {
+      return problem(c, "invalid", "Content-Type: allowed is application/json");
+    }
+    return parsed(c, schema, value, "body");
+  });
+}
+
+/** The parameters in a path. Read them with `c.req.valid("param")`. */
+export function pathParams<S extends v.GenericSchema>(schema: S) {
+  return validator("param", (value, c) => parsed(c, schema, value, "path"));
+}
+
+/** The query. Read it with `c.req.valid("query")`. */
+export function query<S extends v.GenericSchema>(schema: S) {
+  return validator("query", (value, c) => parsed(c, schema, value, "query"));
+}
+
+function parsed<S extends v.GenericSchema>(c: Context, schema: S, value: unknown, where: string) {
+  const result = v.safeParse(schema, value, { abortEarly: true });
+  return result.success ? result.output : problem(c, "invalid", explain(result.issues[0], where));
+}
+
+/** A field's name comes from the caller when it is one too many: this much of it goes back. */
+const MAX_FIELD_CHARACTERS = 100;
+
+function explain(issue: v.BaseIssue<unknown>, where: string): string {
+  const path = v.getDotPath(issue);
+  if (path === null) return `${where}: allowed is a JSON object`;
+  const field = path.slice(0, MAX_FIELD_CHARACTERS);
+  if (issue.type !== "strict_object") return `${field}: ${issue.message}`;
+  return issue.expected === "never" ? `${field}: no such field` : `${field}: needed`;
+}

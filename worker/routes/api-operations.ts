@@ -1,0 +1,169 @@
+import type { GenericSchema } from "valibot";
+import {
+  CheckList,
+  CheckVerdicts,
+  Count,
+  CreatedSession,
+  DeletedSessions,
+  Health,
+  NewSession,
+  SessionView,
+  UserSessions,
+} from "../http/schemas.ts";
+
+/** One operation of the API, in terms of the schemas that its route validates with. */
+export interface ApiOperation {
+  readonly method: "get" | "post" | "delete";
+  /** OpenAPI's spelling: `/v1/sessions/{sessid}`. */
+  readonly path: string;
+  readonly caller: "service" | "client" | "anyone";
+  readonly summary: string;
+  readonly parameters?: readonly ApiParameter[];
+  readonly body?: GenericSchema | "packets";
+  /** The successful answers; a status without a schema has no body. */
+  readonly answers: Readonly<Record<number, { description: string; body?: GenericSchema | "packets" }>>;
+  /** HTTP statuses of its problem answers, besides the ones that every caller of its kind may get. */
+  readonly problems: readonly number[];
+}
+
+export interface ApiParameter {
+  readonly name: string;
+  readonly in: "path" | "query" | "header";
+  readonly description: string;
+  readonly required?: true;
+}
+
+const sessid: ApiParameter = { name: "sessid", in: "path", required: true, description: "Session number, an int32" };
+const user: ApiParameter = { name: "user", in: "path", required: true, description: "User, 1..128 bytes of UTF-8" };
+
+/** Every operation, in the order in which the documentation shows them. */
+export const API_OPERATIONS: readonly ApiOperation[] = [
+  {
+    method: "post",
+    path: "/v1/sessions",
+    caller: "service",
+    summary: "Issue a session, or register the given sessid",
+    body: NewSession,
+    answers: {
+      200: { description: "The same user had this sessid: refreshed, with a new token", body: CreatedSession },
+      201: { description: "Created", body: CreatedSession },
+    },
+    problems: [400, 409, 413, 429],
+  },
+  {
+    method: "get",
+    path: "/v1/sessions/{sessid}",
+    caller: "service",
+    summary: "Read a session; does not slide its lifetime",
+    parameters: [sessid],
+    answers: { 200: { description: "The session", body: SessionView } },
+    problems: [400, 404],
+  },
+  {
+    method: "delete",
+    path: "/v1/sessions/{sessid}",
+    caller: "service",
+    summary: "End a session",
+    parameters: [sessid, { name: "user", in: "query", description: "End it only if it belongs to this user" }],
+    answers: { 204: { description: "Ended" } },
+    problems: [400, 403, 404],
+  },
+  {
+    method: "post",
+    path: "/v1/sessions/check",
+    caller: "service",
+    summary: "Check up to 1000 sessions in one round trip; slides their lifetimes",
+    body: CheckList,
+    answers: { 200: { description: "The verdicts, in the order of the request", body: CheckVerdicts } },
+    problems: [400, 413],
+  },
+  {
+    method: "get",
+    path: "/v1/users/{user}/sessions",
+    caller: "service",
+    summary: "List a user's sessions",
+    parameters: [user],
+    answers: { 200: { description: "The live sessions", body: UserSessions } },
+    problems: [400],
+  },
+  {
+    method: "delete",
+    path: "/v1/users/{user}/sessions",
+    caller: "service",
+    summary: "End all sessions of a user",
+    parameters: [user],
+    answers: { 200: { description: "How many were ended", body: DeletedSessions } },
+    problems: [400],
+  },
+  {
+    method: "get",
+    path: "/v1/count",
+    caller: "service",
+    summary: "Exact numbers of live sessions and of users that have one",
+    answers: { 200: { description: "The numbers", body: Count } },
+    problems: [],
+  },
+  {
+    method: "post",
+    path: "/v1/packets",
+    caller: "service",
+    summary: "Service packets in, their responses out, in order; at most 1000 packets, 512 KiB",
+    body: "packets",
+    answers: { 200: { description: "One response packet for each packet", body: "packets" } },
+    problems: [400, 413],
+  },
+  {
+    method: "get",
+    path: "/v1/check",
+    caller: "client",
+    summary: "May this client enter? For proxies, with any method; slides the session's lifetime",
+    parameters: [
+      { name: "resource", in: "query", description: "Resource that the session's grants must allow" },
+      { name: "X-Original-URI", in: "header", description: "The same, as nginx sends it: its path" },
+      { name: "X-Forwarded-Uri", in: "header", description: "The same, as Traefik and Caddy send it: its path" },
+    ],
+    answers: { 200: { description: "Allowed; X-Session-Id and X-Session-User say who" } },
+    problems: [403],
+  },
+  {
+    method: "get",
+    path: "/v1/check/{path}",
+    caller: "client",
+    summary: "The same, with the resource behind the path, as Envoy sends it",
+    parameters: [{ name: "path", in: "path", required: true, description: "The protected path" }],
+    answers: { 200: { description: "Allowed; X-Session-Id and X-Session-User say who" } },
+    problems: [403],
+  },
+  {
+    method: "get",
+    path: "/v1/session",
+    caller: "client",
+    summary: "Who am I?",
+    answers: { 200: { description: "The token's session", body: SessionView } },
+    problems: [],
+  },
+  {
+    method: "delete",
+    path: "/v1/session",
+    caller: "client",
+    summary: "Log out",
+    answers: { 204: { description: "Ended" } },
+    problems: [],
+  },
+  {
+    method: "get",
+    path: "/healthz",
+    caller: "anyone",
+    summary: "The worker runs",
+    answers: { 200: { description: "It does", body: Health } },
+    problems: [],
+  },
+  {
+    method: "get",
+    path: "/readyz",
+    caller: "anyone",
+    summary: "The session store answers",
+    answers: { 200: { description: "It does", body: Health } },
+    problems: [503],
+  },
+];

@@ -1,0 +1,11 @@
+import { Hono } from "hono";
+import type { AppEnv } from "../app-env.ts";
+import { problem } from "../http/problem.ts";
+
+/** `/healthz`: the worker runs. */
+export const healthz = new Hono<AppEnv>().get("/", (c) => c.json({ status: "ok" }));
+
+/** `/readyz`: the session store answers. */
+export const readyz = new Hono<AppEnv>().get("/", async (c) =>
+  (await c.get("store").ping()) ? c.json({ status: "ok" }) : problem(c, "unavailable"),
+);

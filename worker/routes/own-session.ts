@@ -1,0 +1,31 @@
+import { Hono } from "hono";
+import { deleteCookie } from "hono/cookie";
+import { Status } from "../../protocol/status.ts";
+import type { AppEnv } from "../app-env.ts";
+import { clientCredential, SESSION_COOKIE } from "../http/client-token.ts";
+import { problem, statusProblem } from "../http/problem.ts";
+import { runOne } from "../session-store/run-one.ts";
+
+const NO_SESSION = "a valid session token is needed";
+
+/** `/v1/session`: what a client may ask of its own session. */
+export const ownSession = new Hono<AppEnv>()
+  .get("/", async (c) => {
+    const credential = await clientCredential(c);
+    if (credential === undefined) return problem(c, "unauthenticated", NO_SESSION);
+    const { sessid, secretHash } = credential;
+    const { status, session } = await runOne(c.get("store"), { kind: "identify", sessid, secretHash });
+    c.header("Cache-Control", "no-store");
+    if (status === Status.Ok) return c.json(session);
+    return status === Status.NotFound ? problem(c, "unauthenticated", NO_SESSION) : statusProblem(c, status);
+  })
+  .delete("/", async (c) => {
+    const credential = await clientCredential(c);
+    if (credential === undefined) return problem(c, "unauthenticated", NO_SESSION);
+    const { sessid, secretHash, fromCookie } = credential;
+    const { status } = await runOne(c.get("store"), { kind: "delete", sessid, secretHash });
+    if (status === Status.NotFound || status === Status.Denied) return problem(c, "unauthenticated", NO_SESSION);
+    if (status !== Status.Ok) return statusProblem(c, status);
+    if (fromCookie) deleteCookie(c, SESSION_COOKIE, { path: "/", secure: true });
+    return c.body(null, 204);
+  });

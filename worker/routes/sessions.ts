@@ -1,0 +1,60 @@
+import { Hono } from "hono";
+import * as v from "valibot";
+import type { RegisterRequest, SessionChoice } from "../../protocol/session-request.ts";
+import { formatToken, makeToken, TOKEN_SECRET_BYTES } from "../../protocol/session-token.ts";
+import { Status } from "../../protocol/status.ts";
+import type { AppEnv } from "../app-env.ts";
+import { statusProblem } from "../http/problem.ts";
+import { CheckList, NewSession, SessidText, User } from "../http/schemas.ts";
+import { jsonBody, pathParams, query } from "../http/validate.ts";
+import { runOne } from "../session-store/run-one.ts";
+import { hashSecret } from "../session-store/secret-hash.ts";
+
+const SessidParam = v.object({ sessid: SessidText });
+const OwnerQuery = v.object({ user: v.optional(User) });
+
+/** `/v1/sessions`: what services do with sessions. */
+export const sessions = new Hono<AppEnv>()
+  .post("/", jsonBody(NewSession), async (c) => {
+    const { user, ip = null, sessid, grants, ttlSeconds } = c.req.valid("json");
+    const choice: SessionChoice = {
+      ...(grants && { grants }),
+      ...(ttlSeconds && { idleMs: ttlSeconds * 1000 }),
+    };
+    if (sessid === undefined) {
+      const issued = await runOne(c.get("store"), { kind: "issue", user, ip, ...choice });
+      if (issued.status !== Status.Ok) return statusProblem(c, issued.status);
+      const { expiresAt } = issued;
+      return c.json({ sessid: issued.sessid, token: formatToken(issued.token), user, expiresAt }, 201);
+    }
+    const secret = crypto.getRandomValues(new Uint8Array(TOKEN_SECRET_BYTES));
+    const request: RegisterRequest = {
+      kind: "register",
+      sessid,
+      user,
+      ip,
+      secretHash: await hashSecret(secret),
+      ...choice,
+    };
+    const registered = await runOne(c.get("store"), request);
+    if (registered.status !== Status.Ok) return statusProblem(c, registered.status);
+    const { created, expiresAt } = registered;
+    return c.json({ sessid, token: formatToken(makeToken(sessid, secret)), user, expiresAt }, created ? 201 : 200);
+  })
+  .post("/check", jsonBody(CheckList), async (c) => {
+    const { sessids } = c.req.valid("json");
+    const verdicts = await c.get("store").run(sessids.map((sessid) => ({ kind: "check", sessid })));
+    const failed = verdicts.find(({ status }) => status !== Status.Ok && status !== Status.NotFound);
+    if (failed !== undefined) return statusProblem(c, Status.Unavailable);
+    return c.json({ statuses: verdicts.map(({ status }) => (status === Status.Ok ? "ok" : "not_found")) });
+  })
+  .get("/:sessid", pathParams(SessidParam), async (c) => {
+    const got = await runOne(c.get("store"), { kind: "get", sessid: c.req.valid("param").sessid });
+    return got.status === Status.Ok ? c.json(got.session) : statusProblem(c, got.status);
+  })
+  .delete("/:sessid", pathParams(SessidParam), query(OwnerQuery), async (c) => {
+    const { user } = c.req.valid("query");
+    const { sessid } = c.req.valid("param");
+    const { status } = await runOne(c.get("store"), { kind: "delete", sessid, ...(user !== undefined && { user }) });
+    return status === Status.Ok ? c.body(null, 204) : statusProblem(c, status);
+  });

@@ -1,0 +1,95 @@
+import * as v from "valibot";
+import type { SessionPolicy } from "./session-store/session-store.ts";
+
+/** What the worker's variables and secrets say, parsed (docs/configuration.md). */
+export interface Settings {
+  /** The keys of services; any of them is valid, so that keys can be rotated. Empty: no service routes. */
+  readonly apiKeys: readonly string[];
+  readonly store:
+    | { readonly kind: "embedded" }
+    | { readonly kind: "redis"; readonly url: string; readonly token: string };
+  readonly policy: SessionPolicy;
+}
+
+/** A variable is missing or not allowed. The message names it and says what is allowed, never its value. */
+export class SettingsError extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = "SettingsError";
+  }
+}
+
+/** Ten years: longer is a typing error, not a lifetime. */
+const MAX_SECONDS = 10 * 365 * 24 * 3600;
+
+const Variables = v.object({
+  API_KEYS: v.optional(v.string(), ""),
+  SESSION_STORE: v.picklist(["redis", "embedded"], 'allowed is "redis" or "embedded"'),
+  UPSTASH_REDIS_REST_URL: v.optional(
+    v.pipe(v.string(), v.regex(/^https?:\/\/\S+$/, "allowed is an http or https URL")),
+  ),
+  UPSTASH_REDIS_REST_TOKEN: v.optional(v.pipe(v.string(), v.minLength(1, "allowed is a token of 1 character or more"))),
+  SESSION_TTL_SECONDS: wholeNumber(1, MAX_SECONDS, 1800),
+  SESSION_MAX_SECONDS: wholeNumber(1, MAX_SECONDS, 86_400),
+  TOUCH_INTERVAL_SECONDS: wholeNumber(0, MAX_SECONDS, 60),
+  MAX_SESSIONS_PER_USER: wholeNumber(0, 10_000, 0),
+  SESSION_LIMIT_POLICY: v.optional(
+    v.picklist(["reject", "evict-oldest"], 'allowed is "reject" or "evict-oldest"'),
+    "reject",
+  ),
+});
+
+/**
+ * Parses the worker's environment; bindings in it are passed over.
+ *
+ * @throws SettingsError naming the first variable that is wrong
+ */
+export function parseSettings(environment: object): Settings {
+  const parsed = v.safeParse(Variables, environment);
+  if (!parsed.success) {
+    const [issue] = parsed.issues;
+    const message = issue.type === "object" ? "needed" : issue.message;
+    throw new SettingsError(`${v.getDotPath(issue) ?? "environment"}: ${message}`);
+  }
+  const variables = parsed.output;
+  if (variables.SESSION_TTL_SECONDS > variables.SESSION_MAX_SECONDS) {
+    throw new SettingsError("SESSION_TTL_SECONDS: allowed is at most SESSION_MAX_SECONDS");
+  }
+  return {
+    apiKeys: variables.API_KEYS.split(",")
+      .map((key) => key.trim())
+      .filter((key) => key !== ""),
+    store: parseStore(variables),
+    policy: {
+      idleMs: variables.SESSION_TTL_SECONDS * 1000,
+      maxMs: variables.SESSION_MAX_SECONDS * 1000,
+      touchIntervalMs: variables.TOUCH_INTERVAL_SECONDS * 1000,
+      maxSessionsPerUser: variables.MAX_SESSIONS_PER_USER,
+      limitPolicy: variables.SESSION_LIMIT_POLICY,
+    },
+  };
+}
+
+function parseStore(variables: v.InferOutput<typeof Variables>): Settings["store"] {
+  if (variables.SESSION_STORE === "embedded") return { kind: "embedded" };
+  const { UPSTASH_REDIS_REST_URL: url, UPSTASH_REDIS_REST_TOKEN: token } = variables;
+  if (url === undefined) throw new SettingsError('UPSTASH_REDIS_REST_URL: needed with SESSION_STORE = "redis"');
+  if (token === undefined) throw new SettingsError('UPSTASH_REDIS_REST_TOKEN: needed with SESSION_STORE = "redis"');
+  return { kind: "redis", url, token };
+}
+
+/** A variable is text; wrangler.toml may also give a number. */
+function wholeNumber(min: number, max: number, byDefault: number) {
+  const allowed = `allowed is a whole number, ${min}..${max}`;
+  return v.optional(
+    v.pipe(
+      v.union([v.string(), v.number()], allowed),
+      v.transform((value) => (value === "" ? Number.NaN : Number(value))),
+      v.number(allowed),
+      v.integer(allowed),
+      v.minValue(min, allowed),
+      v.maxValue(max, allowed),
+    ),
+    byDefault,
+  );
+}
