@@ -5,8 +5,9 @@ import { startRedisRest } from "./server.ts";
 
 /** The program of `npm run redis-rest`: configured by the environment, ended by SIGINT or SIGTERM. */
 async function main(): Promise<void> {
-  const server = await startRedisRest(parseConfig(process.env));
+  const config = parseConfig(process.env);
   const log = pino({ name: "redis-rest" });
+  const server = await startRedisRest(config, log);
   log.info({ url: server.url }, "listening");
   const stop = async () => {
     await server.close();

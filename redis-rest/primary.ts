@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import type { Redis } from "ioredis";
-import { type CommandTable, loadCommandTable } from "./command-table.ts";
+import type { Logger } from "pino";
 import type { RedisRestConfig } from "./config.ts";
 import { openConnection, runOn } from "./redis-connection.ts";
 
@@ -9,23 +9,28 @@ export class StartError extends Error {
   override readonly name = "StartError";
 }
 
-export interface Primary {
-  readonly connection: Redis;
-  readonly table: CommandTable;
-}
-
 /** Long enough for the sentinels to finish a failover that is under way (down-after 5 s and an election). */
 const START_DEADLINE_MS = 10_000;
 
 /**
- * Connects to the primary and learns its commands. Throws StartError when nothing answers within START_DEADLINE_MS or
- * what answers is a Redis Cluster node.
+ * Connects to the primary, and follows it for as long as the connection is used. Throws StartError when nothing answers
+ * within START_DEADLINE_MS or what answers is a Redis Cluster node.
  */
-export async function connectPrimary(config: RedisRestConfig): Promise<Primary> {
+export async function connectPrimary(config: RedisRestConfig, log: Logger): Promise<Redis> {
   const connection = openConnection(config.redis, config.deadlineMs);
   let lastError = "no answer";
+  // Only the message: an error of ioredis carries its command, and that of a login the password.
   connection.on("error", (error: Error) => {
     lastError = error.message;
+  });
+  let wasReady = false;
+  connection.on("ready", () => {
+    wasReady = true;
+    log.info("connected to the primary");
+  });
+  connection.on("close", () => {
+    if (wasReady) log.warn({ lastError }, "lost the primary");
+    wasReady = false;
   });
   try {
     // A first attempt that fails is not the end: "ready" comes whenever one succeeds.
@@ -33,9 +38,8 @@ export async function connectPrimary(config: RedisRestConfig): Promise<Primary> 
     await once(connection, "ready", { signal: AbortSignal.timeout(START_DEADLINE_MS) }).catch(() => {
       throw new StartError(`Redis at ${placeOf(config)} can't be reached: ${lastError}`);
     });
-    const run = (commands: Parameters<typeof runOn>[1]) => runOn(connection, commands);
     await refuseCluster(connection, placeOf(config));
-    return { connection, table: await loadCommandTable(run) };
+    return connection;
   } catch (error) {
     connection.disconnect();
     throw error;

@@ -30,7 +30,7 @@ const RECONNECT_MAX_MS = 500;
  */
 const SERVER_STATE = /^(READONLY|LOADING|MASTERDOWN|NOREPLICAS|BUSY|CLUSTERDOWN) /;
 
-/** `unavailable` in the words of docs/wire: the code is Redis's own generic one. */
+/** The outcome for a caller who may try again; its error has Redis's generic code. */
 export function unavailable(why: string): BatchOutcome {
   return { kind: "unavailable", message: `ERR ${why}; try again` };
 }

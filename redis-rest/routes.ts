@@ -9,8 +9,9 @@ import {
   TOKEN_PARAMETER,
 } from "./command-body.ts";
 import { refusal } from "./command-policy.ts";
+import type { ExecuteBatch } from "./command-router.ts";
 import type { CommandTable } from "./command-table.ts";
-import type { BatchOutcome, RedisCommand, RedisReply } from "./redis-connection.ts";
+import type { RedisCommand, RedisReply } from "./redis-connection.ts";
 import { errorJson, repliesJson, replyJson, type StringEncoding } from "./reply-json.ts";
 import { transactionBatch, transactionReply } from "./transaction.ts";
 
@@ -18,14 +19,7 @@ import { transactionBatch, transactionReply } from "./transaction.ts";
 export interface RedisRestServices {
   readonly token: string;
   readonly table: CommandTable;
-  /** Answers within the deadline, whatever happens to Redis; `syncToken` is what the caller showed. */
-  execute(commands: readonly RedisCommand[], syncToken: string | undefined): Promise<ExecutedBatch>;
-}
-
-export interface ExecutedBatch {
-  readonly outcome: BatchOutcome;
-  /** For the caller to show with its next request, so that it reads its own writes. */
-  readonly syncToken: string;
+  readonly execute: ExecuteBatch;
 }
 
 /** As large as the real service's largest plan takes (Upstash, "max request size exceeded": 10 MB). */

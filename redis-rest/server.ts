@@ -1,12 +1,14 @@
 import { once } from "node:events";
 import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
+import { isIP } from "node:net";
 import { getRequestListener } from "@hono/node-server";
+import { Hono } from "hono";
+import ipaddr from "ipaddr.js";
+import { type Logger, pino } from "pino";
 import type { RedisRestConfig } from "./config.ts";
-import { withinDeadline } from "./deadline.ts";
-import { connectPrimary } from "./primary.ts";
-import { runOn } from "./redis-connection.ts";
+import { connectRedis } from "./redis-service.ts";
 import { createRoutes } from "./routes.ts";
+import { createStatusRoutes } from "./status-routes.ts";
 
 export interface RedisRest {
   readonly url: string;
@@ -15,34 +17,39 @@ export interface RedisRest {
   close(): Promise<void>;
 }
 
-/** Starts the server. Throws StartError when Redis can't be used, and the socket's own error when the port is taken. */
-export async function startRedisRest(config: RedisRestConfig): Promise<RedisRest> {
-  const primary = await connectPrimary(config);
-  const routes = createRoutes({
-    token: config.token,
-    table: primary.table,
-    execute: async (commands) => ({
-      outcome: await withinDeadline(runOn(primary.connection, commands), config.deadlineMs),
-      syncToken: "0",
-    }),
-  });
-  const server = createServer(getRequestListener(routes.fetch));
-  server.listen(config.port, config.host);
+const SILENT = pino({ level: "silent" });
+
+/** Starts the server. Throws StartError when Redis can't be used, and the socket's own error when it can't listen. */
+export async function startRedisRest(config: RedisRestConfig, log: Logger = SILENT): Promise<RedisRest> {
+  const { host, token } = config;
+  const redis = await connectRedis(config, log);
+  const app = new Hono();
+  const { metrics, isReady, table, execute } = redis;
+  app.route("/", createStatusRoutes({ token, isMetricsOpen: isLoopback(host), metrics, isReady }));
+  app.route("/", createRoutes({ token, table, execute }));
+
+  const server = createServer(getRequestListener(app.fetch));
+  server.listen(config.port, host);
   try {
     await once(server, "listening");
   } catch (error) {
-    primary.connection.disconnect();
+    redis.close();
     throw error;
   }
-  const { port } = server.address() as AddressInfo;
+  const address = server.address();
+  const port = address !== null && typeof address === "object" ? address.port : config.port;
   return {
-    url: `http://${config.host.includes(":") ? `[${config.host}]` : config.host}:${port}`,
+    url: `http://${host.includes(":") ? `[${host}]` : host}:${port}`,
     port,
     async close() {
+      const closed = once(server, "close");
       server.close();
-      server.closeIdleConnections();
-      await once(server, "close");
-      primary.connection.disconnect();
+      await closed;
+      redis.close();
     },
   };
+}
+
+function isLoopback(host: string): boolean {
+  return host === "localhost" || (isIP(host) !== 0 && ipaddr.process(host).range() === "loopback");
 }

@@ -1,0 +1,83 @@
+import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import type { BatchOutcome } from "./redis-connection.ts";
+import type { ReplicaReadResult } from "./replica-reads.ts";
+import type { Replica } from "./replica-set.ts";
+
+/** What the numbers are read from at each scrape. */
+export interface MetricsSources {
+  readonly isPrimaryReady: () => boolean;
+  readonly replicas: () => readonly Replica[];
+  readonly nowMs: () => number;
+}
+
+export interface Metrics {
+  readonly registry: Registry;
+  /** One batch of commands went to Redis and came to this. */
+  countBatch(outcome: BatchOutcome, seconds: number): void;
+  countReplicaRead(result: ReplicaReadResult): void;
+}
+
+/** Around what Redis takes on a near network, up to the default deadline. */
+const SECONDS_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1];
+
+/** The numbers of one redis-rest in a registry of its own. No label holds a command, a key or a token. */
+export function createMetrics({ isPrimaryReady, replicas, nowMs }: MetricsSources): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  const batches = new Counter({
+    name: "redis_rest_batches_total",
+    help: "Batches of commands by what became of them",
+    labelNames: ["outcome"],
+    registers,
+  });
+  const seconds = new Histogram({
+    name: "redis_rest_batch_seconds",
+    help: "Time from asking Redis to its last reply",
+    buckets: SECONDS_BUCKETS,
+    registers,
+  });
+  const reads = new Counter({
+    name: "redis_rest_replica_reads_total",
+    help: "Batches of reads: answered by a replica, asked again at the primary in part, or answered by the primary",
+    labelNames: ["result"],
+    registers,
+  });
+  new Gauge({
+    name: "redis_rest_primary_up",
+    help: "1 while the connection to the primary is ready",
+    registers,
+    collect() {
+      this.set(isPrimaryReady() ? 1 : 0);
+    },
+  });
+  new Gauge({
+    name: "redis_rest_replica_lag_seconds",
+    help: "Upper bound of how old an answer of this replica may be, the measuring interval included",
+    labelNames: ["replica"],
+    registers,
+    collect() {
+      this.reset();
+      for (const { name, freshAsOfMs } of replicas()) this.set({ replica: name }, (nowMs() - freshAsOfMs) / 1_000);
+    },
+  });
+  new Gauge({
+    name: "redis_rest_replica_lag_bytes",
+    help: "Bytes of the replication stream that this replica had not applied when last asked",
+    labelNames: ["replica"],
+    registers,
+    collect() {
+      this.reset();
+      for (const { name, lagBytes } of replicas()) this.set({ replica: name }, lagBytes);
+    },
+  });
+  return {
+    registry,
+    countBatch(outcome, taken) {
+      batches.inc({ outcome: outcome.kind });
+      seconds.observe(taken);
+    },
+    countReplicaRead(result) {
+      reads.inc({ result });
+    },
+  };
+}

@@ -1,0 +1,88 @@
+import type { Redis } from "ioredis";
+import type { Logger } from "pino";
+import { createCommandRouter, type ExecuteBatch } from "./command-router.ts";
+import { type CommandTable, loadCommandTable } from "./command-table.ts";
+import type { RedisRestConfig } from "./config.ts";
+import { createMetrics, type Metrics } from "./metrics.ts";
+import { connectPrimary } from "./primary.ts";
+import { type RunBatch, runOn } from "./redis-connection.ts";
+import { createReplicaReads } from "./replica-reads.ts";
+import { ReplicaSet } from "./replica-set.ts";
+import { ReplicatedWriter } from "./replicated-writer.ts";
+
+/** Redis as the configuration wants it used: one primary, with or without its replicas. */
+export interface RedisService {
+  readonly table: CommandTable;
+  readonly execute: ExecuteBatch;
+  readonly metrics: Metrics;
+  /** Whether the primary can be asked now. */
+  isReady(): boolean;
+  close(): void;
+}
+
+/** Connects what the configuration asks for. Throws StartError. */
+export async function connectRedis(config: RedisRestConfig, log: Logger): Promise<RedisService> {
+  const connection = await connectPrimary(config, log);
+  const connections = [connection];
+  const primary: RunBatch = (commands) => runOn(connection, commands);
+  try {
+    const table = await loadCommandTable(primary);
+    const writerConnection = config.writeReplicas > 0 ? await connectPrimary(config, log) : undefined;
+    if (writerConnection !== undefined) connections.push(writerConnection);
+    const isReady = () => connections.every(({ status }) => status === "ready");
+    const replicas = config.replicaReads ? followReplicas(config, primary) : undefined;
+    const metrics = createMetrics({ isPrimaryReady: isReady, replicas: () => replicas?.replicas ?? [], nowMs });
+    const execute = createCommandRouter({
+      table,
+      deadlineMs: config.deadlineMs,
+      primary,
+      writer: writerConnection === undefined ? primary : replicatedWriter(config, writerConnection),
+      reader: replicas === undefined ? primary : replicaReads(config, primary, replicas, metrics),
+      nowMs,
+    });
+    return {
+      table,
+      metrics,
+      isReady,
+      async execute(commands, syncToken) {
+        const startMs = performance.now();
+        const executed = await execute(commands, syncToken);
+        metrics.countBatch(executed.outcome, (performance.now() - startMs) / 1_000);
+        return executed;
+      },
+      close() {
+        replicas?.close();
+        disconnectAll(connections);
+      },
+    };
+  } catch (error) {
+    disconnectAll(connections);
+    throw error;
+  }
+}
+
+function followReplicas(config: RedisRestConfig, askPrimary: RunBatch): ReplicaSet {
+  return new ReplicaSet({ location: config.redis, deadlineMs: config.deadlineMs, askPrimary, nowMs });
+}
+
+function replicatedWriter({ writeReplicas, deadlineMs }: RedisRestConfig, connection: Redis): RunBatch {
+  // Half of the deadline, so that a batch behind a group that fails can still be answered.
+  const waitMs = Math.floor(deadlineMs / 2);
+  const writer = new ReplicatedWriter({ connection, replicas: writeReplicas, waitMs, deadlineMs });
+  return (commands) => writer.run(commands);
+}
+
+function replicaReads(config: RedisRestConfig, askPrimary: RunBatch, replicas: ReplicaSet, metrics: Metrics) {
+  // A quarter of the deadline, which leaves the primary most of it.
+  const patienceMs = Math.floor(config.deadlineMs / 4);
+  return createReplicaReads({ replicas, askPrimary, patienceMs, onResult: metrics.countReplicaRead });
+}
+
+function disconnectAll(connections: readonly Redis[]): void {
+  for (const connection of connections) connection.disconnect();
+}
+
+/** Milliseconds since 1970, started from the system's clock and never set back. */
+function nowMs(): number {
+  return performance.timeOrigin + performance.now();
+}

@@ -1,0 +1,128 @@
+import type { Redis } from "ioredis";
+import type { RedisLocation } from "./config.ts";
+import { PrimaryOffsets } from "./primary-offsets.ts";
+import { openConnection, type RunBatch, runOn } from "./redis-connection.ts";
+import { type PrimaryRole, parsePrimaryRole, parseReplicaOffset, ROLE_COMMAND } from "./replication-role.ts";
+
+/** A replica that can be asked, and how far it is behind. */
+export interface Replica {
+  readonly name: string;
+  readonly run: RunBatch;
+  /** Every write answered before this moment can be read here; -Infinity when that is not known. */
+  readonly freshAsOfMs: number;
+  readonly lagBytes: number;
+}
+
+interface Member extends Replica {
+  readonly connection: Redis;
+  isBeingAsked: boolean;
+  freshAsOfMs: number;
+  lagBytes: number;
+}
+
+export interface ReplicaSetOptions {
+  readonly location: RedisLocation;
+  readonly deadlineMs: number;
+  readonly askPrimary: RunBatch;
+  /** Milliseconds of a clock that does not jump. */
+  readonly nowMs: () => number;
+}
+
+const POLL_MS = 250;
+
+/**
+ * A replica that may be further behind is not read: with REPLICA_READS a revoked session is refused everywhere after this
+ * long (docs/architecture.md, "Sessions").
+ */
+export const MAX_REPLICA_LAG_MS = 1_000;
+
+/**
+ * The primary's replicas: found by asking the primary itself, so that it is the same with and without Sentinel, and
+ * measured four times a second.
+ */
+export class ReplicaSet {
+  readonly #options: ReplicaSetOptions;
+  readonly #offsets = new PrimaryOffsets();
+  readonly #members = new Map<string, Member>();
+  readonly #timer: NodeJS.Timeout;
+  #turn = 0;
+  #isPolling = false;
+
+  constructor(options: ReplicaSetOptions) {
+    this.#options = options;
+    this.#timer = setInterval(() => void this.poll(), POLL_MS);
+  }
+
+  /** Every replica that the primary knows, readable or not. */
+  get replicas(): readonly Replica[] {
+    return [...this.#members.values()];
+  }
+
+  /** The next replica in turn that is within MAX_REPLICA_LAG_MS and has everything written before `notBeforeMs`. */
+  pick(notBeforeMs: number): Replica | undefined {
+    const oldestMs = Math.max(notBeforeMs, this.#options.nowMs() - MAX_REPLICA_LAG_MS);
+    const readable = this.replicas.filter(({ freshAsOfMs }) => freshAsOfMs >= oldestMs);
+    return readable[this.#turn++ % readable.length];
+  }
+
+  /** Measures now. Does not reject; a replica that does not answer just gets no fresher. */
+  async poll(): Promise<void> {
+    if (this.#isPolling) return;
+    this.#isPolling = true;
+    const askedAtMs = this.#options.nowMs();
+    const role = parsePrimaryRole(await this.#options.askPrimary([ROLE_COMMAND]));
+    this.#isPolling = false;
+    if (role === null) return;
+    this.#offsets.record(askedAtMs, role.offset);
+    this.#follow(role);
+    await Promise.all([...this.#members.values()].map((member) => this.#measure(member)));
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+    for (const { connection } of this.#members.values()) connection.disconnect();
+    this.#members.clear();
+  }
+
+  #follow({ replicas }: PrimaryRole): void {
+    const current = new Map(replicas.map((address) => [`${address.host}:${address.port}`, address]));
+    for (const [name, { connection }] of this.#members) {
+      if (current.has(name)) continue;
+      connection.disconnect();
+      this.#members.delete(name);
+    }
+    for (const [name, address] of current) {
+      if (!this.#members.has(name)) this.#members.set(name, this.#open(name, address));
+    }
+  }
+
+  #open(name: string, address: { readonly host: string; readonly port: number }): Member {
+    const { location, deadlineMs } = this.#options;
+    const connection = openConnection({ ...location, ...address, sentinels: [] }, deadlineMs);
+    const member: Member = {
+      name,
+      connection,
+      run: (commands) => runOn(connection, commands),
+      freshAsOfMs: Number.NEGATIVE_INFINITY,
+      lagBytes: 0,
+      isBeingAsked: false,
+    };
+    // Whatever answers at this address next may be another server, or the same one with less data.
+    connection.on("close", () => {
+      member.freshAsOfMs = Number.NEGATIVE_INFINITY;
+    });
+    connection.on("error", () => undefined);
+    connection.connect().catch(() => undefined);
+    return member;
+  }
+
+  async #measure(member: Member): Promise<void> {
+    if (member.isBeingAsked) return;
+    member.isBeingAsked = true;
+    const offset = parseReplicaOffset(await member.run([ROLE_COMMAND]));
+    member.isBeingAsked = false;
+    if (offset === null) return;
+    member.freshAsOfMs = Math.max(member.freshAsOfMs, this.#offsets.freshAsOfMs(offset));
+    member.lagBytes = this.#offsets.lagBytes(offset);
+  }
+}

@@ -1,0 +1,100 @@
+import type { Redis } from "ioredis";
+import { type BatchOutcome, type RedisCommand, type RedisReply, runOn, unavailable } from "./redis-connection.ts";
+
+export interface ReplicatedWriterOptions {
+  /** A connection for nothing else: WAIT holds up whatever comes after it. */
+  readonly connection: Redis;
+  /** Replicas that must have acknowledged a write before it is answered. */
+  readonly replicas: number;
+  /** How long the replicas may take. */
+  readonly waitMs: number;
+  /** A batch that could not be sent for this long is dropped: its caller has already been told. */
+  readonly deadlineMs: number;
+}
+
+interface QueuedBatch {
+  readonly commands: readonly RedisCommand[];
+  readonly dropAtMs: number;
+  readonly resolve: (outcome: BatchOutcome) => void;
+}
+
+/** Few enough that their execution is no noticeable part of the deadline. */
+const MAX_GROUP_COMMANDS = 4_096;
+
+/**
+ * Runs batches whose effects must be on `replicas` replicas before they are answered. While one WAIT is under way the
+ * batches that arrive form a group, which goes out together with a single WAIT: a busy server pays for one round trip to
+ * the replicas a group, not a batch. When too few replicas acknowledge in time the batch is `unavailable` with Redis's code
+ * NOREPLICAS, although it has been executed at the primary.
+ */
+export class ReplicatedWriter {
+  readonly #options: ReplicatedWriterOptions;
+  #queue: QueuedBatch[] = [];
+  #isSending = false;
+
+  constructor(options: ReplicatedWriterOptions) {
+    this.#options = options;
+  }
+
+  run(commands: readonly RedisCommand[]): Promise<BatchOutcome> {
+    return new Promise((resolve) => {
+      this.#queue.push({ commands, dropAtMs: performance.now() + this.#options.deadlineMs, resolve });
+      if (!this.#isSending) void this.#sendQueue();
+    });
+  }
+
+  /** Never rejects: neither does runOn. */
+  async #sendQueue(): Promise<void> {
+    this.#isSending = true;
+    for (let group = this.#takeGroup(); group.length > 0; group = this.#takeGroup()) await this.#sendGroup(group);
+    this.#isSending = false;
+  }
+
+  #takeGroup(): QueuedBatch[] {
+    const nowMs = performance.now();
+    const group: QueuedBatch[] = [];
+    let size = 0;
+    let taken = 0;
+    for (const batch of this.#queue) {
+      if (size >= MAX_GROUP_COMMANDS) break;
+      taken++;
+      if (batch.dropAtMs <= nowMs) {
+        batch.resolve(unavailable("Redis was too slow to be asked; nothing was executed"));
+        continue;
+      }
+      group.push(batch);
+      size += batch.commands.length;
+    }
+    this.#queue = this.#queue.slice(taken);
+    return group;
+  }
+
+  async #sendGroup(group: readonly QueuedBatch[]): Promise<void> {
+    const { connection, replicas, waitMs } = this.#options;
+    const wait = { name: "WAIT", args: [String(replicas), String(waitMs)] };
+    const outcome = await runOn(connection, [...group.flatMap(({ commands }) => commands), wait]);
+    if (outcome.kind === "unavailable") {
+      for (const { resolve } of group) resolve(outcome);
+      return;
+    }
+    const refused = acknowledgedBy(outcome.replies.at(-1)) < replicas;
+    let at = 0;
+    for (const { commands, resolve } of group) {
+      const replies = outcome.replies.slice(at, at + commands.length);
+      at += commands.length;
+      resolve(refused ? notReplicated(replicas, waitMs) : { kind: "replies", replies });
+    }
+  }
+}
+
+/** WAIT answers with the number of replicas; if it fails, nobody knows of any. */
+function acknowledgedBy(reply: RedisReply | undefined): number {
+  return typeof reply === "string" ? Number(reply) : 0;
+}
+
+function notReplicated(replicas: number, waitMs: number): BatchOutcome {
+  return {
+    kind: "unavailable",
+    message: `NOREPLICAS executed, but not acknowledged by ${replicas} replica(s) within ${waitMs} ms; a failover may lose it; try again`,
+  };
+}

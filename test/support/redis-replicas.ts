@@ -1,0 +1,53 @@
+import { Redis } from "ioredis";
+import { eventually } from "./eventually.ts";
+import { type RedisServer, type RedisServerOptions, startRedisServer } from "./redis-server.ts";
+
+/** A primary and replicas of it that are in step when the test begins. */
+export interface RedisReplication {
+  readonly primary: RedisServer;
+  readonly replicas: readonly RedisServer[];
+  /** All of them, to be stopped in any order. */
+  stop(): Promise<void>;
+}
+
+/** Starts a real primary and `count` real replicas. */
+export async function startRedisReplication(
+  count: number,
+  options: RedisServerOptions = {},
+): Promise<RedisReplication> {
+  // Without the delay for further replicas that a diskless synchronisation makes by default.
+  const args = [...(options.args ?? []), "--repl-diskless-sync-delay", "0"];
+  const primary = await startRedisServer({ ...options, args });
+  const replicas: RedisServer[] = [];
+  const stop = async () => void (await Promise.all([primary, ...replicas].map((server) => server.stop())));
+  try {
+    for (let started = 0; started < count; started++) {
+      replicas.push(await startRedisServer({ args: [...args, "--replicaof", primary.host, String(primary.port)] }));
+    }
+    await untilInStep(primary, count);
+    return { primary, replicas, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+/** Resolves when the primary counts that many replicas as online. */
+export async function untilInStep(primary: RedisServer, count: number): Promise<void> {
+  await withRedis(primary, (redis) =>
+    eventually(`${count} replicas in step`, async () => {
+      const replication = await redis.info("replication");
+      return (replication.match(/^slave\d+:.*state=online/gm) ?? []).length === count;
+    }),
+  );
+}
+
+/** Uses a connection straight to one server, past whatever the test has in front of it. */
+export async function withRedis<T>(server: RedisServer, use: (redis: Redis) => Promise<T>): Promise<T> {
+  const redis = new Redis(server.port, server.host);
+  try {
+    return await use(redis);
+  } finally {
+    redis.disconnect();
+  }
+}
