@@ -1,0 +1,154 @@
+import { failedResponse } from "../../protocol/failed-response.ts";
+import type { DeleteRequest, RegisterRequest, SessionResponse } from "../../protocol/session-request.ts";
+import { makeToken } from "../../protocol/session-token.ts";
+import { Status } from "../../protocol/status.ts";
+import type { EmbeddedTable, SessionRow } from "./embedded-table.ts";
+import type { DrawnIssue, DrawnRequest } from "./issue-draw.ts";
+import { sameSecret } from "./same-secret.ts";
+import type { SessionPolicy } from "./session-store.ts";
+import { type ReadRequest, readVerdict } from "./stored-session.ts";
+
+/** Executes requests on the table at one moment, `now` (epoch ms), and notes whose lifetime slides. */
+export class EmbeddedEngine {
+  /** The sessids of live sessions that were used and that a touch is due for. */
+  readonly touches = new Set<number>();
+  /** Whether a request has written. */
+  wrote = false;
+  readonly #table: EmbeddedTable;
+  readonly #policy: SessionPolicy;
+  readonly #now: number;
+
+  constructor(table: EmbeddedTable, policy: SessionPolicy, now: number) {
+    this.#table = table;
+    this.#policy = policy;
+    this.#now = now;
+  }
+
+  execute(request: DrawnRequest): SessionResponse {
+    switch (request.kind) {
+      case "check":
+        return { kind: "check", status: this.#use(this.#find(request.sessid)) ? Status.Ok : Status.NotFound };
+      case "identify":
+      case "checkAccess":
+      case "get":
+        return this.#read(request);
+      case "register":
+        return this.#register(request);
+      case "issue":
+        return this.#issue(request);
+      case "delete":
+        return { kind: "delete", status: this.#delete(request) };
+      case "listUser":
+        return {
+          kind: "listUser",
+          status: Status.Ok,
+          sessions: this.#listUser(request.user).map((row) => row.session),
+        };
+      case "deleteUser":
+        return { kind: "deleteUser", status: Status.Ok, deleted: this.#end(this.#listUser(request.user)) };
+      case "count":
+        return {
+          kind: "count",
+          status: Status.Ok,
+          sessions: this.#table.countSessions(this.#now),
+          users: this.#table.countUsers(this.#now),
+        };
+    }
+  }
+
+  #find(sessid: number): SessionRow | null {
+    return this.#table.find(sessid, this.#now);
+  }
+
+  #listUser(user: string): SessionRow[] {
+    return this.#table.listUser(user, this.#now);
+  }
+
+  #read(request: ReadRequest): SessionResponse {
+    const row = this.#find(request.sessid);
+    const { response, used } = readVerdict(request, row);
+    if (used) this.#use(row);
+    return response;
+  }
+
+  /** Notes the use of a session for a touch, if one is due. Whether there is a session to use. */
+  #use(row: SessionRow | null): boolean {
+    if (row === null) return false;
+    const { touchIntervalMs, maxMs } = this.#policy;
+    const elapsedMs = this.#now - row.touchedAt;
+    const slidTo = Math.min(this.#now + row.idleMs, row.session.createdAt + maxMs);
+    const isDue = elapsedMs >= touchIntervalMs || elapsedMs * 10 >= row.idleMs;
+    if (isDue && slidTo > row.session.expiresAt) this.touches.add(row.session.sessid);
+    return true;
+  }
+
+  #register(request: RegisterRequest): SessionResponse {
+    const row = this.#find(request.sessid);
+    if (row !== null && row.session.user !== request.user) return failedResponse("register", Status.Conflict);
+    if (row === null && !this.#admits(request.user)) return failedResponse("register", Status.TooMany);
+    const expiresAt = this.#put(request.sessid, request, row, request.secretHash ?? row?.secretHash ?? null);
+    return { kind: "register", status: Status.Ok, created: row === null, expiresAt };
+  }
+
+  #issue(request: DrawnIssue): SessionResponse {
+    const rows = request.candidates.map((sessid) => ({ sessid, row: this.#find(sessid) }));
+    const mine = rows.find(
+      ({ row }) => row?.session.user === request.user && sameSecret(row.secretHash, request.secretHash),
+    );
+    const free = rows.find(({ row }) => row === null);
+    const sessid = mine?.sessid ?? free?.sessid;
+    if (sessid === undefined) return failedResponse("issue", Status.Unavailable);
+    if (mine === undefined && !this.#admits(request.user)) return failedResponse("issue", Status.TooMany);
+    const expiresAt = mine?.row?.session.expiresAt ?? this.#put(sessid, request, null, request.secretHash);
+    return { kind: "issue", status: Status.Ok, sessid, token: makeToken(sessid, request.secret), expiresAt };
+  }
+
+  /** Whether the user may have one more session, after making room for it if that is the policy. */
+  #admits(user: string | null): boolean {
+    const { maxSessionsPerUser, limitPolicy } = this.#policy;
+    if (user === null || maxSessionsPerUser === 0) return true;
+    const excess = this.#table.countUser(user, this.#now) - maxSessionsPerUser + 1;
+    if (excess <= 0) return true;
+    if (limitPolicy === "reject") return false;
+    this.#end(this.#listUser(user).slice(0, excess));
+    return true;
+  }
+
+  /** Writes a session that starts now, or starts anew; returns its expiry. */
+  #put(
+    sessid: number,
+    request: RegisterRequest | DrawnIssue,
+    refreshed: SessionRow | null,
+    secretHash: string | null,
+  ): number {
+    const idleMs = request.idleMs ?? refreshed?.idleMs ?? this.#policy.idleMs;
+    const expiresAt = this.#now + Math.min(idleMs, this.#policy.maxMs);
+    this.#table.put({
+      sessid,
+      user: request.user,
+      ip: request.ip,
+      createdAt: this.#now,
+      expiresAt,
+      idleMs,
+      secretHash,
+      grantsJson: request.grants === undefined ? (refreshed?.grantsJson ?? null) : JSON.stringify(request.grants),
+    });
+    this.wrote = true;
+    return expiresAt;
+  }
+
+  #delete({ sessid, user, secretHash }: DeleteRequest): Status {
+    const row = this.#find(sessid);
+    if (row === null) return Status.NotFound;
+    if (user !== undefined && row.session.user !== user) return Status.Denied;
+    if (secretHash !== undefined && !sameSecret(row.secretHash, secretHash)) return Status.Denied;
+    this.#end([row]);
+    return Status.Ok;
+  }
+
+  #end(rows: readonly SessionRow[]): number {
+    for (const { session } of rows) this.#table.delete(session.sessid);
+    this.wrote ||= rows.length > 0;
+    return rows.length;
+  }
+}

@@ -1,0 +1,62 @@
+import { failedResponse } from "../../protocol/failed-response.ts";
+import type { SessionRequest, SessionResponse } from "../../protocol/session-request.ts";
+import { Status } from "../../protocol/status.ts";
+import type { EmbeddedSessions } from "./embedded-sessions.ts";
+import { drawIssues } from "./issue-draw.ts";
+import type { SessionPolicy, SessionStore } from "./session-store.ts";
+import { STORE_DEADLINE_MS, settledWithin } from "./store-deadline.ts";
+
+export interface EmbeddedStoreOptions {
+  readonly namespace: DurableObjectNamespace<EmbeddedSessions>;
+  readonly policy: SessionPolicy;
+  readonly deadlineMs?: number;
+}
+
+/** All sessions are in the object of this name. */
+const OBJECT_NAME = "sessions";
+
+/** A sweep's steps remove 1,000 rows each: at most 200,000 a sweep. */
+const MAX_SWEEP_STEPS = 200;
+
+/** Sessions in a Durable Object of this worker: nothing else to install or to pay for. */
+export class EmbeddedStore implements SessionStore {
+  readonly #namespace: DurableObjectNamespace<EmbeddedSessions>;
+  readonly #policy: SessionPolicy;
+  readonly #deadlineMs: number;
+
+  constructor({ namespace, policy, deadlineMs = STORE_DEADLINE_MS }: EmbeddedStoreOptions) {
+    this.#namespace = namespace;
+    this.#policy = policy;
+    this.#deadlineMs = deadlineMs;
+  }
+
+  async run(requests: readonly SessionRequest[]): Promise<SessionResponse[]> {
+    if (requests.length === 0) return [];
+    const responses = await settledWithin(this.#deadlineMs, this.#runTwice(requests));
+    return responses ?? requests.map(({ kind }) => failedResponse(kind, Status.Unavailable));
+  }
+
+  async ping(): Promise<boolean> {
+    return (await settledWithin(this.#deadlineMs, this.#object().run([], this.#policy))) !== undefined;
+  }
+
+  async sweep(): Promise<void> {
+    for (let step = 0; step < MAX_SWEEP_STEPS; step++) {
+      if ((await settledWithin(this.#deadlineMs, this.#object().sweep())) !== true) return;
+    }
+  }
+
+  /** An object that is moved or redeployed drops the calls in flight: a new stub reaches where it is now. */
+  async #runTwice(requests: readonly SessionRequest[]): Promise<SessionResponse[]> {
+    const drawn = await drawIssues(requests);
+    try {
+      return await this.#object().run(drawn, this.#policy);
+    } catch {
+      return await this.#object().run(drawn, this.#policy);
+    }
+  }
+
+  #object(): DurableObjectStub<EmbeddedSessions> {
+    return this.#namespace.getByName(OBJECT_NAME);
+  }
+}
