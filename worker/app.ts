@@ -44,6 +44,8 @@ app.use(
       formAction: ["'none'"],
     },
     xFrameOptions: "DENY",
+    // A page states its own policy further in.
+    overwrite: false,
   }),
 );
 app.route("/healthz", healthz);

@@ -1,4 +1,5 @@
 import { Hono } from "hono";
+import { html } from "hono/html";
 import { NONCE, secureHeaders } from "hono/secure-headers";
 import type { AppEnv } from "../app-env.ts";
 import { API_OPERATIONS, type ApiOperation } from "./api-operations.ts";
@@ -25,26 +26,28 @@ export const docsPage = new Hono<AppEnv>()
   )
   .get("/", (c) =>
     c.html(
-      <html lang="en">
-        <head>
-          <meta charset="utf-8" />
-          <meta name="viewport" content="width=device-width, initial-scale=1" />
-          <title>Artoria API</title>
-          <style nonce={c.get("secureHeadersNonce")}>{STYLE}</style>
-        </head>
-        <body>
-          <main>
-            <h1>Artoria API, version 1</h1>
-            <p>
-              JSON in, JSON out; errors are <code>application/problem+json</code> with a stable <code>code</code>. For
-              machines: <a href="/openapi.json">openapi.json</a>.
-            </p>
-            {API_OPERATIONS.map((operation) => (
-              <Operation operation={operation} />
-            ))}
-          </main>
-        </body>
-      </html>,
+      html`<!doctype html>${(
+        <html lang="en">
+          <head>
+            <meta charset="utf-8" />
+            <meta name="viewport" content="width=device-width, initial-scale=1" />
+            <title>Artoria API</title>
+            <style nonce={c.get("secureHeadersNonce")}>{STYLE}</style>
+          </head>
+          <body>
+            <main>
+              <h1>Artoria API, version 1</h1>
+              <p>
+                JSON in, JSON out; errors are <code>application/problem+json</code> with a stable <code>code</code>. For
+                machines: <a href="/openapi.json">openapi.json</a>.
+              </p>
+              {API_OPERATIONS.map((operation) => (
+                <Operation operation={operation} />
+              ))}
+            </main>
+          </body>
+        </html>
+      )}`,
     ),
   );
 
@@ -55,7 +58,7 @@ function Operation({ operation }: { operation: ApiOperation }) {
       <h2 id={`${method}-${path}`}>
         <span class="method">{method}</span> {path}
       </h2>
-      <p>{summary}.</p>
+      <p>{summary}</p>
       <ul>
         <li>Credential: {CREDENTIALS[caller]}</li>
         {parameters.map((parameter) => (
