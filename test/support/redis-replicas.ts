@@ -32,15 +32,18 @@ export async function startRedisReplication(
   }
 }
 
-/** Resolves when the primary counts that many replicas as online. */
+/** Resolves when that many replicas are online and acknowledge what the primary has sent. */
 export async function untilInStep(primary: RedisServer, count: number): Promise<void> {
   await withRedis(primary, (redis) =>
     eventually(`${count} replicas in step`, async () => {
       const replication = await redis.info("replication");
-      return (replication.match(/^slave\d+:.*state=online/gm) ?? []).length === count;
+      const online = replication.match(/^slave\d+:.*state=online/gm) ?? [];
+      return online.length === count && (await redis.wait(count, ACKNOWLEDGE_MS)) === count;
     }),
   );
 }
+
+const ACKNOWLEDGE_MS = 100;
 
 /** Uses a connection straight to one server, past whatever the test has in front of it. */
 export async function withRedis<T>(server: RedisServer, use: (redis: Redis) => Promise<T>): Promise<T> {

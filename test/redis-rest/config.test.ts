@@ -1,0 +1,88 @@
+import { expect, test } from "vitest";
+import { ConfigError, parseConfig } from "../../redis-rest/config.ts";
+
+const minimal = { REDIS_URL: "redis://localhost", REDIS_REST_TOKEN: "secret" };
+
+test("has a default for everything but Redis and the token", () => {
+  expect(parseConfig(minimal)).toEqual({
+    host: "127.0.0.1",
+    port: 8079,
+    token: "secret",
+    redis: {
+      host: "localhost",
+      port: 6379,
+      tls: false,
+      username: undefined,
+      password: undefined,
+      database: 0,
+      sentinels: [],
+      masterName: "mymaster",
+    },
+    replicaReads: false,
+    writeReplicas: 0,
+    deadlineMs: 1_000,
+  });
+});
+
+test("takes an empty variable for an unset one", () => {
+  expect(parseConfig({ ...minimal, REDIS_REST_PORT: "", REDIS_SENTINELS: "" })).toEqual(parseConfig(minimal));
+});
+
+test("reads user, password, database and TLS from the URL, percent-decoded", () => {
+  expect(parseConfig({ ...minimal, REDIS_URL: "rediss://kim:p%40ss@[::1]:7000/3" }).redis).toMatchObject({
+    host: "::1",
+    port: 7000,
+    tls: true,
+    username: "kim",
+    password: "p@ss",
+    database: 3,
+  });
+});
+
+test("reads sentinels, with or without a URL", () => {
+  const sentinels = { REDIS_REST_TOKEN: "secret", REDIS_SENTINELS: "a:26379, [::1]:26380", REDIS_MASTER: "games" };
+  expect(parseConfig(sentinels).redis).toMatchObject({
+    sentinels: [
+      { host: "a", port: 26379 },
+      { host: "::1", port: 26380 },
+    ],
+    masterName: "games",
+  });
+});
+
+test.each([
+  ["REDIS_URL", ""],
+  ["REDIS_URL", "localhost:6379"],
+  ["REDIS_URL", "http://localhost"],
+  ["REDIS_URL", "redis://localhost/zero"],
+  ["REDIS_URL", "redis://:%zz@localhost"],
+  ["REDIS_REST_TOKEN", ""],
+  ["REDIS_REST_TOKEN", "two words"],
+  ["REDIS_REST_PORT", "65536"],
+  ["REDIS_REST_PORT", "-1"],
+  ["REDIS_REST_PORT", "80a"],
+  ["REDIS_SENTINELS", "localhost"],
+  ["REDIS_SENTINELS", "localhost:0"],
+  ["REPLICA_READS", "yes"],
+  ["REPLICA_READS", "2"],
+  ["WRITE_REPLICAS", "1.5"],
+  ["REDIS_REST_DEADLINE_MS", "0"],
+])("refuses %s=%j in one line that names it", (name, value) => {
+  let thrown: unknown;
+  try {
+    parseConfig({ ...minimal, [name]: value });
+  } catch (error) {
+    thrown = error;
+  }
+  expect(thrown).toBeInstanceOf(ConfigError);
+  expect(String((thrown as Error).message)).toMatch(new RegExp(`^${name}.* must .+$`));
+});
+
+test("does not repeat a password or a token", () => {
+  for (const env of [
+    { ...minimal, REDIS_URL: "redis://:hunter2@localhost/zero" },
+    { ...minimal, REDIS_REST_TOKEN: "hunter2 x" },
+  ]) {
+    expect(() => parseConfig(env)).toThrow(/^(?!.*hunter2)/s);
+  }
+});

@@ -1,0 +1,81 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { createServer } from "node:net";
+import { afterEach, expect, test } from "vitest";
+import { eventually } from "../support/eventually.ts";
+import { type RedisServer, startRedisServer } from "../support/redis-server.ts";
+
+const running: ChildProcess[] = [];
+const servers: RedisServer[] = [];
+
+afterEach(async () => {
+  for (const child of running.splice(0)) child.kill("SIGKILL");
+  await Promise.all(servers.splice(0).map((server) => server.stop()));
+});
+
+interface Program {
+  readonly child: ChildProcess;
+  readonly ended: Promise<number | null>;
+  output(): string;
+}
+
+function startProgram(env: Readonly<Record<string, string>>): Program {
+  const child = spawn(process.execPath, ["redis-rest/main.ts"], { env: { PATH: process.env["PATH"], ...env } });
+  running.push(child);
+  let text = "";
+  child.stdout.on("data", (chunk: Buffer) => (text += chunk));
+  child.stderr.on("data", (chunk: Buffer) => (text += chunk));
+  const ended = once(child, "close").then(([code]) => code as number | null);
+  return { child, ended, output: () => text };
+}
+
+async function redisServer(...args: string[]): Promise<RedisServer> {
+  const server = await startRedisServer({ args });
+  servers.push(server);
+  return server;
+}
+
+test("serves until SIGTERM, behind a Redis with a password, and logs neither password nor token", async () => {
+  const { port } = await redisServer("--requirepass", "hunter2");
+  const program = startProgram({
+    REDIS_URL: `redis://:hunter2@127.0.0.1:${port}/5`,
+    REDIS_REST_TOKEN: "t0ken",
+    REDIS_REST_PORT: "0",
+  });
+  const url = await eventually("it listens", () => /"url":"(http:[^"]+)"/.exec(program.output())?.[1]);
+  const answer = await fetch(`${url}/set/k/v`, { headers: { Authorization: "Bearer t0ken" } });
+  expect(await answer.json()).toEqual({ result: "OK" });
+  program.child.kill("SIGTERM");
+  expect(await program.ended).toBe(0);
+  expect(program.output()).not.toMatch(/hunter2|t0ken/);
+});
+
+test.each([
+  ["a wrong variable", { WRITE_REPLICAS: "two", REDIS_URL: "redis://127.0.0.1" }, "WRITE_REPLICAS must be"],
+  ["no token", { REDIS_URL: "redis://127.0.0.1", REDIS_REST_TOKEN: "" }, "REDIS_REST_TOKEN must be set"],
+  ["no Redis", { REDIS_URL: "redis://127.0.0.1:1" }, "can't be reached: connect ECONNREFUSED 127.0.0.1:1"],
+])("ends with one line and status 1 for %s", async (_, env, line) => {
+  const program = startProgram({ REDIS_REST_TOKEN: "t0ken", REDIS_REST_PORT: "0", ...env });
+  expect(await program.ended).toBe(1);
+  expect(program.output()).toMatch(/^redis-rest: .+\n$/);
+  expect(program.output()).toContain(line);
+});
+
+test("refuses a Redis Cluster", async () => {
+  const { url } = await redisServer("--cluster-enabled", "yes");
+  const program = startProgram({ REDIS_URL: url, REDIS_REST_TOKEN: "t0ken", REDIS_REST_PORT: "0" });
+  expect(await program.ended).toBe(1);
+  expect(program.output()).toContain("is a Redis Cluster node, which redis-rest does not serve");
+});
+
+test("names the variable when the port is taken", async () => {
+  const { url } = await redisServer();
+  const taken = createServer().listen(0, "127.0.0.1");
+  await once(taken, "listening");
+  const address = taken.address();
+  const port = address !== null && typeof address === "object" ? address.port : 0;
+  const program = startProgram({ REDIS_URL: url, REDIS_REST_TOKEN: "t0ken", REDIS_REST_PORT: String(port) });
+  expect(await program.ended).toBe(1);
+  expect(program.output()).toContain("REDIS_REST_PORT: the port is taken");
+  taken.close();
+});

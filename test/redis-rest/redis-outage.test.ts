@@ -1,0 +1,75 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { RedisRest } from "../../redis-rest/server.ts";
+import { eventually } from "../support/eventually.ts";
+import { startTestRedisRest } from "../support/redis-rest.ts";
+import { type RedisServer, startRedisServer } from "../support/redis-server.ts";
+import { restCall, restPost } from "../support/rest-call.ts";
+
+const DEADLINE_MS = 400;
+/** What a busy machine may add; a call that hangs takes far longer. */
+const SLACK_MS = 3_000;
+
+let server: RedisServer;
+let rest: RedisRest;
+
+beforeAll(async () => {
+  server = await startRedisServer();
+  rest = await startTestRedisRest({ REDIS_URL: server.url, REDIS_REST_DEADLINE_MS: String(DEADLINE_MS) });
+});
+afterAll(async () => {
+  await rest?.close();
+  await server?.stop();
+});
+
+async function expectUnavailable(): Promise<void> {
+  const startMs = performance.now();
+  const answers = await Promise.all([
+    restPost(rest, "/", ["INCR", "k"]),
+    restPost(rest, "/pipeline", [["GET", "k"], ["PING"]]),
+    restPost(rest, "/multi-exec", [["GET", "k"]]),
+    restCall(rest, "/get/k"),
+  ]);
+  expect(performance.now() - startMs).toBeLessThan(DEADLINE_MS + SLACK_MS);
+  for (const { status, json } of answers) {
+    expect([status, json]).toEqual([503, { error: expect.stringMatching(/^ERR .*try again$/) }]);
+  }
+}
+
+async function expectService(): Promise<void> {
+  await eventually("redis-rest answers again", async () => (await restPost(rest, "/", ["PING"])).status === 200);
+  await eventually("redis-rest is ready", async () => (await restCall(rest, "/readyz")).status === 200);
+}
+
+test("a Redis that is stopped gives errors within the deadline, and service when it goes on", async () => {
+  await expectService();
+  server.signal("SIGSTOP");
+  await expectUnavailable();
+  await eventually("not ready", async () => (await restCall(rest, "/readyz")).status === 503);
+  await expectUnavailable();
+  server.signal("SIGCONT");
+  await expectService();
+});
+
+test("a Redis that is killed gives errors at once, and service when another stands in its place", async () => {
+  await expectService();
+  server.signal("SIGKILL");
+  await server.exited;
+  await expectUnavailable();
+  expect((await restCall(rest, "/healthz")).status).toBe(200);
+  const { port } = server;
+  await server.stop();
+  server = await startRedisServer({ port });
+  await expectService();
+});
+
+test("a script that does not end is unavailable for everybody, and no longer than it runs", async () => {
+  await expectService();
+  const endless = await restPost(rest, "/", ["EVAL", "while true do end", "0"]);
+  expect(endless.status).toBe(503);
+  await expectUnavailable();
+  const { port } = server;
+  server.signal("SIGKILL");
+  await server.stop();
+  server = await startRedisServer({ port });
+  await expectService();
+});
