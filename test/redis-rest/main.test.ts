@@ -42,7 +42,7 @@ test("serves until SIGTERM, behind a Redis with a password, and logs neither pas
     REDIS_REST_TOKEN: "t0ken",
     REDIS_REST_PORT: "0",
   });
-  const url = await eventually("it listens", () => /"url":"(http:[^"]+)"/.exec(program.output())?.[1]);
+  const url = await eventually(() => /"url":"(http:[^"]+)"/.exec(program.output())?.[1]);
   const answer = await fetch(`${url}/set/k/v`, { headers: { Authorization: "Bearer t0ken" } });
   expect(await answer.json()).toEqual({ result: "OK" });
   program.child.kill("SIGTERM");

@@ -36,15 +36,15 @@ async function expectUnavailable(): Promise<void> {
 }
 
 async function expectService(): Promise<void> {
-  await eventually("redis-rest answers again", async () => (await restPost(rest, "/", ["PING"])).status === 200);
-  await eventually("redis-rest is ready", async () => (await restCall(rest, "/readyz")).status === 200);
+  await eventually(async () => (await restPost(rest, "/", ["PING"])).status === 200);
+  await eventually(async () => (await restCall(rest, "/readyz")).status === 200);
 }
 
 test("a Redis that is stopped gives errors within the deadline, and service when it goes on", async () => {
   await expectService();
   server.signal("SIGSTOP");
   await expectUnavailable();
-  await eventually("not ready", async () => (await restCall(rest, "/readyz")).status === 503);
+  await eventually(async () => (await restCall(rest, "/readyz")).status === 503);
   await expectUnavailable();
   server.signal("SIGCONT");
   await expectService();

@@ -8,7 +8,6 @@ const GENEROUS_MS = 30_000;
  * test reaches in its own time; the deadline only bounds a failure. What the probe throws counts as "not yet".
  */
 export async function eventually<T>(
-  what: string,
   probe: () => Promise<T | undefined | false> | T | undefined | false,
   deadlineMs = GENEROUS_MS,
 ): Promise<T> {
@@ -24,5 +23,5 @@ export async function eventually<T>(
     }
     await pause(POLL_MS);
   }
-  throw new Error(`not within ${deadlineMs} ms: ${what}`, { cause: lastError });
+  throw new Error(`not within ${deadlineMs} ms: ${probe}`, { cause: lastError });
 }

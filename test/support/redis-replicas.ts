@@ -35,7 +35,7 @@ export async function startRedisReplication(
 /** Resolves when that many replicas are online and acknowledge what the primary has sent. */
 export async function untilInStep(primary: RedisServer, count: number): Promise<void> {
   await withRedis(primary, (redis) =>
-    eventually(`${count} replicas in step`, async () => {
+    eventually(async () => {
       const replication = await redis.info("replication");
       const online = replication.match(/^slave\d+:.*state=online/gm) ?? [];
       return online.length === count && (await redis.wait(count, ACKNOWLEDGE_MS)) === count;
