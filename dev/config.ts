@@ -31,7 +31,8 @@ const WORKER_VARIABLES = [
  * @throws Error naming the variable and what is allowed
  */
 export function parseStackConfig(env: Readonly<Record<string, string | undefined>>): StackConfig {
-  const apiKey = text(env, "API_KEY") ?? "dev-key";
+  // The bridge must show a key that the edge accepts.
+  const apiKey = text(env, "API_KEY") ?? text(env, "API_KEYS")?.split(",")[0]?.trim() ?? "dev-key";
   return {
     edgePort: port(env, "EDGE_PORT", 8787),
     bridgeHost: text(env, "BRIDGE_HOST") ?? "127.0.0.1",

@@ -39,7 +39,7 @@ export async function startEdge({ host, port, variables, stateDir }: EdgeConfig)
       ...options,
       name: "artoria",
       modules: [{ type: "ESModule", path: "index.js", contents: await bundle(main) }],
-      bindings: { ...options.bindings, ...variables },
+      bindings: { ...(options["bindings"] as Record<string, string>), ...variables },
       host,
       port,
       // No look-up of Cloudflare's request properties over the network.

@@ -1,0 +1,24 @@
+import { once } from "node:events";
+import { createServer } from "node:net";
+
+/**
+ * Makes sure that a port can be listened on, so that a taken one is one clear line and not workerd's.
+ *
+ * @throws Error naming the variable
+ */
+export async function assertFree(variable: string, host: string, port: number): Promise<void> {
+  if (port === 0) return;
+  const server = createServer();
+  server.listen({ host, port, exclusive: true });
+  try {
+    await once(server, "listening");
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    const why = code === "EADDRINUSE" ? "is taken" : `cannot be listened on (${code})`;
+    throw new Error(
+      `${variable}: port ${port} of ${host} ${why}; set ${variable} to another port, or to 0 for any free one`,
+    );
+  }
+  server.close();
+  await once(server, "close");
+}

@@ -1,0 +1,109 @@
+import { randomBytes } from "node:crypto";
+import { parseConfig as parseRedisRestConfig } from "../redis-rest/config.ts";
+import { type RedisRest, startRedisRest } from "../redis-rest/server.ts";
+import { type Bridge, startBridge } from "../tcp-bridge/bridge.ts";
+import { parseBridgeConfig } from "../tcp-bridge/config.ts";
+import { parseSettings } from "../worker/settings.ts";
+import type { StackConfig } from "./config.ts";
+import { type Edge, startEdge } from "./edge.ts";
+import { assertFree } from "./free-port.ts";
+
+/** Everything of Artoria on one machine: redis-rest if there is a Redis, the edge, the bridge. */
+export interface Stack {
+  readonly edgeUrl: string;
+  readonly gameAddress: { readonly host: string; readonly port: number };
+  readonly metricsUrl: string;
+  /** Undefined with the embedded store. */
+  readonly redisRestUrl: string | undefined;
+  readonly edge: Edge;
+  /** Drains the bridge, then ends the rest; leaves no process behind. */
+  close(): Promise<void>;
+}
+
+/**
+ * Starts the parts in the order in which they need each other. If one does not start, those before it are ended.
+ *
+ * @throws Error one line for the user: a taken port, a wrong variable, a Redis that does not answer
+ */
+export async function startStack(config: StackConfig): Promise<Stack> {
+  await assertFree("EDGE_PORT", "127.0.0.1", config.edgePort);
+  await assertFree("BRIDGE_PORT", config.bridgeHost, config.bridgePort);
+  await assertFree("METRICS_PORT", "127.0.0.1", config.metricsPort);
+  const started: { close(): Promise<unknown> }[] = [];
+  const close = async () => {
+    while (started.length > 0) await started.pop()?.close();
+  };
+  try {
+    const redisRest = await startRedisRestIfAsked(config, started);
+    const edge = await startEdgeOn(config, redisRest, started);
+    const bridge = await startBridgeTo(config, edge, started);
+    return {
+      edgeUrl: edge.url,
+      gameAddress: { host: bridge.gameAddress.address, port: bridge.gameAddress.port },
+      metricsUrl: `http://127.0.0.1:${bridge.metricsAddress.port}`,
+      redisRestUrl: redisRest?.server.url,
+      edge,
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+interface OwnRedisRest {
+  readonly server: RedisRest;
+  readonly token: string;
+}
+
+type Started = { close(): Promise<unknown> }[];
+
+async function startRedisRestIfAsked(config: StackConfig, started: Started): Promise<OwnRedisRest | undefined> {
+  if (config.redisUrl === undefined) return undefined;
+  await assertFree("REDIS_REST_PORT", "127.0.0.1", config.redisRestPort);
+  // Known to this process alone.
+  const token = randomBytes(24).toString("base64url");
+  const server = await startRedisRest(
+    parseRedisRestConfig({
+      REDIS_URL: config.redisUrl,
+      REDIS_REST_PORT: String(config.redisRestPort),
+      REDIS_REST_TOKEN: token,
+    }),
+  );
+  started.push(server);
+  return { server, token };
+}
+
+async function startEdgeOn(config: StackConfig, redisRest: OwnRedisRest | undefined, started: Started): Promise<Edge> {
+  const store: Record<string, string> =
+    redisRest === undefined
+      ? { SESSION_STORE: "embedded" }
+      : {
+          SESSION_STORE: "redis",
+          UPSTASH_REDIS_REST_URL: redisRest.server.url,
+          UPSTASH_REDIS_REST_TOKEN: redisRest.token,
+        };
+  const variables = { ...config.workerVariables, ...store };
+  // The worker would say it in every answer; here it stops the start.
+  parseSettings(variables);
+  const edge = await startEdge({ host: "127.0.0.1", port: config.edgePort, variables, stateDir: config.stateDir });
+  started.push(edge);
+  return edge;
+}
+
+async function startBridgeTo(config: StackConfig, edge: Edge, started: Started): Promise<Bridge> {
+  const bridge = await startBridge(
+    parseBridgeConfig({
+      ...process.env,
+      BRIDGE_HOST: config.bridgeHost,
+      BRIDGE_PORT: String(config.bridgePort),
+      METRICS_PORT: String(config.metricsPort),
+      EDGE_URL: edge.url,
+      API_KEY: config.apiKey,
+      // The terminal is for people; what they must know is a warning.
+      LOG_LEVEL: process.env["LOG_LEVEL"] ?? "warn",
+    }),
+  );
+  started.push({ close: () => bridge.drain() });
+  return bridge;
+}

@@ -1,0 +1,30 @@
+import { banner } from "./banner.ts";
+import { parseStackConfig } from "./config.ts";
+import { type Stack, startStack } from "./stack.ts";
+
+/** The program of `npm start`: the whole stack in this process and its children, until SIGINT or SIGTERM. */
+async function main(): Promise<void> {
+  const config = parseStackConfig(process.env);
+  const stack = await startStack(config);
+  process.stdout.write(banner(config, stack));
+  stopOnSignal(stack);
+}
+
+function stopOnSignal(stack: Stack): void {
+  let stopping = false;
+  const stop = async () => {
+    // A second Ctrl-C while it drains changes nothing.
+    if (stopping) return;
+    stopping = true;
+    process.stdout.write("\nstopping\n");
+    await stack.close();
+    process.exit(0);
+  };
+  process.on("SIGINT", stop);
+  process.on("SIGTERM", stop);
+}
+
+main().catch((error: Error) => {
+  process.stderr.write(`npm start: ${error.message}\n`);
+  process.exit(1);
+});
