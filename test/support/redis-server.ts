@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { freePort } from "./free-port.ts";
@@ -10,8 +10,8 @@ export interface RedisServerOptions {
   readonly port?: number;
   /** More configuration, as on redis-server's command line: `["--replicaof", "127.0.0.1 7000"]`. */
   readonly args?: readonly string[];
-  /** A file that redis-sentinel may write to: given, the server is a sentinel. */
-  readonly configFile?: string;
+  /** The configuration of a redis-sentinel, which is then what starts: it needs a file that it may rewrite. */
+  readonly sentinelConfig?: string;
 }
 
 export interface RedisServer {
@@ -50,17 +50,15 @@ class PortTaken extends Error {}
 
 async function startOnce(options: RedisServerOptions, port: number): Promise<RedisServer> {
   const directory = await mkdtemp(join(tmpdir(), "artoria-redis-"));
-  const program = options.configFile === undefined ? "redis-server" : "redis-sentinel";
-  const child = spawn(
-    program,
-    [
-      ...(options.configFile === undefined ? [] : [options.configFile]),
-      ...["--port", String(port), "--bind", HOST, "--dir", directory],
-      ...(options.configFile === undefined ? ["--save", "", "--appendonly", "no"] : []),
-      ...(options.args ?? []),
-    ],
-    { stdio: ["ignore", "pipe", "pipe"] },
-  );
+  const program = options.sentinelConfig === undefined ? "redis-server" : "redis-sentinel";
+  const modeArgs = ["--save", "", "--appendonly", "no"];
+  if (options.sentinelConfig !== undefined) {
+    const file = join(directory, "sentinel.conf");
+    await writeFile(file, options.sentinelConfig);
+    modeArgs.splice(0, modeArgs.length, file);
+  }
+  const args = [...modeArgs, "--port", String(port), "--bind", HOST, "--dir", directory, ...(options.args ?? [])];
+  const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
   const exited = new Promise<void>((resolve) => child.once("close", () => resolve()));
   const killWithParent = () => void child.kill("SIGKILL");
   process.once("exit", killWithParent);
