@@ -9,9 +9,9 @@ export const MAX_SERVICE_PACKET_BYTES = 1024;
 /** The largest player packet, its header included. */
 export const MAX_PLAYER_PACKET_BYTES = 16384;
 
-/** The type of a whole packet. */
-export function packetType(packet: Uint8Array): number {
-  return (packet[2] ?? 0) | ((packet[3] ?? 0) << 8);
+/** The type of the whole packet that starts at `at`. */
+export function packetType(bytes: Uint8Array, at = 0): number {
+  return (bytes[at + 2] ?? 0) | ((bytes[at + 3] ?? 0) << 8);
 }
 
 /** The size, its header included, of the packet that starts at `at`. */

@@ -1,0 +1,124 @@
+import type { AddressInfo } from "node:net";
+import { type Logger, pino } from "pino";
+import type { BridgeConfig } from "./config.ts";
+import type { Listener } from "./core/listener.ts";
+import { BatchDispatcher } from "./edge/batch-dispatcher.ts";
+import { EdgeClient } from "./edge/edge-client.ts";
+import { EdgeFailureLog } from "./edge/edge-failure-log.ts";
+import { EdgeProbe } from "./edge/edge-probe.ts";
+import { createGamePort } from "./game/game-port.ts";
+import { BridgeMetrics } from "./metrics/bridge-metrics.ts";
+import { MetricsServer, type Readiness } from "./metrics/metrics-server.ts";
+
+/** A bridge that listens. */
+export interface Bridge {
+  readonly gameAddress: AddressInfo;
+  readonly metricsAddress: AddressInfo;
+  /**
+   * Stops in order: not ready, no new connections, what was received is answered, then as {@link close}. Resolves
+   * within 9 s.
+   */
+  drain(): Promise<void>;
+  /** Stops at once; idempotent. */
+  close(): Promise<void>;
+}
+
+/** What was received is answered within two deadlines of 2 s; the rest is for peers that read slowly. */
+const DRAIN_MS = 8_000;
+
+/**
+ * Starts a bridge.
+ *
+ * @throws the system's error if a port cannot be had (EADDRINUSE, EACCES); nothing is left open then
+ */
+export async function startBridge(config: BridgeConfig, logger = pino({ level: config.logLevel })): Promise<Bridge> {
+  const edge = new EdgeClient({
+    url: config.edge.url,
+    apiKey: config.edge.apiKey,
+    // A retry may have to wait for a connection of its own, and so may the probe.
+    maxConnections: 2 * config.edge.maxBatchesInFlight + 1,
+    connectTimeoutMs: config.edge.deadlineMs,
+  });
+  const failures = new EdgeFailureLog(logger);
+  const dispatcher: BatchDispatcher = new BatchDispatcher(edge, {
+    maxBatchesInFlight: config.edge.maxBatchesInFlight,
+    deadlineMs: config.edge.deadlineMs,
+    observer: {
+      batchSent: (packets) => metrics.batchSent(packets),
+      attemptDone: (durationMs, failure) => {
+        metrics.attemptDone(durationMs, failure?.code);
+        if (failure !== undefined) failures.log(failure);
+      },
+    },
+  });
+  const metrics: BridgeMetrics = new BridgeMetrics({
+    connections: () => gamePort.connections,
+    batchesInFlight: () => dispatcher.batchesInFlight,
+    packetsWaiting: () => dispatcher.packetsWaiting,
+  });
+  const gamePort = openGamePort(config, dispatcher, metrics, logger);
+  const probe = new EdgeProbe(edge, config.edge.deadlineMs);
+  let draining = false;
+  const readiness = async (): Promise<Readiness> => {
+    if (draining) return { ready: false, reason: "draining" };
+    const failure = await probe.failure();
+    if (failure === undefined) return { ready: true };
+    failures.log(failure);
+    return { ready: false, reason: failure.code };
+  };
+  const metricsServer = new MetricsServer(metrics.registry, readiness, (error) => logger.error({ error }, "metrics"));
+
+  const close = async (): Promise<void> => {
+    await Promise.all([gamePort.close(), metricsServer.close()]);
+    await edge.close();
+    metrics.close();
+  };
+  try {
+    const gameAddress = await gamePort.open();
+    const metricsAddress = await metricsServer.open(config.metrics.host, config.metrics.port);
+    logger.info({ gameAddress, metricsAddress, tls: config.game.tls !== undefined }, "the bridge listens");
+    return {
+      gameAddress,
+      metricsAddress,
+      drain: async () => {
+        draining = true;
+        logger.info({ connections: gamePort.connections }, "draining");
+        await gamePort.drain(DRAIN_MS);
+        await close();
+        logger.info("drained");
+      },
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+function openGamePort(
+  config: BridgeConfig,
+  dispatcher: BatchDispatcher,
+  metrics: BridgeMetrics,
+  logger: Logger,
+): Listener {
+  return createGamePort(
+    config.game,
+    config.gameLimits,
+    {
+      dispatcher,
+      onAnswers: (answers) => metrics.packets.add(answers),
+      onTooManyFailures: (packets) => metrics.refused("failing_checks", packets),
+    },
+    {
+      onRefused: (code) => {
+        metrics.refused(code);
+        logger.debug({ code }, "a connection was refused");
+      },
+      onClosed: (code) => {
+        metrics.disconnected(code);
+        logger.debug({ code }, "a connection ended");
+      },
+      onFault: (error) => logger.error({ error }, "a connection's callback failed"),
+    },
+  );
+}

@@ -1,0 +1,181 @@
+import { once } from "node:events";
+import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
+import { createServer as createTlsServer, type TLSSocket } from "node:tls";
+import { Admission } from "./admission.ts";
+import type { ConnectionLimits } from "./connection-limits.ts";
+import type { DisconnectCode, LimitCode } from "./disconnect-code.ts";
+import type { Endpoint } from "./endpoint.ts";
+import { RefusedSockets } from "./refused-sockets.ts";
+import type { Session, SessionContext } from "./session.ts";
+
+/** What a port decides about its listener. */
+export interface ListenerOptions {
+  readonly limits: ConnectionLimits;
+  /** What a connection over a limit is told before it is closed; only on a plaintext port, TLS has not begun. */
+  readonly refusal: (code: LimitCode) => Uint8Array;
+  /** A connection was refused. */
+  readonly onRefused: (code: LimitCode) => void;
+  /** A connection that had a session is over. */
+  readonly onClosed: (code: DisconnectCode) => void;
+  /** A session's callback threw. */
+  readonly onFault: (error: unknown) => void;
+}
+
+/** How often the sessions look at their clocks: half of the shortest time, at most this. */
+const MAX_SWEEP_INTERVAL_MS = 1_000;
+
+/** Accepts connections at an endpoint and makes a session for each. */
+export class Listener {
+  readonly #endpoint: Endpoint;
+  readonly #createSession: (context: SessionContext) => Session;
+  readonly #options: ListenerOptions;
+  readonly #server: Server;
+  readonly #admission: Admission;
+  readonly #sessions = new Set<Session>();
+  /** The sockets below the sessions, TLS handshakes included. */
+  readonly #admitted = new Set<Socket>();
+  readonly #refused = new RefusedSockets();
+  #draining = false;
+  #sweepTimer: NodeJS.Timeout | undefined;
+  #lastId = 0;
+
+  constructor(endpoint: Endpoint, createSession: (context: SessionContext) => Session, options: ListenerOptions) {
+    this.#endpoint = endpoint;
+    this.#createSession = createSession;
+    this.#options = options;
+    this.#admission = new Admission(options.limits);
+    this.#server = this.#createServer();
+  }
+
+  /** Connections, those in a TLS handshake included. */
+  get connections(): number {
+    return this.#admission.total;
+  }
+
+  /** Starts to listen. Rejects with the system's error, EADDRINUSE for one. */
+  async open(): Promise<AddressInfo> {
+    this.#server.listen({ host: this.#endpoint.host, port: this.#endpoint.port, backlog: 4096 });
+    await once(this.#server, "listening");
+    // An accept that fails (too many open files) is no reason to stop: the next may work.
+    this.#server.on("error", this.#options.onFault);
+    const { halfSentMs, idleMs, unreadMs } = this.#options.limits;
+    const intervalMs = Math.min(MAX_SWEEP_INTERVAL_MS, halfSentMs / 2, idleMs / 2, unreadMs / 2);
+    this.#sweepTimer = setInterval(() => this.#sweep(), intervalMs);
+    return this.#server.address() as AddressInfo;
+  }
+
+  /**
+   * Takes no more connections, lets every session answer what it has received, and resolves when all are gone; after
+   * `deadlineMs` those that are left are disconnected.
+   */
+  async drain(deadlineMs: number): Promise<void> {
+    const closed = this.#stopAccepting();
+    this.#draining = true;
+    for (const session of this.#sessions) session.drain();
+    const deadline = setTimeout(() => this.#disconnectAll(), deadlineMs);
+    await closed;
+    clearTimeout(deadline);
+    clearInterval(this.#sweepTimer);
+  }
+
+  /** Disconnects everybody. */
+  async close(): Promise<void> {
+    const closed = this.#stopAccepting();
+    this.#disconnectAll();
+    await closed;
+    clearInterval(this.#sweepTimer);
+  }
+
+  #createServer(): Server {
+    const { tls } = this.#endpoint;
+    // Half-open: a peer that has sent its last request still gets its answers.
+    const socketOptions = { allowHalfOpen: true, noDelay: true, keepAlive: true };
+    if (tls === undefined) {
+      return createServer(socketOptions, (socket) => {
+        const address = this.#admit(socket);
+        if (address !== undefined) this.#startSession(socket, address);
+      });
+    }
+    const server = createTlsServer({
+      ...socketOptions,
+      cert: tls.cert,
+      key: tls.key,
+      minVersion: tls.minVersion,
+      ...(tls.clientCa === undefined ? {} : { ca: tls.clientCa, requestCert: true, rejectUnauthorized: true }),
+      handshakeTimeout: this.#options.limits.halfSentMs,
+    });
+    // The connection below TLS: a handshake takes a place too.
+    server.on("connection", (socket: Socket) => this.#admit(socket));
+    server.on("secureConnection", (socket: TLSSocket) => this.#startSession(socket, addressOf(socket)));
+    server.on("tlsClientError", (_error, socket) => {
+      this.#options.onRefused("tls_handshake");
+      socket.destroy();
+    });
+    return server;
+  }
+
+  #admit(socket: Socket): string | undefined {
+    const address = addressOf(socket);
+    const code = this.#admission.admit(address);
+    if (code === undefined) {
+      this.#admitted.add(socket);
+      socket.once("close", () => {
+        this.#admitted.delete(socket);
+        this.#admission.release(address);
+      });
+      return address;
+    }
+    this.#options.onRefused(code);
+    if (this.#endpoint.tls === undefined) this.#refused.end(socket, this.#options.refusal(code));
+    else socket.destroy();
+    return undefined;
+  }
+
+  #startSession(socket: Socket, address: string): void {
+    const { limits, onFault, onClosed } = this.#options;
+    this.#lastId += 1;
+    const context: SessionContext = {
+      id: this.#lastId,
+      socket,
+      address,
+      limits,
+      onFault,
+      onClosed: (session, code) => {
+        this.#sessions.delete(session);
+        onClosed(code);
+      },
+    };
+    try {
+      const session = this.#createSession(context);
+      this.#sessions.add(session);
+      session.start();
+      if (this.#draining) session.drain();
+    } catch (error) {
+      socket.destroy();
+      onFault(error);
+    }
+  }
+
+  #sweep(): void {
+    const nowMs = performance.now();
+    for (const session of this.#sessions) session.sweep(nowMs);
+  }
+
+  #disconnectAll(): void {
+    for (const session of this.#sessions) session.disconnect("shutdown");
+    for (const socket of this.#admitted) socket.destroy();
+    this.#refused.destroyAll();
+  }
+
+  async #stopAccepting(): Promise<void> {
+    if (!this.#server.listening) return;
+    const closed = once(this.#server, "close");
+    this.#server.close();
+    await closed;
+  }
+}
+
+function addressOf(socket: Socket): string {
+  // A dual-stack port names an IPv4 peer ::ffff:10.0.0.1; a peer that is gone already has no address.
+  return (socket.remoteAddress ?? "").replace(/^::ffff:(?=\d+\.)/i, "");
+}

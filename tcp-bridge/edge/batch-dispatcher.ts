@@ -1,0 +1,133 @@
+import { Status } from "../../protocol/status.ts";
+import { Batch, holdsIssue } from "./batch.ts";
+import type { EdgeClient } from "./edge-client.ts";
+import { type EdgeFailure, edgeFailure } from "./edge-result.ts";
+import { fillBatch } from "./fill-batch.ts";
+import { ownAnswers } from "./own-answers.ts";
+import type { PacketSource } from "./packet-source.ts";
+import { splitAnswers } from "./split-answers.ts";
+
+/** What a dispatcher needs to know. */
+export interface DispatcherOptions {
+  readonly maxBatchesInFlight: number;
+  /** From a packet's receipt to its answer. */
+  readonly deadlineMs: number;
+  readonly observer: DispatchObserver;
+}
+
+/** Who counts and logs. */
+export interface DispatchObserver {
+  batchSent(packets: number): void;
+  /** An attempt is over; undefined is a success. */
+  attemptDone(durationMs: number, failure: EdgeFailure | undefined): void;
+}
+
+/** A packet that has waited so long that less of the deadline is left is not asked any more. */
+const MIN_BUDGET_SHARE = 0.25;
+
+/** The share of the time that the first of two attempts may take: longer than the edge waits for its store (1 s of 2 s). */
+const FIRST_ATTEMPT_SHARE = 0.6;
+
+/**
+ * Collects what waits on all connections into batches and brings back the answers. With no batch in flight, packets
+ * leave at the end of the turn in which they came; with all slots taken they wait, and batches grow.
+ */
+export class BatchDispatcher {
+  readonly #edge: EdgeClient;
+  readonly #options: DispatcherOptions;
+  /** Who has packets and none in flight, in the order in which they came. */
+  readonly #ready = new Set<PacketSource>();
+  #inFlight = 0;
+  #flushScheduled = false;
+
+  constructor(edge: EdgeClient, options: DispatcherOptions) {
+    this.#edge = edge;
+    this.#options = options;
+  }
+
+  get batchesInFlight(): number {
+    return this.#inFlight;
+  }
+
+  /** Packets that wait for a batch, those of connections whose earlier packets are in one left out. */
+  get packetsWaiting(): number {
+    let packets = 0;
+    for (const source of this.#ready) packets += source.waiting;
+    return packets;
+  }
+
+  /** The source has packets that wait and none in flight. */
+  enqueue(source: PacketSource): void {
+    this.#ready.add(source);
+    this.#scheduleFlush();
+  }
+
+  /** The source is gone; what it has in flight is still brought back to it. */
+  remove(source: PacketSource): void {
+    this.#ready.delete(source);
+  }
+
+  #scheduleFlush(): void {
+    if (this.#flushScheduled || this.#inFlight >= this.#options.maxBatchesInFlight) return;
+    this.#flushScheduled = true;
+    // After this turn's reads: what came on other connections at the same time leaves in the same batch.
+    setImmediate(() => {
+      this.#flushScheduled = false;
+      this.#flush();
+    });
+  }
+
+  #flush(): void {
+    const expiredMs = performance.now() - this.#options.deadlineMs * (1 - MIN_BUDGET_SHARE);
+    while (this.#ready.size > 0 && this.#inFlight < this.#options.maxBatchesInFlight) {
+      const batch = new Batch();
+      fillBatch(batch, this.#ready, expiredMs);
+      if (batch.packets === 0) continue;
+      this.#inFlight += 1;
+      this.#options.observer.batchSent(batch.packets);
+      // It does not reject: what #run catches is all that can go wrong.
+      void this.#run(batch);
+    }
+  }
+
+  async #run(batch: Batch): Promise<void> {
+    const requests = batch.body();
+    const parts = await this.#ask(batch, requests);
+    this.#inFlight -= 1;
+    let requestAt = 0;
+    let index = 0;
+    for (const segment of batch.segments) {
+      const asked = requests.subarray(requestAt, requestAt + segment.bytes);
+      segment.source.answered(parts?.[index] ?? ownAnswers(asked, segment.packets, Status.Unavailable));
+      requestAt += segment.bytes;
+      index += 1;
+    }
+    this.#scheduleFlush();
+  }
+
+  /** The answers of each segment, undefined if the edge could not be asked within the deadline. */
+  async #ask(batch: Batch, requests: Uint8Array): Promise<Uint8Array[] | undefined> {
+    const deadlineAtMs = batch.oldestMs + this.#options.deadlineMs;
+    const leftMs = deadlineAtMs - performance.now();
+    const once = holdsIssue(requests);
+    const first = await this.#attempt(batch, requests, once ? leftMs : leftMs * FIRST_ATTEMPT_SHARE);
+    if (Array.isArray(first)) return first;
+    const secondMs = deadlineAtMs - performance.now();
+    if (once || !first.worthRetrying || secondMs <= 0) return undefined;
+    const second = await this.#attempt(batch, requests, secondMs);
+    return Array.isArray(second) ? second : undefined;
+  }
+
+  async #attempt(batch: Batch, requests: Uint8Array, timeoutMs: number): Promise<Uint8Array[] | EdgeFailure> {
+    const startMs = performance.now();
+    const result = await this.#edge.post(requests, Math.max(1, Math.floor(timeoutMs)));
+    const outcome = result.kind === "failed" ? result : splitOf(batch, requests, result.answers);
+    this.#options.observer.attemptDone(performance.now() - startMs, Array.isArray(outcome) ? undefined : outcome);
+    return outcome;
+  }
+}
+
+function splitOf(batch: Batch, requests: Uint8Array, answers: Uint8Array): Uint8Array[] | EdgeFailure {
+  const parts = splitAnswers(requests, batch.segments, answers);
+  return typeof parts === "string" ? edgeFailure("edge_bad_answer", parts) : parts;
+}
