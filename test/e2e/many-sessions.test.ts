@@ -1,0 +1,98 @@
+import { Redis } from "ioredis";
+import { describe, expect, it } from "vitest";
+import type { ServiceRequest } from "../../protocol/session-request.ts";
+import { Status } from "../../protocol/status.ts";
+import { GamePeer } from "../support/game-peer.ts";
+import { type RunningStack, STORES, startStackOn } from "../support/running-stack.ts";
+
+const SESSIONS = 10_000;
+const USERS = 6_000;
+const CONNECTIONS = 50;
+const CHECKERS = 10;
+
+const sessids = Array.from({ length: SESSIONS }, (_, index) => index + 1);
+const userOf = (sessid: number) => `player-${sessid % USERS}`;
+
+describe.each(STORES)("10,000 sessions of 6,000 users on the %s store", (store) => {
+  it("are counted exactly while others check, and leave nothing behind", async () => {
+    const stack = await startStackOn(store);
+    try {
+      const peers = await connectMany(stack, CONNECTIONS);
+      const checkers = await connectMany(stack, CHECKERS);
+      const checked = checkers.map((peer) =>
+        askInTurn(
+          peer,
+          sessids.slice(0, 1000).map((sessid) => check(sessid)),
+        ),
+      );
+      const registered = await Promise.all(peers.map((peer, index) => askInTurn(peer, shareOf(index).map(register))));
+      expect(registered.flat()).toEqual(Array(SESSIONS).fill(Status.Ok));
+      for (const status of (await Promise.all(checked)).flat()) expect([Status.Ok, Status.NotFound]).toContain(status);
+      expect(await count(peers)).toEqual({ sessions: SESSIONS, users: USERS });
+      expect(await askInTurn(peers[0], sessids.slice(0, 1000).map(check))).toEqual(Array(1000).fill(Status.Ok));
+      await expectShortLives(stack);
+
+      const deleted = await Promise.all(peers.map((peer, index) => askInTurn(peer, shareOf(index).map(remove))));
+      expect(deleted.flat()).toEqual(Array(SESSIONS).fill(Status.Ok));
+      expect(await count(peers)).toEqual({ sessions: 0, users: 0 });
+      await expectNoKey(stack);
+      for (const peer of [...peers, ...checkers]) peer.close();
+    } finally {
+      await stack.close();
+    }
+  });
+});
+
+const check = (sessid: number): ServiceRequest => ({ kind: "check", sessid });
+const register = (sessid: number): ServiceRequest => ({
+  kind: "register",
+  sessid,
+  user: userOf(sessid),
+  ip: "10.0.0.1",
+});
+const remove = (sessid: number): ServiceRequest => ({ kind: "delete", sessid, user: userOf(sessid) });
+const shareOf = (index: number) => sessids.filter((sessid) => sessid % CONNECTIONS === index);
+
+function connectMany({ gameAddress }: RunningStack, howMany: number): Promise<GamePeer[]> {
+  const address = { address: gameAddress.host, port: gameAddress.port, family: "IPv4" };
+  return Promise.all(Array.from({ length: howMany }, () => GamePeer.connect(address)));
+}
+
+/** Sends all requests at once over one connection; the statuses of their answers. */
+async function askInTurn(peer: GamePeer | undefined, requests: readonly ServiceRequest[]): Promise<number[]> {
+  if (peer === undefined) throw new Error("no connection");
+  const before = peer.answers.length;
+  peer.send(...requests);
+  const answers = (await peer.received(before + requests.length)).slice(before);
+  return answers.map(({ status }) => status);
+}
+
+async function count([peer]: GamePeer[]): Promise<{ sessions: number; users: number }> {
+  if (peer === undefined) throw new Error("no connection");
+  await askInTurn(peer, [{ kind: "count" }]);
+  const answer = peer.answers.at(-1);
+  if (answer?.kind !== "count") throw new Error(`a count was answered with ${answer?.kind}`);
+  return { sessions: answer.sessions, users: answer.users };
+}
+
+/** Nothing in Redis lives longer than the idle lifetime of 1800 s. */
+async function expectShortLives({ redis }: RunningStack): Promise<void> {
+  if (redis === undefined) return;
+  const client = new Redis(redis.url);
+  const keys = await client.keys("*");
+  const pipeline = client.pipeline();
+  for (const key of keys) pipeline.pttl(key);
+  const lives = (await pipeline.exec())?.map(([, ttl]) => Number(ttl)) ?? [];
+  client.disconnect();
+  expect(lives.length).toBe(SESSIONS + USERS + 2);
+  expect(Math.min(...lives)).toBeGreaterThan(0);
+  expect(Math.max(...lives)).toBeLessThanOrEqual(1_800_000);
+}
+
+async function expectNoKey({ redis }: RunningStack): Promise<void> {
+  if (redis === undefined) return;
+  const client = new Redis(redis.url);
+  const keys = await client.keys("*");
+  client.disconnect();
+  expect(keys).toEqual([]);
+}

@@ -1,0 +1,141 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { describe, expect, it } from "vitest";
+import { startEdge } from "../../dev/edge.ts";
+import type { ServiceRequest } from "../../protocol/session-request.ts";
+import { Status } from "../../protocol/status.ts";
+import { startBridge } from "../../tcp-bridge/bridge.ts";
+import { parseBridgeConfig } from "../../tcp-bridge/config.ts";
+import { eventually } from "../support/eventually.ts";
+import { GamePeer } from "../support/game-peer.ts";
+import { startRedisServer } from "../support/redis-server.ts";
+import { startStackOn } from "../support/running-stack.ts";
+
+/** The bridge's deadline of 2 s, and what a busy machine may add to it. */
+const ANSWERED_WITHIN_MS = 10_000;
+
+const register = (sessid: number): ServiceRequest => ({ kind: "register", sessid, user: "kim", ip: null });
+const check = (sessid: number): ServiceRequest => ({ kind: "check", sessid });
+
+/** Asks one request after the other, and keeps what each was answered and how long that took. */
+class Asker {
+  readonly verdicts: { readonly sessid: number; readonly status: number; readonly tookMs: number }[] = [];
+  #asking = true;
+  readonly #done: Promise<void>;
+
+  constructor(peer: GamePeer, request: (sessid: number) => ServiceRequest) {
+    this.#done = this.#ask(peer, request);
+  }
+
+  async stop(): Promise<void> {
+    this.#asking = false;
+    await this.#done;
+  }
+
+  get last(): number | undefined {
+    return this.verdicts.at(-1)?.status;
+  }
+
+  async #ask(peer: GamePeer, request: (sessid: number) => ServiceRequest): Promise<void> {
+    for (let sessid = 1; this.#asking; sessid++) {
+      const before = peer.answers.length;
+      const startedAt = performance.now();
+      peer.send(request(sessid));
+      const status = (await peer.received(before + 1)).at(-1)?.status;
+      if (status === undefined) throw new Error("the connection ended");
+      this.verdicts.push({ sessid, status, tookMs: performance.now() - startedAt });
+      await delay(2);
+    }
+  }
+}
+
+const slowest = (asker: Asker) => Math.max(...asker.verdicts.map(({ tookMs }) => tookMs));
+
+describe("while requests flow", () => {
+  it("a stopped Redis makes them Unavailable in time, and all that was acknowledged is there when it goes on", async () => {
+    const stack = await startStackOn("redis");
+    const peer = await GamePeer.connect({
+      address: stack.gameAddress.host,
+      port: stack.gameAddress.port,
+      family: "IPv4",
+    });
+    try {
+      const asker = new Asker(peer, register);
+      await eventually(() => asker.verdicts.length > 20);
+      stack.redis?.signal("SIGSTOP");
+      await eventually(() => asker.last === Status.Unavailable);
+      expect((await fetch(`${stack.edgeUrl}/readyz`)).status).toBe(503);
+      stack.redis?.signal("SIGCONT");
+      await eventually(() => asker.last === Status.Ok);
+      await asker.stop();
+      expect(slowest(asker)).toBeLessThan(ANSWERED_WITHIN_MS);
+      expect(new Set(asker.verdicts.map(({ status }) => status))).toEqual(new Set([Status.Ok, Status.Unavailable]));
+
+      const acknowledged = asker.verdicts.filter(({ status }) => status === Status.Ok);
+      const before = peer.answers.length;
+      peer.send(...acknowledged.map(({ sessid }) => check(sessid)));
+      const answers = (await peer.received(before + acknowledged.length)).slice(before);
+      expect(answers.every(({ status }) => status === Status.Ok)).toBe(true);
+    } finally {
+      stack.redis?.signal("SIGCONT");
+      peer.close();
+      await stack.close();
+    }
+  });
+
+  it("a killed Redis makes them Unavailable, never wrong, until another is in its place", async () => {
+    const stack = await startStackOn("redis");
+    const peer = await GamePeer.connect({
+      address: stack.gameAddress.host,
+      port: stack.gameAddress.port,
+      family: "IPv4",
+    });
+    const asker = new Asker(peer, check);
+    let next: Awaited<ReturnType<typeof startRedisServer>> | undefined;
+    try {
+      await eventually(() => asker.verdicts.length > 20);
+      stack.redis?.signal("SIGKILL");
+      await eventually(() => asker.last === Status.Unavailable);
+      next = await startRedisServer({ port: stack.redis?.port ?? 0 });
+      await eventually(() => asker.last === Status.NotFound);
+      await asker.stop();
+      expect(slowest(asker)).toBeLessThan(ANSWERED_WITHIN_MS);
+      expect(new Set(asker.verdicts.map(({ status }) => status))).toEqual(
+        new Set([Status.NotFound, Status.Unavailable]),
+      );
+    } finally {
+      peer.close();
+      await stack.close();
+      await next?.stop();
+    }
+  });
+
+  it("a restarted worker makes them Unavailable at most, on the same connection", async () => {
+    const variables = { API_KEYS: "key" };
+    let edge = await startEdge({ host: "127.0.0.1", port: 0, variables });
+    const port = Number(new URL(edge.url).port);
+    const bridge = await startBridge(
+      parseBridgeConfig({
+        EDGE_URL: edge.url,
+        API_KEY: "key",
+        BRIDGE_PORT: "0",
+        METRICS_PORT: "0",
+        LOG_LEVEL: "silent",
+      }),
+    );
+    const peer = await GamePeer.connect(bridge.gameAddress);
+    try {
+      const asker = new Asker(peer, register);
+      await eventually(() => asker.last === Status.Ok);
+      await edge.close();
+      await eventually(() => asker.last === Status.Unavailable);
+      edge = await startEdge({ host: "127.0.0.1", port, variables });
+      await eventually(() => asker.last === Status.Ok);
+      await asker.stop();
+      expect(slowest(asker)).toBeLessThan(ANSWERED_WITHIN_MS);
+    } finally {
+      peer.close();
+      await bridge.close();
+      await edge.close();
+    }
+  });
+});

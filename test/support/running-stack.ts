@@ -1,0 +1,48 @@
+import { parseStackConfig } from "../../dev/config.ts";
+import { type Stack, startStack } from "../../dev/stack.ts";
+import { type RedisServer, startRedisServer } from "./redis-server.ts";
+
+/** The stores that the whole stack is tried on. */
+export const STORES = ["embedded", "redis"] as const;
+export type StoreName = (typeof STORES)[number];
+
+/** The whole stack as `npm start` runs it, on any free ports. */
+export interface RunningStack extends Stack {
+  readonly apiKey: string;
+  /** The Redis that holds the sessions; undefined with the embedded store. */
+  readonly redis: RedisServer | undefined;
+}
+
+/** Starts the stack on a store of its own; `environment` is what a developer would set for `npm start`. */
+export async function startStackOn(store: StoreName, environment: Record<string, string> = {}): Promise<RunningStack> {
+  const redis = store === "redis" ? await startRedisServer() : undefined;
+  try {
+    const config = parseStackConfig({
+      ...{ EDGE_PORT: "0", BRIDGE_PORT: "0", PLAYER_PORT: "0", METRICS_PORT: "0", REDIS_REST_PORT: "0" },
+      ...(redis && { REDIS_URL: redis.url }),
+      ...environment,
+    });
+    const stack = await startStack(config);
+    return {
+      ...stack,
+      apiKey: config.apiKey,
+      redis,
+      close: async () => {
+        await stack.close();
+        await redis?.stop();
+      },
+    };
+  } catch (error) {
+    await redis?.stop();
+    throw error;
+  }
+}
+
+/** Asks the edge as a service, with `body` as JSON. */
+export function askAsService(stack: RunningStack, method: string, path: string, body?: unknown): Promise<Response> {
+  return fetch(`${stack.edgeUrl}${path}`, {
+    method,
+    headers: { Authorization: `Bearer ${stack.apiKey}`, "Content-Type": "application/json" },
+    ...(body !== undefined && { body: JSON.stringify(body) }),
+  });
+}
