@@ -11,6 +11,7 @@ export default defineConfig({
   ],
   test: {
     name: "workerd",
+    globalSetup: ["./test/support/workerd-global-setup.ts"],
     include: ["test/worker/**/*.test.ts"],
     testTimeout: 60_000,
     hookTimeout: 60_000,

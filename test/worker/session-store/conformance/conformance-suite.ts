@@ -1,0 +1,22 @@
+import { describe } from "vitest";
+import type { StoreHarness } from "../store-harness.ts";
+import { accessBehaviour } from "./access-behaviour.ts";
+import { batchBehaviour } from "./batch-behaviour.ts";
+import { countBehaviour } from "./count-behaviour.ts";
+import { issueBehaviour } from "./issue-behaviour.ts";
+import { lifetimeBehaviour } from "./lifetime-behaviour.ts";
+import { ownershipBehaviour } from "./ownership-behaviour.ts";
+import { slidingBehaviour } from "./sliding-behaviour.ts";
+import { userCapBehaviour } from "./user-cap-behaviour.ts";
+
+/** What every SessionStore must do. The caller clears the harness before each test. */
+export function conformanceSuite(harnessOf: () => StoreHarness): void {
+  describe("lifetime", () => lifetimeBehaviour(harnessOf));
+  describe("sliding", () => slidingBehaviour(harnessOf));
+  describe("ownership", () => ownershipBehaviour(harnessOf));
+  describe("sessions per user", () => userCapBehaviour(harnessOf));
+  describe("count", () => countBehaviour(harnessOf));
+  describe("batch", () => batchBehaviour(harnessOf));
+  describe("access", () => accessBehaviour(harnessOf));
+  describe("issue", () => issueBehaviour(harnessOf));
+}

@@ -1,0 +1,44 @@
+import { runInDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import type { Bindings } from "../../../worker/app-env.ts";
+import { EmbeddedStore } from "../../../worker/session-store/embedded-store.ts";
+import { PATIENT_DEADLINE_MS, type StoreHarness, testPolicy } from "./store-harness.ts";
+
+const IDLE_MS = 1_800_000;
+const START_MS = 1_763_700_000_000;
+
+/** The object that the store's sessions are in. */
+export function embeddedObject() {
+  return (env as unknown as Bindings).EMBEDDED_SESSIONS.getByName("sessions");
+}
+
+/** The embedded store with a clock that stands still. */
+export function createEmbeddedHarness(): StoreHarness {
+  let nowMs = START_MS;
+  const namespace = (env as unknown as Bindings).EMBEDDED_SESSIONS;
+
+  async function setClock(): Promise<void> {
+    await runInDurableObject(embeddedObject(), (object) => {
+      object.nowMs = () => nowMs;
+    });
+  }
+
+  return {
+    idleMs: IDLE_MS,
+    isClockControlled: true,
+    open: (policy) =>
+      new EmbeddedStore({ namespace, policy: testPolicy(IDLE_MS, policy), deadlineMs: PATIENT_DEADLINE_MS }),
+    now: async () => nowMs,
+    async advance(ms) {
+      nowMs += ms;
+    },
+    settle: () => runInDurableObject(embeddedObject(), (object) => object.applyTouches()),
+    async clear() {
+      await setClock();
+      await runInDurableObject(embeddedObject(), (object, state) => {
+        object.applyTouches();
+        state.storage.sql.exec("DELETE FROM sessions");
+      });
+    },
+  };
+}

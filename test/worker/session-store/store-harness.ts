@@ -1,0 +1,33 @@
+import type { SessionPolicy, SessionStore } from "../../../worker/session-store/session-store.ts";
+
+/** A kind of store, as the conformance suite needs it. All the stores that it opens share their sessions. */
+export interface StoreHarness {
+  open(policy?: Partial<SessionPolicy>): SessionStore;
+  /** The idle lifetime of its sessions: long where the clock is controlled, as short as a slow machine allows where not. */
+  readonly idleMs: number;
+  /** Whether time stands still until `advance` is called, so that milliseconds can be told apart. */
+  readonly isClockControlled: boolean;
+  /** The store's clock, epoch ms. */
+  now(): Promise<number>;
+  /** Resolves when the store's clock shows at least `ms` more. */
+  advance(ms: number): Promise<void>;
+  /** Resolves when the touches that checks left behind are written. */
+  settle(): Promise<void>;
+  /** Removes every session. */
+  clear(): Promise<void>;
+}
+
+/** For the tests' stores, so that a slow machine does not make them Unavailable. */
+export const PATIENT_DEADLINE_MS = 30_000;
+
+/** Every check is a touch, and a user may have any number of sessions, unless a test says otherwise. */
+export function testPolicy(idleMs: number, policy: Partial<SessionPolicy> = {}): SessionPolicy {
+  return {
+    idleMs,
+    maxMs: 48 * idleMs,
+    touchIntervalMs: 0,
+    maxSessionsPerUser: 0,
+    limitPolicy: "reject",
+    ...policy,
+  };
+}
