@@ -38,7 +38,7 @@ export async function connectPrimary(config: RedisRestConfig, log: Logger): Prom
     await once(connection, "ready", { signal: AbortSignal.timeout(START_DEADLINE_MS) }).catch(() => {
       throw new StartError(`Redis at ${placeOf(config)} can't be reached: ${lastError}`);
     });
-    await refuseCluster(connection, placeOf(config));
+    await refuseUnfit(connection, placeOf(config));
     return connection;
   } catch (error) {
     connection.disconnect();
@@ -46,13 +46,21 @@ export async function connectPrimary(config: RedisRestConfig, log: Logger): Prom
   }
 }
 
-async function refuseCluster(connection: Redis, place: string): Promise<void> {
-  const outcome = await runOn(connection, [{ name: "INFO", args: ["cluster"] }]);
-  const info = outcome.kind === "replies" ? String(outcome.replies[0]) : "";
-  if (!/^cluster_enabled:1\r?$/m.test(info)) return;
-  throw new StartError(
-    `Redis at ${place} is a Redis Cluster node, which redis-rest does not serve: scripts touch keys of several slots. Use a primary with replicas, and Sentinel for failover`,
-  );
+/** Refuses what could be connected to but not be served from. */
+async function refuseUnfit(connection: Redis, place: string): Promise<void> {
+  const outcome = await runOn(connection, [
+    { name: "INFO", args: ["cluster"] },
+    { name: "INFO", args: ["replication"] },
+  ]);
+  const info = outcome.kind === "replies" ? outcome.replies.join("\n") : "";
+  if (/^cluster_enabled:1\r?$/m.test(info)) {
+    throw new StartError(
+      `Redis at ${place} is a Redis Cluster node, which redis-rest does not serve: scripts touch keys of several slots. Use a primary with replicas, and Sentinel for failover`,
+    );
+  }
+  if (/^role:slave\r?$/m.test(info)) {
+    throw new StartError(`Redis at ${place} is a replica; REDIS_URL must be the primary's, which knows its replicas`);
+  }
 }
 
 function placeOf({ redis }: RedisRestConfig): string {

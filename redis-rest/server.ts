@@ -17,6 +17,9 @@ export interface RedisRest {
   close(): Promise<void>;
 }
 
+/** For answers to be written. */
+const CLOSE_GRACE_MS = 500;
+
 const SILENT = pino({ level: "silent" });
 
 /** Starts the server. Throws StartError when Redis can't be used, and the socket's own error when it can't listen. */
@@ -44,7 +47,10 @@ export async function startRedisRest(config: RedisRestConfig, log: Logger = SILE
     async close() {
       const closed = once(server, "close");
       server.close();
+      // Every batch has its answer by the deadline; whoever is connected after it has not finished asking.
+      const timer = setTimeout(() => server.closeAllConnections(), config.deadlineMs + CLOSE_GRACE_MS);
       await closed;
+      clearTimeout(timer);
       redis.close();
     },
   };

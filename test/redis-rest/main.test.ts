@@ -61,11 +61,14 @@ test.each([
   expect(program.output()).toContain(line);
 });
 
-test("refuses a Redis Cluster", async () => {
-  const { url } = await redisServer("--cluster-enabled", "yes");
+test.each([
+  ["a Redis Cluster", ["--cluster-enabled", "yes"], "is a Redis Cluster node, which redis-rest does not serve"],
+  ["a replica", ["--replicaof", "127.0.0.1", "1"], "is a replica"],
+])("refuses %s", async (_, args, line) => {
+  const { url } = await redisServer(...args);
   const program = startProgram({ REDIS_URL: url, REDIS_REST_TOKEN: "t0ken", REDIS_REST_PORT: "0" });
   expect(await program.ended).toBe(1);
-  expect(program.output()).toContain("is a Redis Cluster node, which redis-rest does not serve");
+  expect(program.output()).toContain(line);
 });
 
 test("names the variable when the port is taken", async () => {
