@@ -1,0 +1,133 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { Status } from "../../../protocol/status.ts";
+import { runOne } from "../../../worker/session-store/run-one.ts";
+import { check, count, live, register } from "./conformance/session-requests.ts";
+import { type RedisHarness, startRedisHarness } from "./redis-harness.ts";
+
+describe("RedisStore keeps in Redis", () => {
+  let harness: RedisHarness;
+  beforeAll(async () => {
+    harness = await startRedisHarness();
+  });
+  beforeEach(() => harness.clear());
+  afterAll(() => harness.close());
+
+  const keys = async () => (await harness.command<string[]>("KEYS", "*")).sort();
+  const pttl = (key: string) => harness.command<number>("PTTL", key);
+
+  it("four kinds of keys, none of which outlives the idle time", async () => {
+    const store = harness.open();
+    await store.run([register(1), register(2, { user: "lee" }), register(-3, { user: null })]);
+    await check(store, 1);
+    await harness.settle();
+    await runOne(store, register(2, { user: "lee" }));
+    expect(await keys()).toEqual(["U", "s:-3", "s:1", "s:2", "u:kim", "u:lee", "x"]);
+    for (const key of await keys()) {
+      const ttlMs = await pttl(key);
+      expect(ttlMs, key).toBeGreaterThan(0);
+      expect(ttlMs, key).toBeLessThanOrEqual(harness.idleMs);
+    }
+  });
+
+  it("a record that says no more than the session has", async () => {
+    const store = harness.open();
+    await store.run([register(1, { ip: "10.0.0.1" }), register(2, { user: null, grants: [] })]);
+    const { createdAt, expiresAt } = await live(store, 1);
+    expect(await harness.command("GET", "s:1")).toBe(
+      `{"e":${expiresAt},"t":${createdAt},"c":${createdAt},"i":${harness.idleMs},"u":"kim","p":"10.0.0.1"}`,
+    );
+    expect(JSON.parse(await harness.command("GET", "s:2"))).toMatchObject({ g: [] });
+  });
+
+  it("of a token the hash of its secret only", async () => {
+    const store = harness.open();
+    const { sessid, token } = await runOne(store, { kind: "issue", user: "kim", ip: null });
+    const record = await harness.command<string>("GET", `s:${sessid}`);
+    const secret = btoa(String.fromCharCode(...token.slice(4)));
+    expect(JSON.parse(record)).toMatchObject({ h: expect.stringMatching(/^[\w-]{43}$/) });
+    expect(record).not.toContain(secret.slice(0, 16));
+  });
+
+  it("nothing when the last session is deleted, one by one or all of a user", async () => {
+    const store = harness.open();
+    await store.run([register(1), register(2), register(3, { user: "lee" }), register(4, { user: null })]);
+    await store.run([
+      { kind: "delete", sessid: 1 },
+      { kind: "delete", sessid: 2 },
+    ]);
+    expect(await keys()).toEqual(["U", "s:3", "s:4", "u:lee", "x"]);
+    await store.run([
+      { kind: "deleteUser", user: "lee" },
+      { kind: "delete", sessid: 4 },
+    ]);
+    expect(await keys()).toEqual([]);
+  });
+
+  it("nothing when the last session has expired, without a sweep or another write", async () => {
+    const store = harness.open();
+    await store.run([
+      register(1, { idleMs: 700 }),
+      register(2, { user: "lee", idleMs: 300 }),
+      register(3, { user: null, idleMs: 100 }),
+    ]);
+    // Redis keeps a key through the millisecond of its expiry.
+    await harness.advance(701);
+    expect(await keys()).toEqual([]);
+  });
+
+  it("no expired member in an index after a write or a sweep", async () => {
+    const store = harness.open();
+    const short = Array.from({ length: 50 }, (_, index) =>
+      register(index + 10, { user: `user-${index}`, idleMs: 200 }),
+    );
+    await store.run([register(1, { idleMs: 60_000 }), ...short]);
+    await harness.advance(200);
+    expect(await harness.command("ZCARD", "x")).toBe(51);
+    await store.sweep();
+    expect([await harness.command("ZCARD", "x"), await harness.command("ZCARD", "U")]).toEqual([1, 1]);
+
+    await store.run(short);
+    await harness.advance(200);
+    await runOne(store, { kind: "delete", sessid: 1 });
+    expect(await keys()).toEqual([]);
+  });
+
+  it("indices that a sweep trims whole, however much has expired", async () => {
+    const store = harness.open();
+    const expired = Array.from({ length: 25_000 }, (_, index) => ["1000", `gone-${index}`]).flat();
+    await harness.command("ZADD", "x", ...expired);
+    await harness.command("ZADD", "U", ...expired);
+    await runOne(store, register(1));
+    expect(await count(store)).toEqual([1, 1]);
+    await store.sweep();
+    expect([await harness.command("ZCARD", "x"), await harness.command("ZCARD", "U")]).toEqual([1, 1]);
+  });
+
+  it("what a touch moves, in the record and in every index alike", async () => {
+    const store = harness.open();
+    await runOne(store, register(1));
+    await harness.advance(20);
+    await check(store, 1);
+    await harness.settle();
+    const { expiresAt } = await live(store, 1);
+    for (const [key, member] of [
+      ["x", "1"],
+      ["u:kim", "1"],
+      ["U", "kim"],
+    ] as const) {
+      expect(await harness.command("ZSCORE", key, member)).toBe(String(expiresAt));
+    }
+    expect(await harness.command("PEXPIRETIME", "s:1")).toBe(expiresAt);
+    expect(await harness.command("PEXPIRETIME", "u:kim")).toBe(expiresAt);
+  });
+
+  it("a session of the whole number of requests that a batch may hold", async () => {
+    const store = harness.open();
+    const registers = Array.from({ length: 1000 }, (_, index) => register(index + 1, { idleMs: 600_000 }));
+    const responses = await store.run(registers);
+    expect(responses.every(({ status }) => status === Status.Ok)).toBe(true);
+    expect((await runOne(store, { kind: "listUser", user: "kim" })).sessions).toHaveLength(1000);
+    expect((await runOne(store, { kind: "deleteUser", user: "kim" })).deleted).toBe(1000);
+    expect(await keys()).toEqual([]);
+  });
+});
