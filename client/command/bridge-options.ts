@@ -1,0 +1,59 @@
+import { readFileSync } from "node:fs";
+import { type Command, InvalidArgumentError, Option } from "commander";
+import type { ConnectorOptions, TlsTrust } from "../connector.ts";
+
+/** The options that say where the bridge is and how to reach it, as commander parses them. */
+export interface BridgeOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly tls?: boolean;
+  readonly tlsCa?: string;
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
+  readonly timeout: number;
+}
+
+/** Adds the options of {@link BridgeOptions} to a command. */
+export function addBridgeOptions(command: Command): Command {
+  return command
+    .addOption(new Option("--host <host>", "the bridge's address").env("BRIDGE_HOST").default("127.0.0.1"))
+    .addOption(
+      new Option("--port <port>", "the bridge's game-server port")
+        .env("BRIDGE_PORT")
+        .default(7000)
+        .argParser((text) => wholeNumber(text, 1, 65_535)),
+    )
+    .option("--tls", "use TLS; implied by the other --tls options")
+    .option("--tls-ca <file>", "believe these authorities (PEM) instead of those that Node knows")
+    .option("--tls-cert <file>", "show this certificate (PEM): mutual TLS")
+    .option("--tls-key <file>", "the certificate's private key (PEM)")
+    .option("--timeout <ms>", "give up after this time", (text) => wholeNumber(text, 1, 3_600_000), 5000);
+}
+
+/**
+ * Where a connector goes with these options.
+ *
+ * @throws the system's error if a file cannot be read
+ */
+export function connectorOptions(options: BridgeOptions): ConnectorOptions {
+  const { host, port, timeout, tls, tlsCa, tlsCert, tlsKey } = options;
+  const usesTls = tls === true || tlsCa !== undefined || tlsCert !== undefined || tlsKey !== undefined;
+  if (!usesTls) return { host, port, timeoutMs: timeout };
+  const trust: TlsTrust = {
+    ...(tlsCa === undefined ? {} : { ca: readFileSync(tlsCa, "utf8") }),
+    ...(tlsCert === undefined ? {} : { cert: readFileSync(tlsCert, "utf8") }),
+    ...(tlsKey === undefined ? {} : { key: readFileSync(tlsKey, "utf8") }),
+  };
+  return { host, port, timeoutMs: timeout, tls: trust };
+}
+
+/**
+ * A decimal number of `min`..`max`.
+ *
+ * @throws InvalidArgumentError saying what is allowed
+ */
+export function wholeNumber(text: string, min: number, max: number): number {
+  const value = /^-?\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
+  if (value >= min && value <= max) return value;
+  throw new InvalidArgumentError(`Allowed is a whole number, ${min}..${max}.`);
+}

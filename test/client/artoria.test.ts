@@ -1,0 +1,72 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { freePort } from "../support/free-port.ts";
+import { type ProgramResult, runProgram } from "../support/run-program.ts";
+import { TestBridge } from "../support/test-bridge.ts";
+
+let stack: TestBridge;
+beforeAll(async () => {
+  stack = await TestBridge.open();
+});
+afterAll(() => stack.close());
+
+function artoria(...args: string[]): Promise<ProgramResult> {
+  return runProgram("client/artoria.ts", args, { BRIDGE_PORT: String(stack.bridge.gameAddress.port) });
+}
+
+describe("the artoria command", () => {
+  it("registers, checks, counts and deletes a session, and says each verdict by its exit code", async () => {
+    expect(await artoria("check", "7")).toMatchObject({ exitCode: 1, stdout: "NotFound\n" });
+    expect(await artoria("register", "7", "--user", "kim", "--ip", "10.0.0.1")).toMatchObject({ exitCode: 0 });
+    expect(stack.edge.sessions.users.get(7)).toBe("kim");
+    expect(await artoria("register", "7", "--user", "lee")).toMatchObject({ exitCode: 1, stdout: "Conflict\n" });
+    expect(await artoria("check", "7")).toMatchObject({ exitCode: 0, stdout: "Ok\n" });
+    expect(await artoria("check-access", "7", "open:door")).toMatchObject({ exitCode: 0, stdout: "Ok\n" });
+    expect(await artoria("check-access", "7", "vault")).toMatchObject({ exitCode: 1, stdout: "Denied\n" });
+    expect(await artoria("count")).toMatchObject({ exitCode: 0, stdout: "Ok\nsessions 1\nusers 1\n" });
+    expect(await artoria("delete", "7", "--user", "lee")).toMatchObject({ exitCode: 1, stdout: "Denied\n" });
+    expect(await artoria("delete", "7", "--user", "kim")).toMatchObject({ exitCode: 0, stdout: "Ok\n" });
+    expect(stack.edge.sessions.users.size).toBe(0);
+  });
+
+  it("prints one JSON object with --json, the token of an issued session in it", async () => {
+    const issued = await artoria("issue", "--user", "kim", "--json");
+    expect(issued.exitCode).toBe(0);
+    const { status, sessid, token } = JSON.parse(issued.stdout);
+    expect(status).toBe("Ok");
+    expect(stack.edge.sessions.users.get(sessid)).toBe("kim");
+    expect(token).toMatch(/^[A-Za-z0-9_-]{27}$/);
+    expect(JSON.parse((await artoria("check", "-2", "--json")).stdout)).toEqual({ status: "NotFound" });
+  });
+
+  it.each([
+    ["no command", []],
+    ["an unknown command", ["chekc", "7"]],
+    ["an unknown option", ["check", "7", "--jsno"]],
+    ["a sessid that is none", ["check", "seven"]],
+    ["the sessid 0", ["check", "0"]],
+    ["a sessid beyond an int32", ["check", "2147483648"]],
+    ["no user", ["register", "7"]],
+    ["an address that is none", ["register", "7", "--user", "kim", "--ip", "10.0.0.256"]],
+    ["a port that is none", ["count", "--port", "65536"]],
+  ])("ends with 2 for %s", async (_why, args) => {
+    const result = await artoria(...args);
+    expect(result.exitCode).toBe(2);
+    expect(result.stderr).not.toBe("");
+    expect(result.stdout).toBe("");
+  });
+
+  it("ends with 2 and one line where nobody listens", async () => {
+    const port = await freePort();
+    const result = await artoria("count", "--port", String(port));
+    expect(result).toMatchObject({ exitCode: 2, stdout: "" });
+    expect(result.stderr).toMatch(/^artoria: 127\.0\.0\.1:\d+: connect ECONNREFUSED.*\n$/);
+  });
+
+  it("shows help and ends with 0", async () => {
+    const help = await artoria("--help");
+    expect(help.exitCode).toBe(0);
+    for (const command of ["check", "check-access", "register", "delete", "count", "issue"]) {
+      expect(help.stdout).toContain(command);
+    }
+  });
+});

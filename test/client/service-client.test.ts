@@ -1,0 +1,122 @@
+import { once } from "node:events";
+import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { Connector } from "../../client/connector.ts";
+import { ServiceClient } from "../../client/service-client.ts";
+import { Status } from "../../protocol/status.ts";
+import { freePort } from "../support/free-port.ts";
+import { PacketBytes } from "../support/packet-bytes.ts";
+import { until } from "../support/until.ts";
+
+const ok = new PacketBytes().u8(Status.Ok);
+const notFound = new PacketBytes().u8(Status.NotFound);
+
+/** The other end, which answers whatever a test says. */
+let server: Server;
+let peer: Socket | undefined;
+let received: Buffer[];
+let client: ServiceClient;
+
+beforeEach(async () => {
+  received = [];
+  server = createServer((socket) => {
+    peer = socket.on("data", (chunk) => received.push(chunk)).on("error", () => {});
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  client = await dial();
+});
+afterEach(async () => {
+  client.close();
+  const closed = once(server, "close");
+  server.close();
+  await closed;
+});
+
+async function dial(answerTimeoutMs = 30_000): Promise<ServiceClient> {
+  const { port } = server.address() as AddressInfo;
+  const connector = new Connector({ host: "127.0.0.1", port });
+  const dialled = await connector.connect((socket) => new ServiceClient(socket, { answerTimeoutMs }));
+  await until(() => peer !== undefined);
+  return dialled;
+}
+
+describe("ServiceClient", () => {
+  it("sends requests without waiting, in one write, and gives each its answer", async () => {
+    const first = client.request({ kind: "check", sessid: 7 });
+    const second = client.request({ kind: "count" });
+    await until(() => Buffer.concat(received).byteLength === 12);
+    expect(received).toHaveLength(1);
+    // The answers come in three pieces that end inside packets.
+    const answers = Buffer.concat([notFound.packet(2), new PacketBytes().u8(0).u32(3).u32(2).packet(8)]);
+    for (const [from, to] of [
+      [0, 3],
+      [3, 9],
+      [9, answers.byteLength],
+    ]) {
+      peer?.write(answers.subarray(from, to));
+      await new Promise((turn) => setImmediate(turn));
+    }
+    expect(await first).toEqual({ kind: "check", status: Status.NotFound });
+    expect(await second).toEqual({ kind: "count", status: Status.Ok, sessions: 3, users: 2 });
+  });
+
+  it("rejects one request that is answered with ErrorResponse, and goes on", async () => {
+    const first = client.request({ kind: "check", sessid: 7 });
+    const second = client.request({ kind: "check", sessid: 8 });
+    peer?.write(Buffer.concat([new PacketBytes().u8(Status.TooMany).string("slow down").packet(127), ok.packet(2)]));
+    await expect(first).rejects.toMatchObject({ code: "refused", message: "slow down" });
+    expect((await second).status).toBe(Status.Ok);
+  });
+
+  it("says why the peer ended the connection", async () => {
+    peer?.end(new PacketBytes().u8(Status.TooMany).string("connections").packet(127));
+    await until(async () => {
+      const error = await client.request({ kind: "count" }).catch((reason: unknown) => reason);
+      return error instanceof Error && error.message === "connections";
+    });
+  });
+
+  it("rejects all requests when the connection ends, and every later one", async () => {
+    const requests = [client.request({ kind: "count" }), client.request({ kind: "check", sessid: 1 })];
+    peer?.destroy();
+    for (const request of requests) await expect(request).rejects.toMatchObject({ code: "closed" });
+    await expect(client.request({ kind: "count" })).rejects.toMatchObject({ code: "closed" });
+  });
+
+  it("trusts no answers after one that answers another request", async () => {
+    const requests = [client.request({ kind: "check", sessid: 1 }), client.request({ kind: "check", sessid: 2 })];
+    peer?.write(Buffer.concat([ok.packet(6), ok.packet(2)]));
+    for (const request of requests) await expect(request).rejects.toMatchObject({ code: "bad_answer" });
+  });
+
+  it("gives up a peer that does not answer in time", async () => {
+    client.close();
+    client = await dial(50);
+    await expect(client.request({ kind: "count" })).rejects.toMatchObject({ code: "timeout" });
+  });
+
+  it("does not send what no packet can hold", async () => {
+    const tooLong = client.request({ kind: "checkAccess", sessid: 1, resource: "x".repeat(1100) });
+    await expect(tooLong).rejects.toMatchObject({ code: "too_large" });
+    const next = client.request({ kind: "check", sessid: 1 });
+    await until(() => received.length > 0);
+    expect(Buffer.concat(received).byteLength).toBe(8);
+    peer?.write(ok.packet(2));
+    expect((await next).status).toBe(Status.Ok);
+  });
+});
+
+describe("Connector", () => {
+  it("says that nobody listens", async () => {
+    const connector = new Connector({ host: "127.0.0.1", port: await freePort() });
+    await expect(connector.connect((socket) => socket)).rejects.toMatchObject({ code: "connect_failed" });
+  });
+
+  it("gives up a TLS handshake that does not end in time", async () => {
+    const { port } = server.address() as AddressInfo;
+    const connector = new Connector({ host: "127.0.0.1", port, tls: {}, timeoutMs: 100 });
+    await expect(connector.connect((socket) => socket)).rejects.toMatchObject({ code: "timeout" });
+    peer?.destroy();
+  });
+});
