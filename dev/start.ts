@@ -20,8 +20,11 @@ function stopOnSignal(stack: Stack): void {
     await stack.close();
     process.exit(0);
   };
-  process.on("SIGINT", stop);
-  process.on("SIGTERM", stop);
+  for (const signal of ["SIGINT", "SIGTERM"]) {
+    // Miniflare would end the process at once; the bridge drains first. Miniflare's exit hook stays: it ends workerd.
+    process.removeAllListeners(signal);
+    process.on(signal, stop);
+  }
 }
 
 main().catch((error: Error) => {
