@@ -133,6 +133,14 @@ test("a replica cut off from its primary is not read beyond the bound", async ()
   });
 });
 
+test("a replica is not read for long when the primary does not say how far it is", async () => {
+  replication.primary.signal("SIGSTOP");
+  await eventually(async () => (await restPost(rest, "/", ["GET", "present"])).status === 503);
+  expect(await withRedis(replica, (redis) => redis.get("present"))).toBe("1");
+  replication.primary.signal("SIGCONT");
+  await eventually(async () => (await restPost(rest, "/", ["GET", "present"])).status === 200);
+});
+
 test("a client that shows its sync token reads its own writes, also while the replica lags unnoticed", async () => {
   const redis = new Upstash({ url: rest.url, token: REDIS_REST_TOKEN });
   for (let round = 0; round < 4; round++) {
