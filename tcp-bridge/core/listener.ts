@@ -172,6 +172,8 @@ export class Listener {
     const closed = once(this.#server, "close");
     this.#server.close();
     await closed;
+    // The server is closed when the last handle is; that socket's own close event, and its session's end, come after.
+    await Promise.all(Array.from(this.#admitted, (socket) => new Promise((gone) => socket.once("close", gone))));
   }
 }
 

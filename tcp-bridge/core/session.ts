@@ -153,6 +153,8 @@ export abstract class Session {
   }
 
   readonly #onWritten = (): void => {
+    // The writes of one turn are done together: the first callback sees it, the others have nothing to add.
+    if (this.#unreadSinceMs === 0) return;
     const done = this.#socket.writableLength === 0;
     this.#unreadSinceMs = done ? 0 : performance.now();
     if (done && this.#state === "open") this.guard(() => this.onSent());

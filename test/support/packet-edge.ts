@@ -57,7 +57,9 @@ export class PacketEdge {
     return `http://127.0.0.1:${this.port}`;
   }
 
+  /** Idempotent. */
   async close(): Promise<void> {
+    if (!this.#server.listening) return;
     const closed = once(this.#server, "close");
     this.#server.close();
     this.#server.closeAllConnections();

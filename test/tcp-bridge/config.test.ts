@@ -1,0 +1,72 @@
+import { describe, expect, it } from "vitest";
+import { parseBridgeConfig } from "../../tcp-bridge/config.ts";
+
+const needed = { EDGE_URL: "https://edge.example/", API_KEY: "key-1" };
+
+function messageOf(environment: Record<string, string>): string {
+  try {
+    parseBridgeConfig(environment);
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+  return "accepted";
+}
+
+describe("the bridge's configuration", () => {
+  it("has the documented defaults", () => {
+    expect(parseBridgeConfig(needed)).toEqual({
+      game: { host: "127.0.0.1", port: 7000 },
+      gameLimits: {
+        maxConnections: 10_000,
+        maxConnectionsPerAddress: 1_000,
+        halfSentMs: 10_000,
+        idleMs: 600_000,
+        maxUnreadBytes: 1_048_576,
+        unreadMs: 10_000,
+        maxWaitingPackets: 2000,
+        maxFailuresPerMinute: 1000,
+      },
+      metrics: { host: "127.0.0.1", port: 7002 },
+      edge: { url: new URL("https://edge.example/"), apiKey: "key-1", deadlineMs: 2000, maxBatchesInFlight: 4 },
+      logLevel: "info",
+    });
+  });
+
+  it.each([
+    ["EDGE_URL", {}],
+    ["EDGE_URL", { EDGE_URL: "edge.example" }],
+    ["EDGE_URL", { EDGE_URL: "ftp://edge.example" }],
+    ["EDGE_URL", { EDGE_URL: "https://user:secret@edge.example" }],
+    ["API_KEY", { EDGE_URL: needed.EDGE_URL }],
+    ["API_KEY", { ...needed, API_KEY: "two keys" }],
+    ["BRIDGE_PORT", { ...needed, BRIDGE_PORT: "70000" }],
+    ["BRIDGE_PORT", { ...needed, BRIDGE_PORT: "" }],
+    ["METRICS_PORT", { ...needed, METRICS_PORT: "-1" }],
+    ["BRIDGE_MAX_CONNECTIONS", { ...needed, BRIDGE_MAX_CONNECTIONS: "0" }],
+    ["BRIDGE_IDLE_MS", { ...needed, BRIDGE_IDLE_MS: "1e3" }],
+    ["BRIDGE_ALLOW_PLAINTEXT", { ...needed, BRIDGE_ALLOW_PLAINTEXT: "yes" }],
+    ["LOG_LEVEL", { ...needed, LOG_LEVEL: "loud" }],
+    ["BRIDGE_TLS_KEY", { ...needed, BRIDGE_TLS_CERT: "-----BEGIN CERTIFICATE-----" }],
+    ["BRIDGE_TLS_CERT", { ...needed, BRIDGE_TLS_KEY: "-----BEGIN PRIVATE KEY-----" }],
+    ["BRIDGE_TLS_CERT", { ...needed, BRIDGE_TLS_CERT: "/nowhere/cert.pem" }],
+    ["BRIDGE_TLS_CERT", { ...needed, BRIDGE_TLS_CERT: "-----BEGIN x", BRIDGE_TLS_KEY: "-----BEGIN y" }],
+  ])("names %s if it is not allowed: %j", (name, environment) => {
+    const message = messageOf(environment);
+    expect(message.startsWith(`${name}`)).toBe(true);
+    expect(message).not.toContain("\n");
+    expect(message).not.toContain("secret");
+    expect(message).not.toContain("two keys");
+  });
+
+  it.each(["0.0.0.0", "::", "192.168.0.1", "bridge.example"])(
+    "refuses plaintext on %s unless it is asked for",
+    (host) => {
+      expect(messageOf({ ...needed, BRIDGE_HOST: host })).toMatch(/^BRIDGE_HOST: .*BRIDGE_ALLOW_PLAINTEXT=1/);
+      expect(messageOf({ ...needed, BRIDGE_HOST: host, BRIDGE_ALLOW_PLAINTEXT: "1" })).toBe("accepted");
+    },
+  );
+
+  it.each(["127.0.0.1", "127.1.2.3", "::1", "localhost", "::ffff:127.0.0.1"])("allows plaintext on %s", (host) => {
+    expect(messageOf({ ...needed, BRIDGE_HOST: host })).toBe("accepted");
+  });
+});

@@ -1,0 +1,114 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { connect } from "node:net";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { Status } from "../../protocol/status.ts";
+import { freePort } from "../support/free-port.ts";
+import { GamePeer } from "../support/game-peer.ts";
+import { gate, PacketEdge } from "../support/packet-edge.ts";
+import { runProgram } from "../support/run-program.ts";
+import { until } from "../support/until.ts";
+
+let edge: PacketEdge;
+let child: ChildProcess | undefined;
+beforeEach(async () => {
+  edge = await PacketEdge.open();
+});
+afterEach(async () => {
+  child?.kill("SIGKILL");
+  child = undefined;
+  await edge.close();
+});
+
+/** A bridge in a process of its own; resolves when it is ready. */
+async function startBridge(): Promise<{ port: number; readyz: () => Promise<number> }> {
+  const [port, metricsPort] = [await freePort(), await freePort()];
+  child = spawn(process.execPath, ["tcp-bridge/main.ts"], {
+    env: {
+      PATH: process.env["PATH"],
+      EDGE_URL: edge.url,
+      API_KEY: edge.apiKey,
+      BRIDGE_PORT: String(port),
+      METRICS_PORT: String(metricsPort),
+    },
+    stdio: "ignore",
+  });
+  const readyz = async (): Promise<number> => {
+    const response = await fetch(`http://127.0.0.1:${metricsPort}/readyz`);
+    return response.status;
+  };
+  await until(() =>
+    readyz().then(
+      (status) => status === 200,
+      () => false,
+    ),
+  );
+  return { port, readyz };
+}
+
+describe("the bridge as a program", () => {
+  it.each(["SIGTERM", "SIGINT"] as const)(
+    "drains at %s: not ready, no new connections, all answered, exit 0",
+    async (signal) => {
+      const { port, readyz } = await startBridge();
+      const { fault, open } = gate();
+      edge.faults.push(fault);
+      const address = { address: "127.0.0.1", port, family: "IPv4" };
+      const [asking, silent] = [await GamePeer.connect(address), await GamePeer.connect(address)];
+      asking.send({ kind: "check", sessid: 7 });
+      await until(() => edge.batches.length === 1);
+      // It waits behind the first: received, and in no batch yet.
+      asking.send({ kind: "count" });
+      const exited = once(child as ChildProcess, "exit");
+      child?.kill(signal);
+      await until(async () => (await readyz()) === 503);
+      await silent.untilEnded();
+      silent.close();
+      const late = connect(port, "127.0.0.1");
+      const [refused] = await once(late, "error");
+      expect(refused).toMatchObject({ code: "ECONNREFUSED" });
+      open();
+      const answers = await asking.untilEnded();
+      expect(answers.map(({ kind, status }) => [kind, status])).toEqual([
+        ["check", Status.NotFound],
+        ["count", Status.Ok],
+      ]);
+      asking.close();
+      expect(await exited).toEqual([0, null]);
+    },
+  );
+
+  it("ends within 10 s also if a peer does not let go", async () => {
+    const { port } = await startBridge();
+    const peer = await GamePeer.connect({ address: "127.0.0.1", port, family: "IPv4" });
+    const exited = once(child as ChildProcess, "exit");
+    const startMs = performance.now();
+    child?.kill("SIGTERM");
+    expect(await exited).toEqual([0, null]);
+    expect(performance.now() - startMs).toBeLessThan(10_000);
+    peer.close();
+  });
+
+  it("says in one line that a port is taken, and exits with 1", async () => {
+    const variables = { EDGE_URL: edge.url, API_KEY: "secret-key", METRICS_PORT: "0", BRIDGE_PORT: String(edge.port) };
+    const taken = await runProgram("tcp-bridge/main.ts", [], variables);
+    expect(taken.exitCode).toBe(1);
+    expect(taken.stderr).toMatch(/^artoria bridge: .*EADDRINUSE.*\n$/);
+    const metrics = { ...variables, BRIDGE_PORT: "0", METRICS_PORT: String(edge.port) };
+    const metricsTaken = await runProgram("tcp-bridge/main.ts", [], metrics);
+    expect(metricsTaken).toMatchObject({ exitCode: 1, stderr: taken.stderr });
+  });
+
+  it("says in one line which variable is wrong, and exits with 1", async () => {
+    const missing = await runProgram("tcp-bridge/main.ts", [], { EDGE_URL: edge.url });
+    expect(missing.exitCode).toBe(1);
+    expect(missing.stderr).toMatch(/^artoria bridge: API_KEY: .*\n$/);
+    const open = await runProgram("tcp-bridge/main.ts", [], {
+      EDGE_URL: edge.url,
+      API_KEY: "k",
+      BRIDGE_HOST: "0.0.0.0",
+    });
+    expect(open.exitCode).toBe(1);
+    expect(open.stderr).toMatch(/^artoria bridge: BRIDGE_HOST: .*BRIDGE_ALLOW_PLAINTEXT=1\n$/);
+  });
+});
