@@ -2,6 +2,7 @@ import { fileURLToPath } from "node:url";
 import * as esbuild from "esbuild";
 import { convertV4MiniflareOptions, Log, LogLevel, Miniflare } from "miniflare";
 import { unstable_getMiniflareWorkerOptions } from "wrangler";
+import { migrateDatabase } from "./migrate-database.ts";
 
 const WRANGLER_TOML = fileURLToPath(new URL("../wrangler.toml", import.meta.url));
 
@@ -50,6 +51,7 @@ export async function startEdge({ host, port, variables, stateDir }: EdgeConfig)
     }),
   );
   const url = await miniflare.ready;
+  await migrateDatabase(miniflare);
   return { url: url.origin, miniflare, close: () => miniflare.dispose() };
 }
 

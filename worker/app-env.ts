@@ -1,3 +1,4 @@
+import type { CheckMemory } from "./http/check-memory.ts";
 import type { SessionStore } from "./session-store/session-store.ts";
 import type { Settings } from "./settings.ts";
 
@@ -5,12 +6,22 @@ import type { Settings } from "./settings.ts";
 export interface Bindings {
   readonly EMBEDDED_SESSIONS: DurableObjectNamespace<import("./session-store/embedded-sessions.ts").EmbeddedSessions>;
   readonly WRONG_KEY_LIMIT: RateLimit;
+  /** Sessions for first visits, per address. */
+  readonly NEW_VISITOR_LIMIT: RateLimit;
+  readonly LOGIN_ADDRESS_LIMIT: RateLimit;
+  readonly LOGIN_USER_AT_ADDRESS_LIMIT: RateLimit;
+  readonly LOGIN_USER_LIMIT: RateLimit;
+  readonly LOGIN_SPARE_LIMIT: RateLimit;
+  /** Browser accounts. */
+  readonly DB: D1Database;
 }
 
 /** What every route finds in its context. */
 export interface Variables {
   readonly settings: Settings;
   readonly store: SessionStore;
+  /** What this isolate remembers of sessions, for `/v1/check` alone. */
+  readonly memory: CheckMemory;
 }
 
 /** Hono's environment of this worker. */

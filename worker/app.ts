@@ -3,6 +3,7 @@ import { bodyLimit } from "hono/body-limit";
 import { HTTPException } from "hono/http-exception";
 import { secureHeaders } from "hono/secure-headers";
 import type { AppEnv } from "./app-env.ts";
+import { pages } from "./browser/pages.tsx";
 import { openStore } from "./http/open-store.ts";
 import { problem } from "./http/problem.ts";
 import { requireApiKey } from "./http/require-api-key.ts";
@@ -51,6 +52,7 @@ app.use(
 app.route("/healthz", healthz);
 app.route("/openapi.json", apiDescription);
 app.route("/docs", docsPage);
+app.route("/", pages);
 
 app.use(openStore());
 app.route("/readyz", readyz);

@@ -1,10 +1,7 @@
 import type { Context } from "hono";
-import { getCookie } from "hono/cookie";
 import { parseToken, splitToken } from "../../protocol/session-token.ts";
 import { hashSecret } from "../session-store/secret-hash.ts";
-
-/** The browser's cookie. The `__Host-` prefix makes browsers insist on Secure, Path=/ and no Domain (RFC 6265bis). */
-export const SESSION_COOKIE = "__Host-sid";
+import { sessionCookie } from "./session-cookie.ts";
 
 /** What a client shows of a session: its number, and the hash that the store compares. */
 export interface ClientCredential {
@@ -20,9 +17,17 @@ export interface ClientCredential {
  */
 export async function clientCredential(c: Context): Promise<ClientCredential | undefined> {
   const bearer = /^Bearer +(\S+) *$/i.exec(c.req.header("Authorization") ?? "")?.[1];
-  const shown = parseToken(bearer ?? "");
-  const token = shown ?? parseToken(getCookie(c, SESSION_COOKIE) ?? "");
-  if (token === undefined) return undefined;
+  const token = parseToken(bearer ?? "");
+  return token === undefined ? cookieCredential(c) : credential(token, false);
+}
+
+/** The session token of a page: the cookie alone. */
+export async function cookieCredential(c: Context): Promise<ClientCredential | undefined> {
+  const token = parseToken(sessionCookie(c) ?? "");
+  return token && credential(token, true);
+}
+
+async function credential(token: Uint8Array, fromCookie: boolean): Promise<ClientCredential> {
   const { sessid, secret } = splitToken(token);
-  return { sessid, secretHash: await hashSecret(secret), fromCookie: shown === undefined };
+  return { sessid, secretHash: await hashSecret(secret), fromCookie };
 }

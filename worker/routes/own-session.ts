@@ -1,9 +1,10 @@
 import { Hono } from "hono";
-import { deleteCookie } from "hono/cookie";
 import { Status } from "../../protocol/status.ts";
 import type { AppEnv } from "../app-env.ts";
-import { clientCredential, SESSION_COOKIE } from "../http/client-token.ts";
+import { clientCredential } from "../http/client-token.ts";
 import { problem, statusProblem } from "../http/problem.ts";
+import { isSameOrigin } from "../http/same-origin.ts";
+import { clearSessionCookie } from "../http/session-cookie.ts";
 import { runOne } from "../session-store/run-one.ts";
 
 const NO_SESSION = "a valid session token is needed";
@@ -23,9 +24,10 @@ export const ownSession = new Hono<AppEnv>()
     const credential = await clientCredential(c);
     if (credential === undefined) return problem(c, "unauthenticated", NO_SESSION);
     const { sessid, secretHash, fromCookie } = credential;
+    if (fromCookie && !isSameOrigin(c)) return problem(c, "denied", "Origin: with the cookie it is this host");
     const { status } = await runOne(c.get("store"), { kind: "delete", sessid, secretHash });
     if (status === Status.NotFound || status === Status.Denied) return problem(c, "unauthenticated", NO_SESSION);
     if (status !== Status.Ok) return statusProblem(c, status);
-    if (fromCookie) deleteCookie(c, SESSION_COOKIE, { path: "/", secure: true });
+    if (fromCookie) clearSessionCookie(c);
     return c.body(null, 204);
   });

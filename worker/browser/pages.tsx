@@ -1,0 +1,61 @@
+import { Hono, type MiddlewareHandler } from "hono";
+import { bodyLimit } from "hono/body-limit";
+import { openStore } from "../http/open-store.ts";
+import { isSameOrigin } from "../http/same-origin.ts";
+import { assets } from "./assets.ts";
+import type { PageEnv } from "./page-env.ts";
+import { pageSecurity } from "./page-security.ts";
+import { ASSETS_PATH } from "./pages/layout.tsx";
+import { refusePage } from "./refuse-page.tsx";
+import { home } from "./routes/home.tsx";
+import { login } from "./routes/login.tsx";
+import { logout } from "./routes/logout.ts";
+import { me } from "./routes/me.tsx";
+import { signup } from "./routes/signup.tsx";
+import { knowVisitor } from "./visitor.ts";
+
+/** Two fields of text and a return address take less than 8 KiB; what is a little too long still gets a page that says so. */
+const MAX_FORM_BYTES = 64 * 1024;
+
+/** The pages for browsers; `/rooms/*` has their headers and checks too. */
+export const pages = new Hono<PageEnv>();
+
+pages.onError((error, c) => {
+  // biome-ignore lint/suspicious/noConsole: a Worker's log is its console
+  console.error("page failed", error.name, error.stack?.split("\n")[1]?.trim());
+  c.header("Cache-Control", "no-store");
+  return refusePage(c, "unavailable", "Not now", "The server could not do this at the moment. Try again soon.");
+});
+
+for (const path of ["/", "/login", "/signup", "/logout", "/me/*"]) {
+  pages.use(path, pageSecurity, keepPrivate(), openStore(), knowVisitor(), refuseForgery(), limitForm());
+}
+pages.route("/", home);
+pages.route("/login", login);
+pages.route("/signup", signup);
+pages.route("/logout", logout);
+pages.route("/me", me);
+pages.route(ASSETS_PATH, assets);
+
+/** A page is its reader's: neither a shared cache nor the back button after a logout shows it. */
+function keepPrivate(): MiddlewareHandler<PageEnv> {
+  return async function keepPrivate(c, next) {
+    await next();
+    c.header("Cache-Control", "no-store");
+  };
+}
+
+/** Cross-site request forgery: what changes anything comes from a page of this host. */
+function refuseForgery(): MiddlewareHandler<PageEnv> {
+  return async function refuseForgery(c, next) {
+    if (["GET", "HEAD", "OPTIONS"].includes(c.req.method) || isSameOrigin(c)) return next();
+    return refusePage(c, "denied", "Refused", "Origin: only a page of this site may send this form.");
+  };
+}
+
+function limitForm(): MiddlewareHandler<PageEnv> {
+  return bodyLimit({
+    maxSize: MAX_FORM_BYTES,
+    onError: (c) => refusePage(c, "too_large", "Too large", `Allowed are ${MAX_FORM_BYTES} bytes.`),
+  });
+}

@@ -1,0 +1,58 @@
+import type { Visitor } from "../visitor.ts";
+import { displayName, Layout } from "./layout.tsx";
+
+/** The home page: who you are here, and where to go. */
+export function HomePage({ visitor }: { visitor: Visitor }) {
+  return (
+    <Layout title="Home" visitor={visitor}>
+      {visitor.kind === "user" ? <Welcome user={visitor.user} /> : <Invitation visitor={visitor} />}
+    </Layout>
+  );
+}
+
+function Welcome({ user }: { user: string }) {
+  return (
+    <>
+      <h1>Hello, {displayName(user)}</h1>
+      <p>You stay logged in until you log out, close the browser, or do nothing here for a while.</p>
+      <ul class="cards">
+        <li>
+          <a href="/rooms/lobby">Chat in the lobby</a>
+          <p>Messages survive a lost connection: nothing missing, nothing twice.</p>
+        </li>
+        <li>
+          <a href="/me">Your account</a>
+          <p>Where you are logged in, and how to end it.</p>
+        </li>
+      </ul>
+    </>
+  );
+}
+
+function Invitation({ visitor }: { visitor: Visitor }) {
+  return (
+    <>
+      <h1>Artoria</h1>
+      {visitor.kind === "unknown" && (
+        <p class="notice" role="status">
+          Sessions cannot be looked up at the moment. If you were logged in, you still are: try again soon.
+        </p>
+      )}
+      <p>Sessions that follow you from server to server, and end when you say so.</p>
+      <ul class="cards">
+        <li>
+          <a href="/login">Log in</a>
+          <p>With the account that you have.</p>
+        </li>
+        <li>
+          <a href="/signup">Sign up</a>
+          <p>A name and a password, nothing else.</p>
+        </li>
+        <li>
+          <a href="/docs">For programs</a>
+          <p>The HTTP API.</p>
+        </li>
+      </ul>
+    </>
+  );
+}

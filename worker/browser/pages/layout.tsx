@@ -1,0 +1,83 @@
+import { raw } from "hono/html";
+import type { Child } from "hono/jsx";
+import { accountOfUser } from "../account-rules.ts";
+import type { Visitor } from "../visitor.ts";
+
+/** Where the pages' stylesheet and icon are; below one name, so that a proxy can route them beside a site's own. */
+export const ASSETS_PATH = "/artoria";
+
+/** What every page has. `script` is the address of a module script, for a page that has one. */
+export interface LayoutProps {
+  readonly title: string;
+  readonly visitor: Visitor;
+  readonly script?: string;
+  readonly children?: Child;
+}
+
+/** The frame of every page: head, navigation, main. */
+export function Layout({ title, visitor, script, children }: LayoutProps) {
+  return (
+    <>
+      {raw("<!DOCTYPE html>")}
+      <html lang="en">
+        <head>
+          <meta charset="utf-8" />
+          <meta name="viewport" content="width=device-width, initial-scale=1" />
+          <title>{title} · Artoria</title>
+          <link rel="icon" href={`${ASSETS_PATH}/icon.svg`} type="image/svg+xml" />
+          <link rel="stylesheet" href={`${ASSETS_PATH}/pages.css`} />
+          {script && <script type="module" src={script} />}
+        </head>
+        <body>
+          <a class="skip" href="#main">
+            Skip to the page
+          </a>
+          <header>
+            <nav aria-label="Site">
+              <a class="brand" href="/">
+                Artoria
+              </a>
+              <div class="account">{visitor.kind === "user" ? <Account user={visitor.user} /> : <Entrance />}</div>
+            </nav>
+          </header>
+          <main id="main">{children}</main>
+        </body>
+      </html>
+    </>
+  );
+}
+
+/** What a session's user is called: an account by its name. */
+export function displayName(user: string): string {
+  return accountOfUser(user) ?? user;
+}
+
+function Account({ user }: { user: string }) {
+  return (
+    <>
+      <a class="who" href="/me">
+        {displayName(user)}
+      </a>
+      <LogoutForm />
+    </>
+  );
+}
+
+function Entrance() {
+  return (
+    <>
+      <a href="/login">Log in</a>
+      <a href="/signup">Sign up</a>
+    </>
+  );
+}
+
+function LogoutForm() {
+  return (
+    <form method="post" action="/logout">
+      <button type="submit" class="quiet">
+        Log out
+      </button>
+    </form>
+  );
+}

@@ -1,0 +1,71 @@
+import type { Session } from "../../../protocol/session-request.ts";
+import type { Account } from "../accounts.ts";
+import type { Visitor } from "../visitor.ts";
+import { displayName, Layout } from "./layout.tsx";
+
+/** What the page of one's own account shows. */
+export interface MePageProps {
+  readonly visitor: Extract<Visitor, { kind: "user" }>;
+  /** null for a user whose account is not in the database: a service's user. */
+  readonly account: Account | null;
+  readonly sessions: readonly Session[];
+}
+
+/** One's own account: what the database has of it, and its sessions, each of which can be ended. */
+export function MePage({ visitor, account, sessions }: MePageProps) {
+  const newestFirst = sessions.toSorted((a, b) => b.createdAt - a.createdAt);
+  return (
+    <Layout title="Your account" visitor={visitor}>
+      <h1>{displayName(visitor.user)}</h1>
+      {account && (
+        <dl>
+          <dt>Account since</dt>
+          <dd>
+            <Moment ms={account.createdAt} />
+          </dd>
+          {account.lastLoginAt !== null && (
+            <>
+              <dt>Last login</dt>
+              <dd>
+                <Moment ms={account.lastLoginAt} />
+              </dd>
+            </>
+          )}
+        </dl>
+      )}
+      <h2 id="sessions">Where you are logged in</h2>
+      <ul class="sessions" aria-labelledby="sessions">
+        {newestFirst.map((session) => (
+          <SessionItem session={session} isThis={session.sessid === visitor.sessid} />
+        ))}
+      </ul>
+    </Layout>
+  );
+}
+
+function SessionItem({ session, isThis }: { session: Session; isThis: boolean }) {
+  const from = session.ip ?? "an unknown address";
+  return (
+    <li>
+      <div>
+        <strong>{from}</strong>
+        {isThis && <span class="this">this browser</span>}
+        <p>
+          Logged in <Moment ms={session.createdAt} />, ends <Moment ms={session.expiresAt} /> if unused
+        </p>
+      </div>
+      <form method="post" action="/me/sessions/end">
+        <input type="hidden" name="sessid" value={String(session.sessid)} />
+        <button type="submit" class="quiet" aria-label={`${isThis ? "Log out" : "End"}, ${from}`}>
+          {isThis ? "Log out" : "End"}
+        </button>
+      </form>
+    </li>
+  );
+}
+
+/** UTC: the server does not know where the reader is. */
+function Moment({ ms }: { ms: number }) {
+  const iso = new Date(ms).toISOString();
+  return <time datetime={iso}>{`${iso.slice(0, 10)} ${iso.slice(11, 16)} UTC`}</time>;
+}

@@ -1,0 +1,16 @@
+import type { Context } from "hono";
+import { Status } from "../../protocol/status.ts";
+import type { PageEnv } from "./page-env.ts";
+import { refusePage } from "./refuse-page.tsx";
+
+/** The page for a right password that got no session. */
+export function refuseSession(c: Context<PageEnv>, status: Status): Response | Promise<Response> {
+  return status === Status.TooMany
+    ? refusePage(
+        c,
+        "too_many",
+        "Too many sessions",
+        "You are logged in at too many places. Log out at one of them first.",
+      )
+    : refusePage(c, "unavailable", "Not now", "You could not be logged in at the moment. Try again soon.");
+}

@@ -1,0 +1,52 @@
+import { type Context, Hono } from "hono";
+import { Status } from "../../../protocol/status.ts";
+import { clientAddress } from "../../http/client-address.ts";
+import { requestHost } from "../../http/request-host.ts";
+import { accountName, canBePassword } from "../account-rules.ts";
+import { type Account, Accounts } from "../accounts.ts";
+import { type CredentialsForm, readCredentialsForm } from "../credentials-form.ts";
+import { LOGIN_WINDOW_SECONDS, mayTryPassword } from "../login-limit.ts";
+import type { PageEnv } from "../page-env.ts";
+import { LoginPage } from "../pages/credentials-page.tsx";
+import { hashPassword, verifyPassword } from "../password.ts";
+import { refuseSession } from "../refuse-session.tsx";
+import { returnInQuery, safeReturn } from "../return-address.ts";
+import { startSession } from "../start-session.ts";
+
+/** The same for a name that nobody has: a login page is no directory. */
+const WRONG = "User name or password is wrong.";
+const TOO_MANY = "Too many tries. Wait a minute, then try again.";
+
+/** `/login` */
+export const login = new Hono<PageEnv>()
+  .get("/", (c) => {
+    const returnTo = safeReturn(returnInQuery(c.req.url), requestHost(c));
+    return c.html(<LoginPage visitor={c.get("visitor")} returnTo={returnTo} />);
+  })
+  .post("/", async (c) => {
+    const form = await readCredentialsForm(c);
+    const name = accountName(form.user);
+    if (name === undefined || !canBePassword(form.password)) return refuse(c, form, 401, WRONG);
+    if (!(await mayTryPassword(c.env, name, clientAddress(c)))) {
+      c.header("Retry-After", String(LOGIN_WINDOW_SECONDS));
+      return refuse(c, form, 429, TOO_MANY);
+    }
+    const accounts = new Accounts(c.env.DB);
+    const account = await accounts.find(name);
+    const { matches, outdated } = await verifyPassword(form.password, account?.passwordHash);
+    if (account === null || !matches) return refuse(c, form, 401, WRONG);
+    const status = await startSession(c, name);
+    if (status !== Status.Ok) return refuseSession(c, status);
+    await noteLogin(accounts, account, outdated ? form.password : undefined);
+    return c.redirect(form.returnTo, 303);
+  });
+
+/** `outdatedPassword`: the password whose hash is to be made anew. */
+async function noteLogin(accounts: Accounts, account: Account, outdatedPassword: string | undefined): Promise<void> {
+  const newHash = outdatedPassword === undefined ? undefined : await hashPassword(outdatedPassword);
+  await accounts.recordLogin(account, Date.now(), newHash);
+}
+
+function refuse(c: Context<PageEnv>, { user, returnTo }: CredentialsForm, status: 401 | 429, message: string) {
+  return c.html(<LoginPage visitor={c.get("visitor")} returnTo={returnTo} user={user} error={{ message }} />, status);
+}

@@ -1,0 +1,50 @@
+import { type Context, Hono } from "hono";
+import { Status } from "../../../protocol/status.ts";
+import { clientAddress } from "../../http/client-address.ts";
+import { requestHost } from "../../http/request-host.ts";
+import { accountName, isAllowedPassword, NAME_RULE, PASSWORD_RULE } from "../account-rules.ts";
+import { Accounts } from "../accounts.ts";
+import { type CredentialsForm, readCredentialsForm } from "../credentials-form.ts";
+import { LOGIN_WINDOW_SECONDS, mayAddressTry } from "../login-limit.ts";
+import type { PageEnv } from "../page-env.ts";
+import { type FormError, SignupPage } from "../pages/credentials-page.tsx";
+import { hashPassword } from "../password.ts";
+import { refuseSession } from "../refuse-session.tsx";
+import { returnInQuery, safeReturn } from "../return-address.ts";
+import { startSession } from "../start-session.ts";
+
+const BAD_NAME: FormError = { field: "user", message: `This name cannot be used. Allowed are ${NAME_RULE}` };
+const BAD_PASSWORD: FormError = {
+  field: "password",
+  message: `This password cannot be used. Allowed are ${PASSWORD_RULE}`,
+};
+const TAKEN: FormError = { field: "user", message: "Somebody has this name already. Choose another." };
+const TOO_MANY: FormError = { message: "Too many tries. Wait a minute, then try again." };
+
+/** `/signup`: a new account is logged in at once. */
+export const signup = new Hono<PageEnv>()
+  .get("/", (c) => {
+    const returnTo = safeReturn(returnInQuery(c.req.url), requestHost(c));
+    return c.html(<SignupPage visitor={c.get("visitor")} returnTo={returnTo} />);
+  })
+  .post("/", async (c) => {
+    const form = await readCredentialsForm(c);
+    const name = accountName(form.user);
+    if (name === undefined) return refuse(c, form, 400, BAD_NAME);
+    if (!isAllowedPassword(form.password)) return refuse(c, form, 400, BAD_PASSWORD);
+    if (!(await mayAddressTry(c.env, clientAddress(c)))) {
+      c.header("Retry-After", String(LOGIN_WINDOW_SECONDS));
+      return refuse(c, form, 429, TOO_MANY);
+    }
+    const accounts = new Accounts(c.env.DB);
+    // What the database would refuse anyway is not worth a hash.
+    if ((await accounts.find(name)) !== null) return refuse(c, form, 409, TAKEN);
+    const isNew = await accounts.create(name, await hashPassword(form.password), Date.now());
+    if (!isNew) return refuse(c, form, 409, TAKEN);
+    const status = await startSession(c, name);
+    return status === Status.Ok ? c.redirect(form.returnTo, 303) : refuseSession(c, status);
+  });
+
+function refuse(c: Context<PageEnv>, { user, returnTo }: CredentialsForm, status: 400 | 409 | 429, error: FormError) {
+  return c.html(<SignupPage visitor={c.get("visitor")} returnTo={returnTo} user={user} error={error} />, status);
+}

@@ -1,0 +1,75 @@
+import type { Context, MiddlewareHandler } from "hono";
+import type { Session } from "../../protocol/session-request.ts";
+import { Status } from "../../protocol/status.ts";
+import { addressKey, clientAddress } from "../http/client-address.ts";
+import { cookieCredential } from "../http/client-token.ts";
+import { setSessionCookie } from "../http/session-cookie.ts";
+import { runOne } from "../session-store/run-one.ts";
+import { acceptsHtml } from "./accepts-html.ts";
+import type { PageEnv } from "./page-env.ts";
+
+/** Who looks at a page. */
+export type Visitor =
+  | { readonly kind: "user"; readonly user: string; readonly sessid: number }
+  | { readonly kind: "anonymous" }
+  /** The store could not be asked: who it is will be known later, and the cookie stays as it is. */
+  | { readonly kind: "unknown" };
+
+/** How long the session of a first visit lives until its second request: most first visits are the last (bots). */
+const FIRST_VISIT_IDLE_MS = 10 * 60 * 1000;
+
+/**
+ * Finds the visitor's session, and issues an anonymous one where there is none: for a new browser, and for a cookie that this
+ * server did not issue or that has expired. Beyond NEW_VISITOR_LIMIT for an address, pages come without a session.
+ */
+export function knowVisitor(): MiddlewareHandler<PageEnv> {
+  return async function knowVisitor(c, next) {
+    c.set("visitor", { kind: "unknown" });
+    c.set("visitor", await findVisitor(c));
+    return next();
+  };
+}
+
+async function findVisitor(c: Context<PageEnv>): Promise<Visitor> {
+  const credential = await cookieCredential(c);
+  if (credential !== undefined) {
+    const { sessid, secretHash } = credential;
+    const { status, session } = await runOne(c.get("store"), { kind: "identify", sessid, secretHash });
+    if (status === Status.Unavailable) return { kind: "unknown" };
+    if (session !== null) return session.user === null ? stayAnonymous(c, session) : userOf(session, session.user);
+  }
+  return isFirstVisit(c) ? welcome(c) : { kind: "anonymous" };
+}
+
+function userOf({ sessid }: Session, user: string): Visitor {
+  return { kind: "user", user, sessid };
+}
+
+/** A later request: from here on the session lives as long as any other. */
+async function stayAnonymous(c: Context<PageEnv>, session: Session): Promise<Visitor> {
+  const { policy } = c.get("settings");
+  const normalMs = Math.min(policy.idleMs, policy.maxMs);
+  if (session.expiresAt - session.createdAt < normalMs) {
+    // Without a secret it keeps its token; and should it end in this moment, what is made anew has no token to show.
+    const { sessid, ip } = session;
+    await runOne(c.get("store"), { kind: "register", sessid, user: null, ip, grants: [], idleMs: policy.idleMs });
+  }
+  return { kind: "anonymous" };
+}
+
+/** A browser that opens a page. Not one that might never show it, and no program that asks for JSON. */
+function isFirstVisit(c: Context<PageEnv>): boolean {
+  const isAhead = /\bprefetch\b/.test(c.req.header("Sec-Purpose") ?? c.req.header("Purpose") ?? "");
+  return c.req.raw.method === "GET" && acceptsHtml(c) && !isAhead;
+}
+
+async function welcome(c: Context<PageEnv>): Promise<Visitor> {
+  const ip = clientAddress(c);
+  const { success } = await c.env.NEW_VISITOR_LIMIT.limit({ key: addressKey(ip) });
+  if (!success) return { kind: "anonymous" };
+  const idleMs = Math.min(FIRST_VISIT_IDLE_MS, c.get("settings").policy.idleMs);
+  const issued = await runOne(c.get("store"), { kind: "issue", user: null, ip, grants: [], idleMs });
+  if (issued.status !== Status.Ok) return { kind: "unknown" };
+  setSessionCookie(c, issued.token);
+  return { kind: "anonymous" };
+}

@@ -1,0 +1,33 @@
+import type { Context } from "hono";
+import * as v from "valibot";
+
+const IpAddress = v.pipe(v.string(), v.ip());
+
+/**
+ * The address that a request came from: CF-Connecting-IP, which Cloudflare sets and Miniflare sets unless it is there. null
+ * if it is absent or no IP address.
+ */
+export function clientAddress(c: Context): string | null {
+  const address = c.req.header("CF-Connecting-IP");
+  return v.is(IpAddress, address) ? address : null;
+}
+
+/**
+ * What limits count by: an IPv4 address, or an IPv6 network of 64 bits, for that is what one household or one server has.
+ * All whose address is unknown are one.
+ */
+export function addressKey(address: string | null): string {
+  if (address === null) return "unknown";
+  if (!address.includes(":")) return address;
+  const [head = "", tail] = address.toLowerCase().split("::");
+  const groups = head === "" ? [] : head.split(":");
+  // An IPv4 address at the end stands for two groups; neither reaches the first four unless "::" is at the start.
+  const after = tail === undefined || tail === "" ? [] : tail.split(":");
+  const width = after.length + (address.includes(".") ? 1 : 0);
+  const full =
+    tail === undefined ? groups : [...groups, ...Array(Math.max(0, 8 - groups.length - width)).fill("0"), ...after];
+  return full
+    .slice(0, 4)
+    .map((group) => group.replace(/^0+(?=.)/, ""))
+    .join(":");
+}
