@@ -53,7 +53,8 @@ describe("the game-server port with TLS", () => {
   it("answers a peer that has ended its side", async () => {
     await openTls();
     const { port } = stack.bridge.gameAddress;
-    const socket = connectTls({ host: "127.0.0.1", port, ca: server.cert, allowHalfOpen: true });
+    const halfOpen = connect({ host: "127.0.0.1", port, allowHalfOpen: true });
+    const socket = connectTls({ socket: halfOpen, host: "127.0.0.1", ca: server.cert });
     const peer = new GamePeer(socket);
     await once(socket, "secureConnect");
     socket.end(requestBytes({ kind: "check", sessid: 7 }));
