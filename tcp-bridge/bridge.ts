@@ -66,7 +66,9 @@ export async function startBridge(config: BridgeConfig, logger = pino({ level: c
     failures.log(failure);
     return { ready: false, reason: failure.code };
   };
-  const metricsServer = new MetricsServer(metrics.registry, readiness, (error) => logger.error({ error }, "metrics"));
+  const metricsServer = new MetricsServer(metrics.registry, readiness, (error) =>
+    logger.error({ err: error }, "the metrics port failed"),
+  );
 
   const close = async (): Promise<void> => {
     await Promise.all([gamePort.close(), metricsServer.close()]);
@@ -118,7 +120,7 @@ function openGamePort(
         metrics.disconnected(code);
         logger.debug({ code }, "a connection ended");
       },
-      onFault: (error) => logger.error({ error }, "a connection's callback failed"),
+      onFault: (error) => logger.error({ err: error }, "a connection failed"),
     },
   );
 }

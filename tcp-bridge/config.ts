@@ -6,7 +6,10 @@ import type { Endpoint } from "./core/endpoint.ts";
 import type { GamePortLimits } from "./game/game-port.ts";
 import { parseTls } from "./tls-variables.ts";
 
-/** What the bridge's variables say, parsed (docs/architecture.md, "Configuration"). */
+/**
+ * What the bridge's variables say, parsed (docs/architecture.md, "Configuration"). BRIDGE_TLS_CERT, BRIDGE_TLS_KEY and
+ * BRIDGE_TLS_CLIENT_CA are each a file's path or the PEM text itself; the third makes TLS mutual.
+ */
 export interface BridgeConfig {
   readonly game: Endpoint;
   readonly gameLimits: GamePortLimits;

@@ -14,7 +14,7 @@ export interface ConnectionLimits {
   readonly unreadMs: number;
 }
 
-/** docs/architecture.md; the values of 2,000 game servers with some connections each. */
+/** Room for any game server that behaves, little for a flood; a port behind a load balancer may need more per address. */
 export const DEFAULT_CONNECTION_LIMITS: ConnectionLimits = {
   maxConnections: 10_000,
   maxConnectionsPerAddress: 1_000,

@@ -17,7 +17,7 @@ export interface ListenerOptions {
   readonly onRefused: (code: LimitCode) => void;
   /** A connection that had a session is over. */
   readonly onClosed: (code: DisconnectCode) => void;
-  /** A session's callback threw. */
+  /** A session's callback threw, or the system refused an accept. */
   readonly onFault: (error: unknown) => void;
 }
 
@@ -89,7 +89,7 @@ export class Listener {
   #createServer(): Server {
     const { tls } = this.#endpoint;
     // Half-open: a peer that has sent its last request still gets its answers.
-    const socketOptions = { allowHalfOpen: true, noDelay: true, keepAlive: true };
+    const socketOptions = { allowHalfOpen: true, noDelay: true };
     if (tls === undefined) {
       return createServer(socketOptions, (socket) => {
         const address = this.#admit(socket);

@@ -112,11 +112,13 @@ export abstract class Session {
   }
 
   protected pauseReading(): void {
+    if (this.#readingPaused) return;
     this.#readingPaused = true;
     this.#applyReading();
   }
 
   protected resumeReading(): void {
+    if (!this.#readingPaused) return;
     this.#readingPaused = false;
     this.#applyReading();
   }
