@@ -65,7 +65,7 @@ describe("EmbeddedSessions", () => {
 
   it("executes all of a batch or, if it fails, none of it", async () => {
     const store = harness.open();
-    const broken = { ...register(2), user: {} as unknown as string };
+    const broken = register(2, { idleMs: Number.NaN });
     const responses = await store.run([register(1), broken]);
     expect(responses).toEqual([1, 2].map(() => failedResponse("register", Status.Unavailable)));
     expect(await rows()).toBe(0);
