@@ -50,6 +50,8 @@ describe("an edge that fails", () => {
     }
     for (const peer of peers) expect((await peer.received(1))[0]?.status).toBe(Status.Unavailable);
     expect(performance.now() - startMs).toBeLessThan(1500);
+    // The first batch and its retry: too little was left of the others' time to ask for them.
+    expect(stack.edge.batches).toEqual([["check"], ["check"]]);
   });
 
   it.each<[string, EdgeFault]>([

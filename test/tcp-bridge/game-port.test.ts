@@ -71,6 +71,22 @@ describe("the game-server port", () => {
     expect(answers.map(({ status }) => status)).toEqual(Array.from({ length: 50 }, () => verdicts).flat());
   });
 
+  it("never has packets of one connection in two batches at once", async () => {
+    const { fault, open } = gate();
+    stack.edge.faults.push(fault);
+    const [peer, other] = [await stack.connect(), await stack.connect()];
+    peer.send({ kind: "register", sessid: 7, ip: null, user: "kim" });
+    await until(() => stack.edge.batches.length === 1);
+    peer.send({ kind: "check", sessid: 7 });
+    for (let count = 1; count <= 3; count++) {
+      other.send({ kind: "count" });
+      await other.received(count);
+    }
+    expect(stack.edge.batches.flat()).not.toContain("check");
+    open();
+    expect((await peer.received(2)).map(({ status }) => status)).toEqual([Status.Ok, Status.Ok]);
+  });
+
   it("sends the packets of many connections in one batch", async () => {
     const peers = await Promise.all(Array.from({ length: 40 }, () => stack.connect()));
     const { fault, open } = gate();

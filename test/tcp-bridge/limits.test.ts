@@ -80,6 +80,23 @@ describe("the limits of the game-server port", () => {
     expect(sentPackets).toBeLessThan(4_000_000);
   });
 
+  it("let a peer read late: its reading pauses until then, and no answer is lost", async () => {
+    stack = await TestBridge.open({ BRIDGE_UNREAD_MS: "60000" });
+    const peer = await stack.connect();
+    peer.socket.pause();
+    const packets = 600_000;
+    peer.socket.write(Buffer.alloc(4 * packets, new PacketBytes().packet(999)));
+    const looks: (number | undefined)[] = [];
+    await until(async () => {
+      looks.push(await stack.metric('artoria_bridge_packets_total{type="unknown",status="Invalid"}'));
+      return looks.length > 50 && looks.at(-50) === looks.at(-1) && looks.at(-1) !== undefined;
+    });
+    expect(looks.at(-1)).toBeLessThan(packets);
+    peer.socket.resume();
+    expect(await peer.received(packets)).toHaveLength(packets);
+    expect(peer.ended).toBe(false);
+  });
+
   it("answer checks and deletes with TooMany after too many failures, in order, and everything else as ever", async () => {
     stack = await TestBridge.open({ BRIDGE_MAX_FAILURES_PER_MINUTE: "5" });
     stack.edge.sessions.users.set(1, "kim");
