@@ -1,0 +1,61 @@
+import { type AckLimits, DEFAULT_ACK_LIMITS } from "./ack-policy.ts";
+
+/** What a client machine is made with. */
+export interface ClientConfig {
+  /** 20 bytes, or zeroes where the WebSocket's upgrade carries the credential. */
+  readonly token: Uint8Array;
+  readonly room: string;
+  /** Who answers the heartbeat: `packet` is Ping over TCP, `text` the text `ping` on a WebSocket. */
+  readonly heartbeat: "packet" | "text";
+  /** The wall clock in epoch ms, asked once, when the first Join leaves: {@link firstAttemptAt}. */
+  readonly epochMs: () => number;
+  /** Numbers in 0 <= x < 1, for the back-off. */
+  readonly random: () => number;
+  readonly limits?: Partial<ClientLimits>;
+}
+
+/** 2026-01-01: with it, tenths of a second fit a u32 until 2039. */
+const FIRST_ATTEMPT_ORIGIN_MS = 1_767_225_600_000;
+
+/**
+ * The `attempt` of a client's first Join, at this epoch ms. A second window of a session starts above all that the first
+ * has got to, for nobody dials ten times a second: so the first, should it miss that it was replaced, cannot take back a
+ * seat in which another's messages have been counted since.
+ */
+export function firstAttemptAt(epochMs: number): number {
+  return Math.max(1, Math.floor((epochMs - FIRST_ATTEMPT_ORIGIN_MS) / 100) % 2 ** 32);
+}
+
+/** The client machine's timers and bounds (docs/architecture.md, "Reliable sessions and rooms"). */
+export interface ClientLimits extends AckLimits {
+  /** A path that was silent for so long, in either direction, is pinged. Joined's `heartbeatSeconds` replaces it. */
+  readonly pingAfterIdleMs: number;
+  /** A connection from which nothing was heard for so long is dead. */
+  readonly deadAfterSilenceMs: number;
+  /** What must be answered and is not for so long makes the path suspect. */
+  readonly probeMs: number;
+  /** From a dial to its Joined; then the next dial. */
+  readonly dialTimeoutMs: number;
+  /** How long a room holds the seat of a lost connection. Joined's `retentionSeconds` replaces it. */
+  readonly retentionMs: number;
+  readonly backOffBaseMs: number;
+  readonly backOffCapMs: number;
+  /** Messages that may wait for the room's ack; then `send` reports full. */
+  readonly windowMessages: number;
+  /** Bytes of those messages, each with its packet's header. */
+  readonly windowBytes: number;
+}
+
+export const DEFAULT_CLIENT_LIMITS: ClientLimits = {
+  ...DEFAULT_ACK_LIMITS,
+  pingAfterIdleMs: 10_000,
+  // At least two pings before the verdict, or links flap.
+  deadAfterSilenceMs: 25_000,
+  probeMs: 2_000,
+  dialTimeoutMs: 10_000,
+  retentionMs: 30_000,
+  backOffBaseMs: 250,
+  backOffCapMs: 8_000,
+  windowMessages: 1024,
+  windowBytes: 256 * 1024,
+};

@@ -1,0 +1,52 @@
+import { AckPolicy } from "./ack-policy.ts";
+import { PacketOutbox } from "./packet-outbox.ts";
+import type { RoomLimits } from "./room-limits.ts";
+import type { ConnectionSnapshot, RoomIdentity } from "./room-output.ts";
+import { UnackedDeliveries } from "./unacked-deliveries.ts";
+
+/** One connection to a room: before its Join it has no seat. */
+export class RoomConnection {
+  readonly id: number;
+  readonly identity: RoomIdentity;
+  readonly outbox = new PacketOutbox();
+  readonly acks: AckPolicy;
+  readonly unacked = new UnackedDeliveries();
+  /** When its Join must have come. */
+  readonly joinDeadlineMs: number;
+  /** The member whose seat it has, undefined before its Join. */
+  member: number | undefined;
+  attempt = 0;
+  /** The log is sent up to this offset. */
+  sent = 0;
+  /** Whether the replay has reached the log's end: from then on entries are sent as they are appended. */
+  live = false;
+  /** The highest offset that the player acknowledged. */
+  acknowledged = 0;
+  /** The highest seq that the room acknowledged. */
+  confirmed = 0;
+  /** Whether its driver should keep a new snapshot. */
+  changed = false;
+
+  constructor(id: number, identity: RoomIdentity, limits: RoomLimits, nowMs: number) {
+    this.id = id;
+    this.identity = identity;
+    this.acks = new AckPolicy(limits);
+    this.joinDeadlineMs = nowMs + limits.joinTimeoutMs;
+  }
+
+  /** Takes the seat of a member. */
+  take(member: number, place: Omit<ConnectionSnapshot, "member">): void {
+    this.member = member;
+    this.attempt = place.attempt;
+    this.live = place.live;
+    this.sent = place.sent;
+    this.acknowledged = place.acknowledged;
+    this.confirmed = place.confirmed;
+    this.changed = true;
+  }
+
+  snapshot(member: number): ConnectionSnapshot {
+    const { attempt, live, sent, acknowledged, confirmed } = this;
+    return { member, attempt, live, sent, acknowledged, confirmed };
+  }
+}

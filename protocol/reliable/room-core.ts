@@ -1,0 +1,215 @@
+import { ClosedCode } from "../closed-codes.ts";
+import { MAX_PLAYER_PACKET_BYTES, PacketDecoder } from "../packet-framing.ts";
+import type { Join, Publish } from "../player-packet.ts";
+import { decodePlayerPacket } from "../player-packets.ts";
+import { ProtocolError } from "../protocol-error.ts";
+import type { RoomConnection } from "./room-connection.ts";
+import { RoomConnections } from "./room-connections.ts";
+import { RoomDelivery } from "./room-delivery.ts";
+import { DEFAULT_ROOM_LIMITS, type RoomLimits } from "./room-limits.ts";
+import type { ConnectionSnapshot, RoomIdentity, RoomOutput } from "./room-output.ts";
+import { RoomSeating } from "./room-seating.ts";
+import { RoomSeats } from "./room-seats.ts";
+import type { LogEntry, RoomStorage, Seat } from "./room-storage.ts";
+
+export interface RoomConfig {
+  readonly name: string;
+  readonly storage: RoomStorage;
+  readonly limits?: Partial<RoomLimits>;
+  /**
+   * What a room does with a member's message: by default it posts it to whom it is for. It runs in the same turn in which
+   * the message becomes durable.
+   */
+  readonly onReceive?: (room: RoomCore, from: Seat, message: Publish, nowMs: number) => void;
+}
+
+/**
+ * The room's side of a reliable session, without I/O: connections and packets come in with `nowMs`, what is to be done
+ * goes out through {@link RoomCore.takeOutputs}. All that must not be lost is in the storage before its Ack is among the
+ * outputs; the rest is rebuilt by {@link RoomCore.restore}. Times are epoch ms: they outlive the process.
+ */
+export class RoomCore {
+  readonly #onReceive: NonNullable<RoomConfig["onReceive"]>;
+  readonly #storage: RoomStorage;
+  readonly #limits: RoomLimits;
+  readonly #seats: RoomSeats;
+  readonly #connections: RoomConnections;
+  readonly #delivery: RoomDelivery;
+  readonly #seating: RoomSeating;
+
+  constructor(config: RoomConfig) {
+    this.#onReceive = config.onReceive ?? postMessage;
+    this.#storage = config.storage;
+    this.#limits = { ...DEFAULT_ROOM_LIMITS, ...config.limits };
+    this.#seats = new RoomSeats(config.storage, this.#limits.retentionSeconds * 1000, (seat, state, nowMs) => {
+      const { member, user } = seat;
+      this.#connections.presence(member, state, user);
+      this.#append({ kind: "presence", offset: this.#storage.head + 1, member, state, user, atMs: nowMs });
+    });
+    this.#delivery = new RoomDelivery(config.storage, this.#seats, this.#limits);
+    this.#connections = new RoomConnections(this.#limits, this.#delivery);
+    this.#seating = new RoomSeating(config, this.#limits, this.#seats, this.#connections, this.#delivery);
+  }
+
+  get members(): readonly Seat[] {
+    return this.#seats.all();
+  }
+
+  /** When {@link tick} must be called although the room has slept: the first held seat's end. */
+  get alarmMs(): number | undefined {
+    return this.#seats.deadlineMs;
+  }
+
+  /** When {@link tick} must be called while the room is awake: an Ack, or a connection that does not join. */
+  get deadlineMs(): number | undefined {
+    return this.#connections.deadlineMs;
+  }
+
+  /** Takes back the connections that outlived the room's memory; seats whose connection did not are held from now on. */
+  restore(
+    connections: Iterable<{ id: number; identity: RoomIdentity; snapshot: ConnectionSnapshot | undefined }>,
+    nowMs: number,
+  ): void {
+    for (const { id, identity, snapshot } of connections) {
+      const connection = this.#connections.add(id, identity, nowMs);
+      if (snapshot !== undefined) this.#seating.restore(connection, snapshot, nowMs);
+    }
+    for (const { member } of this.members) {
+      if (this.#connections.ofMember(member) === undefined) this.#seats.hold(member, nowMs);
+    }
+    this.#seats.expire(nowMs);
+  }
+
+  /** A connection, authenticated by its upgrade. `id` is any number that no other connection of this room has. */
+  connected(id: number, identity: RoomIdentity, nowMs: number): void {
+    this.#connections.add(id, identity, nowMs);
+  }
+
+  /** A binary message came in: one or more whole packets. Messages of connections that do not count are ignored. */
+  received(id: number, message: Uint8Array, nowMs: number): void {
+    const connection = this.#connections.find(id);
+    if (connection === undefined) return;
+    this.#seats.expire(nowMs);
+    const decoder = new PacketDecoder(MAX_PLAYER_PACKET_BYTES);
+    try {
+      decoder.push(message, (packet) => {
+        // A packet may have ended the connection.
+        if (this.#connections.find(id) === connection) this.#takePacket(connection, packet, nowMs);
+      });
+      if (decoder.heldBytes > 0) throw new ProtocolError("payload_too_short", "message: it ends inside a packet");
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      if (this.#connections.find(id) !== connection) return;
+      this.#close(connection, ClosedCode.ProtocolError, error.message, nowMs);
+    }
+  }
+
+  /** The connection ended. Its seat is held. */
+  disconnected(id: number, nowMs: number): void {
+    const connection = this.#connections.find(id);
+    if (connection === undefined) return;
+    this.#connections.delete(connection);
+    if (connection.member !== undefined) this.#seats.hold(connection.member, nowMs);
+  }
+
+  /** Time has passed. */
+  tick(nowMs: number): void {
+    this.#seats.expire(nowMs);
+    for (const connection of this.#connections.withoutJoin(nowMs)) {
+      // A bad path is no broken contract: whoever it was may try again.
+      this.#close(connection, ClosedCode.TooSlow, "join: it did not come in time", nowMs);
+    }
+  }
+
+  /** Adds a reliable message to the log, from a member or from the server (0), and returns its offset. */
+  post(from: number, to: number, body: Uint8Array, nowMs: number): number {
+    const offset = this.#storage.head + 1;
+    this.#append({ kind: "message", offset, from, to, body, atMs: nowMs });
+    return offset;
+  }
+
+  /** Ends a member's seat now, whoever wants it: itself, a service, or its session's end. */
+  remove(member: number, code: ClosedCode, message: string, nowMs: number): void {
+    const connection = this.#connections.ofMember(member);
+    if (connection !== undefined) this.#connections.end(connection, code, message);
+    this.#seats.remove(member, nowMs);
+  }
+
+  /** Closes every connection and holds the seats: the room goes away for now. */
+  closeAll(code: ClosedCode, message: string, nowMs: number): void {
+    for (const connection of this.#connections.all()) this.#close(connection, code, message, nowMs);
+  }
+
+  /** What is to be done, in order. What one turn has for one connection comes as one message. */
+  takeOutputs(nowMs: number): RoomOutput[] {
+    return this.#connections.takeOutputs(nowMs);
+  }
+
+  #takePacket(connection: RoomConnection, bytes: Uint8Array, nowMs: number): void {
+    const packet = decodePlayerPacket(bytes);
+    if (packet.kind === "join") {
+      this.#join(connection, packet, nowMs);
+      return;
+    }
+    const seat = this.#seats.ofMember(connection.member ?? 0);
+    if (seat === undefined) throw new ProtocolError("unexpected_packet", `${packet.kind} before join`);
+    switch (packet.kind) {
+      case "publish":
+        this.#publish(connection, seat, packet, nowMs);
+        break;
+      case "ack":
+        if (packet.position > this.#storage.head) throw new ProtocolError("out_of_range", "ack: above the log's end");
+        this.#delivery.acknowledge(connection, seat.member, packet.position);
+        break;
+      case "datagram":
+        this.#connections.relay(seat.member, packet.body);
+        break;
+      case "ping":
+        connection.outbox.add({ kind: "pong", nonce: packet.nonce });
+        break;
+      case "leave":
+        this.#delivery.confirm(connection, seat.member);
+        this.remove(seat.member, ClosedCode.Left, "left", nowMs);
+        break;
+      default:
+        throw new ProtocolError("unexpected_packet", `${packet.kind} from a player`);
+    }
+  }
+
+  #publish(connection: RoomConnection, seat: Seat, publish: Publish, nowMs: number): void {
+    if (publish.seq <= seat.received) {
+      connection.acks.urge(nowMs);
+      return;
+    }
+    if (publish.seq > seat.received + 1) throw new ProtocolError("unexpected_packet", "seq: messages before it miss");
+    this.#seats.receive(seat, publish.seq);
+    connection.acks.arrived(publish.body.byteLength, nowMs);
+    this.#onReceive(this, seat, publish, nowMs);
+  }
+
+  #join(connection: RoomConnection, join: Join, nowMs: number): void {
+    if (connection.member !== undefined) throw new ProtocolError("unexpected_packet", "join: twice");
+    const verdict = this.#seating.join(connection, join, nowMs);
+    if (verdict.kind === "refused") this.#close(connection, verdict.code, verdict.message, nowMs);
+  }
+
+  #append(entry: LogEntry): void {
+    this.#storage.append(entry);
+    this.#storage.trim(this.#limits.log, entry.atMs);
+    for (const slow of this.#delivery.broadcast(entry, this.#connections.all())) {
+      if (this.#connections.find(slow.id) === slow) {
+        this.#close(slow, ClosedCode.TooSlow, "too much is delivered and not acknowledged", entry.atMs);
+      }
+    }
+  }
+
+  /** Ends a connection; its seat, if it has one, is held. */
+  #close(connection: RoomConnection, code: ClosedCode, message: string, nowMs: number): void {
+    this.#connections.end(connection, code, message);
+    if (connection.member !== undefined) this.#seats.hold(connection.member, nowMs);
+  }
+}
+
+function postMessage(room: RoomCore, { member }: Seat, { to, body }: Publish, nowMs: number): void {
+  room.post(member, to, body, nowMs);
+}

@@ -1,0 +1,120 @@
+import { ByteWriter } from "../byte-writer.ts";
+import { Presence } from "../player-packet.ts";
+import { writePlayerPacket } from "../player-packets.ts";
+import type { RoomConnection } from "./room-connection.ts";
+import type { RoomLimits } from "./room-limits.ts";
+import type { RoomSeats } from "./room-seats.ts";
+import { isVisibleTo, type LogEntry, type RoomStorage } from "./room-storage.ts";
+
+/** Entries read at once for a replay. */
+const REPLAY_PAGE_ENTRIES = 32;
+
+/**
+ * Brings the log to the members' connections. A connection that joined is replayed what it has not got, as fast as it
+ * acknowledges; the room's first Ack ends that; from then on it is live, and gets each entry when it is appended.
+ */
+export class RoomDelivery {
+  readonly #storage: RoomStorage;
+  readonly #seats: RoomSeats;
+  readonly #limits: RoomLimits;
+
+  constructor(storage: RoomStorage, seats: RoomSeats, limits: RoomLimits) {
+    this.#storage = storage;
+    this.#seats = seats;
+    this.#limits = limits;
+  }
+
+  /** Sends more of the log, as much as may be unacknowledged, and the Ack when all of it is sent. */
+  replay(connection: RoomConnection, member: number): void {
+    while (!connection.live) {
+      this.#skipTrimmed(connection);
+      const page = this.#storage.read(connection.sent, member, REPLAY_PAGE_ENTRIES);
+      for (const entry of page) {
+        if (connection.unacked.bytes >= this.#limits.replayWindowBytes) return;
+        this.#send(connection, entry, encode(entry));
+      }
+      connection.changed = true;
+      if (page.length < REPLAY_PAGE_ENTRIES) this.#endReplay(connection, member);
+    }
+  }
+
+  /** Sends an entry that was just appended; the connections that are too slow for it are returned. */
+  broadcast(entry: LogEntry, connections: Iterable<RoomConnection>): RoomConnection[] {
+    const packet = encode(entry);
+    const slow: RoomConnection[] = [];
+    for (const connection of connections) {
+      if (!connection.live || connection.member === undefined) continue;
+      if (!isVisibleTo(entry, connection.member)) connection.sent = entry.offset;
+      else this.#send(connection, entry, packet);
+      if (connection.unacked.bytes > this.#limits.slowPlayerBytes) slow.push(connection);
+    }
+    return slow;
+  }
+
+  /** The player has everything up to `position`, which may be more than this connection has carried. */
+  acknowledge(connection: RoomConnection, member: number, position: number): void {
+    if (position <= connection.acknowledged) return;
+    connection.acknowledged = position;
+    connection.unacked.acknowledge(position);
+    connection.changed = true;
+    if (connection.live) return;
+    connection.sent = Math.max(connection.sent, position);
+    this.replay(connection, member);
+  }
+
+  /** Tells who is there. */
+  tellMembers(connection: RoomConnection): void {
+    for (const { member, user } of this.#seats.all()) {
+      connection.outbox.add({ kind: "presence", offset: 0, member, state: Presence.Joined, user });
+    }
+  }
+
+  /** Counts again what a connection that outlived the room's memory has not acknowledged. */
+  recount(connection: RoomConnection, member: number): void {
+    for (let after = connection.acknowledged; after < connection.sent; ) {
+      const page = this.#storage.read(after, member, REPLAY_PAGE_ENTRIES);
+      for (const entry of page) {
+        if (entry.offset <= connection.sent) connection.unacked.add(entry.offset, encode(entry).byteLength);
+      }
+      after = page.length < REPLAY_PAGE_ENTRIES ? connection.sent : (page.at(-1)?.offset ?? connection.sent);
+    }
+  }
+
+  #send(connection: RoomConnection, entry: LogEntry, packet: Uint8Array): void {
+    connection.sent = entry.offset;
+    if (entry.offset <= connection.acknowledged) return;
+    connection.outbox.addEncoded(packet);
+    connection.unacked.add(entry.offset, packet.byteLength);
+  }
+
+  #skipTrimmed(connection: RoomConnection): void {
+    const from = connection.sent + 1;
+    if (from >= this.#storage.first) return;
+    const to = this.#storage.first - 1;
+    connection.outbox.add({ kind: "gap", from, to });
+    connection.sent = to;
+    this.tellMembers(connection);
+  }
+
+  #endReplay(connection: RoomConnection, member: number): void {
+    connection.sent = this.#storage.head;
+    connection.live = true;
+    this.confirm(connection, member);
+  }
+
+  /** Acknowledges everything that is durable. */
+  confirm(connection: RoomConnection, member: number): void {
+    const position = this.#seats.ofMember(member)?.received ?? 0;
+    connection.outbox.add({ kind: "ack", position });
+    connection.confirmed = position;
+    connection.changed = true;
+    connection.acks.settle();
+  }
+}
+
+function encode(entry: LogEntry): Uint8Array {
+  const writer = new ByteWriter();
+  if (entry.kind === "presence") writePlayerPacket(writer, entry);
+  else writePlayerPacket(writer, { ...entry, kind: "deliver" });
+  return writer.finish();
+}

@@ -1,0 +1,93 @@
+import type { ClientEvent } from "../../../protocol/reliable/client-output.ts";
+import { isVisibleTo, type LogEntry } from "../../../protocol/reliable/room-storage.ts";
+import type { SimulatedPlayer } from "./simulated-player.ts";
+import type { Chronicle } from "./simulated-room.ts";
+
+type Told = Extract<ClientEvent, { kind: "message" | "presence" }>;
+
+/**
+ * Walks through what a player was told, next to the log: each entry is as it was written, none comes twice or out of
+ * order, and what was left out is covered by a Gap that the log's bounds or a lost seat explain.
+ */
+export function findDeliveryFaults(player: SimulatedPlayer, chronicles: readonly Chronicle[]): string[] {
+  const walk = new DeliveryWalk(player.name, chronicles);
+  for (const event of player.events) walk.take(event);
+  if (player.closed === undefined) walk.end();
+  return walk.faults;
+}
+
+class DeliveryWalk {
+  readonly faults: string[] = [];
+  readonly #name: string;
+  readonly #chronicles: readonly Chronicle[];
+  #chronicle: Chronicle | undefined;
+  #member = 0;
+  /** All that the player may see up to here was told; undefined before the first entry of a seat in a new log. */
+  #position: number | undefined;
+  #seatIsNew = false;
+
+  constructor(name: string, chronicles: readonly Chronicle[]) {
+    this.#name = name;
+    this.#chronicles = chronicles;
+  }
+
+  take(event: ClientEvent): void {
+    if (event.kind === "joined") this.#join(event.epoch, event.member, event.resumed);
+    else if (event.kind === "gap") this.#skip(event.from, event.to);
+    else if (event.kind === "message" || (event.kind === "presence" && event.offset > 0)) this.#tell(event);
+  }
+
+  /** At the end of a settled scenario nothing is left out. */
+  end(): void {
+    const entries = this.#chronicle?.entries ?? [];
+    if (this.#position !== undefined) this.#expectNothingBetween(this.#position, entries.length + 1);
+  }
+
+  #join(epoch: number, member: number, resumed: boolean): void {
+    if (epoch !== this.#chronicle?.epoch) {
+      if (resumed) this.#fault(`resumed in another epoch`);
+      this.#chronicle = this.#chronicles.find((chronicle) => chronicle.epoch === epoch);
+      this.#position = undefined;
+    } else if (resumed && member !== this.#member) this.#fault(`resumed as ${member} instead of ${this.#member}`);
+    this.#seatIsNew = !resumed;
+    this.#member = member;
+  }
+
+  #skip(from: number, to: number): void {
+    if (this.#position !== undefined && from !== this.#position + 1)
+      this.#fault(`gap from ${from} at ${this.#position}`);
+    const trimmed = to < (this.#chronicle?.storage.first ?? 0);
+    if (!trimmed && !this.#seatIsNew) this.#fault(`gap to ${to} although the log still has it`);
+    this.#position = to;
+  }
+
+  #tell(told: Told): void {
+    const { offset } = told;
+    const entry = this.#chronicle?.entries[offset - 1];
+    if (entry === undefined || !isSame(told, entry)) this.#fault(`was told something else of offset ${offset}`);
+    else if (!isVisibleTo(entry, this.#member)) this.#fault(`was told of offset ${offset}, which was for another`);
+    if (this.#position !== undefined && offset <= this.#position)
+      this.#fault(`offset ${offset} comes after ${this.#position}`);
+    this.#expectNothingBetween(this.#position ?? offset - 1, offset);
+    this.#position = offset;
+  }
+
+  #expectNothingBetween(after: number, before: number): void {
+    for (const entry of this.#chronicle?.entries.slice(after, before - 1) ?? []) {
+      // What was said privately to a seat that was lost belongs to that seat.
+      if (isVisibleTo(entry, this.#member)) this.#fault(`offset ${entry.offset} was left out`);
+    }
+  }
+
+  #fault(what: string): void {
+    this.faults.push(`${this.#name}: ${what}`);
+  }
+}
+
+function isSame(told: Told, entry: LogEntry): boolean {
+  if (told.kind === "presence" && entry.kind === "presence") {
+    return told.member === entry.member && told.state === entry.state && told.user === entry.user;
+  }
+  if (told.kind !== "message" || entry.kind !== "message") return false;
+  return told.from === entry.from && told.to === entry.to && Buffer.compare(told.body, entry.body) === 0;
+}

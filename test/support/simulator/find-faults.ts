@@ -1,0 +1,96 @@
+import { ClosedCode } from "../../../protocol/closed-codes.ts";
+import { Presence } from "../../../protocol/player-packet.ts";
+import { findDeliveryFaults } from "./find-delivery-faults.ts";
+import type { SimulatedPlayer } from "./simulated-player.ts";
+import type { Chronicle, SimulatedRoom } from "./simulated-room.ts";
+
+/** Holds what the players were told against what really happened: every difference is a fault. */
+export function findFaults(room: SimulatedRoom, players: readonly SimulatedPlayer[]): string[] {
+  return [
+    ...room.chronicles.flatMap(findPresenceFaults),
+    ...players.flatMap((player) => [
+      ...findDeliveryFaults(player, room.chronicles),
+      ...findSendFaults(player, room.chronicles),
+      ...findHandoverFaults(player),
+      ...findEndFaults(player, players),
+    ]),
+  ];
+}
+
+/** Each member joins once, is held and resumed in turn, and leaves once. */
+function findPresenceFaults({ entries, epoch }: Chronicle): string[] {
+  const states = new Map<number, Presence>();
+  const faults: string[] = [];
+  for (const entry of entries) {
+    if (entry.kind !== "presence") continue;
+    const { member, state } = entry;
+    const before = states.get(member);
+    const allowed: Record<Presence, boolean> = {
+      [Presence.Joined]: before === undefined,
+      [Presence.Held]: before === Presence.Joined || before === Presence.Resumed,
+      [Presence.Resumed]: before === Presence.Held,
+      [Presence.Left]: before !== undefined && before !== Presence.Left,
+    };
+    if (!allowed[state]) faults.push(`epoch ${epoch}: member ${member} goes from presence ${before} to ${state}`);
+    states.set(member, state);
+  }
+  return faults;
+}
+
+/** Confirmed is in the log once; unconfirmed, or not yet known, is there once at most; and the order is kept. */
+function findSendFaults(player: SimulatedPlayer, chronicles: readonly Chronicle[]): string[] {
+  const faults: string[] = [];
+  const unconfirmed = new Set<number>();
+  const confirmed = new Set<number>();
+  for (const event of player.events) {
+    if (event.kind === "confirmed") {
+      for (const { id } of player.sent) if (id <= event.id && !unconfirmed.has(id)) confirmed.add(id);
+    } else if ("unconfirmed" in event) {
+      for (const { id } of event.unconfirmed) {
+        if (confirmed.has(id) || unconfirmed.has(id)) faults.push(`${player.name}: ${id} is unconfirmed after all`);
+        unconfirmed.add(id);
+      }
+    }
+  }
+  const idOfText = new Map(player.sent.map(({ id, text }) => [text, id]));
+  const counts = new Map<number, number>();
+  let last = 0;
+  for (const entry of chronicles.flatMap(({ entries }) => entries)) {
+    const id = entry.kind === "message" ? idOfText.get(Buffer.from(entry.body).toString()) : undefined;
+    if (id === undefined) continue;
+    counts.set(id, (counts.get(id) ?? 0) + 1);
+    if (id <= last) faults.push(`${player.name}: ${id} is in the log after ${last}`);
+    last = id;
+  }
+  for (const { id } of player.sent) {
+    const count = counts.get(id) ?? 0;
+    if (count > 1) faults.push(`${player.name}: ${id} is in the log ${count} times`);
+    if (confirmed.has(id) && count !== 1)
+      faults.push(`${player.name}: ${id} is confirmed, and in the log ${count} times`);
+    if (!confirmed.has(id) && !unconfirmed.has(id)) faults.push(`${player.name}: nobody says what became of ${id}`);
+  }
+  return faults;
+}
+
+/** Each handover begins, and then ends or fails, before the next. */
+function findHandoverFaults({ name, events }: SimulatedPlayer): string[] {
+  const faults: string[] = [];
+  let open = false;
+  for (const { kind } of events) {
+    if (kind === "handoverBegin" && open) faults.push(`${name}: a handover begins twice`);
+    if ((kind === "handoverEnd" || kind === "handoverFailed") && !open) faults.push(`${name}: ${kind} without a begin`);
+    if (kind === "handoverBegin") open = true;
+    if (kind === "handoverEnd" || kind === "handoverFailed" || kind === "closed") open = false;
+  }
+  if (open) faults.push(`${name}: a handover has no end`);
+  return faults;
+}
+
+/** Who ends was asked to, or gave way to another window of its session. */
+function findEndFaults(player: SimulatedPlayer, players: readonly SimulatedPlayer[]): string[] {
+  const { closed, disconnects, name, session } = player;
+  const shared = players.filter((other) => other.session === session).length > 1;
+  if (closed === undefined) return disconnects ? [`${name}: was asked to leave, and stays`] : [];
+  const expected = (disconnects && closed.code === ClosedCode.Left) || (shared && closed.code === ClosedCode.Replaced);
+  return expected ? [] : [`${name}: closed with ${closed.code}: ${closed.message}`];
+}

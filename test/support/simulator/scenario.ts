@@ -1,0 +1,71 @@
+import { seededRandom } from "../random.ts";
+import { findFaults } from "./find-faults.ts";
+import { SimulatedNetwork } from "./simulated-network.ts";
+import { SimulatedPlayer } from "./simulated-player.ts";
+import { SimulatedRoom } from "./simulated-room.ts";
+import { startTrouble } from "./trouble.ts";
+import { VirtualClock } from "./virtual-clock.ts";
+
+/** How long trouble lasts, and how long all may take to be well again after it, in virtual time. */
+const TROUBLE_MS = 60_000;
+const PATIENCE_MS = 120_000;
+
+/** What a scenario came to. */
+export interface ScenarioReport {
+  /** What broke the contract; none if it was kept. */
+  readonly faults: readonly string[];
+  readonly delivered: number;
+  readonly handovers: number;
+  readonly failedHandovers: number;
+  readonly gaps: number;
+  readonly unconfirmed: number;
+}
+
+/** Runs the scenario of a seed: the same seed is the same scenario. */
+export function runScenario(seed: number): ScenarioReport {
+  const random = seededRandom(seed);
+  const clock = new VirtualClock(Date.UTC(2027, 0, 1));
+  const room = new SimulatedRoom(clock, {
+    historyMessages: random.integer(0, 20),
+    // Small enough that a long absence finds the log trimmed, and slow players are found out.
+    log: { maxEntries: random.integer(10, 200), maxBytes: 1 << 20, maxAgeMs: 3_600_000 },
+    ...(random.chance(0.3) ? { slowPlayerBytes: 600, replayWindowBytes: 200 } : {}),
+    ...(random.chance(0.3) ? { retentionSeconds: random.integer(2, 8) } : {}),
+  });
+  const network = new SimulatedNetwork(clock, random, room, random.integer(1, 3));
+  const limits = random.chance(0.2) ? { windowMessages: 4, windowBytes: 1024 } : {};
+  const players = Array.from({ length: random.integer(1, 3) }, (_, index) => {
+    const name = String.fromCharCode(97 + index);
+    return new SimulatedPlayer(name, `session-${name}`, network, limits);
+  });
+  startTrouble({ clock, random, room, network, players, untilMs: clock.nowMs + TROUBLE_MS, limits });
+  clock.run(clock.nowMs + TROUBLE_MS);
+  network.heal();
+  const settled = clock.run(clock.nowMs + PATIENCE_MS, () => players.every((player) => isSettled(player, room)));
+  const faults = findFaults(room, players);
+  if (!settled)
+    faults.push(`hangs: ${players.map((player) => `${player.name} is ${player.machine.state}`).join(", ")}`);
+  const events = players.flatMap((player) => player.events);
+  return {
+    faults,
+    delivered: events.filter(({ kind }) => kind === "message").length,
+    handovers: events.filter(({ kind }) => kind === "handoverEnd").length,
+    failedHandovers: events.filter(({ kind }) => kind === "handoverFailed").length,
+    gaps: events.filter(({ kind }) => kind === "gap").length,
+    unconfirmed: events.reduce((sum, event) => sum + ("unconfirmed" in event ? event.unconfirmed.length : 0), 0),
+  };
+}
+
+/** Whether nothing more is to come: the player has ended, or has and is known to have everything. */
+function isSettled(player: SimulatedPlayer, room: SimulatedRoom): boolean {
+  if (player.closed !== undefined) return true;
+  if (player.machine.state !== "Established" || player.machine.waitingMessages > 0 || player.isHandingOver)
+    return false;
+  const { epoch, entries } = room.chronicle;
+  const { member } = player.machine;
+  if (player.machine.position.epoch !== epoch) return false;
+  const last = entries.findLast(
+    (entry) => entry.kind === "presence" || [0, member].includes(entry.to) || entry.from === member,
+  );
+  return player.machine.position.delivered >= (last?.offset ?? 0);
+}

@@ -1,0 +1,132 @@
+import type { ClientLimits } from "../../../protocol/reliable/client-config.ts";
+import { ClientMachine } from "../../../protocol/reliable/client-machine.ts";
+import type { ClientEvent, ClientOutput } from "../../../protocol/reliable/client-output.ts";
+import type { RoomIdentity } from "../../../protocol/reliable/room-output.ts";
+import type { SimulatedNetwork } from "./simulated-network.ts";
+import type { SimulatedPath } from "./simulated-path.ts";
+import { ROOM_NAME } from "./simulated-room.ts";
+
+/** A message that a player's `send` took. */
+export interface SentMessage {
+  readonly id: number;
+  readonly to: number;
+  readonly text: string;
+}
+
+/** Drives a client machine as a real driver does, over the simulated network, and notes all that it tells. */
+export class SimulatedPlayer {
+  readonly name: string;
+  readonly session: string;
+  readonly machine: ClientMachine;
+  readonly events: ClientEvent[] = [];
+  readonly sent: SentMessage[] = [];
+  disconnects = false;
+  isHandingOver = false;
+  readonly #network: SimulatedNetwork;
+  readonly #paths = new Map<number, SimulatedPath>();
+  #wakeMs = Number.POSITIVE_INFINITY;
+
+  constructor(name: string, session: string, network: SimulatedNetwork, limits: Partial<ClientLimits>) {
+    this.name = name;
+    this.session = session;
+    this.#network = network;
+    const { random, clock } = network;
+    const token = new Uint8Array(20);
+    this.machine = new ClientMachine({
+      token,
+      room: ROOM_NAME,
+      heartbeat: "packet",
+      epochMs: () => clock.nowMs,
+      random: () => random.next(),
+      limits,
+    });
+  }
+
+  get closed(): Extract<ClientEvent, { kind: "closed" }> | undefined {
+    return this.events.findLast((event) => event.kind === "closed");
+  }
+
+  connect(): void {
+    this.#turn((nowMs) => this.machine.connect(nowMs));
+  }
+
+  /** Sends the next message: its text is like no other. */
+  send(to: number, padding: number): void {
+    const text = `${this.name}#${this.sent.length + 1}${".".repeat(padding)}`;
+    this.#turn((nowMs) => {
+      const result = this.machine.send(Buffer.from(text), to, nowMs);
+      if (result.kind === "queued") this.sent.push({ id: result.id, to, text });
+    });
+  }
+
+  datagram(): void {
+    this.#turn((nowMs) => this.machine.datagram(Uint8Array.of(1, 2, 3), nowMs));
+  }
+
+  hint(): void {
+    this.#turn((nowMs) => this.machine.networkChanged(nowMs));
+  }
+
+  disconnect(): void {
+    this.disconnects = true;
+    this.#turn((nowMs) => this.machine.disconnect(nowMs));
+  }
+
+  #turn(action: (nowMs: number) => void): void {
+    const { nowMs } = this.#network.clock;
+    action(nowMs);
+    for (const output of this.machine.takeOutputs(nowMs)) this.#execute(output);
+    this.#wakeLater();
+  }
+
+  #execute(output: ClientOutput): void {
+    switch (output.kind) {
+      case "event":
+        this.#note(output.event);
+        break;
+      case "dial":
+        this.#dial(output.link);
+        break;
+      case "write":
+        this.#paths.get(output.link)?.write(output.bytes);
+        break;
+      case "close":
+        this.#paths.get(output.link)?.close();
+        this.#paths.delete(output.link);
+        break;
+      case "writeText":
+        throw new Error("over TCP there is no text");
+    }
+  }
+
+  #note(event: ClientEvent): void {
+    this.events.push(event);
+    if (event.kind === "handoverBegin") this.isHandingOver = true;
+    if (event.kind === "handoverEnd" || event.kind === "handoverFailed") this.isHandingOver = false;
+  }
+
+  #dial(link: number): void {
+    const identity: RoomIdentity = { session: this.session, user: this.session, acceptsToken: () => false };
+    const path = this.#network.dial(identity, {
+      connected: () => this.#turn(() => this.machine.connected(link)),
+      opened: () => this.#turn((nowMs) => this.machine.opened(link, nowMs)),
+      received: (bytes) => this.#turn((nowMs) => this.machine.received(link, bytes, nowMs)),
+      lost: () => this.#turn((nowMs) => this.machine.lost(link, nowMs)),
+    });
+    this.#paths.set(link, path);
+  }
+
+  #wakeLater(): void {
+    const due = this.machine.deadlineMs ?? Number.POSITIVE_INFINITY;
+    if (due === this.#wakeMs || due === Number.POSITIVE_INFINITY) {
+      this.#wakeMs = due;
+      return;
+    }
+    this.#wakeMs = due;
+    this.#network.clock.at(due, () => {
+      if (this.#wakeMs !== due) return;
+      this.#wakeMs = Number.POSITIVE_INFINITY;
+      this.#turn((nowMs) => this.machine.tick(nowMs));
+    });
+  }
+}

@@ -1,0 +1,67 @@
+import type { ClientLimits } from "../../../protocol/reliable/client-config.ts";
+import type { Random } from "../random.ts";
+import type { SimulatedNetwork } from "./simulated-network.ts";
+import { SimulatedPlayer } from "./simulated-player.ts";
+import type { SimulatedRoom } from "./simulated-room.ts";
+import type { VirtualClock } from "./virtual-clock.ts";
+
+export interface Stage {
+  readonly clock: VirtualClock;
+  readonly random: Random;
+  readonly room: SimulatedRoom;
+  readonly network: SimulatedNetwork;
+  /** A second window of a session joins them. */
+  readonly players: SimulatedPlayer[];
+  readonly untilMs: number;
+  readonly limits: Partial<ClientLimits>;
+}
+
+/** Lets the players talk and everything else go wrong, at random moments until the end of the trouble. */
+export function startTrouble(stage: Stage): void {
+  const { clock, random, players, untilMs } = stage;
+  const startMs = clock.nowMs;
+  const moment = () => random.integer(startMs, untilMs);
+  for (const player of [...players]) {
+    const joinsMs = random.chance(0.7) ? startMs : moment();
+    clock.at(joinsMs, () => player.connect());
+    const messages = random.integer(0, 25);
+    const burstMs = moment();
+    for (let message = 0; message < messages; message++) {
+      const atMs = random.chance(0.3) ? burstMs : moment();
+      clock.at(atMs, () => player.send(recipient(stage), random.chance(0.3) ? random.integer(0, 300) : 0));
+    }
+    if (random.chance(0.2)) clock.at(moment(), () => player.datagram());
+    if (random.chance(0.3)) clock.at(moment(), () => player.hint());
+    if (random.chance(0.08)) clock.at(moment(), () => player.disconnect());
+    if (random.chance(0.05)) clock.at(moment(), () => openSecondWindow(stage, player));
+  }
+  for (let fault = random.integer(0, 12); fault > 0; fault--) clock.at(moment(), () => breakSomething(stage));
+}
+
+function recipient({ random, room }: Stage): number {
+  const members = room.memberNumbers;
+  if (random.chance(0.7) || members.length === 0) return 0;
+  return members[random.integer(0, members.length - 1)] ?? 0;
+}
+
+/** The same session once more: the room takes the newest, and the older has to go. */
+function openSecondWindow({ random, network, players, limits }: Stage, player: SimulatedPlayer): void {
+  const second = new SimulatedPlayer(`${player.name}2`, player.session, network, limits);
+  players.push(second);
+  second.connect();
+  for (let message = random.integer(0, 3); message > 0; message--) second.send(0, 0);
+}
+
+function breakSomething({ random, room, network }: Stage): void {
+  const { paths } = network;
+  const path = paths[random.integer(0, Math.max(0, paths.length - 1))];
+  const kind = random.integer(0, 99);
+  if (kind < 40) path?.cut();
+  else if (kind < 60) path?.stall(random.chance(0.5) ? random.integer(100, 20_000) : undefined);
+  else if (kind < 70) network.killRelay(random.integer(100, 40_000));
+  else if (kind < 78) room.hibernate();
+  else if (kind < 84) room.crash(true);
+  else if (kind < 90) room.crashInNextTurn();
+  else if (kind < 92) room.crash(false);
+  else room.announce(Buffer.from(`news ${random.integer(0, 1_000_000)}`));
+}
