@@ -10,7 +10,7 @@ export interface RedisServerOptions {
   readonly port?: number;
   /** More configuration, as on redis-server's command line: `["--replicaof", "127.0.0.1 7000"]`. */
   readonly args?: readonly string[];
-  /** The configuration of a redis-sentinel, which is then what starts: it needs a file that it may rewrite. */
+  /** The configuration of a sentinel, which is then what starts: it needs a file that it may rewrite. */
   readonly sentinelConfig?: string;
 }
 
@@ -27,6 +27,8 @@ export interface RedisServer {
   stop(): Promise<void>;
 }
 
+/** A sentinel is the same program in another mode. */
+const PROGRAM = "redis-server";
 const HOST = "127.0.0.1";
 const START_ATTEMPTS = 5;
 const STOP_GRACE_MS = 5_000;
@@ -50,15 +52,14 @@ class PortTaken extends Error {}
 
 async function startOnce(options: RedisServerOptions, port: number): Promise<RedisServer> {
   const directory = await mkdtemp(join(tmpdir(), "artoria-redis-"));
-  const program = options.sentinelConfig === undefined ? "redis-server" : "redis-sentinel";
   const modeArgs = ["--save", "", "--appendonly", "no"];
   if (options.sentinelConfig !== undefined) {
     const file = join(directory, "sentinel.conf");
     await writeFile(file, options.sentinelConfig);
-    modeArgs.splice(0, modeArgs.length, file);
+    modeArgs.splice(0, modeArgs.length, file, "--sentinel");
   }
   const args = [...modeArgs, "--port", String(port), "--bind", HOST, "--dir", directory, ...(options.args ?? [])];
-  const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(PROGRAM, args, { stdio: ["ignore", "pipe", "pipe"] });
   const exited = new Promise<void>((resolve) => child.once("close", () => resolve()));
   const killWithParent = () => void child.kill("SIGKILL");
   process.once("exit", killWithParent);
@@ -69,7 +70,7 @@ async function startOnce(options: RedisServerOptions, port: number): Promise<Red
     await rm(directory, { recursive: true, force: true });
   };
   try {
-    await untilReady(child, program);
+    await untilReady(child);
   } catch (error) {
     await stop();
     throw error;
@@ -86,7 +87,7 @@ async function startOnce(options: RedisServerOptions, port: number): Promise<Red
 }
 
 /** Resolves when the server says that it accepts connections, and keeps its output flowing afterwards. */
-function untilReady(child: ChildProcess, program: string): Promise<void> {
+function untilReady(child: ChildProcess): Promise<void> {
   return new Promise((resolve, reject) => {
     let output = "";
     const listen = (chunk: Buffer) => {
@@ -100,16 +101,14 @@ function untilReady(child: ChildProcess, program: string): Promise<void> {
     child.stderr?.on("data", listen);
     child.once("error", (error: NodeJS.ErrnoException) =>
       reject(
-        error.code === "ENOENT"
-          ? new Error(`${program} is not installed: apt-get install -y redis-server redis-sentinel`)
-          : error,
+        error.code === "ENOENT" ? new Error(`${PROGRAM} is not installed: apt-get install -y redis-server`) : error,
       ),
     );
     child.once("close", () =>
       reject(
         /Address already in use/.test(output)
           ? new PortTaken(output)
-          : new Error(`${program} did not start:\n${output}`),
+          : new Error(`${PROGRAM} did not start:\n${output}`),
       ),
     );
   });
