@@ -1,4 +1,4 @@
-import { cloudflareTest } from "@cloudflare/vitest-plugin";
+import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 
 /** What runs inside workerd: the worker's own tests. */
@@ -6,7 +6,9 @@ export default defineConfig({
   plugins: [
     cloudflareTest({
       wrangler: { configPath: "./wrangler.toml" },
-      miniflare: { bindings: { API_KEYS: "test-key,next-key" } },
+      miniflare: {
+        bindings: { API_KEYS: "test-key,next-key", MIGRATIONS: await readD1Migrations("./migrations") },
+      },
     }),
   ],
   test: {

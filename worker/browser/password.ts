@@ -1,3 +1,4 @@
+/// <reference path="../node-crypto.d.ts" />
 import { scrypt, timingSafeEqual } from "node:crypto";
 
 /** scrypt's parameters: N = 2^log2N, r, p. It needs 128 * N * r bytes of memory. */
@@ -67,7 +68,9 @@ function derive(password: string, salt: Uint8Array, { log2N, r, p }: ScryptCost)
 }
 
 function parseHash(phc: string): ParsedHash | undefined {
-  const parts = /^\$scrypt\$ln=(\d{1,2}),r=(\d{1,2}),p=(\d{1,2})\$([\w+/]{22})\$([\w+/]{43})$/.exec(phc);
+  const parts = /^\$scrypt\$ln=(\d{1,2}),r=(\d{1,2}),p=(\d{1,2})\$([A-Za-z0-9+/]{11,86})\$([A-Za-z0-9+/]{43})$/.exec(
+    phc,
+  );
   if (parts === null) return undefined;
   const [, log2N = "", r = "", p = "", salt = "", key = ""] = parts;
   return {

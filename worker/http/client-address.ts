@@ -18,7 +18,8 @@ export function clientAddress(c: Context): string | null {
  */
 export function addressKey(address: string | null): string {
   if (address === null) return "unknown";
-  if (!address.includes(":")) return address;
+  const ipv4 = /^(?:::ffff:)?([\d.]+)$/i.exec(address)?.[1];
+  if (ipv4 !== undefined) return ipv4;
   const [head = "", tail] = address.toLowerCase().split("::");
   const groups = head === "" ? [] : head.split(":");
   // An IPv4 address at the end stands for two groups; neither reaches the first four unless "::" is at the start.

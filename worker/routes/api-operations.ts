@@ -119,6 +119,7 @@ export const API_OPERATIONS: readonly ApiOperation[] = [
     summary: "May this client enter? For proxies, with any method; slides the session's lifetime",
     parameters: [
       { name: "resource", in: "query", description: "Resource that the session's grants must allow" },
+      { name: "Cache-Control", in: "header", description: "max-age=N, 0..5: how many seconds old the answer may be" },
       { name: "X-Original-URI", in: "header", description: "The same, as nginx sends it: its path" },
       { name: "X-Forwarded-Uri", in: "header", description: "The same, as Traefik and Caddy send it: its path" },
     ],

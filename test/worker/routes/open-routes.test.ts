@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { app } from "../../../worker/app.ts";
+import { pages } from "../../../worker/browser/pages.tsx";
 import { ask, problemOf } from "./edge-client.ts";
 
 interface OpenApi {
@@ -18,7 +19,9 @@ describe("open routes", () => {
     const described = Object.entries(paths).flatMap(([path, operations]) =>
       Object.keys(operations).map((method) => `${method} ${path}`),
     );
+    const pagePaths = new Set(pages.routes.map(({ path }) => path));
     const served = app.routes
+      .filter(({ path }) => !pagePaths.has(path))
       .filter(({ path, method }) => method !== "ALL" || path.startsWith("/v1/check"))
       .map(({ path, method }) => `${method === "ALL" ? "get" : method.toLowerCase()} ${path}`)
       .map((route) => route.replaceAll(/:(\w+)/g, "{$1}").replace("/*", "/{path}"));

@@ -1,0 +1,82 @@
+import { describe, expect, it } from "vitest";
+import { askAsClient, askAsService, type Created, createSession } from "./edge-client.ts";
+
+const TAKES_OLD = { "Cache-Control": "max-age=5" };
+
+describe("/v1/check with max-age", () => {
+  it("is answered by the store without it, and from the edge's memory with it", async () => {
+    const { token } = await createSession();
+    expect(whence(await askAsClient(token, "/v1/check"))).toEqual([200, "store", "0"]);
+    const again = await askAsClient(token, "/v1/check", { headers: TAKES_OLD });
+    expect(whence(again)).toEqual([200, "edge", expect.stringMatching(/^[0-5]$/)]);
+    expect(again.headers.get("Cache-Control")).toBe("no-store");
+    expect(whence(await askAsClient(token, "/v1/check", { headers: { "Cache-Control": "max-age=0" } }))[1]).toBe(
+      "store",
+    );
+    expect(whence(await askAsClient(token, "/v1/check"))[1]).toBe("store");
+  });
+
+  it("says the same from memory: who, and where the grants reach", async () => {
+    const { token, sessid, user } = await createSession({ grants: ["/shop/*"] });
+    await remember(token);
+    const shop = await askAsClient(token, "/v1/check/shop/cart", { headers: TAKES_OLD });
+    expect(shop.headers.get("X-Session-User")).toBe(encodeURIComponent(user));
+    expect(shop.headers.get("X-Session-Id")).toBe(String(sessid));
+    expect(whence(shop).slice(0, 2)).toEqual([200, "edge"]);
+    const admin = await askAsClient(token, "/v1/check/admin", { headers: TAKES_OLD });
+    expect(whence(admin).slice(0, 2)).toEqual([403, "edge"]);
+  });
+
+  it("knows nobody by his number alone", async () => {
+    const { token } = await createSession();
+    await remember(token);
+    const forged = `${token.slice(0, 8)}${"C".repeat(18)}A`;
+    expect(whence(await askAsClient(forged, "/v1/check", { headers: TAKES_OLD })).slice(0, 2)).toEqual([401, "store"]);
+    expect(whence(await askAsClient(token, "/v1/check", { headers: TAKES_OLD })).slice(0, 2)).toEqual([200, "edge"]);
+  });
+
+  it("asks the store again for who was not found", async () => {
+    const { token, sessid } = await createSession();
+    await askAsService("DELETE", `/v1/sessions/${sessid}`);
+    for (let round = 0; round < 2; round++) {
+      const refused = await askAsClient(token, "/v1/check", { headers: TAKES_OLD });
+      expect(whence(refused)).toEqual([401, "store", "0"]);
+    }
+  });
+
+  const revokes: [string, (session: Created) => Promise<Response>][] = [
+    ["a service's delete", ({ sessid }) => askAsService("DELETE", `/v1/sessions/${sessid}`)],
+    [
+      "the end of all of the user's",
+      ({ user }) => askAsService("DELETE", `/v1/users/${encodeURIComponent(user)}/sessions`),
+    ],
+    ["a logout", ({ token }) => askAsClient(token, "/v1/session", { method: "DELETE" })],
+    ["a new token", ({ sessid, user }) => askAsService("POST", "/v1/sessions", { user, sessid })],
+  ];
+  it.each(revokes)("sees %s at once", async (_, revoke) => {
+    const session = await createSession();
+    await remember(session.token);
+    expect((await revoke(session)).ok).toBe(true);
+    const refused = await askAsClient(session.token, "/v1/check", { headers: TAKES_OLD });
+    expect(whence(refused)).toEqual([401, "store", "0"]);
+  });
+
+  it("sees grants that a refresh has taken away at once", async () => {
+    const { token, sessid, user } = await createSession();
+    await remember(token);
+    const refreshed = await askAsService("POST", "/v1/sessions", { user, sessid, grants: ["/shop/*"] });
+    const { token: next } = await refreshed.json<Created>();
+    expect((await askAsClient(next, "/v1/check/admin", { headers: TAKES_OLD })).status).toBe(403);
+  });
+});
+
+/** Lets the edge learn of the session. */
+async function remember(token: string): Promise<void> {
+  await askAsClient(token, "/v1/check");
+  const known = await askAsClient(token, "/v1/check", { headers: TAKES_OLD });
+  expect(known.headers.get("X-Check-Source")).toBe("edge");
+}
+
+function whence(response: Response): [status: number, source: string | null, age: string | null] {
+  return [response.status, response.headers.get("X-Check-Source"), response.headers.get("Age")];
+}
