@@ -3,7 +3,7 @@ import type { SessionRequest, SessionResponse } from "../../protocol/session-req
 import { Status } from "../../protocol/status.ts";
 import { drawIssues } from "./issue-draw.ts";
 import { planCalls } from "./redis-calls/plan-calls.ts";
-import type { RedisAnswer, RedisCall, Touch } from "./redis-calls/redis-call.ts";
+import { MAX_WRITES_PER_CALL, type RedisAnswer, type RedisCall, type Touch } from "./redis-calls/redis-call.ts";
 import { SESSIONS_KEY, sessionKey, USERS_KEY } from "./redis-keys.ts";
 import { type CommandOutcome, RedisPipeline, type RedisSettings } from "./redis-pipeline.ts";
 import { RedisScriptRunner, type ScriptCall } from "./redis-script-runner.ts";
@@ -22,9 +22,6 @@ export interface RedisStoreOptions extends RedisSettings {
 /** A sweep's scripts trim 1,000 members each and go out ten at a time: at most 200,000 a sweep. */
 const SWEEPS_PER_REQUEST = 10;
 const MAX_SWEEP_REQUESTS = 20;
-
-/** Redis serves nobody else while a script runs: 250 touches take it about 3 ms. */
-const MAX_TOUCHES_PER_CALL = 250;
 
 /** Sessions in Redis, reached over REST (docs/architecture.md, "Redis layout"). One instance serves a whole isolate. */
 export class RedisStore implements SessionStore {
@@ -79,8 +76,8 @@ export class RedisStore implements SessionStore {
     const { touchIntervalMs, maxMs } = this.#policy;
     const latest = [...new Map(touches.map(({ sessid, at }) => [sessid, at]))];
     const calls: ScriptCall[] = [];
-    for (let first = 0; first < latest.length; first += MAX_TOUCHES_PER_CALL) {
-      const part = latest.slice(first, first + MAX_TOUCHES_PER_CALL);
+    for (let first = 0; first < latest.length; first += MAX_WRITES_PER_CALL) {
+      const part = latest.slice(first, first + MAX_WRITES_PER_CALL);
       calls.push({
         script: TOUCH,
         keys: [SESSIONS_KEY, USERS_KEY, ...part.map(([sessid]) => sessionKey(sessid))],

@@ -121,7 +121,7 @@ describe("RedisStore keeps in Redis", () => {
     expect(await harness.command("PEXPIRETIME", "u:kim")).toBe(expiresAt);
   });
 
-  it("a session of the whole number of requests that a batch may hold", async () => {
+  it("all sessions of the largest batch, of one user", async () => {
     const store = harness.open();
     const registers = Array.from({ length: 1000 }, (_, index) => register(index + 1, { idleMs: 600_000 }));
     const responses = await store.run(registers);

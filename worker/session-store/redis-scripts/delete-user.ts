@@ -20,7 +20,7 @@ ${LUA_CLOCK}${LUA_INDEX}
   end
   redis.call('DEL', userKey)
   redis.call('ZREM', USERS, string.sub(userKey, 3))
-  trimIndices()
+  finishIndices()
   return #sessids
 `,
 };

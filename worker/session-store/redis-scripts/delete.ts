@@ -37,7 +37,7 @@ ${LUA_CLOCK}${LUA_RECORD}${LUA_INDEX}
   for i = 1, #KEYS - 2 do
     answer[i] = delete(KEYS[2 + i], ARGV[2 * i - 1], ARGV[2 * i])
   end
-  trimIndices()
+  finishIndices()
   return answer
 `,
 };

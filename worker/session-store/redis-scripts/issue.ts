@@ -41,7 +41,7 @@ ${LUA_CLOCK}${LUA_RECORD}${LUA_INDEX}${LUA_CREATE}
   if userJson ~= '' and not admits(userKey) then return { 3, 0, 0 } end
   idle = idle == '' and defaultIdle or tonumber(idle)
   local expires = create(KEYS[free], userKey, userJson, ipJson, idle, secretHash, grantsJson)
-  trimIndices()
+  finishIndices()
   return { 0, free - 4, expires }
 `,
 };

@@ -13,6 +13,7 @@ export const LUA_CREATE = `
       redis.call('ZREM', userKey, sessid)
       redis.call('ZREM', SESSIONS, sessid)
     end
+    indexUser(sub(userKey, 3))
   end
 
   local function byCreation(userKey)

@@ -37,6 +37,7 @@ ${LUA_CLOCK}${LUA_RECORD}${LUA_INDEX}${LUA_CREATE}
       if idle == '' then idle = defaultIdle end
     end
     local expires = create(sessionKey, userKey, userJson, ipJson, tonumber(idle), secretHash, grantsJson)
+    if refreshes and userJson ~= '' and expires < expiresOf(record) then indexUser(sub(userKey, 3)) end
     return refreshes and 1 or 0, expires
   end
 
@@ -45,7 +46,7 @@ ${LUA_CLOCK}${LUA_RECORD}${LUA_INDEX}${LUA_CREATE}
     answer[2 * i - 1], answer[2 * i] = register(
       KEYS[1 + 2 * i], KEYS[2 + 2 * i], ARGV[5 * i], ARGV[5 * i + 1], ARGV[5 * i + 2], ARGV[5 * i + 3], ARGV[5 * i + 4])
   end
-  trimIndices()
+  finishIndices()
   return answer
 `,
 };

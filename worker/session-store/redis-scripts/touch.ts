@@ -28,7 +28,7 @@ ${LUA_CLOCK}${LUA_RECORD}${LUA_SLIDE}${LUA_INDEX}
       addToIndices(string.sub(key, 3), userOf(record), expires)
     end
   end
-  trimIndices()
+  finishIndices()
   return 'OK'
 `,
 };

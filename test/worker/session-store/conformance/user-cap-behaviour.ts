@@ -47,6 +47,15 @@ export function userCapBehaviour(harnessOf: () => StoreHarness): void {
     expect(await sessidsOf(store, "kim")).toEqual([30, 10, 40]);
   });
 
+  it("counts a user no longer than the session that took the place of a longer one", async () => {
+    const harness = harnessOf();
+    const store = harness.open({ maxSessionsPerUser: 1, limitPolicy: "evict-oldest" });
+    await runOne(store, register(1, { idleMs: 60_000 }));
+    await runOne(store, register(2, { idleMs: 500 }));
+    await harness.advance(500);
+    expect(await count(store)).toEqual([0, 0]);
+  });
+
   it("comes down to a cap that was lowered", async () => {
     const harness = harnessOf();
     const uncapped = harness.open();
