@@ -1,6 +1,6 @@
 import { connect, isIP, type Socket } from "node:net";
-import { connect as connectTls } from "node:tls";
-import { ConnectionError } from "./connection-error.ts";
+import { connect as connectTls, TLSSocket } from "node:tls";
+import { ConnectionError, type ConnectionErrorCode } from "./connection-error.ts";
 
 /** Where to connect, and how. */
 export interface ConnectorOptions {
@@ -19,6 +19,21 @@ export interface TlsTrust {
   /** What a port with mutual TLS asks for. */
   readonly cert?: string;
   readonly key?: string;
+  /**
+   * SHA-256 of the one certificate to believe, hex with or without colons, whoever signed it: instead of authorities and
+   * the host's name.
+   */
+  readonly fingerprint?: string;
+  /** Absent: what Node thinks safe. */
+  readonly minVersion?: "TLSv1.3";
+}
+
+/** How one connection is made. */
+export interface ConnectOptions {
+  /** TCP is connected; with TLS, the handshake begins. */
+  readonly onTcpConnected?: () => void;
+  /** Gives up. */
+  readonly signal?: AbortSignal;
 }
 
 const DEFAULT_TIMEOUT_MS = 5_000;
@@ -34,22 +49,32 @@ export class Connector {
   /**
    * Connects, and makes of the socket what is to live on it, before a byte can arrive.
    *
-   * @throws ConnectionError `connect_failed` or `timeout`
+   * @throws ConnectionError `connect_failed`, `timeout`, or `closed` by the signal
    */
-  async connect<T>(createSession: (socket: Socket) => T): Promise<T> {
+  async connect<T>(createSession: (socket: Socket) => T, options: ConnectOptions = {}): Promise<T> {
+    const { onTcpConnected, signal } = options;
     const { host, port, tls, timeoutMs = DEFAULT_TIMEOUT_MS } = this.#options;
     const { promise, resolve, reject } = Promise.withResolvers<T>();
     const socket = tls === undefined ? connect({ host, port }) : this.#dialTls(tls);
-    const fail = (code: "connect_failed" | "timeout", reason: string): void => {
+    const fail = (code: ConnectionErrorCode, reason: string): void => {
       clearTimeout(timer);
+      signal?.removeEventListener("abort", onAbort);
       socket.destroy();
       reject(new ConnectionError(code, `${host}:${port}: ${reason}`));
     };
     const onError = (error: Error): void => fail("connect_failed", describe(error));
+    const onAbort = (): void => fail("closed", "given up");
     const timer = setTimeout(() => fail("timeout", `no connection within ${timeoutMs} ms`), timeoutMs);
     socket.on("error", onError);
+    signal?.addEventListener("abort", onAbort);
+    if (onTcpConnected !== undefined) socket.once("connect", onTcpConnected);
     socket.once(tls === undefined ? "connect" : "secureConnect", () => {
+      if (tls?.fingerprint !== undefined && !hasFingerprint(socket, tls.fingerprint)) {
+        fail("connect_failed", "the certificate is not the one with this fingerprint");
+        return;
+      }
       clearTimeout(timer);
+      signal?.removeEventListener("abort", onAbort);
       socket.off("error", onError);
       socket.setNoDelay(true);
       resolve(createSession(socket));
@@ -59,9 +84,27 @@ export class Connector {
 
   #dialTls(tls: TlsTrust): Socket {
     const { host, port } = this.#options;
-    // RFC 6066 §3: a server name is never an address.
-    return connectTls({ host, port, ...tls, ...(isIP(host) === 0 ? { servername: host } : {}) });
+    const { fingerprint, ...trust } = tls;
+    return connectTls({
+      host,
+      port,
+      ...trust,
+      // Instead of Node, connect() judges the certificate: before a byte is sent.
+      rejectUnauthorized: fingerprint === undefined,
+      // RFC 6066 §3: a server name is never an address.
+      ...(isIP(host) === 0 ? { servername: host } : {}),
+    });
   }
+}
+
+function hasFingerprint(socket: Socket, expected: string): boolean {
+  if (!(socket instanceof TLSSocket)) return false;
+  const { fingerprint256 } = socket.getPeerCertificate();
+  return plainHex(fingerprint256 ?? "") === plainHex(expected);
+}
+
+function plainHex(fingerprint: string): string {
+  return fingerprint.replaceAll(":", "").toLowerCase();
 }
 
 /** A dual-stack failure is an AggregateError, whose own message is empty. */

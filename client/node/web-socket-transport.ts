@@ -1,0 +1,76 @@
+import { type RawData, WebSocket } from "ws";
+import { closedCodeOfWebSocket } from "../../protocol/closed-codes.ts";
+import { formatToken, TOKEN_BYTES } from "../../protocol/session-token.ts";
+import type { Path, PathEvents, Transport } from "../reliable/transport.ts";
+
+export interface WebSocketTransportOptions {
+  /** The edge, `http://...` or `https://...`. */
+  readonly edgeUrl: string;
+  /** The session's 20 bytes. */
+  readonly token: Uint8Array;
+}
+
+/** A room sends at most 1 MiB unacknowledged; four times that is no room. */
+const MAX_MESSAGE_BYTES = 4 * 1024 * 1024;
+
+/** How long the peer of a closed connection may take to answer. */
+const LINGER_MS = 2_000;
+
+/** Rooms at the edge, by WebSocket, for Node. The upgrade carries the token. */
+export function webSocketTransport({ edgeUrl, token }: WebSocketTransportOptions): Transport {
+  return {
+    heartbeat: "text",
+    joinToken: new Uint8Array(TOKEN_BYTES),
+    open(room, events) {
+      const url = new URL(`/v1/rooms/${room}/socket`, edgeUrl);
+      url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+      const socket = new WebSocket(url, {
+        headers: { Authorization: `Bearer ${formatToken(token)}` },
+        perMessageDeflate: false,
+        maxPayload: MAX_MESSAGE_BYTES,
+      });
+      return new WebSocketPath(socket, events);
+    },
+  };
+}
+
+class WebSocketPath implements Path {
+  readonly #socket: WebSocket;
+
+  constructor(socket: WebSocket, events: PathEvents) {
+    this.#socket = socket;
+    let reason: string | undefined;
+    socket.on("open", () => events.opened());
+    socket.on("message", (data: RawData, isBinary: boolean) => {
+      // With the binaryType "nodebuffer" it is one Buffer.
+      if (isBinary) events.received(data as Buffer);
+      else events.receivedText();
+    });
+    socket.on("error", (error) => {
+      reason = error.message;
+    });
+    socket.on("close", (code, text) => {
+      const said = text.length === 0 ? `close code ${code}` : `close code ${code}: ${text}`;
+      events.lost(reason ?? said, closedCodeOfWebSocket(code));
+    });
+  }
+
+  get bufferedBytes(): number {
+    return this.#socket.bufferedAmount;
+  }
+
+  write(bytes: Uint8Array): void {
+    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(bytes);
+  }
+
+  writeText(text: string): void {
+    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(text);
+  }
+
+  close(): void {
+    const socket = this.#socket;
+    socket.close(1000);
+    const timer = setTimeout(() => socket.terminate(), LINGER_MS);
+    socket.once("close", () => clearTimeout(timer));
+  }
+}

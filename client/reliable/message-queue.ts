@@ -1,0 +1,92 @@
+import { DELIVER_OVERHEAD_BYTES } from "../../protocol/player-packets.ts";
+import type { MessageEvent } from "../../protocol/reliable/client-output.ts";
+
+/** How much may wait for a consumer before the room is held back: as much as a client may have waiting for the room. */
+const FULL_MESSAGES = 1024;
+const FULL_BYTES = 256 * 1024;
+
+/** A consumer with so much waiting gets nothing more until it has caught up: beyond what a room sends unacknowledged. */
+const SWAMPED_BYTES = 2 * 1024 * 1024;
+
+/** Messages on their way to one `for await`: what its loop has not taken yet waits here. */
+export class MessageQueue implements AsyncIterableIterator<MessageEvent, undefined> {
+  readonly #onChange: () => void;
+  #messages: MessageEvent[] = [];
+  #bytes = 0;
+  #full = false;
+  #ended = false;
+  #waiting: ((result: IteratorResult<MessageEvent, undefined>) => void)[] = [];
+
+  /** `onChange` is called when {@link isFull} changes, and when the consumer leaves. */
+  constructor(onChange: () => void) {
+    this.#onChange = onChange;
+  }
+
+  /** Whether the room is to be held back; once so, until half of it is taken. */
+  get isFull(): boolean {
+    return this.#full;
+  }
+
+  get isSwamped(): boolean {
+    return this.#bytes >= SWAMPED_BYTES;
+  }
+
+  get isEnded(): boolean {
+    return this.#ended;
+  }
+
+  push(message: MessageEvent): void {
+    if (this.#ended) return;
+    const waiting = this.#waiting.shift();
+    if (waiting !== undefined) {
+      waiting({ done: false, value: message });
+      return;
+    }
+    this.#messages.push(message);
+    this.#bytes += sizeOf(message);
+    this.#update();
+  }
+
+  /** No more will come; what waits can still be taken. */
+  end(): void {
+    this.#ended = true;
+    for (const waiting of this.#waiting.splice(0)) waiting({ done: true, value: undefined });
+  }
+
+  next(): Promise<IteratorResult<MessageEvent, undefined>> {
+    const message = this.#messages.shift();
+    if (message !== undefined) {
+      this.#bytes -= sizeOf(message);
+      this.#update();
+      return Promise.resolve({ done: false, value: message });
+    }
+    if (this.#ended) return Promise.resolve({ done: true, value: undefined });
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  /** The loop was left: what waits is dropped. */
+  return(): Promise<IteratorResult<MessageEvent, undefined>> {
+    this.#messages = [];
+    this.#bytes = 0;
+    this.#full = false;
+    this.end();
+    this.#onChange();
+    return Promise.resolve({ done: true, value: undefined });
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  #update(): void {
+    const share = this.#full ? 0.5 : 1;
+    const full = this.#messages.length >= FULL_MESSAGES * share || this.#bytes >= FULL_BYTES * share;
+    if (full === this.#full) return;
+    this.#full = full;
+    this.#onChange();
+  }
+}
+
+function sizeOf({ body }: MessageEvent): number {
+  return DELIVER_OVERHEAD_BYTES + body.byteLength;
+}

@@ -1,0 +1,193 @@
+import type { ClientLimits } from "../../protocol/reliable/client-config.ts";
+import { ClientMachine } from "../../protocol/reliable/client-machine.ts";
+import type { ClientOutput, MessageEvent, SendResult } from "../../protocol/reliable/client-output.ts";
+import type { ClientState } from "../../protocol/reliable/client-state.ts";
+import type { ConnectionEvent, EventOf } from "./connection-event.ts";
+import { EventListeners } from "./event-listeners.ts";
+import { MessageQueue } from "./message-queue.ts";
+import type { Path, Transport } from "./transport.ts";
+
+export interface ReliableConnectionOptions {
+  readonly transport: Transport;
+  /** 1..64 of `[A-Za-z0-9_.-]`. */
+  readonly room: string;
+  readonly limits?: Partial<ClientLimits>;
+}
+
+/** A datagram is worth nothing late: where so much waits already, it is dropped. */
+const MAX_DATAGRAM_BACKLOG_BYTES = 64 * 1024;
+
+/**
+ * A player's connection to a room that survives its sockets: every message comes once and in order, whatever network the
+ * player is on (docs/architecture.md, "Reliable sessions and rooms"). A thin driver: the {@link ClientMachine} decides,
+ * this gives it sockets and a clock.
+ *
+ * Events come after the call that caused them, never within it. What one turn of the event loop sends leaves as one write.
+ */
+export class ReliableConnection implements AsyncIterable<MessageEvent> {
+  /** Resolves with the last event. */
+  readonly closed: Promise<EventOf<"closed">>;
+  readonly #machine: ClientMachine;
+  readonly #transport: Transport;
+  readonly #room: string;
+  readonly #paths = new Map<number, Path>();
+  readonly #listeners = new EventListeners();
+  readonly #queues = new Set<MessageQueue>();
+  #ended = false;
+  #flushScheduled = false;
+  #datagramBytes = 0;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor({ transport, room, limits = {} }: ReliableConnectionOptions) {
+    this.#transport = transport;
+    this.#room = room;
+    const { heartbeat, joinToken: token } = transport;
+    this.#machine = new ClientMachine({ token, room, heartbeat, epochMs: Date.now, random: Math.random, limits });
+    this.closed = new Promise((resolve) => this.on("closed", resolve));
+  }
+
+  get state(): ClientState {
+    return this.#machine.state;
+  }
+
+  /** This player's number in the room, 0 before it was given a seat. */
+  get member(): number {
+    return this.#machine.member;
+  }
+
+  /** Messages that the room has not acknowledged. */
+  get waitingMessages(): number {
+    return this.#machine.waitingMessages;
+  }
+
+  /** Starts; from now on a connection is kept until {@link disconnect}, or until the room says no. */
+  connect(): void {
+    this.#turn((nowMs) => this.#machine.connect(nowMs));
+  }
+
+  /**
+   * Publishes a reliable message (at most MAX_BODY_BYTES, copied) to everybody, or to one member. Also without a
+   * connection: it waits for the next one. `full` means: again after the event `writable`.
+   */
+  send(body: Uint8Array, to = 0): SendResult {
+    return this.#turn((nowMs) => this.#machine.send(body, to, nowMs));
+  }
+
+  /** Sends an unreliable message; false if it was dropped at once. */
+  datagram(body: Uint8Array): boolean {
+    const backlogBytes = [...this.#paths.values()].reduce((sum, path) => sum + path.bufferedBytes, this.#datagramBytes);
+    if (backlogBytes + body.byteLength > MAX_DATAGRAM_BACKLOG_BYTES) return false;
+    const sent = this.#turn((nowMs) => this.#machine.datagram(body, nowMs));
+    if (sent) this.#datagramBytes += body.byteLength;
+    return sent;
+  }
+
+  /** Leaves the room, and does not come back; {@link closed} tells when that is done. */
+  disconnect(): void {
+    this.#turn((nowMs) => this.#machine.disconnect(nowMs));
+  }
+
+  /** The network has changed: the path is probed at once, and left for another if it does not answer. */
+  networkChanged(): void {
+    this.#turn((nowMs) => this.#machine.networkChanged(nowMs));
+  }
+
+  /** Calls `listener` for each event of this kind, until the returned function is called. */
+  on<K extends ConnectionEvent["kind"]>(kind: K, listener: (event: EventOf<K>) => void): () => void {
+    return this.#listeners.on(kind, listener);
+  }
+
+  /**
+   * The messages from now on, until the end. A consumer that is slow is not run over: with 256 KiB waiting, the room gets
+   * no acks, so it sends at most its own bound more; memory stays bounded, and nothing is lost while the seat is kept.
+   */
+  messages(): AsyncIterableIterator<MessageEvent, undefined> {
+    const queue = new MessageQueue(() => this.#holdAcksForSlow());
+    if (this.#ended) queue.end();
+    else this.#queues.add(queue);
+    return queue;
+  }
+
+  [Symbol.asyncIterator](): AsyncIterableIterator<MessageEvent, undefined> {
+    return this.messages();
+  }
+
+  #turn<T>(action: (nowMs: number) => T): T {
+    const result = action(performance.now());
+    if (!this.#flushScheduled) {
+      this.#flushScheduled = true;
+      queueMicrotask(() => this.#flush());
+    }
+    return result;
+  }
+
+  #flush(): void {
+    this.#flushScheduled = false;
+    this.#datagramBytes = 0;
+    for (const output of this.#machine.takeOutputs(performance.now())) this.#execute(output);
+    clearTimeout(this.#timer);
+    const { deadlineMs } = this.#machine;
+    if (deadlineMs === undefined) return;
+    const delayMs = Math.max(0, Math.ceil(deadlineMs - performance.now()));
+    this.#timer = setTimeout(() => this.#turn((nowMs) => this.#machine.tick(nowMs)), delayMs);
+  }
+
+  #execute(output: ClientOutput): void {
+    switch (output.kind) {
+      case "event":
+        this.#tell(output.event);
+        break;
+      case "dial":
+        this.#dial(output.link);
+        break;
+      case "write":
+        this.#paths.get(output.link)?.write(output.bytes);
+        break;
+      case "writeText":
+        this.#paths.get(output.link)?.writeText(output.text);
+        break;
+      case "close":
+        this.#paths.get(output.link)?.close();
+        this.#paths.delete(output.link);
+        break;
+    }
+  }
+
+  #dial(link: number): void {
+    if ([...this.#queues].some(({ isSwamped }) => isSwamped)) {
+      // Each new connection may bring a window more of replay. The machine tries again after its back-off.
+      this.#turn((nowMs) => this.#machine.lost(link, nowMs));
+      return;
+    }
+    const path = this.#transport.open(this.#room, {
+      connected: () => this.#turn(() => this.#machine.connected(link)),
+      opened: () => this.#turn((nowMs) => this.#machine.opened(link, nowMs)),
+      received: (bytes) => this.#turn((nowMs) => this.#machine.received(link, bytes, nowMs)),
+      receivedText: () => this.#turn((nowMs) => this.#machine.receivedText(link, nowMs)),
+      lost: (reason, code) => {
+        // A connection that was closed by this side has no more to say.
+        if (!this.#paths.delete(link)) return;
+        this.#listeners.dispatch({ kind: "pathLost", reason });
+        this.#turn((nowMs) => this.#machine.lost(link, nowMs, code));
+      },
+    });
+    this.#paths.set(link, path);
+  }
+
+  #tell(event: ConnectionEvent): void {
+    if (event.kind === "message") for (const queue of this.#queues) queue.push(event);
+    if (event.kind === "closed") this.#end();
+    this.#listeners.dispatch(event);
+  }
+
+  #end(): void {
+    this.#ended = true;
+    for (const queue of this.#queues) queue.end();
+  }
+
+  #holdAcksForSlow(): void {
+    for (const queue of this.#queues) if (queue.isEnded) this.#queues.delete(queue);
+    const held = [...this.#queues].some(({ isFull }) => isFull);
+    this.#turn(() => this.#machine.holdAcks(held));
+  }
+}

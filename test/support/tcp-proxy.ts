@@ -1,0 +1,76 @@
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
+
+/** A network between a client and a server: it cuts connections, and goes silent without ending them. */
+export class TcpProxy {
+  readonly #server: Server;
+  readonly #pairs = new Set<readonly [Socket, Socket]>();
+  #refusing = false;
+  /** Connections that have ever been made through it. */
+  dials = 0;
+  /** Everything that went through it towards the server. */
+  readonly upstream: Buffer[] = [];
+
+  private constructor(targetPort: number) {
+    this.#server = createServer((client) => this.#join(client, connect({ host: "127.0.0.1", port: targetPort })));
+  }
+
+  static async open(targetPort: number): Promise<TcpProxy> {
+    const proxy = new TcpProxy(targetPort);
+    proxy.#server.listen(0, "127.0.0.1");
+    await once(proxy.#server, "listening");
+    return proxy;
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  /** Destroys what is connected now. */
+  cut(): void {
+    for (const pair of this.#pairs) for (const socket of pair) socket.destroy();
+  }
+
+  /** What is connected now stays so, but no byte gets through any more: half-open, as after a change of network. */
+  freeze(): void {
+    for (const pair of this.#pairs) for (const socket of pair) socket.pause().removeAllListeners("data");
+  }
+
+  /** New connections end at once, until {@link restore}. */
+  refuse(): void {
+    this.#refusing = true;
+    this.cut();
+  }
+
+  restore(): void {
+    this.#refusing = false;
+  }
+
+  async close(): Promise<void> {
+    this.cut();
+    this.#server.close();
+    await once(this.#server, "close");
+  }
+
+  #join(client: Socket, target: Socket): void {
+    const pair = [client, target] as const;
+    this.dials += 1;
+    this.#pairs.add(pair);
+    const end = (): void => {
+      this.#pairs.delete(pair);
+      client.destroy();
+      target.destroy();
+    };
+    for (const socket of pair)
+      socket
+        .setNoDelay(true)
+        .on("error", () => undefined)
+        .on("close", end);
+    client.on("data", (chunk: Buffer) => {
+      this.upstream.push(chunk);
+      target.write(chunk);
+    });
+    target.on("data", (chunk: Buffer) => client.write(chunk));
+    if (this.#refusing) end();
+  }
+}
