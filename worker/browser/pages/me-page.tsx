@@ -51,7 +51,10 @@ function SessionItem({ session, isThis }: { session: Session; isThis: boolean })
         <strong>{from}</strong>
         {isThis && <span class="this">this browser</span>}
         <p>
-          Logged in <Moment ms={session.createdAt} />, ends <Moment ms={session.expiresAt} /> if unused
+          Since <Moment ms={session.createdAt} />
+        </p>
+        <p>
+          If unused, until <Moment ms={session.expiresAt} />
         </p>
       </div>
       <form method="post" action="/me/sessions/end">

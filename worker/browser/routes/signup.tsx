@@ -2,7 +2,7 @@ import { type Context, Hono } from "hono";
 import { Status } from "../../../protocol/status.ts";
 import { clientAddress } from "../../http/client-address.ts";
 import { requestHost } from "../../http/request-host.ts";
-import { accountName, isAllowedPassword, NAME_RULE, PASSWORD_RULE } from "../account-rules.ts";
+import { accountName, isAllowedPassword } from "../account-rules.ts";
 import { Accounts } from "../accounts.ts";
 import { type CredentialsForm, readCredentialsForm } from "../credentials-form.ts";
 import { LOGIN_WINDOW_SECONDS, mayAddressTry } from "../login-limit.ts";
@@ -13,10 +13,10 @@ import { refuseSession } from "../refuse-session.tsx";
 import { returnInQuery, safeReturn } from "../return-address.ts";
 import { startSession } from "../start-session.ts";
 
-const BAD_NAME: FormError = { field: "user", message: `This name cannot be used. Allowed are ${NAME_RULE}` };
+const BAD_NAME: FormError = { field: "user", message: "This name cannot be used. What can be, stands below it." };
 const BAD_PASSWORD: FormError = {
   field: "password",
-  message: `This password cannot be used. Allowed are ${PASSWORD_RULE}`,
+  message: "This password cannot be used. What can be, stands below it.",
 };
 const TAKEN: FormError = { field: "user", message: "Somebody has this name already. Choose another." };
 const TOO_MANY: FormError = { message: "Too many tries. Wait a minute, then try again." };
