@@ -5,6 +5,7 @@ import type { Settings } from "./settings.ts";
 /** The worker's bindings, as wrangler.toml declares them; its variables and secrets are parsed in settings.ts. */
 export interface Bindings {
   readonly EMBEDDED_SESSIONS: DurableObjectNamespace<import("./session-store/embedded-sessions.ts").EmbeddedSessions>;
+  readonly ROOMS: DurableObjectNamespace<import("./rooms/chat-room.ts").ChatRoom>;
   readonly WRONG_KEY_LIMIT: RateLimit;
   /** Sessions for first visits, per address. */
   readonly NEW_VISITOR_LIMIT: RateLimit;

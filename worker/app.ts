@@ -14,6 +14,8 @@ import { docsPage } from "./routes/docs-page.tsx";
 import { healthz, readyz } from "./routes/health.ts";
 import { ownSession } from "./routes/own-session.ts";
 import { packets } from "./routes/packets.ts";
+import { roomSocket } from "./routes/room-socket.ts";
+import { rooms } from "./routes/rooms.ts";
 import { sessions } from "./routes/sessions.ts";
 import { users } from "./routes/users.ts";
 
@@ -58,15 +60,17 @@ app.use(openStore());
 app.route("/readyz", readyz);
 app.route("/v1/check", check);
 app.route("/v1/session", ownSession);
+app.route("/v1/rooms", roomSocket);
 
 app.use("/v1/packets", requireApiKey(), limitBody(MAX_PACKETS_BYTES));
 app.route("/v1/packets", packets);
-for (const path of ["/v1/sessions/*", "/v1/users/*", "/v1/count"]) {
+for (const path of ["/v1/sessions/*", "/v1/users/*", "/v1/count", "/v1/rooms/*"]) {
   app.use(path, requireApiKey(), limitBody(MAX_JSON_BYTES));
 }
 app.route("/v1/sessions", sessions);
 app.route("/v1/users", users);
 app.route("/v1/count", count);
+app.route("/v1/rooms", rooms);
 
 function limitBody(maxBytes: number) {
   return bodyLimit({

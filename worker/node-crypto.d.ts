@@ -1,6 +1,9 @@
 // What the worker uses of the runtime's node:crypto (compatibility flag nodejs_compat). All of @types/node would put
 // Node's globals into a program that runs without Node.
 declare module "node:crypto" {
+  export function createHash(algorithm: "sha256"): {
+    update(data: Uint8Array): { digest(encoding: "base64url"): string };
+  };
   export function scrypt(
     password: Uint8Array,
     salt: Uint8Array,

@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { DEFAULT_ROOM_LIMITS, type RoomLimits } from "../protocol/reliable/room-limits.ts";
 import type { SessionPolicy } from "./session-store/session-store.ts";
 
 /** What the worker's variables and secrets say, parsed (docs/configuration.md). */
@@ -9,6 +10,7 @@ export interface Settings {
     | { readonly kind: "embedded" }
     | { readonly kind: "redis"; readonly url: string; readonly token: string };
   readonly policy: SessionPolicy;
+  readonly room: Pick<RoomLimits, "historyMessages" | "maxMembers">;
 }
 
 /** A variable is missing or not allowed. The message names it and says what is allowed, never its value. */
@@ -37,6 +39,8 @@ const Variables = v.object({
     v.picklist(["reject", "evict-oldest"], 'allowed is "reject" or "evict-oldest"'),
     "reject",
   ),
+  ROOM_HISTORY_MESSAGES: wholeNumber(0, 1000, DEFAULT_ROOM_LIMITS.historyMessages),
+  ROOM_MAX_MEMBERS: wholeNumber(1, 10_000, DEFAULT_ROOM_LIMITS.maxMembers),
 });
 
 /**
@@ -67,6 +71,7 @@ export function parseSettings(environment: object): Settings {
       maxSessionsPerUser: variables.MAX_SESSIONS_PER_USER,
       limitPolicy: variables.SESSION_LIMIT_POLICY,
     },
+    room: { historyMessages: variables.ROOM_HISTORY_MESSAGES, maxMembers: variables.ROOM_MAX_MEMBERS },
   };
 }
 

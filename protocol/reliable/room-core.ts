@@ -135,6 +135,12 @@ export class RoomCore {
     this.#seats.remove(member, nowMs);
   }
 
+  /** Closes a connection; its seat, if it has one, is held. */
+  close(id: number, code: ClosedCode, message: string, nowMs: number): void {
+    const connection = this.#connections.find(id);
+    if (connection !== undefined) this.#close(connection, code, message, nowMs);
+  }
+
   /** Closes every connection and holds the seats: the room goes away for now. */
   closeAll(code: ClosedCode, message: string, nowMs: number): void {
     for (const connection of this.#connections.all()) this.#close(connection, code, message, nowMs);

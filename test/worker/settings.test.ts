@@ -19,6 +19,7 @@ describe("parseSettings", () => {
         maxSessionsPerUser: 0,
         limitPolicy: "reject",
       },
+      room: { historyMessages: 50, maxMembers: 1000 },
     });
   });
 
@@ -31,6 +32,8 @@ describe("parseSettings", () => {
       TOUCH_INTERVAL_SECONDS: "0",
       MAX_SESSIONS_PER_USER: "3",
       SESSION_LIMIT_POLICY: "evict-oldest",
+      ROOM_HISTORY_MESSAGES: "0",
+      ROOM_MAX_MEMBERS: "10",
     });
     expect(settings).toEqual({
       apiKeys: ["old", "new"],
@@ -42,6 +45,7 @@ describe("parseSettings", () => {
         maxSessionsPerUser: 3,
         limitPolicy: "evict-oldest",
       },
+      room: { historyMessages: 0, maxMembers: 10 },
     });
   });
 
@@ -58,6 +62,8 @@ describe("parseSettings", () => {
     ["TOUCH_INTERVAL_SECONDS", { ...redis, TOUCH_INTERVAL_SECONDS: "-1" }],
     ["MAX_SESSIONS_PER_USER", { ...redis, MAX_SESSIONS_PER_USER: "1.5" }],
     ["SESSION_LIMIT_POLICY", { ...redis, SESSION_LIMIT_POLICY: "newest" }],
+    ["ROOM_HISTORY_MESSAGES", { ...redis, ROOM_HISTORY_MESSAGES: "all" }],
+    ["ROOM_MAX_MEMBERS", { ...redis, ROOM_MAX_MEMBERS: "0" }],
   ])("refuses a wrong %s by name, without its value", (name, environment) => {
     expect(() => parseSettings(environment)).toThrow(new RegExp(`^${name}: .*(allowed|needed)`));
     expect(() => parseSettings(environment)).not.toThrow(/secret|redis\.test/);

@@ -1,4 +1,5 @@
 import type { GenericSchema } from "valibot";
+import { PostedMessage, RoomMessageBody, RoomView } from "../http/room-schemas.ts";
 import {
   CheckList,
   CheckVerdicts,
@@ -35,6 +36,18 @@ export interface ApiParameter {
 
 const sessid: ApiParameter = { name: "sessid", in: "path", required: true, description: "Session number, an int32" };
 const user: ApiParameter = { name: "user", in: "path", required: true, description: "User, 1..128 bytes of UTF-8" };
+const room: ApiParameter = {
+  name: "room",
+  in: "path",
+  required: true,
+  description: "Room, 1..64 characters of [A-Za-z0-9_.-]",
+};
+const member: ApiParameter = {
+  name: "member",
+  in: "path",
+  required: true,
+  description: "A player's number in the room",
+};
 
 /** Every operation, in the order in which the documentation shows them. */
 export const API_OPERATIONS: readonly ApiOperation[] = [
@@ -111,6 +124,43 @@ export const API_OPERATIONS: readonly ApiOperation[] = [
     body: "packets",
     answers: { 200: { description: "One response packet for each packet", body: "packets" } },
     problems: [400, 413],
+  },
+  {
+    method: "get",
+    path: "/v1/rooms/{room}",
+    caller: "service",
+    summary: "Who is in a room, and how far its log is",
+    parameters: [room],
+    answers: { 200: { description: "The room; without members if nobody ever came", body: RoomView } },
+    problems: [400],
+  },
+  {
+    method: "post",
+    path: "/v1/rooms/{room}/messages",
+    caller: "service",
+    summary: "Send a reliable message to a room, or to one member of it",
+    parameters: [room],
+    body: RoomMessageBody,
+    answers: { 201: { description: "It is in the log", body: PostedMessage } },
+    problems: [400, 404, 413],
+  },
+  {
+    method: "delete",
+    path: "/v1/rooms/{room}/members/{member}",
+    caller: "service",
+    summary: "Remove a member; its client does not come back by itself",
+    parameters: [room, member],
+    answers: { 204: { description: "Removed" } },
+    problems: [400, 404],
+  },
+  {
+    method: "get",
+    path: "/v1/rooms/{room}/socket",
+    caller: "client",
+    summary: "A player's WebSocket; a refusal comes as a Closed packet",
+    parameters: [room],
+    answers: { 101: { description: "The WebSocket; player packets as binary messages" } },
+    problems: [400],
   },
   {
     method: "get",

@@ -1,0 +1,121 @@
+import type { ConnectionSnapshot, RoomIdentity } from "../../protocol/reliable/room-output.ts";
+import { type RoomCredential, roomIdentity } from "./room-credential.ts";
+
+/** What outlives the room's memory with a socket; far below the 16 KiB that an attachment may have. */
+export interface RoomAttachment {
+  readonly connection: number;
+  readonly credential: RoomCredential;
+  readonly snapshot?: ConnectionSnapshot;
+  /** When something was heard from the player, besides the pings that the runtime answers. Epoch ms. */
+  readonly heardMs: number;
+}
+
+interface OpenSocket {
+  readonly socket: WebSocket;
+  attachment: RoomAttachment;
+  heardMs: number;
+}
+
+/** The WebSockets of a room, by the numbers that the room's core knows them by. */
+export class RoomSockets {
+  readonly #ctx: DurableObjectState;
+  readonly #byConnection = new Map<number, OpenSocket>();
+  readonly #connections = new WeakMap<WebSocket, number>();
+  #newest = 0;
+
+  /** Takes back the sockets that outlived the room's memory. */
+  constructor(ctx: DurableObjectState) {
+    this.#ctx = ctx;
+    for (const socket of ctx.getWebSockets()) {
+      const attachment = socket.deserializeAttachment() as RoomAttachment | null;
+      // One that the room has closed has no attachment any more.
+      if (attachment !== null) this.#add(socket, attachment);
+    }
+  }
+
+  get count(): number {
+    return this.#byConnection.size;
+  }
+
+  /** The connections as the core wants them back. */
+  kept(): { id: number; identity: RoomIdentity; snapshot: ConnectionSnapshot | undefined }[] {
+    return [...this.#byConnection.values()].map(({ attachment: { connection, credential, snapshot } }) => ({
+      id: connection,
+      identity: roomIdentity(credential),
+      snapshot,
+    }));
+  }
+
+  /** Takes a socket in, and returns its number: higher than that of any before. */
+  accept(socket: WebSocket, credential: RoomCredential, nowMs: number): number {
+    this.#ctx.acceptWebSocket(socket);
+    const attachment: RoomAttachment = { connection: this.#newest + 1, credential, heardMs: nowMs };
+    this.#add(socket, attachment);
+    socket.serializeAttachment(attachment);
+    return attachment.connection;
+  }
+
+  /** Whose message it is, undefined if the socket does not count any more. */
+  heard(socket: WebSocket, nowMs: number): number | undefined {
+    const connection = this.#connections.get(socket);
+    const open = this.#byConnection.get(connection ?? 0);
+    if (open !== undefined) open.heardMs = nowMs;
+    return connection;
+  }
+
+  send(connection: number, bytes: Uint8Array): void {
+    const open = this.#byConnection.get(connection);
+    // A socket whose other end is gone refuses; its close event is on the way.
+    if (open?.socket.readyState === WebSocket.OPEN) open.socket.send(bytes);
+  }
+
+  /** Keeps what the core wants back for a connection; returns what was kept before. */
+  keep(connection: number, snapshot: ConnectionSnapshot): RoomAttachment | undefined {
+    const open = this.#byConnection.get(connection);
+    if (open === undefined) return undefined;
+    const before = open.attachment;
+    this.#attach(open, { ...open.attachment, snapshot, heardMs: open.heardMs });
+    return before;
+  }
+
+  close(connection: number, closeCode: number, message: string): void {
+    const open = this.#byConnection.get(connection);
+    if (open === undefined) return;
+    this.forget(open.socket);
+    open.socket.serializeAttachment(null);
+    open.socket.close(closeCode, message);
+  }
+
+  /** The socket has ended; returns the number that it had, if it still counted. */
+  forget(socket: WebSocket): number | undefined {
+    const connection = this.#connections.get(socket);
+    if (connection === undefined) return undefined;
+    this.#connections.delete(socket);
+    this.#byConnection.delete(connection);
+    return connection;
+  }
+
+  /** The connections from which neither a packet nor a ping has come since `sinceMs`. */
+  silent(sinceMs: number): number[] {
+    const silent: number[] = [];
+    for (const [connection, open] of this.#byConnection) {
+      const pingedMs = this.#ctx.getWebSocketAutoResponseTimestamp(open.socket)?.getTime() ?? 0;
+      if (Math.max(open.heardMs, pingedMs) < sinceMs) silent.push(connection);
+      else if (open.heardMs > open.attachment.heardMs)
+        this.#attach(open, { ...open.attachment, heardMs: open.heardMs });
+    }
+    return silent;
+  }
+
+  #add(socket: WebSocket, attachment: RoomAttachment): void {
+    const { connection, heardMs } = attachment;
+    this.#byConnection.set(connection, { socket, attachment, heardMs });
+    this.#connections.set(socket, connection);
+    this.#newest = Math.max(this.#newest, connection);
+  }
+
+  #attach(open: OpenSocket, attachment: RoomAttachment): void {
+    open.attachment = attachment;
+    open.socket.serializeAttachment(attachment);
+  }
+}

@@ -1,0 +1,138 @@
+import { DurableObject } from "cloudflare:workers";
+import { ClosedCode } from "../../protocol/closed-codes.ts";
+import type { RoomLimits } from "../../protocol/reliable/room-limits.ts";
+import type { Bindings } from "../app-env.ts";
+import { openOnce } from "../http/open-store.ts";
+import { readAdmitted } from "./admitted-upgrade.ts";
+import { OpenRoom } from "./open-room.ts";
+import type { RoomHooks, RoomMember, RoomMessage } from "./room-hooks.ts";
+import { SqliteRoomStorage } from "./storage/sqlite-room-storage.ts";
+
+/** What `GET /v1/rooms/{room}` shows. */
+export interface RoomState {
+  /** The incarnation of the log, 0 while nothing of the room is kept. */
+  readonly epoch: number;
+  /** The highest offset of the log. */
+  readonly offset: number;
+  readonly members: readonly RoomMember[];
+}
+
+/**
+ * A room, the home of its players' reliable sessions (docs/rooms.md). Content code extends it and overrides the four
+ * `on...` methods; `members`, `post` and `remove` are what it acts with. Its memory may be lost between any two turns:
+ * what content code must keep, it keeps in `this.ctx.storage`.
+ */
+export abstract class Room extends DurableObject<Bindings> {
+  /** The clock, epoch ms. */
+  nowMs: () => number = Date.now;
+  #open: OpenRoom | undefined;
+
+  constructor(ctx: DurableObjectState, env: Bindings) {
+    super(ctx, env);
+    // Answered by the runtime: a heartbeat does not wake the room.
+    ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair("ping", "pong"));
+  }
+
+  /** A member came, or came back. */
+  protected onConnected(_member: RoomMember, _how: "joined" | "resumed"): void {}
+
+  /** A member's connection is lost and its seat is held, or it is gone for good. */
+  protected onDisconnected(_member: RoomMember, _how: "held" | "left"): void {}
+
+  /** A member's message arrived; each comes once, in the order in which it was sent. */
+  protected onReceive(_from: RoomMember, _message: RoomMessage): void {}
+
+  /** A member has acknowledged what was sent to it, up to this offset. */
+  protected onSent(_to: RoomMember, _offset: number): void {}
+
+  /** Who has a seat. */
+  protected get members(): readonly RoomMember[] {
+    return this.#stored()?.members ?? [];
+  }
+
+  /** Sends a reliable message; `from` 0 is the room itself, `to` 0 is everybody. Returns its offset, 0 if nobody ever came. */
+  protected post(from: number, to: number, body: Uint8Array): number {
+    return this.#stored()?.turn((core, nowMs) => core.post(from, to, body, nowMs)) ?? 0;
+  }
+
+  /** Ends a member's seat: the player is told that it has left, and its client stays away. Whether there was one. */
+  protected remove(member: number): boolean {
+    const room = this.#stored();
+    if (room?.members.some((seat) => seat.member === member) !== true) return false;
+    room.turn((core, nowMs) => core.remove(member, ClosedCode.Left, "removed from the room", nowMs));
+    return true;
+  }
+
+  /** An upgrade that the worker has let in. */
+  override async fetch(request: Request): Promise<Response> {
+    const { room, credential } = readAdmitted(request);
+    const { 0: client, 1: server } = new WebSocketPair();
+    this.#storedOrNew(room).connect(server, credential);
+    return new Response(null, { status: 101, webSocket: client });
+  }
+
+  override webSocketMessage(socket: WebSocket, message: ArrayBuffer | string): Promise<void> | undefined {
+    return this.#stored()?.receive(socket, message);
+  }
+
+  override webSocketClose(socket: WebSocket): void {
+    this.#stored()?.disconnect(socket);
+  }
+
+  override webSocketError(socket: WebSocket): void {
+    this.#stored()?.disconnect(socket);
+  }
+
+  override async alarm(): Promise<void> {
+    await this.#stored()?.alarm();
+    if (this.#stored()?.isAbandoned === true) await this.#forget();
+  }
+
+  /** For a service: what there is of the room. */
+  inspect(): RoomState {
+    const room = this.#stored();
+    return { epoch: room?.storage.epoch ?? 0, offset: room?.storage.head ?? 0, members: room?.members ?? [] };
+  }
+
+  /** For a service: posts a message of the room; returns its offset, undefined if there is no such member. */
+  speak(name: string, to: number, body: Uint8Array): number | undefined {
+    const room = this.#storedOrNew(name);
+    if (to !== 0 && !room.members.some(({ member }) => member === to)) return undefined;
+    return room.turn((core, nowMs) => core.post(0, to, body, nowMs));
+  }
+
+  /** For a service: {@link Room.remove}. */
+  kick(member: number): boolean {
+    return this.remove(member);
+  }
+
+  #stored(): OpenRoom | undefined {
+    if (this.#open !== undefined) return this.#open;
+    const storage = SqliteRoomStorage.find(this.ctx.storage);
+    return storage && this.#wake(storage);
+  }
+
+  #storedOrNew(name: string): OpenRoom {
+    return this.#stored() ?? this.#wake(SqliteRoomStorage.create(this.ctx.storage, name, this.nowMs()));
+  }
+
+  #wake(storage: SqliteRoomStorage): OpenRoom {
+    const { settings, store } = openOnce(this.env);
+    const hooks: RoomHooks = {
+      onConnected: (member, how) => this.onConnected(member, how),
+      onDisconnected: (member, how) => this.onDisconnected(member, how),
+      onReceive: (from, message) => this.onReceive(from, message),
+      onSent: (to, offset) => this.onSent(to, offset),
+    };
+    const limits: Partial<RoomLimits> = settings.room;
+    this.#open = new OpenRoom({ ctx: this.ctx, storage, limits, store, hooks, nowMs: () => this.nowMs() });
+    this.#open.restore();
+    return this.#open;
+  }
+
+  /** Nobody was here for long: the next player begins a new room, with a new epoch. */
+  async #forget(): Promise<void> {
+    this.#open = undefined;
+    await this.ctx.blockConcurrencyWhile(() => this.ctx.storage.deleteAll());
+  }
+}
