@@ -1,4 +1,5 @@
 import { Command, CommanderError } from "commander";
+import { addChatCommand } from "./command/chat-command.ts";
 import { ExitCode } from "./command/exit-code.ts";
 import { addServiceCommands } from "./command/service-commands.ts";
 
@@ -10,6 +11,7 @@ async function main(): Promise<void> {
     // Settings are inherited by the commands that are added later.
     .exitOverride();
   addServiceCommands(program);
+  addChatCommand(program);
   await program.parseAsync();
 }
 
