@@ -7,7 +7,7 @@ export interface ClientConfig {
   readonly room: string;
   /** Who answers the heartbeat: `packet` is Ping over TCP, `text` the text `ping` on a WebSocket. */
   readonly heartbeat: "packet" | "text";
-  /** The wall clock in epoch ms, asked once, when the first Join leaves: {@link firstAttemptAt}. */
+  /** The wall clock in epoch ms, asked when a fresh Join leaves: {@link freshAttemptAt}. */
   readonly epochMs: () => number;
   /** Numbers in 0 <= x < 1, for the back-off. */
   readonly random: () => number;
@@ -15,15 +15,15 @@ export interface ClientConfig {
 }
 
 /** 2026-01-01: with it, tenths of a second fit a u32 until 2039. */
-const FIRST_ATTEMPT_ORIGIN_MS = 1_767_225_600_000;
+const ATTEMPT_ORIGIN_MS = 1_767_225_600_000;
 
 /**
- * The `attempt` of a client's first Join, at this epoch ms. A second window of a session starts above all that the first
- * has got to, for nobody dials ten times a second: so the first, should it miss that it was replaced, cannot take back a
- * seat in which another's messages have been counted since.
+ * The lowest `attempt` of a fresh Join at this epoch ms. A window that takes over a session starts above all that the one
+ * before it has got to, for nobody dials ten times a second: so that one, should it miss that it was replaced, cannot take
+ * back a seat in which another's messages have been counted since.
  */
-export function firstAttemptAt(epochMs: number): number {
-  return Math.max(1, Math.floor((epochMs - FIRST_ATTEMPT_ORIGIN_MS) / 100) % 2 ** 32);
+export function freshAttemptAt(epochMs: number): number {
+  return Math.max(1, Math.floor((epochMs - ATTEMPT_ORIGIN_MS) / 100) % 2 ** 32);
 }
 
 /** The client machine's timers and bounds (docs/architecture.md, "Reliable sessions and rooms"). */

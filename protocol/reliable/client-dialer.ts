@@ -2,7 +2,7 @@ import type { ReconnectRule } from "../closed-codes.ts";
 import type { Joined } from "../player-packet.ts";
 import { ProtocolError } from "../protocol-error.ts";
 import { BackOff } from "./back-off.ts";
-import { type ClientConfig, type ClientLimits, firstAttemptAt } from "./client-config.ts";
+import { type ClientConfig, type ClientLimits, freshAttemptAt } from "./client-config.ts";
 import { ClientLink } from "./client-link.ts";
 import type { ClientOutputs } from "./client-outputs.ts";
 import type { ClientSeat } from "./client-seat.ts";
@@ -23,9 +23,11 @@ export class ClientDialer {
   #candidate: ClientLink | undefined;
   #dialAtMs: number | undefined;
   #nextLinkId = 1;
-  #nextAttempt: number | undefined;
+  #lastAttempt = 0;
   /** Fresh Joins that were given up unanswered: a room that gets one late takes it for a newer connection. */
   #lateFreshJoins = 0;
+  /** Whether a resume that is newer than the current connection was given up unanswered: the room may have taken it. */
+  #lateResume = false;
   #nonce = 0;
 
   constructor(config: ClientConfig, limits: ClientLimits, outputs: ClientOutputs, seat: ClientSeat) {
@@ -79,9 +81,10 @@ export class ClientDialer {
     this.#tellState();
     const { epoch, delivered } = this.#seat.position;
     const { token, room } = this.#config;
-    const attempt = this.#nextAttempt ?? firstAttemptAt(this.#config.epochMs());
-    this.#nextAttempt = attempt + 1;
     link.joinedFresh = epoch === 0;
+    const freshAttempt = link.joinedFresh ? freshAttemptAt(this.#config.epochMs()) : 1;
+    const attempt = Math.max(this.#lastAttempt + 1, freshAttempt);
+    this.#lastAttempt = attempt;
     link.outbox.add({ kind: "join", token, room, epoch, delivered, attempt });
     link.heartbeat.sent(nowMs);
     link.take("join");
@@ -106,6 +109,8 @@ export class ClientDialer {
     this.#candidate = undefined;
     this.#current = link;
     this.#dialAtMs = undefined;
+    // The room takes no resume any more that is older than the one it has answered.
+    this.#lateResume = false;
     link.dialDeadlineMs = undefined;
     link.heartbeat = new Heartbeat(this.#heartbeatLimits(joined), nowMs);
     this.#tellState();
@@ -131,7 +136,7 @@ export class ClientDialer {
   /** Whether a connection that was replaced was so by this client's own, newer or late, Join; then it goes on. */
   replacedItself(link: ClientLink, nowMs: number): boolean {
     if (link !== this.#current) return false;
-    if (this.#candidate?.hasJoinSent !== true) {
+    if (this.#candidate?.hasJoinSent !== true && !this.#lateResume) {
       if (this.#lateFreshJoins === 0) return false;
       this.#lateFreshJoins -= 1;
     }
@@ -199,6 +204,7 @@ export class ClientDialer {
 
   #drop(link: ClientLink): void {
     if (link.state === "Restore" && link.joinedFresh) this.#lateFreshJoins += 1;
+    else if (link.state === "Restore") this.#lateResume = true;
     if (link === this.#current) {
       this.#current = undefined;
       this.#seat.forgetAcks();

@@ -21,8 +21,8 @@ export interface JoinContext {
 }
 
 /**
- * Judges a Join (docs/wire-protocol.md, "Player packets"). A resume needs the seat, and this log: a position in another
- * incarnation of it is none, and makes the Join a fresh one.
+ * Judges a Join (docs/wire-protocol.md, "Player packets"). A resume must be newer than the seat's last Join, or it is a
+ * late dial. It needs the seat and this log: a position in another incarnation of it is none, and the Join a fresh one.
  *
  * @throws ProtocolError the Join is for another room, or its position is one that this log has not reached
  */
@@ -32,9 +32,11 @@ export function judgeJoin(join: Join, identity: RoomIdentity, context: JoinConte
   if (join.token.some((byte) => byte !== 0) && !identity.acceptsToken(join.token)) {
     return refused(ClosedCode.SessionInvalid, "token: not the one of this connection");
   }
+  if (seat !== undefined && join.epoch !== 0 && join.attempt <= seat.attempt) {
+    return refused(ClosedCode.Replaced, "a newer connection has this session");
+  }
   if (seat !== undefined && join.epoch === storage.epoch) {
     if (join.delivered > storage.head) throw new ProtocolError("out_of_range", "delivered: above the log's end");
-    if (join.attempt <= seat.attempt) return refused(ClosedCode.Replaced, "a newer connection has this session");
     return { kind: "accepted", resumed: true, offset: Math.max(join.delivered, seat.start) };
   }
   if (seat === undefined && context.memberCount >= limits.maxMembers) {

@@ -8,6 +8,7 @@ import type { Chronicle, SimulatedRoom } from "./simulated-room.ts";
 export function findFaults(room: SimulatedRoom, players: readonly SimulatedPlayer[]): string[] {
   return [
     ...room.chronicles.flatMap(findPresenceFaults),
+    ...findGhosts(room, players),
     ...players.flatMap((player) => [
       ...findDeliveryFaults(player, room.chronicles),
       ...findSendFaults(player, room.chronicles),
@@ -35,6 +36,19 @@ function findPresenceFaults({ entries, epoch }: Chronicle): string[] {
     states.set(member, state);
   }
   return faults;
+}
+
+/** In the end those are in the room who want to be, each on one connection, and nobody else. */
+function findGhosts(room: SimulatedRoom, players: readonly SimulatedPlayer[]): string[] {
+  const present = players.filter(({ closed }) => closed === undefined).map(({ machine }) => machine.member);
+  const members = room.memberNumbers;
+  return [
+    ...members.filter((member) => !present.includes(member)).map((member) => `member ${member} is a ghost`),
+    ...present.filter((member) => !members.includes(member)).map((member) => `member ${member} was forgotten`),
+    ...players
+      .filter(({ closed, openPaths }) => openPaths !== (closed === undefined ? 1 : 0))
+      .map(({ name, openPaths }) => `${name}: has ${openPaths} connections open`),
+  ];
 }
 
 /** Confirmed is in the log once; unconfirmed, or not yet known, is there once at most; and the order is kept. */

@@ -35,6 +35,11 @@ export class Pipe {
     } else this.#send(() => this.#arrive(chunk));
   }
 
+  /** Something else that keeps its place among the bytes: a text message. */
+  signal(arrival: () => void): void {
+    this.#send(() => this.#lastBytes === undefined && arrival());
+  }
+
   close(): void {
     this.#send(() => this.#end.ended());
   }

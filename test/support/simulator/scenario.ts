@@ -10,6 +10,9 @@ import { VirtualClock } from "./virtual-clock.ts";
 const TROUBLE_MS = 60_000;
 const PATIENCE_MS = 120_000;
 
+/** After so long every stalled connection has ended, and the room has given up what nobody came back to. */
+const GIVEN_UP_MS = 75_000;
+
 /** What a scenario came to. */
 export interface ScenarioReport {
   /** What broke the contract; none if it was kept. */
@@ -41,7 +44,10 @@ export function runScenario(seed: number): ScenarioReport {
   startTrouble({ clock, random, room, network, players, untilMs: clock.nowMs + TROUBLE_MS, limits });
   clock.run(clock.nowMs + TROUBLE_MS);
   network.heal();
-  const settled = clock.run(clock.nowMs + PATIENCE_MS, () => players.every((player) => isSettled(player, room)));
+  const settle = () => clock.run(clock.nowMs + PATIENCE_MS, () => players.every((player) => isSettled(player, room)));
+  settle();
+  clock.run(clock.nowMs + GIVEN_UP_MS);
+  const settled = settle();
   const faults = findFaults(room, players);
   if (!settled)
     faults.push(`hangs: ${players.map((player) => `${player.name} is ${player.machine.state}`).join(", ")}`);

@@ -9,6 +9,7 @@ export interface PathListener {
   connected(): void;
   opened(): void;
   received(bytes: Uint8Array): void;
+  receivedText(): void;
   lost(): void;
 }
 

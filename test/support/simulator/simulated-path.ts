@@ -73,6 +73,13 @@ export class SimulatedPath {
     this.#up.write(bytes);
   }
 
+  /** The heartbeat of a WebSocket: text, which the far runtime answers without the room. */
+  ping(): void {
+    this.#up.signal(
+      () => this.#relayHere && this.#down.signal(() => this.#playerHere && this.#listener.receivedText()),
+    );
+  }
+
   /** The player closed: what it wrote before still arrives. */
   close(): void {
     this.#playerHere = false;

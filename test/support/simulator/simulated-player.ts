@@ -35,11 +35,16 @@ export class SimulatedPlayer {
     this.machine = new ClientMachine({
       token,
       room: ROOM_NAME,
-      heartbeat: "packet",
+      heartbeat: random.chance(0.3) ? "text" : "packet",
       epochMs: () => clock.nowMs,
       random: () => random.next(),
       limits,
     });
+  }
+
+  /** Connections that the machine has not closed. */
+  get openPaths(): number {
+    return this.#paths.size;
   }
 
   get closed(): Extract<ClientEvent, { kind: "closed" }> | undefined {
@@ -95,7 +100,8 @@ export class SimulatedPlayer {
         this.#paths.delete(output.link);
         break;
       case "writeText":
-        throw new Error("over TCP there is no text");
+        this.#paths.get(output.link)?.ping();
+        break;
     }
   }
 
@@ -111,6 +117,7 @@ export class SimulatedPlayer {
       connected: () => this.#turn(() => this.machine.connected(link)),
       opened: () => this.#turn((nowMs) => this.machine.opened(link, nowMs)),
       received: (bytes) => this.#turn((nowMs) => this.machine.received(link, bytes, nowMs)),
+      receivedText: () => this.#turn((nowMs) => this.machine.receivedText(link, nowMs)),
       lost: () => this.#turn((nowMs) => this.machine.lost(link, nowMs)),
     });
     this.#paths.set(link, path);
