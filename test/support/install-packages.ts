@@ -5,6 +5,7 @@ const PROGRAMS: Readonly<Record<string, string>> = {
   "redis-server": "redis-server",
   haproxy: "haproxy",
   nginx: "nginx",
+  caddy: "caddy",
   chromium: "chromium",
 };
 
