@@ -170,7 +170,7 @@ export class OpenRoom {
     const nowMs = this.#nowMs();
     const { record } = this.storage;
     const { deadlineMs, alarmMs = Number.POSITIVE_INFINITY } = this.#turns.core;
-    if (deadlineMs !== undefined) this.#timers.wakeAt(deadlineMs, nowMs);
+    this.#timers.wakeAt(deadlineMs, nowMs);
     if (!this.#isOccupied) {
       record.emptySinceMs ??= nowMs;
       this.#timers.alarmAt(record.emptySinceMs + EMPTY_MS);

@@ -11,18 +11,17 @@ export class RoomTimers {
     this.#onTimer = onTimer;
   }
 
-  /** Calls back at `dueMs`, or earlier. Only for what is near: a pending timer keeps the room from hibernating. */
-  wakeAt(dueMs: number, nowMs: number): void {
-    if (this.#timer !== undefined && this.#timer.dueMs <= dueMs) return;
+  /** Calls back at `dueMs`, undefined for not at all. Only for what is near: a pending timer keeps the room awake. */
+  wakeAt(dueMs: number | undefined, nowMs: number): void {
+    if (this.#timer?.dueMs === dueMs) return;
     if (this.#timer !== undefined) clearTimeout(this.#timer.id);
-    const id = setTimeout(
-      () => {
-        this.#timer = undefined;
-        this.#onTimer();
-      },
-      Math.max(0, dueMs - nowMs),
-    );
-    this.#timer = { dueMs, id };
+    this.#timer = undefined;
+    if (dueMs === undefined) return;
+    const call = () => {
+      this.#timer = undefined;
+      this.#onTimer();
+    };
+    this.#timer = { dueMs, id: setTimeout(call, Math.max(0, dueMs - nowMs)) };
   }
 
   /** Has the alarm come at `atMs` or earlier: one that comes too early sets the next, which is cheaper than each change. */
