@@ -21,7 +21,8 @@ export const MAX_DATAGRAM_BYTES = MAX_PLAYER_PACKET_BYTES - HEADER_BYTES - 4;
 /** The longest name of a room, in bytes. */
 export const MAX_ROOM_BYTES = 64;
 
-const ROOM_NAME = /^[A-Za-z0-9_.-]+$/;
+/** Without `.` and `..`: a URL that holds them names another path (RFC 3986 §5.2.4). */
+const ROOM_NAME = /^(?!\.{1,2}$)[A-Za-z0-9_.-]+$/;
 
 /** The type of each player packet. */
 export const PLAYER_PACKET_TYPES = {
@@ -43,7 +44,7 @@ const KIND_OF_TYPE = new Map<number, PlayerPacket["kind"]>(
   Object.entries(PLAYER_PACKET_TYPES).map(([kind, type]) => [type, kind as PlayerPacket["kind"]]),
 );
 
-/** Whether a room may have this name: 1..64 bytes of `[A-Za-z0-9_.-]`. */
+/** Whether a room may have this name: 1..64 bytes of `[A-Za-z0-9_.-]`, but not `.` or `..`. */
 export function isRoomName(name: string): boolean {
   return name.length <= MAX_ROOM_BYTES && ROOM_NAME.test(name);
 }
@@ -115,7 +116,8 @@ const READERS: { readonly [K in PlayerPacket["kind"]]: (reader: ByteReader) => P
     if (version !== PLAYER_PROTOCOL_VERSION) throw outOfRange("version", version, `${PLAYER_PROTOCOL_VERSION}`);
     const token = reader.bytes(TOKEN_BYTES, "token");
     const room = reader.string("room", 1, MAX_ROOM_BYTES);
-    if (!ROOM_NAME.test(room)) throw new ProtocolError("out_of_range", "room: allowed is [A-Za-z0-9_.-]");
+    if (!ROOM_NAME.test(room))
+      throw new ProtocolError("out_of_range", "room: allowed is [A-Za-z0-9_.-], but not . or ..");
     const epoch = reader.u64("epoch");
     const delivered = reader.u64("delivered");
     return { kind: "join", token, room, epoch, delivered, attempt: reader.u32("attempt") };

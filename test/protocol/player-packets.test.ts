@@ -109,8 +109,8 @@ describe("player packets", () => {
   });
 
   it("knows the names that a room may have", () => {
-    expect(["lobby", "r.1-A_z", "r".repeat(64)].every(isRoomName)).toBe(true);
-    expect(["", "r".repeat(65), "a b", "a/b", "a\n", "é"].some(isRoomName)).toBe(false);
+    expect(["lobby", "r.1-A_z", "r".repeat(64), "...", ".a", "..a"].every(isRoomName)).toBe(true);
+    expect(["", "r".repeat(65), "a b", "a/b", "a\n", "é", ".", ".."].some(isRoomName)).toBe(false);
   });
 });
 

@@ -7,7 +7,7 @@ const u32 = fc.nat({ max: 2 ** 32 - 1 });
 const u16 = fc.nat({ max: 2 ** 16 - 1 });
 const positive = fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER });
 const body = fc.uint8Array({ maxLength: 300 }).map((bytes) => Uint8Array.from(bytes));
-const room = fc.stringMatching(/^[A-Za-z0-9_.-]{1,64}$/);
+const room = fc.stringMatching(/^[A-Za-z0-9_.-]{1,64}$/).filter((name) => name !== "." && name !== "..");
 const gap = fc.tuple(u64, u64).map(([a, b]) => ({ kind: "gap" as const, from: Math.min(a, b), to: Math.max(a, b) }));
 
 /** Any packet that a player or a room may send. */
