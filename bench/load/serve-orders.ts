@@ -1,0 +1,34 @@
+import type { LoadOrder, LoadReport } from "../harness/load-driver.ts";
+
+/** One leg of a load: does its work until `untilMs` (performance.now()) and says how much was done. */
+export type RunLeg = (untilMs: number) => Promise<Pick<LoadReport, "done" | "latencyMs">>;
+
+/** The driver's job, which is this process's only argument. */
+export function loadJob<Job>(): Job {
+  // Written by harness/load-driver.ts of the same version, so it is what its case says.
+  return JSON.parse(process.argv[2] ?? "{}") as Job;
+}
+
+/** Tells the driver that this load is ready, then runs a leg whenever it is told to. */
+export function serveOrders(runLeg: RunLeg): void {
+  process.on("message", (order: LoadOrder) => {
+    run(order.seconds, runLeg).then(
+      (report) => process.send?.(report),
+      (error: unknown) => {
+        process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`);
+        process.exit(1);
+      },
+    );
+  });
+  process.on("disconnect", () => process.exit());
+  process.send?.("ready");
+}
+
+async function run(seconds: number, runLeg: RunLeg): Promise<LoadReport> {
+  const startMs = performance.now();
+  const cpu = process.cpuUsage();
+  const outcome = await runLeg(startMs + seconds * 1_000);
+  const tookSeconds = (performance.now() - startMs) / 1_000;
+  const used = process.cpuUsage(cpu);
+  return { ...outcome, seconds: tookSeconds, cpuShare: (used.user + used.system) / 1e6 / tookSeconds };
+}

@@ -1,0 +1,62 @@
+import { createServer } from "node:net";
+import { Redis } from "ioredis";
+
+/**
+ * What a game's own session server would be: Node, TCP, and one command to Redis per packet, with no edge between.
+ * It speaks the same packets. As the README of ioredis advises, commands of one turn of the event loop are pipelined
+ * (enableAutoPipelining); the answers of one read leave in one write, in order.
+ */
+const CHECK = 1;
+const REGISTER = 3;
+const TTL_SECONDS = 1800;
+const ANSWER_BYTES = 5;
+
+const redis = new Redis(process.env["REDIS_URL"] ?? "", { enableAutoPipelining: true });
+
+const server = createServer({ noDelay: true }, (socket) => {
+  let held: Buffer = Buffer.alloc(0);
+  /** The answers of earlier reads go first. */
+  let answered = Promise.resolve();
+  socket.on("data", (chunk: Buffer) => {
+    const bytes = held.byteLength === 0 ? chunk : Buffer.concat([held, chunk]);
+    const pending: Promise<number>[] = [];
+    const types: number[] = [];
+    let at = 0;
+    while (bytes.byteLength - at >= 4) {
+      const size = bytes.readUInt16LE(at);
+      if (bytes.byteLength - at < size) break;
+      const type = bytes.readUInt16LE(at + 2);
+      types.push(type);
+      pending.push(execute(type, bytes, at));
+      at += size;
+    }
+    held = bytes.subarray(at);
+    if (pending.length === 0) return;
+    const statuses = Promise.all(pending);
+    answered = Promise.all([statuses, answered]).then(([values]) => void socket.write(encode(types, values)));
+  });
+  socket.on("error", () => socket.destroy());
+});
+
+async function execute(type: number, bytes: Buffer, at: number): Promise<number> {
+  const sessid = bytes.readInt32LE(at + 4);
+  if (type === CHECK) return (await redis.get(`s:${sessid}`)) === null ? 1 : 0;
+  if (type !== REGISTER) return 4;
+  const ip = bytes.readInt32LE(at + 8);
+  const user = bytes.toString("utf8", at + 14, at + 14 + bytes.readUInt16LE(at + 12));
+  await redis.set(`s:${sessid}`, JSON.stringify({ user, ip }), "EX", TTL_SECONDS);
+  return 0;
+}
+
+function encode(types: readonly number[], statuses: readonly number[]): Buffer {
+  const answers = Buffer.allocUnsafe(types.length * ANSWER_BYTES);
+  types.forEach((type, index) => {
+    const at = index * ANSWER_BYTES;
+    answers.writeUInt16LE(ANSWER_BYTES, at);
+    answers.writeUInt16LE(type + 1, at + 2);
+    answers[at + 4] = statuses[index] ?? 4;
+  });
+  return answers;
+}
+
+server.listen(Number(process.env["PORT"]), "127.0.0.1");
