@@ -9,14 +9,18 @@ import { EdgeProbe } from "./edge/edge-probe.ts";
 import { createGamePort } from "./game/game-port.ts";
 import { BridgeMetrics } from "./metrics/bridge-metrics.ts";
 import { MetricsServer, type Readiness } from "./metrics/metrics-server.ts";
+import { PlayerMetrics } from "./metrics/player-metrics.ts";
+import { PlayerPort } from "./player/player-port.ts";
 
 /** A bridge that listens. */
 export interface Bridge {
   readonly gameAddress: AddressInfo;
+  /** Undefined without a player port. */
+  readonly playerAddress: AddressInfo | undefined;
   readonly metricsAddress: AddressInfo;
   /**
-   * Stops in order: not ready, no new connections, what was received is answered, then as {@link close}. Resolves
-   * within 9 s.
+   * Stops in order: not ready, no new connections, what was received is answered, players are told to go to another
+   * bridge, then as {@link close}. Resolves within 9 s.
    */
   drain(): Promise<void>;
   /** Stops at once; idempotent. */
@@ -57,6 +61,7 @@ export async function startBridge(config: BridgeConfig, logger = pino({ level: c
     packetsWaiting: () => dispatcher.packetsWaiting,
   });
   const gamePort = openGamePort(config, dispatcher, metrics, logger);
+  const playerPort = openPlayerPort(config, failures, metrics, logger);
   const probe = new EdgeProbe(edge, config.edge.deadlineMs);
   let draining = false;
   const readiness = async (): Promise<Readiness> => {
@@ -71,21 +76,24 @@ export async function startBridge(config: BridgeConfig, logger = pino({ level: c
   );
 
   const close = async (): Promise<void> => {
-    await Promise.all([gamePort.close(), metricsServer.close()]);
+    await Promise.all([gamePort.close(), playerPort?.close(), metricsServer.close()]);
     await edge.close();
     metrics.close();
   };
   try {
     const gameAddress = await gamePort.open();
+    const playerAddress = await playerPort?.open();
     const metricsAddress = await metricsServer.open(config.metrics.host, config.metrics.port);
-    logger.info({ gameAddress, metricsAddress, tls: config.game.tls !== undefined }, "the bridge listens");
+    const tls = config.game.tls !== undefined;
+    logger.info({ gameAddress, tls, playerAddress: playerAddress ?? "none", metricsAddress }, "the bridge listens");
     return {
       gameAddress,
+      playerAddress,
       metricsAddress,
       drain: async () => {
         draining = true;
-        logger.info({ connections: gamePort.connections }, "draining");
-        await gamePort.drain(DRAIN_MS);
+        logger.info({ connections: gamePort.connections, players: playerPort?.connections ?? 0 }, "draining");
+        await Promise.all([gamePort.drain(DRAIN_MS), playerPort?.drain(DRAIN_MS)]);
         await close();
         logger.info("drained");
       },
@@ -123,4 +131,31 @@ function openGamePort(
       onFault: (error) => logger.error({ err: error }, "a connection failed"),
     },
   );
+}
+
+function openPlayerPort(
+  { player, edge }: BridgeConfig,
+  failures: EdgeFailureLog,
+  bridgeMetrics: BridgeMetrics,
+  logger: Logger,
+): PlayerPort | undefined {
+  if (player === undefined) return undefined;
+  const metrics = new PlayerMetrics(bridgeMetrics.registry, () => port.connections);
+  const port: PlayerPort = new PlayerPort(player, edge.url, {
+    joinAnswered: (outcome) => metrics.joinAnswered(outcome),
+    joinRefused: () => metrics.refused("failed_joins"),
+    relayed: (direction, packets, bytes) => metrics.relayed(direction, packets, bytes),
+    told: (code, by) => metrics.told(code, by),
+    edgeFailed: (failure) => failures.log(failure),
+    onRefused: (code) => {
+      metrics.refused(code);
+      logger.debug({ code }, "a player's connection was refused");
+    },
+    onClosed: (code) => {
+      metrics.disconnected(code);
+      logger.debug({ code }, "a player's connection ended");
+    },
+    onFault: (error) => logger.error({ err: error }, "a player's connection failed"),
+  });
+  return port;
 }

@@ -4,15 +4,20 @@ import { ConfigError } from "./config-error.ts";
 import { DEFAULT_CONNECTION_LIMITS } from "./core/connection-limits.ts";
 import type { Endpoint } from "./core/endpoint.ts";
 import type { GamePortLimits } from "./game/game-port.ts";
+import type { PlayerPortConfig } from "./player/player-port.ts";
+import { PlayerVariables, parsePlayerPort } from "./player-variables.ts";
 import { parseTls } from "./tls-variables.ts";
+import { wholeNumber } from "./whole-number.ts";
 
 /**
- * What the bridge's variables say, parsed (docs/architecture.md, "Configuration"). BRIDGE_TLS_CERT, BRIDGE_TLS_KEY and
- * BRIDGE_TLS_CLIENT_CA are each a file's path or the PEM text itself; the third makes TLS mutual.
+ * What the bridge's variables say, parsed (docs/configuration.md). BRIDGE_TLS_CERT, BRIDGE_TLS_KEY, BRIDGE_TLS_CLIENT_CA,
+ * PLAYER_TLS_CERT and PLAYER_TLS_KEY are each a file's path or the PEM text itself; the third makes TLS mutual.
  */
 export interface BridgeConfig {
   readonly game: Endpoint;
   readonly gameLimits: GamePortLimits;
+  /** Absent: no player port. */
+  readonly player?: PlayerPortConfig;
   /** Plain HTTP, on the game port's host: it tells numbers, no session. */
   readonly metrics: { readonly host: string; readonly port: number };
   readonly edge: {
@@ -56,6 +61,7 @@ const Variables = v.object({
   BRIDGE_MAX_FAILURES_PER_MINUTE: wholeNumber(1, 1_000_000_000, 1000),
   BRIDGE_EDGE_DEADLINE_MS: wholeNumber(100, 60_000, 2000),
   BRIDGE_MAX_BATCHES_IN_FLIGHT: wholeNumber(1, 256, 4),
+  ...PlayerVariables.entries,
 });
 
 /**
@@ -78,6 +84,7 @@ export function parseBridgeConfig(environment: Readonly<Record<string, string | 
       `BRIDGE_HOST: ${host} is beyond loopback, so set BRIDGE_TLS_CERT and BRIDGE_TLS_KEY, or BRIDGE_ALLOW_PLAINTEXT=1`,
     );
   }
+  const player = parsePlayerPort(environment, variables, host);
   return {
     game: { host, port: variables.BRIDGE_PORT, ...(tls === undefined ? {} : { tls }) },
     gameLimits: {
@@ -90,6 +97,7 @@ export function parseBridgeConfig(environment: Readonly<Record<string, string | 
       maxWaitingPackets: variables.BRIDGE_MAX_WAITING_PACKETS,
       maxFailuresPerMinute: variables.BRIDGE_MAX_FAILURES_PER_MINUTE,
     },
+    ...(player === undefined ? {} : { player }),
     metrics: { host, port: variables.METRICS_PORT },
     edge: {
       url: new URL(variables.EDGE_URL),
@@ -110,18 +118,4 @@ function isEdgeUrl(text: string): boolean {
 function isLoopback(host: string): boolean {
   if (host === "localhost") return true;
   return ipaddr.isValid(host) && ipaddr.process(host).range() === "loopback";
-}
-
-function wholeNumber(min: number, max: number, byDefault: number) {
-  const allowed = `allowed is a whole number, ${min}..${max}`;
-  return v.optional(
-    v.pipe(
-      v.string(),
-      v.regex(/^\d{1,15}$/, allowed),
-      v.transform(Number),
-      v.minValue(min, allowed),
-      v.maxValue(max, allowed),
-    ),
-    String(byDefault),
-  );
 }

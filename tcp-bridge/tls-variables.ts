@@ -12,7 +12,7 @@ export interface TlsVariables {
 export interface TlsVariableNames {
   readonly cert: string;
   readonly key: string;
-  readonly clientCa: string;
+  readonly clientCa?: string;
 }
 
 /**
@@ -27,7 +27,7 @@ export function parseTls(
 ): TlsIdentity | undefined {
   const cert = readPem(variables, names.cert);
   const key = readPem(variables, names.key);
-  const clientCa = readPem(variables, names.clientCa);
+  const clientCa = names.clientCa === undefined ? undefined : readPem(variables, names.clientCa);
   if (cert === undefined && key === undefined && clientCa === undefined) return undefined;
   if (cert === undefined) throw new ConfigError(`${names.cert}: needed with the other TLS variables`);
   if (key === undefined) throw new ConfigError(`${names.key}: needed with ${names.cert}`);

@@ -6,7 +6,8 @@ export type LimitCode =
   | "half_sent_packet"
   | "idle"
   | "unread_responses"
-  | "failing_checks";
+  | "failing_checks"
+  | "failed_joins";
 
 /** Why a connection ended: its own course, a fault in its callbacks, or a limit. */
 export type DisconnectCode =

@@ -59,6 +59,11 @@ export abstract class Session {
   /** The system has taken everything that was given to {@link send}. */
   protected onSent(): void {}
 
+  /** The peer has taken none of what waits for it for `unreadMs`: it may be told, and is disconnected soon in any case. */
+  protected onUnread(): void {
+    this.disconnect("unread_responses");
+  }
+
   /** The connection is over; called once, as the last callback. */
   protected onDisconnected(_code: DisconnectCode): void {}
 
@@ -71,6 +76,11 @@ export abstract class Session {
   /** Whether {@link pauseReading} or unread output keeps the peer's bytes in the network. */
   protected get reading(): boolean {
     return !this.#readingPaused && !this.#outputFull;
+  }
+
+  /** Whether the peer keeps up: false until {@link onSent} if what was given to {@link send} piles up. */
+  protected get writable(): boolean {
+    return !this.#outputFull;
   }
 
   /** Called by the listener, once. */
@@ -148,10 +158,15 @@ export abstract class Session {
   /** Called by the listener about once a second: one timer for all connections instead of several for each. */
   sweep(nowMs: number): void {
     const { idleMs, unreadMs } = this.#context.limits;
-    if (this.#unreadSinceMs > 0 && nowMs - this.#unreadSinceMs > unreadMs) this.disconnect("unread_responses");
+    if (this.#unreadSinceMs > 0 && nowMs - this.#unreadSinceMs > unreadMs) this.#unread();
     else if (this.#lingerSinceMs > 0 && nowMs - this.#lingerSinceMs > LINGER_MS) this.disconnect("finished");
     else if (nowMs - this.#lastActivityMs > idleMs) this.disconnect("idle");
     else if (this.#state === "open") this.guard(() => this.onSweep(nowMs));
+  }
+
+  #unread(): void {
+    if (this.#state === "open") this.guard(() => this.onUnread());
+    else this.disconnect("unread_responses");
   }
 
   readonly #onWritten = (): void => {

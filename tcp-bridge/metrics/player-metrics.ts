@@ -1,0 +1,83 @@
+import { Counter, Gauge, type Registry } from "prom-client";
+import { closedCodeName } from "../../protocol/closed-codes.ts";
+import type { DisconnectCode, LimitCode } from "../core/disconnect-code.ts";
+
+/** What the player port counts, in Prometheus' format. No label holds a session, a user, a room or an address. */
+export class PlayerMetrics {
+  readonly #joins: Counter<"outcome">;
+  readonly #packets: Counter<"direction">;
+  readonly #bytes: Counter<"direction">;
+  readonly #closed: Counter<"code" | "by">;
+  readonly #refusals: Counter<"code">;
+  readonly #disconnects: Counter<"code">;
+
+  /** `connections` is asked when somebody reads the metrics. */
+  constructor(registry: Registry, connections: () => number) {
+    const registers = [registry];
+    new Gauge({
+      name: "artoria_bridge_player_connections",
+      help: "Connections of players",
+      registers,
+      collect() {
+        this.set(connections());
+      },
+    });
+    this.#joins = new Counter({
+      name: "artoria_bridge_player_joins_total",
+      help: "Joins by their outcome: joined, resumed, or the name of the Closed code",
+      labelNames: ["outcome"],
+      registers,
+    });
+    this.#packets = new Counter({
+      name: "artoria_bridge_player_packets_total",
+      help: "Packets relayed between players and rooms",
+      labelNames: ["direction"],
+      registers,
+    });
+    this.#bytes = new Counter({
+      name: "artoria_bridge_player_bytes_total",
+      help: "Bytes relayed between players and rooms",
+      labelNames: ["direction"],
+      registers,
+    });
+    this.#closed = new Counter({
+      name: "artoria_bridge_player_closed_total",
+      help: "Closed packets by their code's name, and by who decided",
+      labelNames: ["code", "by"],
+      registers,
+    });
+    this.#refusals = new Counter({
+      name: "artoria_bridge_player_refusals_total",
+      help: "Connections and Joins of players that a limit refused, by the limit's code",
+      labelNames: ["code"],
+      registers,
+    });
+    this.#disconnects = new Counter({
+      name: "artoria_bridge_player_disconnects_total",
+      help: "Connections of players that ended, by the reason's code",
+      labelNames: ["code"],
+      registers,
+    });
+  }
+
+  joinAnswered(outcome: "joined" | "resumed" | number): void {
+    this.#joins.inc({ outcome: typeof outcome === "number" ? closedCodeName(outcome) : outcome });
+  }
+
+  relayed(direction: "to_room" | "to_player", packets: number, bytes: number): void {
+    this.#packets.inc({ direction }, packets);
+    this.#bytes.inc({ direction }, bytes);
+  }
+
+  told(code: number, by: "bridge" | "room"): void {
+    this.#closed.inc({ code: closedCodeName(code), by });
+  }
+
+  refused(code: LimitCode): void {
+    this.#refusals.inc({ code });
+  }
+
+  disconnected(code: DisconnectCode): void {
+    this.#disconnects.inc({ code });
+  }
+}

@@ -1,0 +1,57 @@
+import type { AddressInfo } from "node:net";
+import type { Endpoint } from "../core/endpoint.ts";
+import { Listener, type ListenerOptions } from "../core/listener.ts";
+import { FailedJoins } from "./failed-joins.ts";
+import type { PlayerPortLimits } from "./player-limits.ts";
+import { type PlayerObserver, PlayerSession, type PlayerSessionOptions } from "./player-session.ts";
+import { RoomPaths } from "./room-paths.ts";
+
+/** Where players come in. */
+export interface PlayerPortConfig {
+  readonly endpoint: Endpoint;
+  readonly limits: PlayerPortLimits;
+}
+
+/** Who watches the port. */
+export type PlayerPortObserver = PlayerObserver & Pick<ListenerOptions, "onRefused" | "onClosed" | "onFault">;
+
+/** The port of players, in front of the rooms (docs/wire-protocol.md, "Player packets"). */
+export class PlayerPort {
+  readonly #listener: Listener;
+  readonly #paths: RoomPaths;
+
+  constructor({ endpoint, limits }: PlayerPortConfig, edgeUrl: URL, observer: PlayerPortObserver) {
+    this.#paths = new RoomPaths({ edgeUrl, timeoutMs: limits.edgeDeadlineMs });
+    const failedJoins = new FailedJoins(limits.maxFailedJoinsPerMinute);
+    const options: PlayerSessionOptions = { limits, paths: this.#paths, failedJoins, observer };
+    this.#listener = new Listener(endpoint, (context) => new PlayerSession(context, options), {
+      limits,
+      // Before the TLS handshake nothing can be said.
+      refusal: () => new Uint8Array(0),
+      onRefused: (code) => observer.onRefused(code),
+      onClosed: (code) => observer.onClosed(code),
+      onFault: (error) => observer.onFault(error),
+    });
+  }
+
+  get connections(): number {
+    return this.#listener.connections;
+  }
+
+  /** Starts to listen. Rejects with the system's error, EADDRINUSE for one. */
+  open(): Promise<AddressInfo> {
+    return this.#listener.open();
+  }
+
+  /** Tells every player to go to another bridge, and resolves when all are gone: `deadlineMs` and 1 s at most. */
+  async drain(deadlineMs: number): Promise<void> {
+    await this.#listener.drain(deadlineMs);
+    await this.#paths.close();
+  }
+
+  /** Disconnects everybody; within 1 s. */
+  async close(): Promise<void> {
+    await this.#listener.close();
+    await this.#paths.close();
+  }
+}

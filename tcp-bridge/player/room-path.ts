@@ -1,0 +1,136 @@
+import { type RawData, WebSocket } from "ws";
+import { type EdgeFailure, edgeFailure } from "../edge/edge-result.ts";
+
+/** What happens to a {@link RoomPath}, never before its constructor has returned. */
+export interface RoomPathEvents {
+  /** A message of the room: one or more whole packets, if the room is right. It is never changed later. */
+  received(message: Uint8Array): void;
+  /** The edge has answered a ping. */
+  pong(): void;
+  /** {@link RoomPath.bufferedBytes} has become less. */
+  written(): void;
+  /** The end, told once. */
+  closed(end: PathEnd): void;
+}
+
+/** How a path ended. */
+export type PathEnd =
+  /** It never was: the edge could not be reached, or refused the upgrade. */
+  EdgeFailure | { readonly kind: "closed"; readonly closeCode: number; readonly reason: string };
+
+/** A room closes at 1 MiB that is not acknowledged, so no turn of it has more for one player; this is well above. */
+const MAX_MESSAGE_BYTES = 4 * 1024 * 1024;
+
+/** How long the edge may take to answer a close. */
+const CLOSE_MS = 1_000;
+
+/**
+ * One player's WebSocket to its room. What one turn of the event loop writes leaves as one message, for every message
+ * wakes the room. Written before it is open, it waits.
+ */
+export class RoomPath {
+  /** Resolves with the end. */
+  readonly ended: Promise<void>;
+  readonly #socket: WebSocket;
+  readonly #events: RoomPathEvents;
+  #turn: Uint8Array[] = [];
+  #turnBytes = 0;
+  #pingWanted = false;
+  #flushScheduled = false;
+  #failure: EdgeFailure | undefined;
+
+  /** Begins to connect to `url`, a room's socket; `token` is the session's text, the credential of the upgrade. */
+  constructor(url: URL, token: string, timeoutMs: number, events: RoomPathEvents) {
+    this.#events = events;
+    const socket = new WebSocket(url, {
+      headers: { Authorization: `Bearer ${token}` },
+      perMessageDeflate: false,
+      maxPayload: MAX_MESSAGE_BYTES,
+      handshakeTimeout: timeoutMs,
+    });
+    this.#socket = socket;
+    this.ended = new Promise((resolve) => socket.once("close", () => resolve()));
+    let opened = false;
+    socket.on("open", () => {
+      opened = true;
+      this.#flush();
+    });
+    socket.on("message", (data: RawData, isBinary: boolean) => {
+      // With the binaryType "nodebuffer" it is one Buffer; the only text that an edge sends is "pong".
+      if (isBinary) events.received(data as Buffer);
+      else events.pong();
+    });
+    socket.on("unexpected-response", (_request, response) => {
+      this.#failure = edgeFailure("edge_status", `HTTP status ${response.statusCode} to an upgrade`);
+      socket.terminate();
+    });
+    socket.on("error", (error) => {
+      this.#failure ??= edgeFailure("edge_unreachable", error.message);
+    });
+    socket.on("close", (closeCode, reason) => {
+      if (opened) events.closed({ kind: "closed", closeCode, reason: reason.toString() });
+      else events.closed(this.#failure ?? edgeFailure("edge_unreachable", "the upgrade was given up"));
+    });
+  }
+
+  /** Bytes that the system has not taken yet. */
+  get bufferedBytes(): number {
+    return this.#turnBytes + this.#socket.bufferedAmount;
+  }
+
+  /** Sends whole packets, which must not change later. */
+  write(packets: Uint8Array): void {
+    this.#turn.push(packets);
+    this.#turnBytes += packets.byteLength;
+    this.#scheduleFlush();
+  }
+
+  /** Asks whether the path is alive: {@link RoomPathEvents.pong} is the answer. */
+  ping(): void {
+    this.#pingWanted = true;
+    this.#scheduleFlush();
+  }
+
+  /** Leaves what the room sends in the network. */
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    if (this.#socket.isPaused) this.#socket.resume();
+  }
+
+  /** Ends the path after what was written, soon in any case. Idempotent. */
+  close(): void {
+    const socket = this.#socket;
+    if (socket.readyState === WebSocket.CLOSING || socket.readyState === WebSocket.CLOSED) return;
+    this.#flush();
+    // The answer to the close is behind what the room has sent.
+    this.resume();
+    socket.close(1000);
+    const timer = setTimeout(() => socket.terminate(), CLOSE_MS);
+    socket.once("close", () => clearTimeout(timer));
+  }
+
+  #scheduleFlush(): void {
+    if (this.#flushScheduled) return;
+    this.#flushScheduled = true;
+    setImmediate(() => this.#flush());
+  }
+
+  #flush(): void {
+    this.#flushScheduled = false;
+    const socket = this.#socket;
+    if (socket.readyState !== WebSocket.OPEN) return;
+    const [first, ...others] = this.#turn;
+    if (first !== undefined) {
+      const message = others.length === 0 ? first : Buffer.concat(this.#turn, this.#turnBytes);
+      this.#turn = [];
+      this.#turnBytes = 0;
+      socket.send(message, () => this.#events.written());
+    }
+    if (!this.#pingWanted) return;
+    this.#pingWanted = false;
+    socket.send("ping");
+  }
+}
