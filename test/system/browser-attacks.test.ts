@@ -1,0 +1,105 @@
+import { once } from "node:events";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { type Edge, startEdge } from "../../dev/edge.ts";
+import { Chromium } from "../support/chromium.ts";
+import { CookieClient } from "../support/cookie-client.ts";
+import { eventually } from "../support/eventually.ts";
+
+const KIM = { user: "kim", password: "correct horse battery" };
+const AS_SERVICE = { Authorization: "Bearer test-key" };
+
+/** A login window is a minute, and the machine may be slow. */
+const WINDOW_DEADLINE_MS = 90_000;
+
+let edge: Edge;
+let evil: Server;
+let evilPort: number;
+
+beforeAll(async () => {
+  edge = await startEdge({ host: "127.0.0.1", port: 0, variables: { API_KEYS: "test-key" } });
+  // A page that sends a form to the edge as soon as it is shown, as an attacker's would.
+  evil = createServer((request, response) => {
+    const path = new URL(request.url ?? "/", "http://evil.invalid").searchParams.get("to");
+    response.setHeader("Content-Type", "text/html");
+    response.end(`<form method="post" action="${edge.url}${path}"></form><script>document.forms[0].submit()</script>`);
+  });
+  evil.listen(0);
+  await once(evil, "listening");
+  evilPort = (evil.address() as AddressInfo).port;
+  await new CookieClient(edge.url).submit("/signup", KIM);
+});
+
+afterAll(async () => {
+  evil.close();
+  await edge.close();
+});
+
+it.each([
+  // The browser keeps the cookie from another site (SameSite=Lax), but not from another port of this one.
+  ["another site", "localhost"],
+  ["another origin of the same site, which is sent the cookie", "127.0.0.1"],
+])("a form from %s does not log out", async (_, evilHost) => {
+  const chromium = await Chromium.create();
+  try {
+    const page = await (await chromium.open()).newPage();
+    await page.goto(`${edge.url}/login`);
+    await page.getByLabel("User name").fill(KIM.user);
+    await page.getByLabel("Password").fill(KIM.password);
+    await page.getByRole("button", { name: "Log in" }).click();
+    await page.waitForURL(`${edge.url}/`);
+
+    const forged = page.waitForResponse(`${edge.url}/logout`);
+    await page.goto(`http://${evilHost}:${evilPort}/?to=/logout`);
+    expect((await forged).status()).toBe(403);
+    await page.goto(edge.url);
+    expect(await page.getByRole("heading", { level: 1 }).textContent()).toBe("Hello, kim");
+  } finally {
+    await chromium.dispose();
+  }
+});
+
+it("1,000 wrong passwords are few guesses, and the owner is in again within the minute", async () => {
+  const statuses = new Map<number, number>();
+  for (let batch = 0; batch < 100; batch++) {
+    const tries = Array.from({ length: 10 }, () => logIn("192.0.2.66", `wrong ${batch}`));
+    for (const { status } of await Promise.all(tries)) statuses.set(status, (statuses.get(status) ?? 0) + 1);
+  }
+  expect([...statuses.keys()].toSorted()).toEqual([401, 429]);
+  // Ten a minute; the thousand take two minutes at most.
+  expect(statuses.get(401)).toBeLessThanOrEqual(30);
+  expect((await logIn("192.0.2.7", KIM.password)).status).toBe(303);
+  await eventually(async () => (await logIn("192.0.2.66", KIM.password)).status === 303, WINDOW_DEADLINE_MS);
+});
+
+it("an idle session ends: with a lifetime of 1 s after one second, as after 30 minutes with the default", async () => {
+  const shortLived = await startEdge({
+    host: "127.0.0.1",
+    port: 0,
+    variables: { API_KEYS: "test-key", SESSION_TTL_SECONDS: "1" },
+  });
+  try {
+    const browser = new CookieClient(shortLived.url);
+    await browser.submit("/signup", KIM);
+    const { cookie } = browser;
+    await eventually(async () => {
+      const count = await fetch(`${shortLived.url}/v1/count`, { headers: AS_SERVICE });
+      return ((await count.json()) as { users: number }).users === 0;
+    });
+    const response = await browser.open("/me");
+    expect([response.status, response.headers.get("Location")]).toEqual([303, "/login?return=%2Fme"]);
+    expect(browser.cookie).not.toBe(cookie);
+  } finally {
+    await shortLived.close();
+  }
+});
+
+function logIn(address: string, password: string): Promise<Response> {
+  return fetch(`${edge.url}/login`, {
+    method: "POST",
+    redirect: "manual",
+    headers: { Origin: edge.url, "CF-Connecting-IP": address },
+    body: new URLSearchParams({ user: KIM.user, password }),
+  });
+}
