@@ -1,0 +1,141 @@
+import { runInDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { describe, expect, it } from "vitest";
+import { ClosedCode } from "../../../protocol/closed-codes.ts";
+import { failedResponse } from "../../../protocol/failed-response.ts";
+import { Status } from "../../../protocol/status.ts";
+import type { Bindings } from "../../../worker/app-env.ts";
+import { openOnce } from "../../../worker/http/open-store.ts";
+import { findInvalidSeats } from "../../../worker/rooms/room-session-check.ts";
+import { runOne } from "../../../worker/session-store/run-one.ts";
+import type { SessionStore } from "../../../worker/session-store/session-store.ts";
+import { askAsService, type Created, createSession, newUser } from "../routes/edge-client.ts";
+import { evict, newRoom, ringAlarm, roomObject, setClockAhead } from "./room-object.ts";
+import { RoomPlayer } from "./room-player.ts";
+
+const RECHECK_MS = 60_000;
+
+/** Lets the room's next check of its members' sessions come now. */
+async function recheck(room: string): Promise<void> {
+  await setClockAhead(room, RECHECK_MS);
+  expect(await ringAlarm(room)).toBe(true);
+}
+
+async function stillThere(player: RoomPlayer): Promise<void> {
+  const seq = player.said.length + 1;
+  player.publish(seq, "still here");
+  await player.heard(seq);
+}
+
+describe("a room, every 60 s,", () => {
+  it("closes the member whose session was ended, and no other", async () => {
+    const room = newRoom();
+    const [kim, lee] = [await createSession(), await createSession()];
+    const [players, others] = [await RoomPlayer.join(room, kim.token), await RoomPlayer.join(room, lee.token)];
+    await askAsService("DELETE", `/v1/sessions/${kim.sessid}`);
+    await recheck(room);
+    expect(await players.closed()).toBe(ClosedCode.SessionInvalid);
+    await stillThere(others);
+    const { members } = await (await askAsService("GET", `/v1/rooms/${room}`)).json<{ members: unknown[] }>();
+    expect(members).toEqual([{ member: 2, user: lee.user, connected: true }]);
+  });
+
+  it("does so too after it has slept", async () => {
+    const room = newRoom();
+    const { token, sessid } = await createSession();
+    const player = await RoomPlayer.join(room, token);
+    await askAsService("DELETE", `/v1/sessions/${sessid}`);
+    await evict(room);
+    await recheck(room);
+    expect(await player.closed()).toBe(ClosedCode.SessionInvalid);
+  });
+
+  it("closes the member whose sessid was given to somebody else", async () => {
+    const room = newRoom();
+    const { token, sessid } = await createSession();
+    const player = await RoomPlayer.join(room, token);
+    await askAsService("DELETE", `/v1/sessions/${sessid}`);
+    expect((await askAsService("POST", "/v1/sessions", { sessid, user: newUser() })).status).toBe(201);
+    await recheck(room);
+    expect(await player.closed()).toBe(ClosedCode.SessionInvalid);
+  });
+
+  it("keeps the seat of a session that began anew with its token, over TCP", async () => {
+    const room = newRoom();
+    const { token, sessid, user } = await createSession();
+    const player = await RoomPlayer.join(room, token);
+    const { store } = openOnce(env as unknown as Bindings);
+    expect(await runOne(store, { kind: "register", sessid, user, ip: null })).toMatchObject({ status: Status.Ok });
+    await recheck(room);
+    await stillThere(player);
+    expect((await (await RoomPlayer.join(room, token)).first("joined")).member).toBe(1);
+  });
+
+  it("closes the member whose token was replaced, over HTTP", async () => {
+    const room = newRoom();
+    const { token, sessid, user } = await createSession();
+    const player = await RoomPlayer.join(room, token);
+    const renewed = await (await askAsService("POST", "/v1/sessions", { sessid, user })).json<Created>();
+    await recheck(room);
+    expect(await player.closed()).toBe(ClosedCode.SessionInvalid);
+    expect((await (await RoomPlayer.join(room, renewed.token)).first("joined")).member).toBe(2);
+  });
+
+  it("closes the member that lost its grant", async () => {
+    const room = newRoom();
+    const { token, sessid, user } = await createSession({ grants: [`room:${room}`] });
+    const player = await RoomPlayer.join(room, token);
+    const { store } = openOnce(env as unknown as Bindings);
+    await runOne(store, { kind: "register", sessid, user, ip: null, grants: ["room:other"] });
+    await recheck(room);
+    expect(await player.closed()).toBe(ClosedCode.Denied);
+  });
+
+  it("slides the sessions of those who are there", async () => {
+    const room = newRoom();
+    const short = await askAsService("POST", "/v1/sessions", { user: newUser(), ttlSeconds: 2 });
+    const { token, sessid } = await short.json<Created>();
+    const expiry = async () => (await (await askAsService("GET", `/v1/sessions/${sessid}`)).json<Created>()).expiresAt;
+    const player = await RoomPlayer.join(room, token);
+    const before = await expiry();
+    // A slide is written at most once in a tenth of the idle time: some of it must have passed.
+    await expect.poll(() => Date.now(), { timeout: 10_000 }).toBeGreaterThan(before - 1_500);
+    await recheck(room);
+    await expect.poll(expiry, { timeout: 10_000 }).toBeGreaterThan(before);
+    await stillThere(player);
+  });
+
+  it("lets go of a connection from which nothing comes any more, and keeps one that pings", async () => {
+    const room = newRoom();
+    const [dead, alive] = [await createSession({ user: "dead" }), await createSession({ user: "alive" })];
+    const [silent, pinging] = [await RoomPlayer.join(room, dead.token), await RoomPlayer.join(room, alive.token)];
+    // The runtime's clock of pings is the real one: both were last heard 80 s ago, then one is heard now.
+    await runInDurableObject(roomObject(room), (object) => {
+      object.nowMs = () => Date.now() - 200_000;
+    });
+    silent.publish(1, "the last");
+    pinging.publish(1, "not the last");
+    await silent.heard(2);
+    pinging.sendRaw("ping");
+    await pinging.until(() => pinging.texts.length === 1);
+    await setClockAhead(room, RECHECK_MS);
+    await ringAlarm(room);
+    expect(await silent.closed()).toBe(ClosedCode.GoingAway);
+    pinging.publish(2, "still here");
+    await pinging.heard(3);
+  });
+});
+
+describe("findInvalidSeats", () => {
+  it("finds none while the store cannot be asked", async () => {
+    const down: SessionStore = {
+      run: async (requests) => requests.map(({ kind }) => failedResponse(kind, Status.Unavailable)),
+      ping: async () => false,
+      sweep: async () => undefined,
+    };
+    const { sessid } = await createSession();
+    expect(await findInvalidSeats(down, "lobby", [{ member: 1, session: `${sessid}.secret` }])).toEqual([]);
+    const { store } = openOnce(env as unknown as Bindings);
+    expect(await findInvalidSeats(store, "lobby", [{ member: 1, session: `${sessid}.secret` }])).toHaveLength(1);
+  });
+});

@@ -1,0 +1,95 @@
+import { runInDurableObject } from "cloudflare:test";
+import { describe, expect, it } from "vitest";
+import { Presence } from "../../../protocol/player-packet.ts";
+import type { LogEntry } from "../../../protocol/reliable/room-storage.ts";
+import { SqliteRoomStorage } from "../../../worker/rooms/storage/sqlite-room-storage.ts";
+import { MemoryRoomStorage } from "../../support/memory-room-storage.ts";
+import { newRoom, roomObject } from "./room-object.ts";
+
+const BOUNDS = { maxEntries: 20, maxBytes: 3000, maxAgeMs: 10_000 };
+
+/** Runs in an object without a room, with a storage of its own. */
+function withStorage(test: (storage: SqliteRoomStorage, durable: DurableObjectStorage) => void): Promise<void> {
+  return runInDurableObject(roomObject(newRoom()), (_, { storage }) => {
+    test(SqliteRoomStorage.create(storage, "lobby", 1000), storage);
+  });
+}
+
+/** A log of messages to all, to some, and presences, with bodies of many sizes, and pauses. */
+function entries(count: number): LogEntry[] {
+  let atMs = 1000;
+  return Array.from({ length: count }, (_, index) => {
+    const offset = index + 1;
+    atMs += index % 37 === 36 ? 9_000 : 10;
+    if (index % 7 === 3) return { kind: "presence", offset, member: 2, state: Presence.Held, user: "kim", atMs };
+    const body = new Uint8Array((index * 53) % 400).fill(index);
+    return { kind: "message", offset, from: index % 4, to: index % 5 === 0 ? 3 : 0, body, atMs };
+  });
+}
+
+describe("SqliteRoomStorage", () => {
+  it("keeps and trims the same log as one in memory, and finds it again", async () => {
+    await withStorage((storage, durable) => {
+      const memory = new MemoryRoomStorage(storage.epoch);
+      let kept = storage;
+      for (const entry of entries(200)) {
+        for (const log of [kept, memory]) {
+          log.append(entry);
+          log.trim(BOUNDS, entry.atMs);
+        }
+        if (entry.offset % 17 === 0) kept = SqliteRoomStorage.find(durable) ?? kept;
+        expect([kept.head, kept.first]).toEqual([memory.head, memory.first]);
+        for (const member of [1, 3]) {
+          expect(kept.read(entry.offset - 10, member, 6)).toEqual(memory.read(entry.offset - 10, member, 6));
+        }
+        for (const count of [0, 1, 5, 50]) expect(kept.historyStart(count)).toBe(memory.historyStart(count));
+      }
+      expect(durable.sql.exec<{ n: number }>("SELECT COUNT(*) AS n FROM log").one().n).toBe(memory.length);
+    });
+  });
+
+  it("never gives an offset twice, also when all of the log is trimmed", async () => {
+    await withStorage((storage, durable) => {
+      for (const entry of entries(5)) storage.append(entry);
+      storage.trim(BOUNDS, 1_000_000);
+      const again = SqliteRoomStorage.find(durable);
+      expect([again?.head, again?.first]).toEqual([5, 6]);
+    });
+  });
+
+  it("keeps epoch, name, seats and the next member's number", async () => {
+    await withStorage((storage, durable) => {
+      const seat = { member: 1, session: "1.a", user: "kim", start: 3, received: 7, attempt: 2, heldSinceMs: null };
+      const other = { ...seat, member: 2, heldSinceMs: 1234 };
+      storage.turn(() => {
+        storage.saveSeat({ ...seat, received: 6 });
+        storage.saveSeat(seat);
+        storage.saveSeat(other);
+        storage.saveSeat({ ...seat, member: 3 });
+        storage.deleteSeat(3);
+        expect([storage.takeMemberNumber(), storage.takeMemberNumber()]).toEqual([1, 2]);
+      });
+      const again = SqliteRoomStorage.find(durable);
+      expect(again?.loadSeats()).toEqual([seat, other]);
+      expect(again?.takeMemberNumber()).toBe(3);
+      expect(again?.epoch).toBe(storage.epoch);
+      expect(again?.record.name).toBe("lobby");
+      expect(Number.isSafeInteger(storage.epoch) && storage.epoch > 0).toBe(true);
+    });
+  });
+
+  it("keeps all of a turn or none of it", async () => {
+    await withStorage((storage, durable) => {
+      const seat = { member: 1, session: "1.a", user: "kim", start: 0, received: 0, attempt: 1, heldSinceMs: null };
+      const failing = () =>
+        storage.turn(() => {
+          storage.saveSeat(seat);
+          for (const entry of entries(3)) storage.append(entry);
+          throw new Error("a bug");
+        });
+      expect(failing).toThrow("a bug");
+      const again = SqliteRoomStorage.find(durable);
+      expect([again?.head, again?.loadSeats()]).toEqual([0, []]);
+    });
+  });
+});
