@@ -1,0 +1,80 @@
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { describe, expect, it } from "vitest";
+import { DEFAULT_CLIENT_LIMITS } from "../../../protocol/reliable/client-config.ts";
+import type { ClientEvent } from "../../../protocol/reliable/client-output.ts";
+import { DEFAULT_ROOM_LIMITS } from "../../../protocol/reliable/room-limits.ts";
+import { DirectPair } from "../../support/direct-pair.ts";
+
+const BODY = new Uint8Array(16).fill(1);
+const MESSAGES = 1_000_000;
+const HEAP_TOLERANCE_BYTES = 8 * 1024 * 1024;
+
+setFlagsFromString("--expose-gc");
+const collectGarbage = runInNewContext("gc") as () => void;
+
+function heapBytes(): number {
+  collectGarbage();
+  return process.memoryUsage().heapUsed;
+}
+
+/** Sends as many messages as the window takes. */
+function fillWindow(pair: DirectPair): number {
+  let taken = 0;
+  while (pair.client.send(BODY, 0, pair.nowMs).kind === "queued") taken += 1;
+  return taken;
+}
+
+describe("memory", () => {
+  it("of a client that cannot send stays at its window, whatever its user wants to send", () => {
+    const pair = new DirectPair();
+    let taken = 0;
+    for (let message = 0; message < 10_000; message++) {
+      if (pair.client.send(BODY, 0, pair.nowMs).kind === "queued") taken += 1;
+    }
+    expect(taken).toBe(DEFAULT_CLIENT_LIMITS.windowMessages);
+    expect(pair.client.waitingMessages).toBe(DEFAULT_CLIENT_LIMITS.windowMessages);
+  });
+
+  it("of client and room does not grow with a million acknowledged messages", () => {
+    let delivered = 0;
+    const pair = new DirectPair((event) => {
+      if (event.kind === "message") delivered += 1;
+    });
+    pair.client.connect(pair.nowMs);
+    pair.exchange();
+    let sent = 0;
+    let heapAtTenth = 0;
+    while (sent < MESSAGES) {
+      sent += fillWindow(pair);
+      pair.exchange();
+      pair.pass(100);
+      if (heapAtTenth === 0 && sent >= MESSAGES / 10) heapAtTenth = heapBytes();
+    }
+    expect(delivered).toBe(sent);
+    expect(pair.client.waitingMessages).toBe(0);
+    expect(pair.storage.length).toBeLessThanOrEqual(DEFAULT_ROOM_LIMITS.log.maxEntries);
+    expect(heapBytes() - heapAtTenth).toBeLessThan(HEAP_TOLERANCE_BYTES);
+  });
+
+  it("of a room that holds 12,000 messages for a player stays at the log's bounds, and the rest is an exact Gap", () => {
+    const offsets: number[] = [];
+    const gaps: ClientEvent[] = [];
+    const pair = new DirectPair((event) => {
+      if (event.kind === "message") offsets.push(event.offset);
+      if (event.kind === "gap") gaps.push(event);
+    });
+    pair.client.connect(pair.nowMs);
+    pair.exchange();
+    pair.pass(100);
+    pair.cut();
+    for (let message = 0; message < 12_000; message++) pair.room.post(0, 0, BODY, pair.nowMs);
+    expect(pair.storage.length).toBe(DEFAULT_ROOM_LIMITS.log.maxEntries);
+    pair.pass(1);
+    pair.pass(100);
+    // Offsets: joined 1, held 2, the messages 3..12002, resumed 12003; the last 10,000 are kept.
+    expect(gaps).toEqual([{ kind: "gap", from: 2, to: 2_003 }]);
+    expect(offsets).toEqual(Array.from({ length: 12_002 - 2_003 }, (_, index) => 2_004 + index));
+    expect(pair.client.state).toBe("Established");
+  });
+});

@@ -1,0 +1,120 @@
+import { describe, expect, it } from "vitest";
+import { ClosedCode } from "../../../protocol/closed-codes.ts";
+import { DELIVER_OVERHEAD_BYTES } from "../../../protocol/player-packets.ts";
+import { DEFAULT_ROOM_LIMITS } from "../../../protocol/reliable/room-limits.ts";
+import { RoomProbe } from "../../support/room-probe.ts";
+
+const KIB = 1024;
+const PACKET_OF_1_KIB = new Uint8Array(KIB - DELIVER_OVERHEAD_BYTES);
+
+/** kim (connection 1) and lee (connection 2) are in the room, and have acknowledged everything. */
+function twoPlayers(room = new RoomProbe()): RoomProbe {
+  room.join(1, "kim");
+  room.join(2, "lee");
+  for (const id of [1, 2]) room.receive(id, { kind: "ack", position: room.storage.head });
+  for (const id of [1, 2]) room.takePackets(id);
+  return room;
+}
+
+/** The server says `count` things of 1 KiB each. */
+function flood(room: RoomProbe, count: number): void {
+  for (let message = 0; message < count; message++) room.turn((core, nowMs) => core.post(0, 0, PACKET_OF_1_KIB, nowMs));
+}
+
+describe("a room's delivery", () => {
+  it("bears a player with 1 MiB delivered and not acknowledged, and not a byte more", () => {
+    const room = twoPlayers();
+    flood(room, 512);
+    room.receive(1, { kind: "ack", position: room.storage.head });
+    flood(room, 512);
+    expect(room.closes).toEqual([]);
+    room.turn((core, nowMs) => core.post(0, 0, new Uint8Array(0), nowMs));
+    expect(room.closes).toEqual([{ connection: 2, code: ClosedCode.TooSlow }]);
+    expect(room.takePackets(2).at(-1)).toMatchObject({ kind: "closed", code: 6 });
+    expect(room.presences.at(-1)).toBe("2:2");
+  });
+
+  it("does not count what was for others", () => {
+    const room = twoPlayers();
+    room.join(3, "park");
+    for (let seq = 1; seq <= 1100; seq++) {
+      room.publish(1, seq, PACKET_OF_1_KIB, 3);
+      for (const id of [1, 3]) room.receive(id, { kind: "ack", position: room.storage.head });
+    }
+    expect(room.closes).toEqual([]);
+  });
+
+  it("replays at the pace of the acks, at most 256 KiB ahead, and never calls that slow", () => {
+    const room = twoPlayers();
+    room.turn((core, nowMs) => core.disconnected(2, nowMs));
+    for (let time = 0; time < 4; time++) {
+      flood(room, 500);
+      room.receive(1, { kind: "ack", position: room.storage.head });
+    }
+    room.takePackets(1);
+    expect(room.join(3, "lee", { epoch: 77, delivered: 2, attempt: 2 })).toMatchObject({ resumed: true });
+    let offset = 2;
+    for (let packets = room.takePackets(3); packets.at(-1)?.kind !== "ack"; packets = room.takePackets(3)) {
+      expect(packets.length).toBeGreaterThan(0);
+      expect(packets.length).toBeLessThanOrEqual(256 + 1);
+      for (const packet of packets) {
+        expect(packet).toMatchObject({ offset: offset + 1 });
+        offset += 1;
+      }
+      room.receive(3, { kind: "ack", position: offset });
+    }
+    expect(offset).toBeGreaterThan(2_000 - 256);
+    expect(room.closes).toEqual([]);
+  });
+
+  it("acknowledges nothing during a replay: its first Ack is the replay's end", () => {
+    const room = twoPlayers(new RoomProbe({ replayWindowBytes: KIB }));
+    room.turn((core, nowMs) => core.disconnected(2, nowMs));
+    flood(room, 3);
+    room.join(3, "lee", { epoch: 77, delivered: 2, attempt: 2 });
+    room.publish(3, 1);
+    room.publish(3, 1);
+    room.wait(1_000);
+    expect(room.takeKinds(3)).toEqual(["presence 3", "deliver 4"]);
+    room.receive(3, { kind: "ack", position: 4 });
+    room.receive(3, { kind: "ack", position: 5 });
+    expect(room.takeKinds(3)).toEqual(["deliver 5", "deliver 6"]);
+    room.receive(3, { kind: "ack", position: 6 });
+    expect(room.takeKinds(3)).toEqual(["presence 7", "deliver 8", "ack"]);
+  });
+
+  it("tells exactly what the log has lost, and then who is there", () => {
+    const room = twoPlayers(new RoomProbe({ log: { ...DEFAULT_ROOM_LIMITS.log, maxEntries: 4 } }));
+    room.turn((core, nowMs) => core.disconnected(2, nowMs));
+    flood(room, 6);
+    room.join(3, "lee", { epoch: 77, delivered: 2, attempt: 2 });
+    const [gap, ...rest] = room.takePackets(3);
+    // 2 joins, held, 6 messages, resumed: offsets 7..10 are kept.
+    expect(gap).toEqual({ kind: "gap", from: 3, to: 6 });
+    expect(rest.map((packet) => packet.kind)).toEqual([
+      ...["presence", "presence", "deliver", "deliver", "deliver", "presence", "ack"],
+    ]);
+  });
+
+  it("tells the gap too when the log is trimmed in the middle of a replay", () => {
+    const log = { ...DEFAULT_ROOM_LIMITS.log, maxEntries: 5 };
+    const room = twoPlayers(new RoomProbe({ log, replayWindowBytes: KIB }));
+    room.turn((core, nowMs) => core.disconnected(2, nowMs));
+    flood(room, 3);
+    room.join(3, "lee", { epoch: 77, delivered: 3, attempt: 2 });
+    expect(room.takeKinds(3)).toEqual(["deliver 4"]);
+    flood(room, 5);
+    room.receive(3, { kind: "ack", position: 4 });
+    const [gap] = room.takePackets(3);
+    expect(gap).toEqual({ kind: "gap", from: 5, to: 7 });
+  });
+
+  it("drops datagrams for who does not keep up", () => {
+    const room = twoPlayers(new RoomProbe({ replayWindowBytes: KIB }));
+    flood(room, 2);
+    room.receive(1, { kind: "ack", position: room.storage.head });
+    room.takePackets(2);
+    room.receive(1, { kind: "datagram", member: 0, body: Uint8Array.of(1) });
+    expect(room.takePackets(2)).toEqual([]);
+  });
+});
