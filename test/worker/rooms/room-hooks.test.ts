@@ -1,0 +1,132 @@
+import { runInDurableObject } from "cloudflare:test";
+import { describe, expect, it } from "vitest";
+import type { RoomHooks, RoomMember, RoomMessage } from "../../../worker/rooms/room-hooks.ts";
+import { createSession } from "../routes/edge-client.ts";
+import { joinAs, newRoom, ringAlarm, roomObject, setClockAhead } from "./room-object.ts";
+import { joinPacket, RoomPlayer } from "./room-player.ts";
+
+/** What content code has to act with, and what it overrides. */
+interface Content extends RoomHooks {
+  readonly members: readonly RoomMember[];
+  post(from: number, to: number, body: Uint8Array): number;
+  remove(member: number): boolean;
+}
+
+const encode = (text: string) => new TextEncoder().encode(text);
+const decode = (body: Uint8Array) => new TextDecoder().decode(body);
+
+/** A room in which `content` makes some of the hooks its own, as a class that extends Room would. */
+async function roomWith(content: (room: Content) => Partial<RoomHooks>): Promise<string> {
+  const name = newRoom();
+  await runInDurableObject(roomObject(name), (object) => {
+    const room = object as unknown as Content;
+    Object.assign(room, content(room));
+  });
+  return name;
+}
+
+describe("content code", () => {
+  it("is told who comes, is lost, comes back and leaves, once each", async () => {
+    const told: string[] = [];
+    const room = await roomWith(() => ({
+      onConnected: ({ user, member, connected }, how) => told.push(`${user} ${member} ${how} ${connected}`),
+      onDisconnected: ({ user, member, connected }, how) => told.push(`${user} ${member} ${how} ${connected}`),
+    }));
+    const { token } = await createSession({ user: "kim" });
+    const kim = await RoomPlayer.join(room, token);
+    const { epoch } = await kim.first("joined");
+    kim.drop();
+    await kim.until(() => told.length === 2);
+    const back = await RoomPlayer.dial(room, token);
+    back.send(joinPacket(room, { epoch, attempt: 2 }));
+    await back.first("joined");
+    back.drop();
+    await kim.until(() => told.length === 4);
+    await setClockAhead(room, 30_000);
+    await ringAlarm(room);
+    expect(told).toEqual([
+      "kim 1 joined true",
+      "kim 1 held false",
+      "kim 1 resumed true",
+      "kim 1 held false",
+      "kim 1 left false",
+    ]);
+  });
+
+  it("gets each message once and says what becomes of it", async () => {
+    const room = await roomWith((content) => ({
+      onReceive(from: RoomMember, { to, body }: RoomMessage) {
+        const others = content.members.filter(({ member }) => member !== from.member);
+        for (const { member } of others) content.post(0, member, encode(`${from.user} to ${to}: ${decode(body)}`));
+      },
+    }));
+    const [kim, lee] = [await joinAs(room, "kim"), await joinAs(room, "lee")];
+    kim.publish(1, "hello", 7);
+    kim.publish(1, "hello", 7);
+    kim.publish(2, "again");
+    expect(await lee.heard(2)).toEqual(["kim to 7: hello", "kim to 0: again"]);
+    await kim.until(() => kim.all("ack").at(-1)?.position === 2);
+    expect(kim.said).toEqual([]);
+  });
+
+  it("greets, in the turn in which somebody comes, and knows what was received", async () => {
+    const sent: [string, number][] = [];
+    const room = await roomWith((content) => ({
+      onConnected: ({ member, user }) => void content.post(0, member, encode(`welcome ${user}`)),
+      onSent: ({ user }, offset) => void sent.push([user, offset]),
+    }));
+    const kim = await joinAs(room, "kim");
+    expect(await kim.heard(1)).toEqual(["welcome kim"]);
+    kim.send({ kind: "ack", position: 2 });
+    await kim.until(() => sent.length > 0);
+    expect(sent).toEqual([["kim", 2]]);
+  });
+
+  it("may remove the member that it hears", async () => {
+    const room = await roomWith((content) => ({ onReceive: ({ member }) => void content.remove(member) }));
+    const kim = await joinAs(room, "kim");
+    kim.publish(1, "something rude");
+    expect(await kim.closed()).toBe(1);
+  });
+
+  it("does not end the room when it throws: the message counts as received", async () => {
+    const room = await roomWith((content) => ({
+      onReceive(from, { to, body }) {
+        if (decode(body) === "poison") throw new Error("a bug of the content");
+        content.post(from.member, to, body);
+      },
+    }));
+    const kim = await joinAs(room, "kim");
+    kim.publish(1, "poison");
+    kim.publish(2, "hello");
+    expect(await kim.heard(1)).toEqual(["hello"]);
+    await kim.until(() => kim.all("ack").at(-1)?.position === 2);
+  });
+});
+
+describe("a turn that fails", () => {
+  it("leaves nothing behind: the player comes back to the room as it was, and nothing is lost", async () => {
+    const room = newRoom();
+    const { token } = await createSession();
+    const kim = await RoomPlayer.join(room, token);
+    const { epoch } = await kim.first("joined");
+    kim.publish(1, "one");
+    await kim.until(() => kim.all("ack").at(-1)?.position === 1);
+    await runInDurableObject(roomObject(room), (object) => {
+      let calls = 0;
+      // The first call dates the message, the second its turn.
+      object.nowMs = () => {
+        calls += 1;
+        if (calls === 2) throw new Error("a bug");
+        return Date.now();
+      };
+    });
+    kim.publish(2, "two");
+    await kim.until(() => kim.closeCode !== undefined);
+    const back = await RoomPlayer.dial(room, token);
+    back.send(joinPacket(room, { epoch, delivered: 0, attempt: 2 }));
+    expect(await back.first("joined")).toMatchObject({ resumed: true, received: 1 });
+    back.publish(2, "two");
+    expect(await back.heard(2)).toEqual(["one", "two"]);
+  });
+});
