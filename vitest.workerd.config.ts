@@ -1,5 +1,9 @@
 import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
+import { buildAssets } from "./dev/build-assets.ts";
+
+// wrangler.toml serves them, and the plugin runs no [build].
+await buildAssets();
 
 /** What runs inside workerd: the worker's own tests. */
 export default defineConfig({

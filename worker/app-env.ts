@@ -13,6 +13,8 @@ export interface Bindings {
   readonly LOGIN_USER_AT_ADDRESS_LIMIT: RateLimit;
   readonly LOGIN_USER_LIMIT: RateLimit;
   readonly LOGIN_SPARE_LIMIT: RateLimit;
+  /** What client/browser/ was built to. Deployed, requests for it do not reach the worker. */
+  readonly ASSETS: Fetcher;
   /** Browser accounts. */
   readonly DB: D1Database;
 }

@@ -58,7 +58,12 @@ button { font: inherit; font-weight: 600; padding: .6rem 1rem; border: 1px solid
 const ICON = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="7" fill="#4b2fb8"/>
 <path d="M16 6 25 26h-4l-2-5h-6l-2 5H7zm0 7-2 5h4z" fill="#fff"/></svg>`;
 
-/** The pages' stylesheet and icon. */
+/** The pages' stylesheet and icon, and what was built for them. */
 export const assets = new Hono<AppEnv>()
   .get("/pages.css", (c) => c.body(STYLESHEET, 200, { "Content-Type": "text/css", "Cache-Control": CACHE_CONTROL }))
-  .get("/icon.svg", (c) => c.body(ICON, 200, { "Content-Type": "image/svg+xml", "Cache-Control": CACHE_CONTROL }));
+  .get("/icon.svg", (c) => c.body(ICON, 200, { "Content-Type": "image/svg+xml", "Cache-Control": CACHE_CONTROL }))
+  .get("/:file{chat-page\\.(js|css)}", async (c) => {
+    const { status, body, headers } = await c.env.ASSETS.fetch(c.req.raw);
+    // An answer of its own: the headers of a fetched one cannot be added to.
+    return new Response(body, { status, headers });
+  });

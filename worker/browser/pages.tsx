@@ -11,13 +11,14 @@ import { home } from "./routes/home.tsx";
 import { login } from "./routes/login.tsx";
 import { logout } from "./routes/logout.ts";
 import { me } from "./routes/me.tsx";
+import { room } from "./routes/room.tsx";
 import { signup } from "./routes/signup.tsx";
 import { knowVisitor } from "./visitor.ts";
 
 /** Two fields of text and a return address take less than 8 KiB; what is a little too long still gets a page that says so. */
 const MAX_FORM_BYTES = 64 * 1024;
 
-/** The pages for browsers; `/rooms/*` has their headers and checks too. */
+/** The pages for browsers. */
 export const pages = new Hono<PageEnv>();
 
 pages.onError((error, c) => {
@@ -27,7 +28,7 @@ pages.onError((error, c) => {
   return refusePage(c, "unavailable", "Not now", "The server could not do this at the moment. Try again soon.");
 });
 
-for (const path of ["/", "/login", "/signup", "/logout", "/me/*"]) {
+for (const path of ["/", "/login", "/signup", "/logout", "/me/*", "/rooms/*"]) {
   pages.use(path, pageSecurity, keepPrivate(), openStore(), knowVisitor(), refuseForgery(), limitForm());
 }
 pages.route("/", home);
@@ -35,6 +36,7 @@ pages.route("/login", login);
 pages.route("/signup", signup);
 pages.route("/logout", logout);
 pages.route("/me", me);
+pages.route("/rooms", room);
 pages.route(ASSETS_PATH, assets);
 
 /** A page is its reader's: neither a shared cache nor the back button after a logout shows it. */

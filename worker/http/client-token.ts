@@ -1,5 +1,6 @@
 import type { Context } from "hono";
 import { parseToken, splitToken } from "../../protocol/session-token.ts";
+import { readSubprotocols } from "../../protocol/web-socket-subprotocol.ts";
 import { hashSecret } from "../session-store/secret-hash.ts";
 import { sessionCookie } from "./session-cookie.ts";
 
@@ -19,6 +20,16 @@ export async function clientCredential(c: Context): Promise<ClientCredential | u
   const bearer = /^Bearer +(\S+) *$/i.exec(c.req.header("Authorization") ?? "")?.[1];
   const token = parseToken(bearer ?? "");
   return token === undefined ? cookieCredential(c) : credential(token, false);
+}
+
+/**
+ * The session token of a WebSocket: where a page offers one as a subprotocol, that and no other, for the page chose it;
+ * otherwise as on every client route.
+ */
+export async function socketCredential(c: Context): Promise<ClientCredential | undefined> {
+  const { token } = readSubprotocols(c.req.header("Sec-WebSocket-Protocol"));
+  if (token === undefined) return clientCredential(c);
+  return token === "invalid" ? undefined : credential(token, false);
 }
 
 /** The session token of a page: the cookie alone. */

@@ -2,8 +2,9 @@ import { type Context, Hono } from "hono";
 import * as v from "valibot";
 import { ClosedCode } from "../../protocol/closed-codes.ts";
 import { Status } from "../../protocol/status.ts";
+import { readSubprotocols, WEBSOCKET_SUBPROTOCOL } from "../../protocol/web-socket-subprotocol.ts";
 import type { AppEnv } from "../app-env.ts";
-import { clientCredential } from "../http/client-token.ts";
+import { socketCredential } from "../http/client-token.ts";
 import { problem } from "../http/problem.ts";
 import { RoomName } from "../http/room-schemas.ts";
 import { isSameOrigin } from "../http/same-origin.ts";
@@ -25,24 +26,30 @@ export const roomSocket = new Hono<AppEnv>().get(
     if (c.req.header("Upgrade")?.toLowerCase() !== "websocket") {
       return problem(c, "invalid", "Upgrade: a WebSocket is needed here");
     }
-    const { room } = c.req.valid("param");
-    const admission = await admit(c, room);
-    if (admission.kind === "refused") return refuseUpgrade(admission.code, admission.message);
-    try {
-      const { webSocket } = await c.env.ROOMS.getByName(room).fetch(
-        admittedRequest({ room, credential: admission.credential }),
-      );
-      // An answer of its own: the headers of a fetched one cannot be added to.
-      return new Response(null, { status: 101, webSocket });
-    } catch {
-      // The room is being moved or has too much to do; players come back after their back-off.
-      return refuseUpgrade(ClosedCode.Unavailable, "the room cannot be reached");
-    }
+    const { webSocket } = await enter(c, c.req.valid("param").room);
+    const { named } = readSubprotocols(c.req.header("Sec-WebSocket-Protocol"));
+    // An answer of its own: the headers of a fetched one cannot be added to.
+    return new Response(null, {
+      status: 101,
+      webSocket,
+      headers: named ? { "Sec-WebSocket-Protocol": WEBSOCKET_SUBPROTOCOL } : {},
+    });
   },
 );
 
+async function enter(c: Context<AppEnv>, room: string): Promise<Response> {
+  const admission = await admit(c, room);
+  if (admission.kind === "refused") return refuseUpgrade(admission.code, admission.message);
+  try {
+    return await c.env.ROOMS.getByName(room).fetch(admittedRequest({ room, credential: admission.credential }));
+  } catch {
+    // The room is being moved or has too much to do; players come back after their back-off.
+    return refuseUpgrade(ClosedCode.Unavailable, "the room cannot be reached");
+  }
+}
+
 async function admit(c: Context<AppEnv>, room: string): Promise<Admission> {
-  const shown = await clientCredential(c);
+  const shown = await socketCredential(c);
   if (shown === undefined) return refused(ClosedCode.SessionInvalid, "a valid session token is needed");
   const { sessid, secretHash, fromCookie } = shown;
   // A browser sends its cookie with every page's WebSocket, also with those of other sites.

@@ -1,0 +1,81 @@
+import type { ChatLine } from "../chat/chat.ts";
+import type { RosterMember } from "../chat/roster.ts";
+import { pageElement } from "./page-element.ts";
+
+/** Lines kept on the page: a long chat does not make it slow. */
+const MAX_LINES = 500;
+
+const NEWS = { joined: "came in", held: "has lost the connection", resumed: "is back", left: "has left" } as const;
+
+/** The chat page's changing parts. Texts of others are only ever set as text. */
+export class ChatView {
+  readonly form = pageElement("say", HTMLFormElement);
+  readonly input = pageElement("text", HTMLInputElement);
+  readonly leaveButton = pageElement("leave", HTMLButtonElement);
+  readonly #lines = pageElement("lines", HTMLOListElement);
+  readonly #members = pageElement("members", HTMLUListElement);
+  readonly #here = pageElement("here", HTMLElement);
+  readonly #state = pageElement("state", HTMLElement);
+  readonly #hint = pageElement("hint", HTMLElement);
+
+  showState(text: string, tone: "good" | "bad" | "plain"): void {
+    this.#state.textContent = text;
+    this.#state.className = tone;
+  }
+
+  showMembers(members: readonly RosterMember[]): void {
+    this.#here.textContent = `${members.length} here`;
+    const items = members.map(({ user, held }) => {
+      const item = document.createElement("li");
+      item.append(isolated("span", user));
+      if (held) item.append(" (away)");
+      item.className = held ? "held" : "";
+      return item;
+    });
+    this.#members.replaceChildren(...items);
+  }
+
+  show(line: ChatLine): void {
+    const list = this.#lines;
+    // Whoever reads older lines is not pulled away from them.
+    const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
+    list.append(itemOf(line));
+    while (list.childElementCount > MAX_LINES) list.firstElementChild?.remove();
+    if (atEnd) list.scrollTop = list.scrollHeight;
+  }
+
+  /** Why what was written was not sent; an empty text when it was. */
+  showHint(text: string): void {
+    this.#hint.textContent = text;
+  }
+
+  /** Nothing can be written any more. */
+  end(): void {
+    this.input.disabled = true;
+    this.leaveButton.disabled = true;
+    for (const button of this.form.querySelectorAll("button")) button.disabled = true;
+  }
+}
+
+function itemOf(line: ChatLine): HTMLLIElement {
+  const item = document.createElement("li");
+  if (line.kind === "message") {
+    item.className = line.own ? "own" : "message";
+    item.append(isolated("b", line.name), line.private ? " (privately)" : "", isolated("p", line.text));
+  } else if (line.kind === "presence") {
+    item.className = "presence";
+    item.append(isolated("span", line.name), ` ${NEWS[line.news]}`);
+  } else {
+    item.className = `status ${line.tone}`;
+    item.textContent = line.text;
+  }
+  return item;
+}
+
+/** Text whose direction is its own and does not change that of what is around it. */
+function isolated(tag: "b" | "p" | "span", text: string): HTMLElement {
+  const element = document.createElement(tag);
+  element.dir = "auto";
+  element.textContent = text;
+  return element;
+}

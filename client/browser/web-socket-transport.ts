@@ -1,0 +1,58 @@
+import { closedCodeOfWebSocket } from "../../protocol/closed-codes.ts";
+import { TOKEN_BYTES } from "../../protocol/session-token.ts";
+import { offeredSubprotocols } from "../../protocol/web-socket-subprotocol.ts";
+import type { Path, PathEvents, Transport } from "../reliable/transport.ts";
+
+export interface WebSocketTransportOptions {
+  /** The edge, `http://...` or `https://...`; by default where the page is from. */
+  readonly edgeUrl?: string;
+  /** The session's 27 characters; absent, the browser's cookie speaks. */
+  readonly token?: string | undefined;
+}
+
+/** Rooms at the edge, by the browser's own WebSocket. */
+export function webSocketTransport({ edgeUrl = location.origin, token }: WebSocketTransportOptions = {}): Transport {
+  return {
+    heartbeat: "text",
+    joinToken: new Uint8Array(TOKEN_BYTES),
+    open(room, events) {
+      const url = new URL(`/v1/rooms/${room}/socket`, edgeUrl);
+      url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+      return new WebSocketPath(new WebSocket(url, offeredSubprotocols(token)), events);
+    },
+  };
+}
+
+class WebSocketPath implements Path {
+  readonly #socket: WebSocket;
+
+  constructor(socket: WebSocket, events: PathEvents) {
+    this.#socket = socket;
+    socket.binaryType = "arraybuffer";
+    socket.addEventListener("open", () => events.opened());
+    socket.addEventListener("message", ({ data }: MessageEvent<ArrayBuffer | string>) => {
+      if (typeof data === "string") events.receivedText();
+      else events.received(new Uint8Array(data));
+    });
+    // The event `error` says nothing; `close` follows it.
+    socket.addEventListener("close", ({ code, reason }) => {
+      events.lost(reason === "" ? `close code ${code}` : reason, closedCodeOfWebSocket(code));
+    });
+  }
+
+  get bufferedBytes(): number {
+    return this.#socket.bufferedAmount;
+  }
+
+  write(bytes: Uint8Array<ArrayBuffer>): void {
+    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(bytes);
+  }
+
+  writeText(text: string): void {
+    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(text);
+  }
+
+  close(): void {
+    this.#socket.close();
+  }
+}

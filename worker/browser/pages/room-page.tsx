@@ -1,0 +1,42 @@
+import type { Visitor } from "../visitor.ts";
+import { ASSETS_PATH, Layout } from "./layout.tsx";
+
+/** A room's chat; client/browser/chat-page.ts fills it. */
+export function RoomPage({ room, visitor }: { room: string; visitor: Visitor }) {
+  return (
+    <Layout title={`Room ${room}`} visitor={visitor} script={`${ASSETS_PATH}/chat-page.js`}>
+      <link rel="stylesheet" href={`${ASSETS_PATH}/chat-page.css`} />
+      <div id="chat" class="chat" data-room={room} data-cookie={visitor.kind === "anonymous" ? "no" : "yes"}>
+        <div class="chat-head">
+          <h1>{room}</h1>
+          <p id="state" role="status">
+            Not connected
+          </p>
+          <button type="button" id="leave" class="quiet">
+            Leave
+          </button>
+        </div>
+        <p id="entrance" class="notice" hidden={visitor.kind !== "anonymous"}>
+          <a href={`/login?return=/rooms/${room}`}>Log in</a> to chat here.
+        </p>
+        <noscript>
+          <p class="notice">The chat needs JavaScript.</p>
+        </noscript>
+        <details open>
+          <summary id="here">Who is here</summary>
+          <ul id="members" aria-labelledby="here" />
+        </details>
+        {/* A region that scrolls must be reachable by keyboard. */}
+        <ol id="lines" role="log" aria-label="Messages" tabindex={0} />
+        <form id="say">
+          <label for="text">Message</label>
+          <div class="chat-line">
+            <input id="text" autocomplete="off" enterkeyhint="send" maxlength={4000} aria-describedby="hint" />
+            <button type="submit">Send</button>
+          </div>
+          <p id="hint" role="alert" />
+        </form>
+      </div>
+    </Layout>
+  );
+}
