@@ -10,6 +10,8 @@ export interface Settings {
     | { readonly kind: "embedded" }
     | { readonly kind: "redis"; readonly url: string; readonly token: string };
   readonly policy: SessionPolicy;
+  /** Addresses of proxies whose X-Forwarded-For is believed (http/client-address.ts). */
+  readonly trustedProxies: readonly string[];
   readonly room: Pick<RoomLimits, "historyMessages" | "maxMembers">;
 }
 
@@ -31,6 +33,14 @@ const Variables = v.object({
     v.pipe(v.string(), v.regex(/^https?:\/\/\S+$/, "allowed is an http or https URL")),
   ),
   UPSTASH_REDIS_REST_TOKEN: v.optional(v.pipe(v.string(), v.minLength(1, "allowed is a token of 1 character or more"))),
+  TRUSTED_PROXIES: v.optional(
+    v.pipe(
+      v.string(),
+      v.transform(splitList),
+      v.array(v.pipe(v.string(), v.ip("allowed are IPv4 and IPv6 addresses, comma-separated"))),
+    ),
+    "",
+  ),
   SESSION_TTL_SECONDS: wholeNumber(1, MAX_SECONDS, 1800),
   SESSION_MAX_SECONDS: wholeNumber(1, MAX_SECONDS, 86_400),
   TOUCH_INTERVAL_SECONDS: wholeNumber(0, MAX_SECONDS, 60),
@@ -60,9 +70,8 @@ export function parseSettings(environment: object): Settings {
     throw new SettingsError("SESSION_TTL_SECONDS: allowed is at most SESSION_MAX_SECONDS");
   }
   return {
-    apiKeys: variables.API_KEYS.split(",")
-      .map((key) => key.trim())
-      .filter((key) => key !== ""),
+    apiKeys: splitList(variables.API_KEYS),
+    trustedProxies: variables.TRUSTED_PROXIES,
     store: parseStore(variables),
     policy: {
       idleMs: variables.SESSION_TTL_SECONDS * 1000,
@@ -81,6 +90,13 @@ function parseStore(variables: v.InferOutput<typeof Variables>): Settings["store
   if (url === undefined) throw new SettingsError('UPSTASH_REDIS_REST_URL: needed with SESSION_STORE = "redis"');
   if (token === undefined) throw new SettingsError('UPSTASH_REDIS_REST_TOKEN: needed with SESSION_STORE = "redis"');
   return { kind: "redis", url, token };
+}
+
+function splitList(text: string): string[] {
+  return text
+    .split(",")
+    .map((item) => item.trim())
+    .filter((item) => item !== "");
 }
 
 /** A variable is text; wrangler.toml may also give a number. */

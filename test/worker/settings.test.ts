@@ -11,6 +11,7 @@ describe("parseSettings", () => {
   it("has the documented defaults", () => {
     expect(parseSettings({ SESSION_STORE: "embedded" })).toEqual({
       apiKeys: [],
+      trustedProxies: [],
       store: { kind: "embedded" },
       policy: {
         idleMs: 1_800_000,
@@ -27,6 +28,7 @@ describe("parseSettings", () => {
     const settings = parseSettings({
       ...redis,
       API_KEYS: " old, new ,",
+      TRUSTED_PROXIES: "192.0.2.1, 2001:db8::1",
       SESSION_TTL_SECONDS: "60",
       SESSION_MAX_SECONDS: 120,
       TOUCH_INTERVAL_SECONDS: "0",
@@ -37,6 +39,7 @@ describe("parseSettings", () => {
     });
     expect(settings).toEqual({
       apiKeys: ["old", "new"],
+      trustedProxies: ["192.0.2.1", "2001:db8::1"],
       store: { kind: "redis", url: "https://redis.test", token: "secret" },
       policy: {
         idleMs: 60_000,

@@ -17,7 +17,7 @@ export async function startSession(c: Context<PageEnv>, account: string): Promis
     .get("store")
     .run([
       ...(shown ? [{ kind: "delete", sessid: shown.sessid, secretHash: shown.secretHash } as const] : []),
-      { kind: "issue", user: userOfAccount(account), ip: clientAddress(c) },
+      { kind: "issue", user: userOfAccount(account), ip: clientAddress(c, c.get("settings")) },
     ]);
   const issued = responses.at(-1);
   const isUncertain = responses.some(({ status }) => status === Status.Unavailable);

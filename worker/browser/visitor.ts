@@ -64,7 +64,7 @@ function isFirstVisit(c: Context<PageEnv>): boolean {
 }
 
 async function welcome(c: Context<PageEnv>): Promise<Visitor> {
-  const ip = clientAddress(c);
+  const ip = clientAddress(c, c.get("settings"));
   const { success } = await c.env.NEW_VISITOR_LIMIT.limit({ key: addressKey(ip) });
   if (!success) return { kind: "anonymous" };
   const idleMs = Math.min(FIRST_VISIT_IDLE_MS, c.get("settings").policy.idleMs);

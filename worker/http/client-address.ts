@@ -1,14 +1,18 @@
 import type { Context } from "hono";
 import * as v from "valibot";
+import type { Settings } from "../settings.ts";
 
 const IpAddress = v.pipe(v.string(), v.ip());
 
 /**
- * The address that a request came from: CF-Connecting-IP, which Cloudflare sets and Miniflare sets unless it is there. null
- * if it is absent or no IP address.
+ * The address that a request came from: CF-Connecting-IP, which Cloudflare sets and Miniflare sets unless it is there. Where
+ * that is one of TRUSTED_PROXIES, the last address in X-Forwarded-For that is none. null if there is no such IP address.
  */
-export function clientAddress(c: Context): string | null {
-  const address = c.req.header("CF-Connecting-IP");
+export function clientAddress(c: Context, { trustedProxies }: Pick<Settings, "trustedProxies">): string | null {
+  const hops = (c.req.header("X-Forwarded-For") ?? "").split(",").map((hop) => hop.trim());
+  const connected = c.req.header("CF-Connecting-IP") ?? "";
+  const address = [...hops, connected].findLast((hop) => !trustedProxies.includes(hop));
+  // Without a trusted proxy only who connected counts: anybody can write X-Forwarded-For.
   return v.is(IpAddress, address) ? address : null;
 }
 

@@ -1,5 +1,27 @@
+import { Hono } from "hono";
 import { describe, expect, it } from "vitest";
-import { addressKey } from "../../../worker/http/client-address.ts";
+import { addressKey, clientAddress } from "../../../worker/http/client-address.ts";
+
+describe("the address of a client", () => {
+  const trustedProxies = ["10.0.0.1", "10.0.0.2"];
+  const app = new Hono().get("/", (c) => c.json(clientAddress(c, { trustedProxies })));
+
+  it.each([
+    ["who connected", "192.0.2.1", undefined, "192.0.2.1"],
+    ["who connected, whatever he forwards", "192.0.2.1", "203.0.113.9", "192.0.2.1"],
+    ["whom a trusted proxy forwards", "10.0.0.1", "203.0.113.9", "203.0.113.9"],
+    ["whom it forwards, behind what a client wrote", "10.0.0.1", "6.6.6.6, 203.0.113.9", "203.0.113.9"],
+    ["whom the first of two forwards", "10.0.0.1", "6.6.6.6, 2001:db8::7, 10.0.0.2, 10.0.0.1", "2001:db8::7"],
+    ["unknown where a trusted proxy forwards nobody", "10.0.0.1", undefined, null],
+    ["unknown where it is no address", "10.0.0.1", "<script>", null],
+    ["unknown without a header", undefined, undefined, null],
+  ])("is %s", async (_, connected, forwarded, address) => {
+    const headers = new Headers();
+    if (connected !== undefined) headers.set("CF-Connecting-IP", connected);
+    if (forwarded !== undefined) headers.set("X-Forwarded-For", forwarded);
+    expect(await (await app.request("/", { headers })).json()).toBe(address);
+  });
+});
 
 describe("what limits count an address by", () => {
   it.each([

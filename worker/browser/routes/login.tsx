@@ -27,7 +27,7 @@ export const login = new Hono<PageEnv>()
     const form = await readCredentialsForm(c);
     const name = accountName(form.user);
     if (name === undefined || !canBePassword(form.password)) return refuse(c, form, 401, WRONG);
-    if (!(await mayTryPassword(c.env, name, clientAddress(c)))) {
+    if (!(await mayTryPassword(c.env, name, clientAddress(c, c.get("settings"))))) {
       c.header("Retry-After", String(LOGIN_WINDOW_SECONDS));
       return refuse(c, form, 429, TOO_MANY);
     }

@@ -32,7 +32,7 @@ export const signup = new Hono<PageEnv>()
     const name = accountName(form.user);
     if (name === undefined) return refuse(c, form, 400, BAD_NAME);
     if (!isAllowedPassword(form.password)) return refuse(c, form, 400, BAD_PASSWORD);
-    if (!(await mayAddressTry(c.env, clientAddress(c)))) {
+    if (!(await mayAddressTry(c.env, clientAddress(c, c.get("settings"))))) {
       c.header("Retry-After", String(LOGIN_WINDOW_SECONDS));
       return refuse(c, form, 429, TOO_MANY);
     }
