@@ -28,7 +28,7 @@ export class CheckCall implements RedisCall {
   }
 
   args(policy: SessionPolicy): string[] {
-    return [String(policy.touchIntervalMs), String(policy.maxMs)];
+    return [String(policy.touchIntervalMs), String(policy.maxMs), String(policy.idleMs)];
   }
 
   read(reply: unknown): RedisAnswer {
