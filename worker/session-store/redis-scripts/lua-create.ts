@@ -28,7 +28,7 @@ export const LUA_CREATE = `
     end
     table.sort(sessions, function(a, b)
       if a.created ~= b.created then return a.created < b.created end
-      return a.sessid < b.sessid
+      return tonumber(a.sessid) < tonumber(b.sessid)
     end)
     return sessions
   end

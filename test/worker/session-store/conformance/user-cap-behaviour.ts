@@ -47,6 +47,15 @@ export function userCapBehaviour(harnessOf: () => StoreHarness): void {
     expect(await sessidsOf(store, "kim")).toEqual([30, 10, 40]);
   });
 
+  it("evicts the smallest number of those that were created in the same millisecond", async () => {
+    const store = harnessOf().open({ maxSessionsPerUser: 3, limitPolicy: "evict-oldest" });
+    await store.run([register(10), register(9), register(-1)]);
+    await runOne(store, register(11));
+    expect((await sessidsOf(store, "kim")).sort()).toEqual([10, 11, 9]);
+    await runOne(store, register(12));
+    expect((await sessidsOf(store, "kim")).sort()).toEqual([10, 11, 12]);
+  });
+
   it("counts a user no longer than the session that took the place of a longer one", async () => {
     const harness = harnessOf();
     const store = harness.open({ maxSessionsPerUser: 1, limitPolicy: "evict-oldest" });
