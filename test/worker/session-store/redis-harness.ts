@@ -2,6 +2,7 @@ import { inject } from "vitest";
 import { RedisStore } from "../../../worker/session-store/redis-store.ts";
 import type { SessionPolicy } from "../../../worker/session-store/session-store.ts";
 import type { ProvidedKey } from "../../support/provided-context.ts";
+import { redisIndexFaults } from "./redis-index-faults.ts";
 import { PATIENT_DEADLINE_MS, type StoreHarness, testPolicy } from "./store-harness.ts";
 
 /** Long enough that a session does not expire while a busy machine pauses, short enough to wait for its end. */
@@ -52,6 +53,7 @@ export async function startRedisHarness(): Promise<RedisHarness> {
     async settle() {
       await Promise.all(works.splice(0));
     },
+    faults: () => redisIndexFaults(harness),
     async clear() {
       await harness.settle();
       await harness.command("FLUSHALL");

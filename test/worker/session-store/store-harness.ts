@@ -13,6 +13,8 @@ export interface StoreHarness {
   advance(ms: number): Promise<void>;
   /** Resolves when the touches that checks left behind are written. */
   settle(): Promise<void>;
+  /** What is wrong inside the store while nothing in it has expired; none if all is well. */
+  faults(): Promise<string[]>;
   /** Removes every session. */
   clear(): Promise<void>;
 }

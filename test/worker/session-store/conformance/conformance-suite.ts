@@ -5,6 +5,7 @@ import { batchBehaviour } from "./batch-behaviour.ts";
 import { countBehaviour } from "./count-behaviour.ts";
 import { issueBehaviour } from "./issue-behaviour.ts";
 import { lifetimeBehaviour } from "./lifetime-behaviour.ts";
+import { modelBehaviour } from "./model-behaviour.ts";
 import { ownershipBehaviour } from "./ownership-behaviour.ts";
 import { slidingBehaviour } from "./sliding-behaviour.ts";
 import { userCapBehaviour } from "./user-cap-behaviour.ts";
@@ -19,4 +20,5 @@ export function conformanceSuite(harnessOf: () => StoreHarness): void {
   describe("batch", () => batchBehaviour(harnessOf));
   describe("access", () => accessBehaviour(harnessOf));
   describe("issue", () => issueBehaviour(harnessOf));
+  describe("model", () => modelBehaviour(harnessOf));
 }
