@@ -25,6 +25,8 @@ pages.onError((error, c) => {
   // biome-ignore lint/suspicious/noConsole: a Worker's log is its console
   console.error("page failed", error.name, error.stack?.split("\n")[1]?.trim());
   c.header("Cache-Control", "no-store");
+  // Who it is may be what could not be found out.
+  c.set("visitor", { kind: "unknown" });
   return refusePage(c, "unavailable", "Not now", "The server could not do this at the moment. Try again soon.");
 });
 
