@@ -4,12 +4,19 @@ import type { Stack } from "./stack.ts";
 /** What `npm start` prints once everything listens: the addresses, the store, the key, and what to try. */
 export function banner(config: StackConfig, stack: Stack): string {
   const game = `${stack.gameAddress.host}:${stack.gameAddress.port}`;
+  const player = `${stack.playerAddress.host}:${stack.playerAddress.port}`;
   const options = game === "127.0.0.1:7000" ? "" : ` --host ${stack.gameAddress.host} --port ${stack.gameAddress.port}`;
+  const playerOption = stack.playerAddress.port === 7001 ? "" : ` --player-port ${stack.playerAddress.port}`;
+  const trust = `--fingerprint ${stack.playerFingerprint.replaceAll(":", "")}`;
+  const chat = (user: string) =>
+    `npm run -s artoria -- chat --room lobby --user ${user}${options}${playerOption} ${trust}`;
   return `
 Artoria is running. Ctrl-C stops all of it.
 
   edge (HTTP)          ${stack.edgeUrl}
   bridge (TCP)         ${game}
+  players (TLS)        ${player}, certificate SHA-256:
+                       ${stack.playerFingerprint}
   metrics, health      ${stack.metricsUrl}/metrics
   session store        ${storeText(config, stack)}
   API key              ${config.apiKey}
@@ -21,6 +28,10 @@ Try, in another terminal:
 
   # register session 7 and check it over TCP
   npm run -s artoria -- register 7 --user kim${options} && npm run -s artoria -- check 7${options}
+
+  # chat, each in a terminal of its own
+  ${chat("kim")}
+  ${chat("lee")}
 
   # read the API's documentation
   ${stack.edgeUrl}/docs

@@ -4,6 +4,8 @@ export interface StackConfig {
   readonly edgePort: number;
   readonly bridgeHost: string;
   readonly bridgePort: number;
+  readonly playerHost: string;
+  readonly playerPort: number;
   readonly metricsPort: number;
   /** The key that the bridge shows and the printed commands use. */
   readonly apiKey: string;
@@ -23,6 +25,7 @@ const WORKER_VARIABLES = [
   "TOUCH_INTERVAL_SECONDS",
   "MAX_SESSIONS_PER_USER",
   "SESSION_LIMIT_POLICY",
+  "TRUSTED_PROXIES",
 ];
 
 /**
@@ -37,6 +40,8 @@ export function parseStackConfig(env: Readonly<Record<string, string | undefined
     edgePort: port(env, "EDGE_PORT", 8787),
     bridgeHost: text(env, "BRIDGE_HOST") ?? "127.0.0.1",
     bridgePort: port(env, "BRIDGE_PORT", 7000),
+    playerHost: text(env, "PLAYER_HOST") ?? text(env, "BRIDGE_HOST") ?? "127.0.0.1",
+    playerPort: port(env, "PLAYER_PORT", 7001),
     metricsPort: port(env, "METRICS_PORT", 7002),
     apiKey,
     redisUrl: redisUrl(env),

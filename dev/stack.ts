@@ -1,10 +1,12 @@
-import { randomBytes } from "node:crypto";
+import { randomBytes, X509Certificate } from "node:crypto";
+import type { AddressInfo } from "node:net";
 import { parseConfig as parseRedisRestConfig } from "../redis-rest/config.ts";
 import { type RedisRest, startRedisRest } from "../redis-rest/server.ts";
 import { type Bridge, startBridge } from "../tcp-bridge/bridge.ts";
 import { parseBridgeConfig } from "../tcp-bridge/config.ts";
 import { parseSettings } from "../worker/settings.ts";
 import type { StackConfig } from "./config.ts";
+import { developmentCertificate } from "./development-certificate.ts";
 import { type Edge, startEdge } from "./edge.ts";
 import { assertFree } from "./free-port.ts";
 
@@ -12,6 +14,9 @@ import { assertFree } from "./free-port.ts";
 export interface Stack {
   readonly edgeUrl: string;
   readonly gameAddress: { readonly host: string; readonly port: number };
+  readonly playerAddress: { readonly host: string; readonly port: number };
+  /** SHA-256 of the player port's certificate, hex with colons. */
+  readonly playerFingerprint: string;
   readonly metricsUrl: string;
   /** Undefined with the embedded store. */
   readonly redisRestUrl: string | undefined;
@@ -28,6 +33,7 @@ export interface Stack {
 export async function startStack(config: StackConfig): Promise<Stack> {
   await assertFree("EDGE_PORT", "127.0.0.1", config.edgePort);
   await assertFree("BRIDGE_PORT", config.bridgeHost, config.bridgePort);
+  await assertFree("PLAYER_PORT", config.playerHost, config.playerPort);
   await assertFree("METRICS_PORT", "127.0.0.1", config.metricsPort);
   const started: { close(): Promise<unknown> }[] = [];
   const close = async () => {
@@ -36,10 +42,12 @@ export async function startStack(config: StackConfig): Promise<Stack> {
   try {
     const redisRest = await startRedisRestIfAsked(config, started);
     const edge = await startEdgeOn(config, redisRest, started);
-    const bridge = await startBridgeTo(config, edge, started);
+    const { bridge, playerAddress, playerFingerprint } = await startBridgeTo(config, edge, started);
     return {
       edgeUrl: edge.url,
       gameAddress: { host: bridge.gameAddress.address, port: bridge.gameAddress.port },
+      playerAddress: { host: playerAddress.address, port: playerAddress.port },
+      playerFingerprint,
       metricsUrl: `http://127.0.0.1:${bridge.metricsAddress.port}`,
       redisRestUrl: redisRest?.server.url,
       edge,
@@ -91,19 +99,37 @@ async function startEdgeOn(config: StackConfig, redisRest: OwnRedisRest | undefi
   return edge;
 }
 
-async function startBridgeTo(config: StackConfig, edge: Edge, started: Started): Promise<Bridge> {
-  const bridge = await startBridge(
-    parseBridgeConfig({
-      ...process.env,
-      BRIDGE_HOST: config.bridgeHost,
-      BRIDGE_PORT: String(config.bridgePort),
-      METRICS_PORT: String(config.metricsPort),
-      EDGE_URL: edge.url,
-      API_KEY: config.apiKey,
-      // The terminal is for people; what they must know is a warning.
-      LOG_LEVEL: process.env["LOG_LEVEL"] ?? "warn",
-    }),
-  );
+interface OwnBridge {
+  readonly bridge: Bridge;
+  readonly playerAddress: AddressInfo;
+  readonly playerFingerprint: string;
+}
+
+async function startBridgeTo(config: StackConfig, edge: Edge, started: Started): Promise<OwnBridge> {
+  const bridgeConfig = parseBridgeConfig({
+    ...process.env,
+    ...(await playerTls()),
+    BRIDGE_HOST: config.bridgeHost,
+    BRIDGE_PORT: String(config.bridgePort),
+    PLAYER_HOST: config.playerHost,
+    PLAYER_PORT: String(config.playerPort),
+    METRICS_PORT: String(config.metricsPort),
+    EDGE_URL: edge.url,
+    API_KEY: config.apiKey,
+    // The terminal is for people; what they must know is a warning.
+    LOG_LEVEL: process.env["LOG_LEVEL"] ?? "warn",
+  });
+  const bridge = await startBridge(bridgeConfig);
   started.push({ close: () => bridge.drain() });
-  return bridge;
+  const { playerAddress } = bridge;
+  const cert = bridgeConfig.player?.endpoint.tls?.cert;
+  if (playerAddress === undefined || cert === undefined) throw new Error("the bridge has opened no player port");
+  return { bridge, playerAddress, playerFingerprint: new X509Certificate(cert).fingerprint256 };
+}
+
+/** The player port's certificate: one made now, unless the developer has one. */
+async function playerTls(): Promise<Record<string, string>> {
+  if (process.env["PLAYER_TLS_CERT"] || process.env["PLAYER_TLS_KEY"]) return {};
+  const { cert, key } = await developmentCertificate();
+  return { PLAYER_TLS_CERT: cert, PLAYER_TLS_KEY: key };
 }

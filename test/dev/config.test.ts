@@ -7,6 +7,8 @@ describe("parseStackConfig", () => {
       edgePort: 8787,
       bridgeHost: "127.0.0.1",
       bridgePort: 7000,
+      playerHost: "127.0.0.1",
+      playerPort: 7001,
       metricsPort: 7002,
       apiKey: "dev-key",
       redisUrl: undefined,
@@ -31,6 +33,7 @@ describe("parseStackConfig", () => {
   it.each([
     ["EDGE_PORT", "65536"],
     ["BRIDGE_PORT", "-1"],
+    ["PLAYER_PORT", "tls"],
     ["METRICS_PORT", "http"],
     ["REDIS_REST_PORT", "80.5"],
     ["REDIS_URL", "http://127.0.0.1"],

@@ -50,6 +50,10 @@ describe("npm start", () => {
     await eventually(() => program?.output.includes("/docs") === true);
     expect(program.output).toMatch(/edge \(HTTP\) +http:\/\/127\.0\.0\.1:\d+\n/);
     expect(program.output).toMatch(/bridge \(TCP\) +127\.0\.0\.1:\d+\n/);
+    expect(program.output).toMatch(
+      /players \(TLS\) +127\.0\.0\.1:\d+, certificate SHA-256:\n +([0-9A-F]{2}:){31}[0-9A-F]{2}\n/,
+    );
+    expect(program.output).toContain("npm run -s artoria -- chat --room lobby --user kim");
     expect(program.output).toContain("embedded, nothing is kept");
     expect(program.output).toMatch(/API key +dev-key\n/);
     expect(program.output).toContain("curl -H 'Authorization: Bearer dev-key'");
