@@ -10,13 +10,11 @@ import { RoomName } from "../http/room-schemas.ts";
 import { isSameOrigin } from "../http/same-origin.ts";
 import { pathParams } from "../http/validate.ts";
 import { admittedRequest } from "../rooms/admitted-upgrade.ts";
-import { refuseUpgrade } from "../rooms/refuse-upgrade.ts";
+import { type Refusal, refusal, refuseUpgrade } from "../rooms/refuse-upgrade.ts";
 import { type RoomCredential, roomResource } from "../rooms/room-credential.ts";
 import { runOne } from "../session-store/run-one.ts";
 
-type Admission =
-  | { readonly kind: "admitted"; readonly credential: RoomCredential }
-  | { readonly kind: "refused"; readonly code: ClosedCode; readonly message: string };
+type Admission = { readonly kind: "admitted"; readonly credential: RoomCredential } | Refusal;
 
 /** `/v1/rooms/{room}/socket`: a player's WebSocket. Its session is asked for here, before the room is reached. */
 export const roomSocket = new Hono<AppEnv>().get(
@@ -39,32 +37,28 @@ export const roomSocket = new Hono<AppEnv>().get(
 
 async function enter(c: Context<AppEnv>, room: string): Promise<Response> {
   const admission = await admit(c, room);
-  if (admission.kind === "refused") return refuseUpgrade(admission.code, admission.message);
+  if (admission.kind === "refused") return refuseUpgrade(admission);
   try {
     return await c.env.ROOMS.getByName(room).fetch(admittedRequest({ room, credential: admission.credential }));
   } catch {
     // The room is being moved or has too much to do; players come back after their back-off.
-    return refuseUpgrade(ClosedCode.Unavailable, "the room cannot be reached");
+    return refuseUpgrade(refusal(ClosedCode.Unavailable, "the room cannot be reached"));
   }
 }
 
 async function admit(c: Context<AppEnv>, room: string): Promise<Admission> {
   const shown = await socketCredential(c);
-  if (shown === undefined) return refused(ClosedCode.SessionInvalid, "a valid session token is needed");
+  if (shown === undefined) return refusal(ClosedCode.SessionInvalid, "a valid session token is needed");
   const { sessid, secretHash, fromCookie } = shown;
   // A browser sends its cookie with every page's WebSocket, also with those of other sites.
-  if (fromCookie && !isSameOrigin(c)) return refused(ClosedCode.Denied, "Origin: with the cookie it is this host");
+  if (fromCookie && !isSameOrigin(c)) return refusal(ClosedCode.Denied, "Origin: with the cookie it is this host");
   const resource = roomResource(room);
   const { status, session } = await runOne(c.get("store"), { kind: "identify", sessid, secretHash, resource });
-  if (status === Status.Unavailable) return refused(ClosedCode.Unavailable, "the session store cannot be reached");
+  if (status === Status.Unavailable) return refusal(ClosedCode.Unavailable, "the session store cannot be reached");
   // A browser before its login has a session, but nobody has logged in.
   if (session === null || session.user === null) {
-    return refused(ClosedCode.SessionInvalid, "a valid session token is needed");
+    return refusal(ClosedCode.SessionInvalid, "a valid session token is needed");
   }
-  if (status !== Status.Ok) return refused(ClosedCode.Denied, `the session lacks the grant ${resource}`);
+  if (status !== Status.Ok) return refusal(ClosedCode.Denied, `the session lacks the grant ${resource}`);
   return { kind: "admitted", credential: { sessid, secretHash, user: session.user } };
-}
-
-function refused(code: ClosedCode, message: string): Admission {
-  return { kind: "refused", code, message };
 }

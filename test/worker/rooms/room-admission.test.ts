@@ -5,7 +5,7 @@ import { formatToken, parseToken } from "../../../protocol/session-token.ts";
 import type { Bindings } from "../../../worker/app-env.ts";
 import { openOnce } from "../../../worker/http/open-store.ts";
 import { runOne } from "../../../worker/session-store/run-one.ts";
-import { ask, askAsClient, askAsService, createSession, problemOf } from "../routes/edge-client.ts";
+import { ask, askAsClient, askAsService, type Created, createSession, problemOf } from "../routes/edge-client.ts";
 import { newRoom } from "./room-object.ts";
 import { joinPacket, RoomPlayer } from "./room-player.ts";
 
@@ -33,6 +33,14 @@ describe("the upgrade to a room", () => {
   it("refuses a token whose session was ended", async () => {
     const { token, sessid } = await createSession();
     await askAsService("DELETE", `/v1/sessions/${sessid}`);
+    expect(await refused(token)).toBe(ClosedCode.SessionInvalid);
+  });
+
+  it("refuses a token whose session has expired", async () => {
+    const short = await askAsService("POST", "/v1/sessions", { user: "kim", ttlSeconds: 1 });
+    const { token, sessid } = await short.json<Created>();
+    const read = async () => (await askAsService("GET", `/v1/sessions/${sessid}`)).status;
+    await expect.poll(read, { timeout: 30_000 }).toBe(404);
     expect(await refused(token)).toBe(ClosedCode.SessionInvalid);
   });
 

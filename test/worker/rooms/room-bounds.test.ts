@@ -85,6 +85,22 @@ describe("a room's bounds", () => {
     expect(back.said).toEqual(["new"]);
   });
 
+  it("keep the log at 10,000 entries, however much is said", async () => {
+    const room = newRoom();
+    const kim = await joinAs(room, "kim");
+    const body = new Uint8Array();
+    for (let seq = 0; seq < 10_200; ) {
+      kim.send(...Array.from({ length: 200 }, () => ({ kind: "publish", seq: ++seq, to: 0, body }) as const));
+      await kim.heard(seq);
+      kim.send({ kind: "ack", position: kim.all("deliver").at(-1)?.offset ?? 0 });
+    }
+    const rows = await runInDurableObject(roomObject(room), (_, { storage }) =>
+      storage.sql.exec("SELECT COUNT(*) AS n, MIN(offset) AS first, MAX(offset) AS last FROM log").one(),
+    );
+    expect(rows).toEqual({ n: 10_000, first: 202, last: 10_201 });
+    expect(kim.closeCode).toBeUndefined();
+  });
+
   it("close a connection that does not join within 5 s", async () => {
     const { token } = await createSession();
     const player = await RoomPlayer.dial(newRoom(), token);
