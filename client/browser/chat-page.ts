@@ -43,7 +43,7 @@ function connect(view: ChatView, room: string, token: string | undefined): void 
   connection.on("presence", showMembers);
   connection.on("joined", showMembers);
   connection.on("gap", showMembers);
-  connection.on("writable", () => view.showHint(""));
+  connection.on("confirmed", () => view.showHint(""));
   connection.on("closed", () => {
     view.showState("Not connected", "bad");
     view.showMembers([]);
@@ -51,23 +51,24 @@ function connect(view: ChatView, room: string, token: string | undefined): void 
   });
   view.form.addEventListener("submit", (event) => {
     event.preventDefault();
-    say(chat, view);
+    say(chat, view, connection.state === "Established");
   });
   view.leaveButton.addEventListener("click", () => connection.disconnect());
   passNetworkHints(connection);
   connection.connect();
 }
 
-function say(chat: Chat, view: ChatView): void {
+function say(chat: Chat, view: ChatView, connected: boolean): void {
   const text = view.input.value;
   if (text.trim() === "") return;
   const result = chat.say(text);
   if (result === "sent") view.input.value = "";
-  view.showHint(hintOf(result));
+  view.showHint(hintOf(result, connected));
   view.input.focus();
 }
 
-function hintOf(result: ReturnType<Chat["say"]>): string {
+function hintOf(result: ReturnType<Chat["say"]>, connected: boolean): string {
+  if (result === "sent") return connected ? "" : "It is kept, and sent when the connection is back.";
   if (result === "full") return "Too much waits to be sent; try again in a moment.";
   if (result === "tooLarge") return "That is too long.";
   return "";

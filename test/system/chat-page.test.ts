@@ -1,0 +1,125 @@
+import type { Browser } from "playwright-core";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { type Edge, startEdge } from "../../dev/edge.ts";
+import { ChatBrowser, DESKTOP, launchChromium, PHONE } from "../support/chat-browser.ts";
+import { TcpProxy } from "../support/tcp-proxy.ts";
+import { until } from "../support/until.ts";
+
+const API_KEY = "test-key";
+
+let edge: Edge;
+let network: TcpProxy;
+let chromium: Browser;
+let people: ChatBrowser[];
+let room: string;
+let nextRoom = 0;
+
+beforeAll(async () => {
+  edge = await startEdge({ host: "127.0.0.1", port: 0, variables: { API_KEYS: API_KEY } });
+  network = await TcpProxy.open(Number(new URL(edge.url).port));
+  chromium = await launchChromium();
+});
+afterAll(async () => {
+  await chromium.close();
+  await network.close();
+  await edge.close();
+});
+beforeEach(() => {
+  people = [];
+  nextRoom += 1;
+  room = `lobby-${nextRoom}`;
+});
+afterEach(async () => {
+  for (const { context } of people) await context.close();
+});
+
+async function person(viewport = DESKTOP): Promise<ChatBrowser> {
+  const browser = await ChatBrowser.open(chromium, viewport);
+  people.push(browser);
+  return browser;
+}
+
+async function enterAs(user: string, viewport = DESKTOP, origin = edge.url): Promise<ChatBrowser> {
+  const response = await fetch(`${edge.url}/v1/sessions`, {
+    method: "POST",
+    headers: { Authorization: `Bearer ${API_KEY}`, "Content-Type": "application/json" },
+    body: JSON.stringify({ user }),
+  });
+  const { token } = (await response.json()) as { token: string };
+  const browser = await person(viewport);
+  await browser.enter(`${origin}/rooms/${room}#token=${token}`);
+  return browser;
+}
+
+describe("the chat page", () => {
+  it("lets two people talk, shows who is there, and what was said before", async () => {
+    const kim = await enterAs("kim");
+    await kim.say("is anybody here?");
+    await until(async () => (await kim.messages()).length === 1);
+    const lee = await enterAs("lee", PHONE);
+    expect(await lee.messages()).toEqual(["is anybody here?"]);
+    await kim.shows(/^lee came in$/);
+    await lee.say("yes: <b>me</b> & <script>alert(1)</script>");
+    await until(async () => (await kim.messages()).length === 2);
+    expect((await kim.messages())[1]).toBe("yes: <b>me</b> & <script>alert(1)</script>");
+    expect((await kim.members()).sort()).toEqual(["kim", "lee"]);
+    await lee.page.getByRole("button", { name: "Leave" }).click();
+    await lee.stateIs("Not connected");
+    await kim.shows(/^lee has left$/);
+    expect([...kim.complaints, ...lee.complaints]).toEqual([]);
+  });
+
+  it("comes back by itself, says how long it was away, and has lost nothing", async () => {
+    const { port } = network;
+    const kim = await enterAs("kim", PHONE, `http://127.0.0.1:${port}`);
+    const lee = await enterAs("lee");
+    await kim.context.setOffline(true);
+    network.refuse();
+    await kim.shows(/^Connection lost/);
+    await lee.shows(/^kim has lost the connection$/);
+    for (const text of ["one", "two"]) await lee.say(text);
+    await kim.say("three");
+    await until(async () => (await kim.page.getByRole("alert").textContent())?.startsWith("It is kept") === true);
+    network.restore();
+    await kim.context.setOffline(false);
+    await kim.shows(/^Back: gap \d+ ms, \d+ replayed\.$/);
+    await until(async () => (await lee.messages()).length === 3 && (await kim.messages()).length === 3);
+    expect(await kim.messages()).toEqual(["one", "two", "three"]);
+    expect(await lee.messages()).toEqual(["one", "two", "three"]);
+    await lee.shows(/^kim is back$/);
+    await kim.keepScreenshot("chat-phone");
+    await lee.keepScreenshot("chat-desktop");
+    expect([...kim.complaints, ...lee.complaints]).toEqual([]);
+  });
+
+  it("lets a browser in by its cookie after a sign-up, and nobody without", async () => {
+    const kim = await person();
+    await kim.page.goto(`${edge.url}/rooms/${room}`);
+    await kim.stateIs("Not connected: log in to chat");
+    await kim.page.goto(`${edge.url}/signup?return=/rooms/${room}`);
+    await kim.page.getByLabel("User name").fill(`kim-${room}`);
+    await kim.page.getByLabel("Password").fill("correct horse battery");
+    await kim.page.getByRole("button", { name: "Sign up" }).click();
+    await kim.page.waitForURL(`**/rooms/${room}`);
+    await kim.stateIs("Connected");
+    expect(await kim.members()).toEqual([`web:kim-${room}`]);
+    expect(kim.complaints).toEqual([]);
+  });
+
+  it.each([
+    ["phone", PHONE],
+    ["desktop", DESKTOP],
+  ])("fits a %s without sideways scrolling, and is used by keyboard alone", async (_name, viewport) => {
+    const kim = await enterAs("kim", viewport);
+    await kim.page.getByLabel("Message", { exact: true }).focus();
+    await kim.page.keyboard.type("w".repeat(300));
+    await kim.page.keyboard.press("Enter");
+    await until(async () => (await kim.messages()).length === 1);
+    const overflow = await kim.page.evaluate("document.documentElement.scrollWidth - innerWidth");
+    expect(overflow).toBeLessThanOrEqual(0);
+    const focused = await kim.page.evaluate("document.activeElement.id");
+    expect(focused).toBe("text");
+    expect(await kim.page.getByRole("log", { name: "Messages" }).count()).toBe(1);
+    expect(await kim.page.getByRole("status").textContent()).toContain("Connected");
+  });
+});
