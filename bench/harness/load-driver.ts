@@ -21,7 +21,7 @@ export interface Leg extends LoadReport {
 }
 
 /** What a load generator is told to do next. */
-export type LoadOrder = { readonly kind: "run"; readonly seconds: number };
+export type LoadOrder = { readonly seconds: number } | { readonly rounds: 1 };
 
 /** A load generator in a process of its own, connected to one side. It is idle between its legs. */
 export class LoadDriver {
@@ -42,9 +42,18 @@ export class LoadDriver {
   }
 
   /** One leg. Throws if the load got a wrong answer: what is wrong is not fast. */
-  async run(seconds: number): Promise<Leg> {
+  run(seconds: number): Promise<Leg> {
+    return this.#order({ seconds });
+  }
+
+  /** Everything that the load has to ask, once. */
+  runOnce(): Promise<Leg> {
+    return this.#order({ rounds: 1 });
+  }
+
+  async #order(order: LoadOrder): Promise<Leg> {
     const before = this.#programs.map(({ pid }) => cpuSeconds(pid));
-    this.#child.send({ kind: "run", seconds } satisfies LoadOrder);
+    this.#child.send(order);
     const report = (await answerOf(this.#child, "the load generator")) as LoadReport;
     const shares = this.#programs.map(
       ({ name, pid }, index) => [name, (cpuSeconds(pid) - (before[index] ?? 0)) / report.seconds] as const,

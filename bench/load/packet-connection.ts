@@ -13,7 +13,7 @@ const READ_BYTES = 64 * 1024;
  * when all are answered, the next. An answer other than Ok ends the load.
  */
 export class PacketConnection {
-  readonly #nextWindow: () => Uint8Array;
+  readonly #nextWindow: () => Uint8Array | undefined;
   readonly #windowAnswerBytes: number;
   readonly #socket: Socket;
   #answeredBytes = 0;
@@ -21,7 +21,7 @@ export class PacketConnection {
   #untilMs = 0;
   #finished: (() => void) | undefined;
 
-  private constructor(port: number, windowPackets: number, nextWindow: () => Uint8Array) {
+  private constructor(port: number, windowPackets: number, nextWindow: () => Uint8Array | undefined) {
     this.#nextWindow = nextWindow;
     this.#windowAnswerBytes = windowPackets * ANSWER_BYTES;
     const buffer = Buffer.allocUnsafeSlow(READ_BYTES);
@@ -39,7 +39,11 @@ export class PacketConnection {
     });
   }
 
-  static async open(port: number, windowPackets: number, nextWindow: () => Uint8Array): Promise<PacketConnection> {
+  static async open(
+    port: number,
+    windowPackets: number,
+    nextWindow: () => Uint8Array | undefined,
+  ): Promise<PacketConnection> {
     const connection = new PacketConnection(port, windowPackets, nextWindow);
     await once(connection.#socket, "connect");
     connection.#socket.on("close", () => {
@@ -48,14 +52,14 @@ export class PacketConnection {
     return connection;
   }
 
-  /** Asks until `untilMs`, then waits for the last answers; resolves with the number of windows. */
+  /** Asks until `untilMs` or the last window, then waits for the answers; resolves with the number of windows. */
   async run(untilMs: number): Promise<number> {
     this.#windows = 0;
     this.#untilMs = untilMs;
     const finished = new Promise<void>((resolve) => {
       this.#finished = resolve;
     });
-    this.#socket.write(this.#nextWindow());
+    this.#ask();
     await finished;
     return this.#windows;
   }
@@ -69,7 +73,12 @@ export class PacketConnection {
     if (this.#answeredBytes < this.#windowAnswerBytes) return;
     this.#answeredBytes = 0;
     this.#windows += 1;
-    if (performance.now() < this.#untilMs) this.#socket.write(this.#nextWindow());
-    else this.#finished?.();
+    this.#ask();
+  }
+
+  #ask(): void {
+    const window = performance.now() < this.#untilMs ? this.#nextWindow() : undefined;
+    if (window === undefined) this.#finished?.();
+    else this.#socket.write(window);
   }
 }

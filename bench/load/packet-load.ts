@@ -1,5 +1,5 @@
-import { writeServiceRequest } from "../../protocol/service-packets.ts";
 import { ByteWriter } from "../../protocol/byte-writer.ts";
+import { writeServiceRequest } from "../../protocol/service-packets.ts";
 import { PacketConnection } from "./packet-connection.ts";
 import { loadJob, serveOrders } from "./serve-orders.ts";
 
@@ -17,17 +17,20 @@ export interface PacketJob {
 const job = loadJob<PacketJob>();
 const windows = prepareWindows(job);
 let next = 0;
+let last = Number.POSITIVE_INFINITY;
 
 const connections = await Promise.all(
   Array.from({ length: job.connections }, () =>
     PacketConnection.open(job.port, job.pipelined, () => {
-      next = (next + 1) % windows.length;
-      return windows[next] ?? new Uint8Array();
+      if (next === last) return undefined;
+      next += 1;
+      return windows[next % windows.length];
     }),
   ),
 );
 
 serveOrders(async (untilMs) => {
+  last = untilMs === Number.POSITIVE_INFINITY ? next + windows.length : Number.POSITIVE_INFINITY;
   const done = await Promise.all(connections.map((connection) => connection.run(untilMs)));
   return { done: done.reduce((sum, count) => sum + count, 0) * job.pipelined };
 });

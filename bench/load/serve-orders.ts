@@ -1,6 +1,6 @@
 import type { LoadOrder, LoadReport } from "../harness/load-driver.ts";
 
-/** One leg of a load: does its work until `untilMs` (performance.now()) and says how much was done. */
+/** One leg of a load: does its work until `untilMs` (performance.now()), Infinity: all once. It says how much was done. */
 export type RunLeg = (untilMs: number) => Promise<Pick<LoadReport, "done" | "latencyMs">>;
 
 /** The driver's job, which is this process's only argument. */
@@ -12,7 +12,7 @@ export function loadJob<Job>(): Job {
 /** Tells the driver that this load is ready, then runs a leg whenever it is told to. */
 export function serveOrders(runLeg: RunLeg): void {
   process.on("message", (order: LoadOrder) => {
-    run(order.seconds, runLeg).then(
+    run(order, runLeg).then(
       (report) => process.send?.(report),
       (error: unknown) => {
         process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`);
@@ -24,10 +24,10 @@ export function serveOrders(runLeg: RunLeg): void {
   process.send?.("ready");
 }
 
-async function run(seconds: number, runLeg: RunLeg): Promise<LoadReport> {
+async function run(order: LoadOrder, runLeg: RunLeg): Promise<LoadReport> {
   const startMs = performance.now();
   const cpu = process.cpuUsage();
-  const outcome = await runLeg(startMs + seconds * 1_000);
+  const outcome = await runLeg("seconds" in order ? startMs + order.seconds * 1_000 : Number.POSITIVE_INFINITY);
   const tookSeconds = (performance.now() - startMs) / 1_000;
   const used = process.cpuUsage(cpu);
   return { ...outcome, seconds: tookSeconds, cpuShare: (used.user + used.system) / 1e6 / tookSeconds };

@@ -41,13 +41,11 @@ export async function startOurs(worker: BuiltWorker): Promise<Ours> {
     programs.push(program);
 
     const gamePort = await freePort();
-    const [playerPort, metricsPort] = [await freePort(), await freePort()];
     const bridge = {
       EDGE_URL: `http://127.0.0.1:${edgePort}`,
       API_KEY: apiKey,
       BRIDGE_PORT: String(gamePort),
-      PLAYER_PORT: String(playerPort),
-      METRICS_PORT: String(metricsPort),
+      METRICS_PORT: String(await freePort()),
       LOG_LEVEL: "warn",
     };
     programs.push(await startNode("bridge", BRIDGE, gamePort, bridge));
