@@ -3,8 +3,15 @@ import { type Batch, MAX_BATCH_PACKETS } from "./batch.ts";
 import type { PacketSource } from "./packet-source.ts";
 
 /**
- * Fills a batch from those who are ready, fairly: each gets an equal share of the room, and what some leave goes to the
- * others. Who is in the batch, or has nothing left, is no longer ready; who found no room stays, in front.
+ * What a connection sends at once is small and is not split: its rest would have to wait for the batch with its beginning,
+ * and with the rests of all connections waiting, no second batch could be in flight.
+ */
+const WHOLE_PACKETS = 64;
+
+/**
+ * Fills a batch from those who are ready, fairly: first come those at the front, with little each, then all get an equal
+ * share of the room that is left. Who is in the batch, or has nothing left, is no longer ready; who found no room stays,
+ * in front.
  *
  * What came before `expiredMs` is not asked any more.
  */
@@ -15,6 +22,10 @@ export function fillBatch(batch: Batch, ready: Set<PacketSource>, expiredMs: num
     if (source.waiting > 0) sources.push(source);
     else ready.delete(source);
     if (sources.length === MAX_BATCH_PACKETS) break;
+  }
+  for (const source of sources) {
+    if (batch.packetRoom === 0) break;
+    source.moveInto(batch, Math.min(batch.packetRoom, WHOLE_PACKETS), batch.byteRoom);
   }
   shareOut(batch, sources);
   shareOut(batch, sources);
