@@ -12,5 +12,10 @@ export function refuseSession(c: Context<PageEnv>, status: Status): Response | P
         "Too many sessions",
         "You are logged in at too many places. Log out at one of them first.",
       )
-    : refusePage(c, "unavailable", "Not now", "You could not be logged in at the moment. Try again soon.");
+    : refusePage(
+        c,
+        "unavailable",
+        "Not now",
+        "Your name and password are right, but you could not be logged in at the moment. Log in again soon.",
+      );
 }

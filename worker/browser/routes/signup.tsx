@@ -13,10 +13,10 @@ import { refuseSession } from "../refuse-session.tsx";
 import { returnInQuery, safeReturn } from "../return-address.ts";
 import { startSession } from "../start-session.ts";
 
-const BAD_NAME: FormError = { field: "user", message: "This name cannot be used. What can be, stands below it." };
+const BAD_NAME: FormError = { field: "user", message: "This name cannot be used. See below what is allowed." };
 const BAD_PASSWORD: FormError = {
   field: "password",
-  message: "This password cannot be used. What can be, stands below it.",
+  message: "This password cannot be used. See below what is allowed.",
 };
 const TAKEN: FormError = { field: "user", message: "Somebody has this name already. Choose another." };
 const TOO_MANY: FormError = { message: "Too many tries. Wait a minute, then try again." };
@@ -42,6 +42,7 @@ export const signup = new Hono<PageEnv>()
     const isNew = await accounts.create(name, await hashPassword(form.password), Date.now());
     if (!isNew) return refuse(c, form, 409, TAKEN);
     const status = await startSession(c, name);
+    // The account is there all the same: a login makes up for it.
     return status === Status.Ok ? c.redirect(form.returnTo, 303) : refuseSession(c, status);
   });
 
