@@ -57,22 +57,25 @@ export class Heartbeat {
     this.#suspectAtMs ??= nowMs + this.#limits.probeMs;
   }
 
-  /** What is due now. `suspect` is given once; a ping is due until {@link pinged}. */
+  /**
+   * What is due now. `suspect` is given once; a ping is due until {@link pinged}. Silence alone kills no path, an unanswered
+   * ping does: browsers wake the timers of a hidden page once a minute, and then nobody has asked anything.
+   */
   due(nowMs: number): HeartbeatVerdict | undefined {
-    if (nowMs >= this.#heardMs + this.#limits.deadAfterSilenceMs) return "dead";
-    if (this.#suspectAtMs !== undefined) {
-      if (this.#suspect || nowMs < this.#suspectAtMs) return undefined;
-      this.#suspect = true;
-      return "suspect";
-    }
-    return nowMs >= this.#pingAtMs() ? "ping" : undefined;
+    if (this.#suspect) return nowMs >= this.#deadMs() ? "dead" : undefined;
+    if (this.#suspectAtMs === undefined) return nowMs >= this.#pingAtMs() ? "ping" : undefined;
+    if (nowMs < this.#suspectAtMs) return undefined;
+    this.#suspect = true;
+    return "suspect";
   }
 
   /** When {@link due} has something to say next. */
   get deadlineMs(): number {
-    const deadMs = this.#heardMs + this.#limits.deadAfterSilenceMs;
-    if (this.#suspect) return deadMs;
-    return Math.min(deadMs, this.#suspectAtMs ?? this.#pingAtMs());
+    return this.#suspect ? this.#deadMs() : (this.#suspectAtMs ?? this.#pingAtMs());
+  }
+
+  #deadMs(): number {
+    return this.#heardMs + this.#limits.deadAfterSilenceMs;
   }
 
   #pingAtMs(): number {

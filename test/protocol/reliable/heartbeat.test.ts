@@ -56,4 +56,17 @@ describe("Heartbeat", () => {
     expect(heartbeat.due(25_999)).toBeUndefined();
     expect(heartbeat.due(26_000)).toBe("dead");
   });
+
+  it("asks before it judges, when the timer comes a minute late as in a hidden page", () => {
+    const heartbeat = new Heartbeat(LIMITS, 0);
+    expect(heartbeat.due(60_000)).toBe("ping");
+    heartbeat.pinged(60_000);
+    expect(heartbeat.due(60_001)).toBeUndefined();
+    heartbeat.heard(60_050);
+    expect(heartbeat.due(60_050)).toBeUndefined();
+
+    heartbeat.pinged(120_000);
+    expect(heartbeat.due(122_000)).toBe("suspect");
+    expect(heartbeat.due(122_000)).toBe("dead");
+  });
 });
