@@ -29,6 +29,8 @@ export abstract class Session {
   readonly #context: SessionContext;
   readonly #socket: Socket;
   #state: "open" | "ended" | "disconnected" = "open";
+  /** Why {@link end} was called. */
+  #endCode: DisconnectCode = "finished";
   #readingPaused = false;
   #outputFull = false;
   #corked = false;
@@ -101,7 +103,7 @@ export abstract class Session {
       this.#lingerSinceMs = performance.now();
     });
     socket.on("error", () => this.disconnect("reset"));
-    socket.on("close", () => this.disconnect(this.#state === "ended" ? "finished" : "reset"));
+    socket.on("close", () => this.disconnect(this.#state === "ended" ? this.#endCode : "reset"));
     this.guard(() => this.onConnected());
   }
 
@@ -134,9 +136,10 @@ export abstract class Session {
   }
 
   /** Ends the connection when all that was given to {@link send} has left; what the peer still sends is ignored. */
-  end(): void {
+  end(code: DisconnectCode = "finished"): void {
     if (this.#state !== "open") return;
     this.#state = "ended";
+    this.#endCode = code;
     this.#socket.end();
     // The peer's bytes are read and dropped: closing over unread bytes would reset the connection and lose the last answers.
     this.#applyReading();
@@ -159,7 +162,7 @@ export abstract class Session {
   sweep(nowMs: number): void {
     const { idleMs, unreadMs } = this.#context.limits;
     if (this.#unreadSinceMs > 0 && nowMs - this.#unreadSinceMs > unreadMs) this.#unread();
-    else if (this.#lingerSinceMs > 0 && nowMs - this.#lingerSinceMs > LINGER_MS) this.disconnect("finished");
+    else if (this.#lingerSinceMs > 0 && nowMs - this.#lingerSinceMs > LINGER_MS) this.disconnect(this.#endCode);
     else if (nowMs - this.#lastActivityMs > idleMs) this.disconnect("idle");
     else if (this.#state === "open") this.guard(() => this.onSweep(nowMs));
   }

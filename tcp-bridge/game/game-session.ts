@@ -37,7 +37,7 @@ export class GameSession extends Session implements PacketSource {
   #inFlight = 0;
   /** The peer's last packet has been received, or what it sends cannot be read any more. */
   #receiveEnded = false;
-  #broken: ProtocolError | undefined;
+  #broken: { readonly code: DisconnectCode; readonly message: string } | undefined;
   /** When the first byte of the packet came whose rest is missing; 0 between packets. */
   #heldSinceMs = 0;
 
@@ -97,7 +97,7 @@ export class GameSession extends Session implements PacketSource {
       });
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
-      this.#broken = error;
+      this.#broken = { code: "protocol_error", message: error.message };
       this.#receiveEnded = true;
     }
     if (this.#decoder.heldBytes === 0) this.#heldSinceMs = 0;
@@ -113,7 +113,10 @@ export class GameSession extends Session implements PacketSource {
   protected override onSweep(nowMs: number): void {
     // While reading pauses, the rest of the packet may wait in the network: that is not the peer's fault.
     if (!this.reading) this.#heldSinceMs &&= nowMs;
-    if (this.#heldSinceMs > 0 && nowMs - this.#heldSinceMs > this.#halfSentMs) this.disconnect("half_sent_packet");
+    if (this.#receiveEnded || this.#heldSinceMs === 0 || nowMs - this.#heldSinceMs <= this.#halfSentMs) return;
+    this.#broken = { code: "half_sent_packet", message: `a packet stayed half-sent for ${this.#halfSentMs} ms` };
+    this.#receiveEnded = true;
+    this.#continueReading();
   }
 
   protected override onDisconnected(_code: DisconnectCode): void {
@@ -147,7 +150,7 @@ export class GameSession extends Session implements PacketSource {
       else this.resumeReading();
     } else if (this.#inFlight === 0 && this.#inbox.packets === 0) {
       if (this.#broken !== undefined) this.#answer(errorAnswer(Status.Invalid, this.#broken.message));
-      this.end();
+      this.end(this.#broken?.code);
     }
   }
 

@@ -125,6 +125,7 @@ describe("the game-server port", () => {
       ["error", Status.Invalid],
     ]);
     expect(stack.edge.batches).toEqual([["count"]]);
+    await until(async () => (await stack.metric('artoria_bridge_disconnects_total{code="protocol_error"}')) === 1);
   });
 
   it("still answers a peer that has ended its side, then closes", async () => {

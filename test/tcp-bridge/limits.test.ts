@@ -44,10 +44,12 @@ describe("the limits of the game-server port", () => {
     silent.socket.write(access.subarray(0, 1));
     let sent = 0;
     const trickle = setInterval(() => trickling.socket.write(access.subarray(sent, ++sent)), 20);
-    await Promise.all([silent.untilEnded(), trickling.untilEnded()]);
+    const told = await Promise.all([silent.untilEnded(), trickling.untilEnded()]);
     clearInterval(trickle);
+    const message = "a packet stayed half-sent for 200 ms";
+    expect(told.flat()).toEqual(Array(2).fill({ kind: "error", status: Status.Invalid, message }));
     expect(sent).toBeLessThan(access.byteLength);
-    expect(await stack.metric('artoria_bridge_disconnects_total{code="half_sent_packet"}')).toBe(2);
+    await until(async () => (await stack.metric('artoria_bridge_disconnects_total{code="half_sent_packet"}')) === 2);
   });
 
   it("end a connection on which nothing happens", async () => {
