@@ -4,6 +4,7 @@ import { RoomConnection } from "./room-connection.ts";
 import type { RoomDelivery } from "./room-delivery.ts";
 import type { RoomLimits } from "./room-limits.ts";
 import type { RoomIdentity, RoomOutput } from "./room-output.ts";
+import { SharedWrite } from "./shared-write.ts";
 
 /** The connections of a room that count, and what is to be done with them. */
 export class RoomConnections {
@@ -83,11 +84,12 @@ export class RoomConnections {
   }
 
   takeOutputs(nowMs: number): RoomOutput[] {
+    const shared = new SharedWrite();
     for (const connection of this.#byId.values()) {
       const { member, live, acks } = connection;
       // The first Ack after Joined ends the replay: before that none may go.
       if (member !== undefined && live && acks.isDue(nowMs)) this.#delivery.confirm(connection, member);
-      this.#flush(connection);
+      this.#flush(connection, shared);
       if (member !== undefined && connection.changed) {
         connection.changed = false;
         this.#outputs.push({ kind: "snapshot", connection: connection.id, snapshot: connection.snapshot(member) });
@@ -98,8 +100,8 @@ export class RoomConnections {
     return taken;
   }
 
-  #flush(connection: RoomConnection): void {
-    const bytes = connection.outbox.take();
+  #flush(connection: RoomConnection, shared?: SharedWrite): void {
+    const bytes = connection.outbox.take(shared);
     if (bytes !== undefined) this.#outputs.push({ kind: "write", connection: connection.id, bytes });
   }
 }

@@ -80,7 +80,7 @@ export class RoomDelivery {
     }
   }
 
-  #send(connection: RoomConnection, entry: LogEntry, packet: Uint8Array): void {
+  #send(connection: RoomConnection, entry: LogEntry, packet: Uint8Array<ArrayBuffer>): void {
     connection.sent = entry.offset;
     if (entry.offset <= connection.acknowledged) return;
     connection.outbox.addEncoded(packet);
@@ -112,7 +112,7 @@ export class RoomDelivery {
   }
 }
 
-function encode(entry: LogEntry): Uint8Array {
+function encode(entry: LogEntry): Uint8Array<ArrayBuffer> {
   const writer = new ByteWriter();
   if (entry.kind === "presence") writePlayerPacket(writer, entry);
   else writePlayerPacket(writer, { ...entry, kind: "deliver" });
