@@ -104,6 +104,17 @@ describe("RoomCore", () => {
     expect(room.join(3, "kim", { epoch: 77, delivered: 3, attempt: 2 })).toMatchObject({ resumed: false, member: 3 });
   });
 
+  it("does not look at what comes behind a Leave", () => {
+    const room = new RoomProbe();
+    room.join(1, "kim");
+    room.receive(1, { kind: "leave" }, { kind: "publish", seq: 1, to: 0, body: BODY });
+    room.join(2, "lee");
+    room.turn((core, nowMs) => core.received(2, Uint8Array.of(4, 0, 8, 1, 4), nowMs));
+    expect(room.closes.map(({ code }) => code)).toEqual([1, 1]);
+    // Joined and left, twice: nothing else is in the log.
+    expect(room.storage.head).toBe(4);
+  });
+
   it("holds the seat of a lost connection for 30 s, and tells each change once", () => {
     const room = new RoomProbe();
     room.join(1, "kim");

@@ -83,6 +83,15 @@ describe("a room's delivery", () => {
     expect(room.takeKinds(3)).toEqual(["presence 7", "deliver 8", "ack"]);
   });
 
+  it("does not replay what the player says it has", () => {
+    const room = twoPlayers(new RoomProbe({ replayWindowBytes: KIB }));
+    flood(room, 4);
+    room.join(3, "lee", { epoch: 0, attempt: 2 });
+    expect(room.takeKinds(3).at(-1)).toBe("deliver 3");
+    room.receive(3, { kind: "ack", position: 5 });
+    expect(room.takeKinds(3)).toEqual(["deliver 6", "ack"]);
+  });
+
   it("tells exactly what the log has lost, and then who is there", () => {
     const room = twoPlayers(new RoomProbe({ log: { ...DEFAULT_ROOM_LIMITS.log, maxEntries: 4 } }));
     room.turn((core, nowMs) => core.disconnected(2, nowMs));
