@@ -53,8 +53,10 @@ async function chat(options: ChatOptions): Promise<void> {
     transport: tlsTransport({ host, port, token: shown, trust: playerTrust(options) }),
     room,
   });
-  const unreachable = failUnlessJoined(connection, options.timeout);
   const terminal = new ChatTerminal(connection, room);
+  const unreachable = failUnlessJoined(connection, options.timeout, (reason) => {
+    terminal.show({ kind: "status", tone: "bad", text: `No connection yet: ${reason}` });
+  });
   const lines = new Chat(connection, (line) => terminal.show(line));
   terminal.open(lines);
   connection.connect();
@@ -79,7 +81,11 @@ async function issueToken(options: ChatOptions): Promise<Uint8Array | undefined>
 }
 
 /** Once in, the connection comes back by itself; but what never was in at all is most likely a wrong address. */
-function failUnlessJoined(connection: ReliableConnection, timeoutMs: number): Promise<never> {
+function failUnlessJoined(
+  connection: ReliableConnection,
+  timeoutMs: number,
+  tell: (reason: string) => void,
+): Promise<never> {
   let reason = `no answer within ${timeoutMs} ms`;
   const { promise, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(() => {
@@ -87,6 +93,7 @@ function failUnlessJoined(connection: ReliableConnection, timeoutMs: number): Pr
     reject(new Error(reason));
   }, timeoutMs);
   const stopListening = connection.on("pathLost", (event) => {
+    if (reason !== event.reason) tell(event.reason);
     reason = event.reason;
   });
   for (const kind of ["joined", "closed"] as const) {

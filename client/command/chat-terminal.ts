@@ -1,5 +1,6 @@
 import { createInterface, type Interface } from "node:readline";
 import type { Chat, ChatLine } from "../chat/chat.ts";
+import { printable } from "../chat/plain-text.ts";
 import type { ReliableConnection } from "../reliable/reliable-connection.ts";
 
 const CLEAR_LINE = "\r\u001b[2K";
@@ -64,7 +65,8 @@ export class ChatTerminal {
   }
 
   show(line: ChatLine): void {
-    this.#print(textOf(line));
+    // Also what a room or a network says of itself could steer a terminal.
+    this.#print(printable(textOf(line)));
   }
 
   close(): void {

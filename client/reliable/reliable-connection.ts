@@ -125,7 +125,7 @@ export class ReliableConnection implements AsyncIterable<MessageEvent> {
     this.#flushScheduled = false;
     this.#datagramBytes = 0;
     for (const output of this.#machine.takeOutputs(performance.now())) this.#execute(output);
-    clearTimeout(this.#timer);
+    if (this.#timer !== undefined) clearTimeout(this.#timer);
     const { deadlineMs } = this.#machine;
     if (deadlineMs === undefined) return;
     const delayMs = Math.max(0, Math.ceil(deadlineMs - performance.now()));

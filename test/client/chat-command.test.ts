@@ -114,10 +114,17 @@ describe("artoria chat", () => {
   });
 
   it("believes no other certificate, and says so", async () => {
-    const kim = chat(["--token", KIM, "--fingerprint", "00".repeat(32)], { patience: ["--timeout", "3000"] });
-    expect(await kim.ends()).toBe(2);
-    expect(kim.stderr).toContain("the certificate is not the one with this fingerprint");
+    const kim = chat(["--token", KIM, "--fingerprint", "00".repeat(32)]);
+    await kim.shows(/^-- No connection yet: .*the certificate is not the one with this fingerprint$/);
     expect(server.room.users).toEqual([]);
+    kim.child.kill("SIGTERM");
+    expect(await kim.ends()).toBe(0);
+  });
+
+  it("ends with 2 if it does not get in in time", async () => {
+    const kim = chat(["--token", KIM], { patience: ["--timeout", "1"] });
+    expect(await kim.ends()).toBe(2);
+    expect(kim.stderr).toMatch(/^artoria: .+\n$/);
   });
 
   it.each([
