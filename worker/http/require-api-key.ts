@@ -3,6 +3,7 @@ import { bearerAuth } from "hono/bearer-auth";
 import { HTTPException } from "hono/http-exception";
 import { timingSafeEqual } from "hono/utils/buffer";
 import type { AppEnv } from "../app-env.ts";
+import { addressKey, clientAddress } from "./client-address.ts";
 import { problem } from "./problem.ts";
 
 /** The window of the WRONG_KEY_LIMIT binding in wrangler.toml. */
@@ -32,7 +33,8 @@ export function requireApiKey(): MiddlewareHandler<AppEnv> {
 
 async function refuse(c: Context<AppEnv>): Promise<Response> {
   if (c.req.header("Authorization") === undefined) return problem(c, "unauthenticated", "Authorization: Bearer <key>");
-  const { success } = await c.env.WRONG_KEY_LIMIT.limit({ key: c.req.header("CF-Connecting-IP") ?? "local" });
+  const key = addressKey(clientAddress(c, c.get("settings")));
+  const { success } = await c.env.WRONG_KEY_LIMIT.limit({ key });
   if (success) return problem(c, "unauthenticated", "Authorization: not a valid API key");
   c.header("Retry-After", String(WRONG_KEY_WINDOW_SECONDS));
   return problem(c, "too_many", "Authorization: too many wrong keys from this address");

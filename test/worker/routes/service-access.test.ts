@@ -34,6 +34,12 @@ describe("service routes", () => {
     expect((await ask("/v1/count", withKey("wrong", "10.1.1.4"))).status).toBe(401);
   });
 
+  it("takes an IPv6 network of 64 bits for one address", async () => {
+    for (let host = 1; host <= 30; host++) await ask("/v1/count", withKey("wrong", `2001:db8:0:1::${host}`));
+    expect((await ask("/v1/count", withKey("wrong", "2001:db8:0:1:ffff::9"))).status).toBe(429);
+    expect((await ask("/v1/count", withKey("wrong", "2001:db8:0:2::9"))).status).toBe(401);
+  });
+
   it.each(routes)("%s answers 503 not_configured without API_KEYS", async (path) => {
     const refused = await app.request(path, withKey("", "10.1.1.5"), { ...env, API_KEYS: undefined });
     expect(await problemOf(refused)).toMatchObject({ status: 503, code: "not_configured" });
