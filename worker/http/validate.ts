@@ -15,7 +15,13 @@ export function jsonBody<S extends v.GenericSchema>(schema: S) {
 
 /** The parameters in a path. Read them with `c.req.valid("param")`. */
 export function pathParams<S extends v.GenericSchema>(schema: S) {
-  return validator("param", (value, c) => parsed(c, schema, value, "path"));
+  return validator("param", (value, c) => {
+    // Hono leaves what it cannot decode as it is: "%ff" and "%25ff" would be one user.
+    if (!isPercentEncoded(new URL(c.req.url).pathname)) {
+      return problem(c, "invalid", "path: allowed is percent-encoded UTF-8");
+    }
+    return parsed(c, schema, value, "path");
+  });
 }
 
 /** The query. Read it with `c.req.valid("query")`. */
@@ -26,6 +32,15 @@ export function query<S extends v.GenericSchema>(schema: S) {
 function parsed<S extends v.GenericSchema>(c: Context, schema: S, value: unknown, where: string) {
   const result = v.safeParse(schema, value, { abortEarly: true });
   return result.success ? result.output : problem(c, "invalid", explain(result.issues[0], where));
+}
+
+function isPercentEncoded(path: string): boolean {
+  try {
+    decodeURIComponent(path);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** A field's name comes from the caller when it is one too many: this much of it goes back. */

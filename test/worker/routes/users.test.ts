@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { askAsService, createSession, newUser } from "./edge-client.ts";
+import { askAsService, createSession, newUser, problemOf } from "./edge-client.ts";
 
 it("lists and ends all sessions of a user, whose name may need encoding", async () => {
   const user = `${newUser()}/아르토리아 %`;
@@ -15,6 +15,11 @@ it("lists and ends all sessions of a user, whose name may need encoding", async 
   expect(await (await askAsService("GET", path)).json()).toEqual({ sessions: [] });
   expect(await (await askAsService("DELETE", path)).json()).toEqual({ deleted: 0 });
   expect((await askAsService("GET", `/v1/sessions/${other.sessid}`)).status).toBe(200);
+});
+
+it.each(["%ff", "%E0%A4%A", "%", "%ED%A0%80"])("refuses a path that is not percent-encoded UTF-8: %s", async (user) => {
+  const refused = await askAsService("DELETE", `/v1/users/${user}/sessions`);
+  expect(await problemOf(refused)).toMatchObject({ code: "invalid", detail: "path: allowed is percent-encoded UTF-8" });
 });
 
 it("counts sessions and users exactly", async () => {
