@@ -10,6 +10,9 @@ const MAX_GRANTS = 64;
 /** Ten years, as in settings.ts: the absolute lifetime ends a session long before. */
 const MAX_TTL_SECONDS = 10 * 365 * 24 * 3600;
 
+/** INET6_ADDRSTRLEN - 1: eight groups of which the last two are an IPv4 address. A zone (fe80::1%eth0) has no other bound. */
+const MAX_IP_CHARACTERS = 45;
+
 const utf8 = new TextEncoder();
 
 /** An int32 other than 0. */
@@ -55,6 +58,7 @@ export const NewSession = v.strictObject({
     v.pipe(
       v.string("allowed is an IPv4 or IPv6 address"),
       v.ip("allowed is an IPv4 or IPv6 address"),
+      v.maxLength(MAX_IP_CHARACTERS, "allowed is an IPv4 or IPv6 address"),
       v.metadata({ description: "IPv4 or IPv6 address" }),
     ),
   ),

@@ -49,6 +49,7 @@ describe("POST /v1/sessions", () => {
     ["a sessid beyond int32", { user: "kim", sessid: 2 ** 31 }, "sessid: allowed is -2147483648..2147483647"],
     ["a broken sessid", { user: "kim", sessid: 1.5 }, "sessid: allowed is a whole number"],
     ["a sessid as text", { user: "kim", sessid: "7" }, "sessid: allowed is a whole number"],
+    ["an endless ip", { user: "kim", ip: `fe80::1%${"a".repeat(100)}` }, "ip: allowed is an IPv4 or IPv6 address"],
     ["a bad ip", { user: "kim", ip: "10.0.0.256" }, "ip: allowed is an IPv4 or IPv6 address"],
     ["a star inside a grant", { user: "kim", grants: ["ok", "a*b"] }, "grants.1: allowed"],
     ["65 grants", { user: "kim", grants: Array(65).fill("a") }, "grants: allowed are 64"],
