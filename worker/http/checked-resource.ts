@@ -59,7 +59,8 @@ function namedAsIs(name: string): CheckedResource {
 function decodePath(path: string): string | undefined {
   try {
     const segments = path.split("/").map(decodeURIComponent);
-    const ambiguous = segments.some((segment) => segment === "." || segment === ".." || /[/\\]/.test(segment));
+    // Servlet containers drop what follows a ";" in a segment: their "..;" is "..".
+    const ambiguous = segments.some((segment) => /^\.{1,2}(?:;|$)|[/\\]/.test(segment));
     return ambiguous ? undefined : segments.join("/");
   } catch {
     // Not valid percent-encoded UTF-8.

@@ -14,6 +14,7 @@ describe("checkedResource", () => {
     ["Traefik's header", "/v1/check", { "X-Forwarded-Uri": "/shop?a=1" }, "/shop"],
     ["an absolute URI", "/v1/check", { "X-Forwarded-Uri": "https://shop.test/a?b" }, "/a"],
     ["an absolute URI without a path", "/v1/check", { "X-Forwarded-Uri": "https://shop.test" }, "/"],
+    ["dots that are no segment", "/v1/check", { "X-Original-URI": "/..a/.b;c/..." }, "/..a/.b;c/..."],
     ["a comma in the path", "/v1/check", { "X-Original-URI": "/a,b" }, "/a,b"],
   ])("takes %s", (_, path, headers, name) => {
     expect(ask(path, headers)).toEqual(name === undefined ? { kind: "none" } : { kind: "named", name });
@@ -26,6 +27,7 @@ describe("checkedResource", () => {
     ["a header sent twice", "/v1/check", { "X-Forwarded-Uri": "/public, /admin" }],
     ["dot segments", "/v1/check", { "X-Original-URI": "/public/../admin" }],
     ["encoded dot segments", "/v1/check", { "X-Original-URI": "/public/%2e%2e/admin" }],
+    ["dot segments with a parameter", "/v1/check", { "X-Original-URI": "/public/..;a=1/admin" }],
     ["an encoded slash", "/v1/check/public%2fadmin", {}],
     ["a backslash", "/v1/check", { "X-Original-URI": "/public\\..\\admin" }],
     ["bad percent encoding", "/v1/check", { "X-Original-URI": "/%zz" }],
