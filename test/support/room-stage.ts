@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Edge, startEdge } from "../../dev/edge.ts";
@@ -63,9 +63,10 @@ export class RoomStage {
     await this.#edge.miniflare.unsafeEvictDurableObject("artoria", "ChatRoom", { name: room, webSockets });
   }
 
-  /** Ends workerd and starts it again, at the same address, on what it has stored. */
-  async restartEdge(): Promise<void> {
+  /** Ends workerd, or kills it, and starts it again: at the same address, on what it has stored. */
+  async restartEdge(how: "end" | "kill"): Promise<void> {
     const port = Number(new URL(this.#edge.url).port);
+    if (how === "kill") for (const pid of await childrenNamed("workerd")) process.kill(pid, "SIGKILL");
     await this.#edge.close();
     this.#edge = await startEdgeOn(this.#stateDir, port);
   }
@@ -76,6 +77,16 @@ export class RoomStage {
     await this.#edge.close();
     await rm(this.#stateDir, { recursive: true, force: true });
   }
+}
+
+/** The processes of this name that this process has started, by /proc/<pid>/stat: "pid (name) state ppid ...". */
+async function childrenNamed(name: string): Promise<number[]> {
+  const pids = (await readdir("/proc")).filter((entry) => /^\d+$/.test(entry));
+  const stats = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/stat`, "utf8").catch(() => "")));
+  return stats.flatMap((stat) => {
+    const [, pid, program, parent] = /^(\d+) \((.*)\) \S (\d+) /.exec(stat) ?? [];
+    return program === name && Number(parent) === process.pid ? [Number(pid)] : [];
+  });
 }
 
 function startEdgeOn(stateDir: string, port: number): Promise<Edge> {
