@@ -3,6 +3,7 @@ import type { RoomCore } from "../../protocol/reliable/room-core.ts";
 import type { RoomLimits } from "../../protocol/reliable/room-limits.ts";
 import type { SessionStore } from "../session-store/session-store.ts";
 import { GatherWindow } from "./gather-window.ts";
+import { logFault } from "./log-fault.ts";
 import { type RoomCredential, roomIdentity } from "./room-credential.ts";
 import type { RoomHooks, RoomMember } from "./room-hooks.ts";
 import { findInvalidSeats } from "./room-session-check.ts";
@@ -108,6 +109,7 @@ export class OpenRoom {
         return action(core, nowMs);
       });
     } catch (error) {
+      logFault("room turn", error);
       // The memory is ahead of the storage now: the players come back to a room that is rebuilt from it.
       this.#ctx.abort("a turn failed");
       throw error;

@@ -4,6 +4,7 @@ import { RoomCore } from "../../protocol/reliable/room-core.ts";
 import type { RoomLimits } from "../../protocol/reliable/room-limits.ts";
 import type { RoomOutput } from "../../protocol/reliable/room-output.ts";
 import type { Seat } from "../../protocol/reliable/room-storage.ts";
+import { logFault } from "./log-fault.ts";
 import type { RoomHooks, RoomMember } from "./room-hooks.ts";
 import type { RoomSockets } from "./room-sockets.ts";
 import type { SqliteRoomStorage } from "./storage/sqlite-room-storage.ts";
@@ -123,10 +124,7 @@ export class RoomTurns {
     try {
       hook();
     } catch (error) {
-      const { name, stack } = error instanceof Error ? error : new Error("not an Error was thrown");
-      // The message may hold what a player sent.
-      // biome-ignore lint/suspicious/noConsole: a Worker's log is its console
-      console.error("room hook", name, stack?.split("\n")[1]?.trim());
+      logFault("room hook", error);
     }
   }
 }

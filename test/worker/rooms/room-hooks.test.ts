@@ -103,30 +103,3 @@ describe("content code", () => {
     await kim.until(() => kim.all("ack").at(-1)?.position === 2);
   });
 });
-
-describe("a turn that fails", () => {
-  it("leaves nothing behind: the player comes back to the room as it was, and nothing is lost", async () => {
-    const room = newRoom();
-    const { token } = await createSession();
-    const kim = await RoomPlayer.join(room, token);
-    const { epoch } = await kim.first("joined");
-    kim.publish(1, "one");
-    await kim.until(() => kim.all("ack").at(-1)?.position === 1);
-    await runInDurableObject(roomObject(room), (object) => {
-      let calls = 0;
-      // The first call dates the message, the second its turn.
-      object.nowMs = () => {
-        calls += 1;
-        if (calls === 2) throw new Error("a bug");
-        return Date.now();
-      };
-    });
-    kim.publish(2, "two");
-    await kim.until(() => kim.closeCode !== undefined);
-    const back = await RoomPlayer.dial(room, token);
-    back.send(joinPacket(room, { epoch, delivered: 0, attempt: 2 }));
-    expect(await back.first("joined")).toMatchObject({ resumed: true, received: 1 });
-    back.publish(2, "two");
-    expect(await back.heard(2)).toEqual(["one", "two"]);
-  });
-});
