@@ -92,6 +92,28 @@ describe("the chat page", () => {
     expect([...kim.complaints, ...lee.complaints]).toEqual([]);
   });
 
+  it("asks its path at once when the network or who looks at the page has changed", async () => {
+    const kim = await enterAs("kim");
+    let pings = 0;
+    kim.page.on("websocket", (socket) => {
+      socket.on("framesent", ({ payload }) => {
+        if (payload === "ping") pings += 1;
+      });
+    });
+    // Reloaded, so that its WebSocket is seen.
+    await kim.page.reload();
+    await kim.stateIs("Connected");
+    for (const change of [
+      "dispatchEvent(new Event('online'))",
+      "document.dispatchEvent(new Event('visibilitychange'))",
+    ]) {
+      const before = pings;
+      await kim.page.evaluate(change);
+      await until(() => pings > before);
+    }
+    expect(await kim.members()).toEqual(["kim"]);
+  });
+
   it("lets a browser in by its cookie after a sign-up, and nobody without", async () => {
     const kim = await person();
     await kim.page.goto(`${edge.url}/rooms/${room}`);
