@@ -1,5 +1,5 @@
 import type { Context } from "hono";
-import { requestHost } from "../http/request-host.ts";
+import { requestHost } from "../http/same-origin.ts";
 import { safeReturn } from "./return-address.ts";
 
 /** What a login or sign-up form says; a field that is missing, or no text, is empty. */

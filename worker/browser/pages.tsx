@@ -3,17 +3,16 @@ import { bodyLimit } from "hono/body-limit";
 import { openStore } from "../http/open-store.ts";
 import { isSameOrigin } from "../http/same-origin.ts";
 import { assets } from "./assets.ts";
-import type { PageEnv } from "./page-env.ts";
 import { pageSecurity } from "./page-security.ts";
+import { HomePage } from "./pages/home-page.tsx";
 import { ASSETS_PATH } from "./pages/layout.tsx";
 import { refusePage } from "./refuse-page.tsx";
-import { home } from "./routes/home.tsx";
 import { login } from "./routes/login.tsx";
 import { logout } from "./routes/logout.ts";
 import { me } from "./routes/me.tsx";
 import { room } from "./routes/room.tsx";
 import { signup } from "./routes/signup.tsx";
-import { knowVisitor } from "./visitor.ts";
+import { knowVisitor, type PageEnv } from "./visitor.ts";
 
 /** Two fields of text and a return address take less than 8 KiB; what is a little too long still gets a page that says so. */
 const MAX_FORM_BYTES = 64 * 1024;
@@ -33,7 +32,7 @@ pages.onError((error, c) => {
 for (const path of ["/", "/login", "/signup", "/logout", "/me/*", "/rooms/*"]) {
   pages.use(path, pageSecurity, keepPrivate(), openStore(), knowVisitor(), refuseForgery(), limitForm());
 }
-pages.route("/", home);
+pages.get("/", (c) => c.html(<HomePage visitor={c.get("visitor")} />));
 pages.route("/login", login);
 pages.route("/signup", signup);
 pages.route("/logout", logout);

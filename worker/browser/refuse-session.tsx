@@ -1,7 +1,7 @@
 import type { Context } from "hono";
 import { Status } from "../../protocol/status.ts";
-import type { PageEnv } from "./page-env.ts";
 import { refusePage } from "./refuse-page.tsx";
+import type { PageEnv } from "./visitor.ts";
 
 /** The page for a right password that got no session. */
 export function refuseSession(c: Context<PageEnv>, status: Status): Response | Promise<Response> {

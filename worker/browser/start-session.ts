@@ -4,7 +4,7 @@ import { clientAddress } from "../http/client-address.ts";
 import { cookieCredential } from "../http/client-token.ts";
 import { setSessionCookie } from "../http/session-cookie.ts";
 import { userOfAccount } from "./account-rules.ts";
-import type { PageEnv } from "./page-env.ts";
+import type { PageEnv } from "./visitor.ts";
 
 /**
  * Logs an account in: a new session takes the place of the one that the browser showed, whose id stops working, so that an

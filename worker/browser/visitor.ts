@@ -1,12 +1,11 @@
 import type { Context, MiddlewareHandler } from "hono";
 import type { Session } from "../../protocol/session-request.ts";
 import { Status } from "../../protocol/status.ts";
+import type { AppEnv } from "../app-env.ts";
 import { addressKey, clientAddress } from "../http/client-address.ts";
 import { cookieCredential } from "../http/client-token.ts";
 import { setSessionCookie } from "../http/session-cookie.ts";
 import { runOne } from "../session-store/run-one.ts";
-import { acceptsHtml } from "./accepts-html.ts";
-import type { PageEnv } from "./page-env.ts";
 
 /** Who looks at a page. */
 export type Visitor =
@@ -14,6 +13,11 @@ export type Visitor =
   | { readonly kind: "anonymous" }
   /** The store could not be asked: who it is will be known later, and the cookie stays as it is. */
   | { readonly kind: "unknown" };
+
+/** Hono's environment of the pages. */
+export interface PageEnv extends AppEnv {
+  Variables: AppEnv["Variables"] & { readonly visitor: Visitor };
+}
 
 /** How long the session of a first visit lives until its second request: most first visits are the last (bots). */
 const FIRST_VISIT_IDLE_MS = 10 * 60 * 1000;
@@ -28,6 +32,12 @@ export function knowVisitor(): MiddlewareHandler<PageEnv> {
     c.set("visitor", await findVisitor(c));
     return next();
   };
+}
+
+/** Whether the caller takes a page: false for one that accepts only JSON. */
+export function acceptsHtml(c: Context): boolean {
+  const accept = c.req.header("Accept");
+  return accept === undefined || accept === "" || /text\/(?:html|\*)|application\/xhtml\+xml|\*\/\*/i.test(accept);
 }
 
 async function findVisitor(c: Context<PageEnv>): Promise<Visitor> {

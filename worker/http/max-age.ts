@@ -1,4 +1,7 @@
-/** docs/http-api.md, "/v1/check": no answer from memory is older, whatever its caller would take. */
+/**
+ * The bound of docs/http-api.md, "/v1/check", after which every revoke is seen: no answer from memory is older, whatever its
+ * caller would take.
+ */
 export const MAX_MEMORY_AGE_SECONDS = 5;
 
 /**

@@ -1,5 +1,4 @@
 import type { Context } from "hono";
-import { requestHost } from "./request-host.ts";
 
 /**
  * Whether a request that a browser's cookie speaks for was made by a page of this very host (OWASP CSRF Prevention,
@@ -13,6 +12,14 @@ export function isSameOrigin(c: Context): boolean {
   if (origin === null || origin.host === "") return false;
   // Parsed with the origin's scheme, ":443" and no port compare as equal where they are.
   return origin.host === parseUrl(`${origin.protocol}//${requestHost(c)}`)?.host;
+}
+
+/**
+ * The host that a browser asked for: X-Forwarded-Host where a proxy says so, otherwise Host. Only for what a browser could do
+ * to itself: anybody else writes what he likes.
+ */
+export function requestHost(c: Context): string {
+  return c.req.header("X-Forwarded-Host") ?? c.req.header("Host") ?? new URL(c.req.url).host;
 }
 
 function parseUrl(text: string | undefined): URL | null {

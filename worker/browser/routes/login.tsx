@@ -1,17 +1,17 @@
 import { type Context, Hono } from "hono";
 import { Status } from "../../../protocol/status.ts";
 import { clientAddress } from "../../http/client-address.ts";
-import { requestHost } from "../../http/request-host.ts";
+import { requestHost } from "../../http/same-origin.ts";
 import { accountName, canBePassword } from "../account-rules.ts";
 import { type Account, Accounts } from "../accounts.ts";
 import { type CredentialsForm, readCredentialsForm } from "../credentials-form.ts";
 import { LOGIN_WINDOW_SECONDS, mayTryPassword } from "../login-limit.ts";
-import type { PageEnv } from "../page-env.ts";
 import { LoginPage } from "../pages/credentials-page.tsx";
 import { hashPassword, verifyPassword } from "../password.ts";
 import { refuseSession } from "../refuse-session.tsx";
 import { returnInQuery, safeReturn } from "../return-address.ts";
 import { startSession } from "../start-session.ts";
+import type { PageEnv } from "../visitor.ts";
 
 /** The same for a name that nobody has: a login page is no directory. */
 const WRONG = "User name or password is wrong.";

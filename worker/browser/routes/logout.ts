@@ -3,8 +3,8 @@ import { Status } from "../../../protocol/status.ts";
 import { cookieCredential } from "../../http/client-token.ts";
 import { clearSessionCookie } from "../../http/session-cookie.ts";
 import { runOne } from "../../session-store/run-one.ts";
-import type { PageEnv } from "../page-env.ts";
 import { refusePage } from "../refuse-page.tsx";
+import type { PageEnv } from "../visitor.ts";
 
 /** `/logout`: the session ends at the server, then the browser forgets it. */
 export const logout = new Hono<PageEnv>()

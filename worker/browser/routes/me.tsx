@@ -5,13 +5,11 @@ import { problem } from "../../http/problem.ts";
 import { SessidText } from "../../http/schemas.ts";
 import { clearSessionCookie } from "../../http/session-cookie.ts";
 import { runOne } from "../../session-store/run-one.ts";
-import { acceptsHtml } from "../accepts-html.ts";
 import { accountOfUser } from "../account-rules.ts";
 import { Accounts } from "../accounts.ts";
-import type { PageEnv } from "../page-env.ts";
 import { MePage } from "../pages/me-page.tsx";
 import { refusePage } from "../refuse-page.tsx";
-import type { Visitor } from "../visitor.ts";
+import { acceptsHtml, type PageEnv, type Visitor } from "../visitor.ts";
 
 type User = Extract<Visitor, { kind: "user" }>;
 

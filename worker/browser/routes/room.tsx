@@ -1,8 +1,8 @@
 import { Hono } from "hono";
 import { isRoomName } from "../../../protocol/player-packets.ts";
-import type { PageEnv } from "../page-env.ts";
 import { RoomPage } from "../pages/room-page.tsx";
 import { refusePage } from "../refuse-page.tsx";
+import type { PageEnv } from "../visitor.ts";
 
 /** `/rooms/{room}`: the room's chat. */
 export const room = new Hono<PageEnv>().get("/:room", (c) => {

@@ -1,17 +1,17 @@
 import { type Context, Hono } from "hono";
 import { Status } from "../../../protocol/status.ts";
 import { clientAddress } from "../../http/client-address.ts";
-import { requestHost } from "../../http/request-host.ts";
+import { requestHost } from "../../http/same-origin.ts";
 import { accountName, isAllowedPassword } from "../account-rules.ts";
 import { Accounts } from "../accounts.ts";
 import { type CredentialsForm, readCredentialsForm } from "../credentials-form.ts";
 import { LOGIN_WINDOW_SECONDS, mayAddressTry } from "../login-limit.ts";
-import type { PageEnv } from "../page-env.ts";
 import { type FormError, SignupPage } from "../pages/credentials-page.tsx";
 import { hashPassword } from "../password.ts";
 import { refuseSession } from "../refuse-session.tsx";
 import { returnInQuery, safeReturn } from "../return-address.ts";
 import { startSession } from "../start-session.ts";
+import type { PageEnv } from "../visitor.ts";
 
 const BAD_NAME: FormError = { field: "user", message: "This name cannot be used. See below what is allowed." };
 const BAD_PASSWORD: FormError = {
