@@ -158,7 +158,14 @@ export const API_OPERATIONS: readonly ApiOperation[] = [
     path: "/v1/rooms/{room}/socket",
     caller: "client",
     summary: "A player's WebSocket; a refusal comes as a Closed packet",
-    parameters: [room],
+    parameters: [
+      room,
+      {
+        name: "Sec-WebSocket-Protocol",
+        in: "header",
+        description: "artoria.v1, and for browsers, which set no Authorization here, artoria.token.<27 characters>",
+      },
+    ],
     answers: { 101: { description: "The WebSocket; player packets as binary messages" } },
     problems: [400],
   },
