@@ -1,5 +1,19 @@
+import { coldStart } from "./groups/cold-start.ts";
+import { count } from "./groups/count.ts";
+import { floor, httpChecks } from "./groups/http-checks.ts";
+import { idleMemory } from "./groups/idle-memory.ts";
 import { checks, registers } from "./groups/packets.ts";
+import { redisSize } from "./groups/redis-size.ts";
 import type { BenchGroup } from "./harness/bench-case.ts";
 
 /** All groups, in the order in which they are measured. */
-export const EVERY_GROUP: readonly BenchGroup[] = [checks, registers];
+export const EVERY_GROUP: readonly BenchGroup[] = [
+  checks,
+  httpChecks,
+  floor,
+  registers,
+  count,
+  redisSize,
+  coldStart,
+  idleMemory,
+];

@@ -1,9 +1,10 @@
 import { execFile } from "node:child_process";
-import { readFile } from "node:fs/promises";
+import { readFile, rename, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import { unstable_readConfig } from "wrangler";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
@@ -12,17 +13,28 @@ export async function buildProductionBundle(directory: string): Promise<void> {
   await buildBundle(["--env", "production"], directory);
 }
 
-/** Builds another worker with the same tool and settings, to compare with. `script` becomes `directory`/index.js. */
+const WRANGLER_TOML = join(ROOT, "wrangler.toml");
+const PEERS = fileURLToPath(new URL("../peers/", import.meta.url));
+
+/** Builds a worker of bench/peers/ with the same tool, to compare with; its module becomes `directory`/index.js. */
 export async function buildPeerBundle(script: string, directory: string): Promise<void> {
-  // Its own configuration, none of ours: a date and the module alone.
-  await buildBundle([script, "--name", "peer", "--minify", "--compatibility-date", "2026-11-01"], directory);
+  const configuration = join(directory, "wrangler.json");
+  // Of ours only the date: no bindings, no flags.
+  const { compatibility_date } = unstable_readConfig({ config: WRANGLER_TOML }, { hideWarnings: true });
+  await writeFile(
+    configuration,
+    JSON.stringify({ name: "peer", main: join(PEERS, script), minify: true, compatibility_date }),
+  );
+  await buildBundle(["--config", configuration], directory);
+  // Named after its source, where ours is named after worker/index.ts.
+  await rename(join(directory, script.replace(/\.ts$/, ".js")), join(directory, "index.js"));
 }
 
 async function buildBundle(args: readonly string[], directory: string): Promise<void> {
   const wrangler = dirname(createRequire(import.meta.url).resolve("wrangler/package.json"));
   const program = join(wrangler, await binOf(wrangler));
   await promisify(execFile)(process.execPath, [program, "deploy", "--dry-run", "--outdir", directory, ...args], {
-    cwd: args.includes("--env") ? ROOT : directory,
+    cwd: ROOT,
     env: { ...process.env, WRANGLER_SEND_METRICS: "false", CI: "1" },
   });
 }

@@ -11,6 +11,7 @@ const BRIDGE = fileURLToPath(new URL("../../tcp-bridge/main.ts", import.meta.url
 /** All of Artoria, each part in its own process, as one deploys it: bridge, workerd, redis-rest, Redis. */
 export interface Ours {
   readonly gamePort: number;
+  readonly metricsPort: number;
   readonly edgePort: number;
   readonly redisUrl: string;
   readonly apiKey: string;
@@ -41,15 +42,16 @@ export async function startOurs(worker: BuiltWorker): Promise<Ours> {
     programs.push(program);
 
     const gamePort = await freePort();
+    const metricsPort = await freePort();
     const bridge = {
       EDGE_URL: `http://127.0.0.1:${edgePort}`,
       API_KEY: apiKey,
       BRIDGE_PORT: String(gamePort),
-      METRICS_PORT: String(await freePort()),
+      METRICS_PORT: String(metricsPort),
       LOG_LEVEL: "warn",
     };
     programs.push(await startNode("bridge", BRIDGE, gamePort, bridge));
-    return { gamePort, edgePort, redisUrl: redis.url, apiKey, programs: [...programs], stop };
+    return { gamePort, metricsPort, edgePort, redisUrl: redis.url, apiKey, programs: [...programs], stop };
   } catch (error) {
     await stop();
     throw error;

@@ -1,0 +1,83 @@
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
+import { setTimeout as wait } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { WebSocket } from "ws";
+import type { BenchGroup } from "../harness/bench-case.ts";
+import { Cleanup } from "../harness/cleanup.ts";
+import { freePort } from "../harness/free-port.ts";
+import { measureFigures } from "../harness/measure-pairs.ts";
+import { privateBytes } from "../harness/process-usage.ts";
+import { startNode } from "../harness/program.ts";
+
+const CONNECTIONS = 1_000;
+const AT_ONCE = 50;
+
+/** Until a server's heap has settled after the last connection. */
+const SETTLE_MS = 500;
+
+const BRIDGE = fileURLToPath(new URL("../../tcp-bridge/main.ts", import.meta.url));
+const WS_SERVER = fileURLToPath(new URL("../peers/ws-server.ts", import.meta.url));
+
+/** What a connection takes that says nothing. */
+export const idleMemory: BenchGroup = {
+  name: "memory",
+  run: (options) => {
+    const title = {
+      group: "memory",
+      name: "memory per idle connection, game port",
+      against: "a WebSocket server (ws, without compression)",
+      unit: "bytes",
+      target: { op: "<=", value: 1 },
+    } as const;
+    return measureFigures(title, bridgeBytes, webSocketBytes, options).then((result) => [result]);
+  },
+};
+
+async function bridgeBytes(): Promise<number> {
+  const port = await freePort();
+  const env = {
+    BRIDGE_PORT: String(port),
+    METRICS_PORT: String(await freePort()),
+    // Nobody asks it anything.
+    EDGE_URL: "http://127.0.0.1:1",
+    API_KEY: "bench",
+    BRIDGE_MAX_CONNECTIONS_PER_ADDRESS: String(2 * CONNECTIONS),
+    LOG_LEVEL: "error",
+  };
+  return bytesPerConnection("bridge", BRIDGE, port, env, async () => {
+    const socket: Socket = connect({ host: "127.0.0.1", port });
+    await once(socket, "connect");
+    return { stop: async () => void socket.destroy() };
+  });
+}
+
+async function webSocketBytes(): Promise<number> {
+  const port = await freePort();
+  return bytesPerConnection("ws", WS_SERVER, port, { PORT: String(port) }, async () => {
+    const socket = new WebSocket(`ws://127.0.0.1:${port}`);
+    await once(socket, "open");
+    return { stop: async () => socket.terminate() };
+  });
+}
+
+type Dial = () => Promise<{ stop(): Promise<void> }>;
+
+function bytesPerConnection(name: string, file: string, port: number, env: Record<string, string>, dial: Dial) {
+  return Cleanup.around(async (cleanup) => {
+    const { pid } = cleanup.add(await startNode(name, file, port, env));
+    // What the first connections bring along stays: it is not theirs.
+    await open(cleanup, dial, CONNECTIONS / 2);
+    await wait(SETTLE_MS);
+    const before = privateBytes(pid);
+    await open(cleanup, dial, CONNECTIONS);
+    await wait(SETTLE_MS);
+    return (privateBytes(pid) - before) / CONNECTIONS;
+  });
+}
+
+async function open(cleanup: Cleanup, dial: Dial, count: number): Promise<void> {
+  for (let opened = 0; opened < count; opened += AT_ONCE) {
+    for (const connection of await Promise.all(Array.from({ length: AT_ONCE }, dial))) cleanup.add(connection);
+  }
+}
