@@ -7,6 +7,7 @@ import { pages } from "./browser/pages.tsx";
 import { openStore } from "./http/open-store.ts";
 import { problem } from "./http/problem.ts";
 import { requireApiKey } from "./http/require-api-key.ts";
+import { requireUtf8 } from "./http/require-utf8.ts";
 import { apiDescription } from "./routes/api-description.ts";
 import { check } from "./routes/check.ts";
 import { count } from "./routes/count.ts";
@@ -65,7 +66,7 @@ app.route("/v1/rooms", roomSocket);
 app.use("/v1/packets", requireApiKey(), limitBody(MAX_PACKETS_BYTES));
 app.route("/v1/packets", packets);
 for (const path of ["/v1/sessions/*", "/v1/users/*", "/v1/count", "/v1/rooms/*"]) {
-  app.use(path, requireApiKey(), limitBody(MAX_JSON_BYTES));
+  app.use(path, requireApiKey(), limitBody(MAX_JSON_BYTES), requireUtf8());
 }
 app.route("/v1/sessions", sessions);
 app.route("/v1/users", users);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { askAsClient, askAsService, createSession, newUser, problemOf } from "./edge-client.ts";
+import { API_KEY, ask, askAsClient, askAsService, createSession, newUser, problemOf } from "./edge-client.ts";
 
 describe("POST /v1/sessions", () => {
   it("issues a session with a random sessid and a token that works", async () => {
@@ -59,6 +59,13 @@ describe("POST /v1/sessions", () => {
     const refused = await problemOf(await askAsService("POST", "/v1/sessions", body));
     expect(refused).toMatchObject({ status: 400, code: "invalid" });
     expect(refused.detail).toContain(detail);
+  });
+
+  it("refuses a body that is not UTF-8, which would become another user", async () => {
+    const body = Uint8Array.from('{"user":"?"}', (character) => (character === "?" ? 0xff : character.charCodeAt(0)));
+    const headers = { Authorization: `Bearer ${API_KEY}`, "Content-Type": "application/json" };
+    const refused = await problemOf(await ask("/v1/sessions", { method: "POST", headers, body }));
+    expect(refused).toMatchObject({ status: 400, code: "invalid", detail: "body: allowed is UTF-8" });
   });
 
   it("refuses a body over its cap", async () => {
