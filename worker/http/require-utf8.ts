@@ -1,7 +1,7 @@
 import type { MiddlewareHandler } from "hono";
 import { problem } from "./problem.ts";
 
-const utf8 = new TextDecoder("utf-8", { fatal: true });
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false });
 
 /**
  * Refuses a body that is not UTF-8. Read as text it would be repaired, so that two users whose bytes differ would become
