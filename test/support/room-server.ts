@@ -18,6 +18,10 @@ export class RoomServer {
   readonly #tls: TlsServer;
   readonly #http: Server;
   readonly #sockets = new Set<{ destroy(): void }>();
+  /** The text `ping`, how often it has come. */
+  pings = 0;
+  /** Binary WebSocket messages that have come. */
+  readonly messages: Buffer[] = [];
   /** What each upgrade asked for and showed. */
   readonly upgrades: { url: string; authorization: string | undefined; protocols: string | undefined }[] = [];
 
@@ -93,8 +97,13 @@ export class RoomServer {
     });
     socket.on("error", () => undefined);
     socket.on("message", (data: Buffer, isBinary) => {
-      if (isBinary) this.room.receive(connection, data);
-      else if (data.toString() === "ping") socket.send("pong");
+      if (isBinary) {
+        this.messages.push(data);
+        this.room.receive(connection, data);
+      } else if (data.toString() === "ping") {
+        this.pings += 1;
+        socket.send("pong");
+      }
     });
     socket.on("close", () => this.room.disconnect(connection));
   }
