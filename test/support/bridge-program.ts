@@ -41,9 +41,9 @@ export class BridgeProgram {
     await this.#program?.kill();
   }
 
-  /** SIGTERM; resolves when it has drained and ended. */
-  async drain(): Promise<void> {
+  /** SIGTERM; resolves with its exit code when it has drained and ended. */
+  async drain(): Promise<number | null | undefined> {
     this.#program?.signal("SIGTERM");
-    await this.#program?.ended();
+    return await this.#program?.ended();
   }
 }

@@ -35,9 +35,10 @@ export class ChildProgram {
     this.#child.kill(name);
   }
 
-  /** Resolves when it has ended. */
-  async ended(): Promise<void> {
+  /** Resolves with its exit code when it has ended; null if a signal ended it. */
+  async ended(): Promise<number | null> {
     if (this.isRunning) await once(this.#child, "close");
+    return this.#child.exitCode;
   }
 
   async kill(): Promise<void> {
