@@ -33,6 +33,9 @@ Try, in another terminal:
   ${chat("kim")}
   ${chat("lee")}
 
+  # sign up and chat in a browser
+  ${stack.edgeUrl}/signup?return=/rooms/lobby
+
   # read the API's documentation
   ${stack.edgeUrl}/docs
 
