@@ -1,8 +1,8 @@
 import type { Context, MiddlewareHandler } from "hono";
 import { bearerAuth } from "hono/bearer-auth";
 import { HTTPException } from "hono/http-exception";
-import { timingSafeEqual } from "hono/utils/buffer";
 import type { AppEnv } from "../app-env.ts";
+import { sameSecret } from "../session-store/same-secret.ts";
 import { addressKey, clientAddress } from "./client-address.ts";
 import { problem } from "./problem.ts";
 
@@ -40,8 +40,10 @@ async function refuse(c: Context<AppEnv>): Promise<Response> {
   return problem(c, "too_many", "Authorization: too many wrong keys from this address");
 }
 
-/** Compares with every key, each in constant time: the answer's time tells neither which key nor how much of it. */
-async function isAnyOf(shown: string, keys: readonly string[]): Promise<boolean> {
-  const equal = await Promise.all(keys.map((key) => timingSafeEqual(shown, key)));
-  return equal.includes(true);
+/**
+ * Compares with every key, each in a time that tells nothing but its length. It is asked once per batch of packets, so it
+ * hashes nothing: two digests in hexadecimal were a ninth of the worker's time.
+ */
+function isAnyOf(shown: string, keys: readonly string[]): boolean {
+  return keys.filter((key) => sameSecret(key, shown)).length > 0;
 }

@@ -20,8 +20,14 @@ export type DrawnRequest = Exclude<SessionRequest, IssueRequest> | DrawnIssue;
 const CANDIDATES = 4;
 
 /** Draws for each issue among the requests; the others are passed on as they are. */
-export async function drawIssues(requests: readonly SessionRequest[]): Promise<DrawnRequest[]> {
+export async function drawIssues(requests: readonly SessionRequest[]): Promise<readonly DrawnRequest[]> {
+  // A thousand checks need no thousand promises.
+  if (requests.every(needsNoDraw)) return requests;
   return Promise.all(requests.map((request) => (request.kind === "issue" ? drawIssue(request) : request)));
+}
+
+function needsNoDraw(request: SessionRequest): request is Exclude<SessionRequest, IssueRequest> {
+  return request.kind !== "issue";
 }
 
 async function drawIssue(request: IssueRequest): Promise<DrawnIssue> {
