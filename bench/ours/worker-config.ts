@@ -3,6 +3,12 @@ import { unstable_readConfig } from "wrangler";
 
 const WRANGLER_TOML = fileURLToPath(new URL("../../wrangler.toml", import.meta.url));
 
+/** A Durable Object's binding as wrangler.toml has it; the types that wrangler ships leave it open. */
+interface NamedClass {
+  readonly name: string;
+  readonly class_name: string;
+}
+
 /** How workerd is to run a bundle. */
 export interface WorkerConfig {
   readonly port: number;
@@ -14,8 +20,8 @@ export interface WorkerConfig {
 
 /**
  * The text of workerd's configuration for our bundle in `directory`, with the bindings that wrangler.toml gives to the
- * production environment. Two of them exist on Cloudflare's network only, so they have stand-ins that no measured request
- * asks: rate limits always agree, the account database has no server.
+ * production environment. Some of them exist on Cloudflare's network only, so they have stand-ins that no measured request
+ * asks: rate limits always agree, the account database and the static files have no server.
  */
 export function productionConfig({ port, directory, variables }: WorkerConfig): string {
   const config = unstable_readConfig({ config: WRANGLER_TOML, env: "production" }, { hideWarnings: true });
@@ -25,16 +31,21 @@ export function productionConfig({ port, directory, variables }: WorkerConfig): 
       ([name, value]) => `(name = ${text(name)}, text = ${text(String(value))})`,
     ),
     ...classes.map(
-      ({ name, class_name }) => `(name = ${text(name)}, durableObjectNamespace = (className = ${text(class_name)}))`,
+      ({ name, class_name }: NamedClass) =>
+        `(name = ${text(name)}, durableObjectNamespace = (className = ${text(class_name)}))`,
     ),
-    ...config.ratelimits.map(({ name }) => `(name = ${text(name)}, wrapped = (moduleName = "bench:rate-limit"))`),
+    ...config.ratelimits.map(
+      ({ name }: { name: string }) => `(name = ${text(name)}, wrapped = (moduleName = "bench:rate-limit"))`,
+    ),
     ...config.d1_databases.map(
-      ({ binding }) =>
+      ({ binding }: { binding: string }) =>
         `(name = ${text(binding)}, wrapped = (moduleName = "cloudflare-internal:d1-api", innerBindings = [(name = "fetcher", service = "nowhere")]))`,
     ),
+    ...(config.assets?.binding === undefined ? [] : [`(name = ${text(config.assets.binding)}, service = "nowhere")`]),
   ];
   const namespaces = classes.map(
-    ({ class_name }) => `(className = ${text(class_name)}, uniqueKey = ${text(class_name)}, enableSql = true)`,
+    ({ class_name }: NamedClass) =>
+      `(className = ${text(class_name)}, uniqueKey = ${text(class_name)}, enableSql = true)`,
   );
   return configText(port, directory, {
     compatibilityDate: config.compatibility_date ?? "",
