@@ -24,7 +24,12 @@ export class BridgeProgram {
       ...{ BRIDGE_PORT: "0", PLAYER_PORT: String(playerPort), METRICS_PORT: String(metricsPort) },
     });
     bridge.start();
-    await eventually(() => bridge.isReady());
+    try {
+      await eventually(() => bridge.isReady());
+    } catch (error) {
+      await bridge.kill();
+      throw new Error(`the bridge did not start: ${bridge.#program?.output}`, { cause: error });
+    }
     return bridge;
   }
 

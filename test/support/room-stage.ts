@@ -29,13 +29,22 @@ export class RoomStage {
 
   static async open(): Promise<RoomStage> {
     const stateDir = await mkdtemp(join(tmpdir(), "artoria-rooms-"));
-    const certificate = await selfSigned("localhost");
-    const edge = await startEdgeOn(stateDir, 0);
-    const bridges = [
-      await BridgeProgram.start(edge.url, certificate),
-      await BridgeProgram.start(edge.url, certificate),
-    ] as const;
-    return new RoomStage({ certificate, bridges, haproxy: await Haproxy.start(bridges), edge, stateDir });
+    const stops = [() => rm(stateDir, { recursive: true, force: true })];
+    try {
+      const certificate = await selfSigned("localhost");
+      const edge = await startEdgeOn(stateDir, 0);
+      stops.unshift(() => edge.close());
+      const startBridge = async (): Promise<BridgeProgram> => {
+        const bridge = await BridgeProgram.start(edge.url, certificate);
+        stops.unshift(() => bridge.kill());
+        return bridge;
+      };
+      const bridges = [await startBridge(), await startBridge()] as const;
+      return new RoomStage({ certificate, bridges, haproxy: await Haproxy.start(bridges), edge, stateDir });
+    } catch (error) {
+      for (const stop of stops) await stop();
+      throw error;
+    }
   }
 
   /** A session for each of `count` users. */
