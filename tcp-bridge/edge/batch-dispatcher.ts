@@ -1,5 +1,5 @@
 import { Status } from "../../protocol/status.ts";
-import { Batch, holdsIssue, MAX_BATCH_PACKETS } from "./batch.ts";
+import { Batch, holdsIssue } from "./batch.ts";
 import type { EdgeClient } from "./edge-client.ts";
 import { type EdgeFailure, edgeFailure } from "./edge-result.ts";
 import { fillBatch } from "./fill-batch.ts";
@@ -24,9 +24,6 @@ export interface DispatchObserver {
 
 /** A packet that has waited so long that less of the deadline is left is not asked any more. */
 const MIN_BUDGET_SHARE = 0.25;
-
-/** What waits is not split into batches smaller than this: each costs every machine on its way a request. */
-const MIN_SPLIT_PACKETS = 256;
 
 /** The share of the time that the first of two attempts may take: longer than the edge waits for its store (1 s of 2 s). */
 const FIRST_ATTEMPT_SHARE = 0.6;
@@ -83,7 +80,7 @@ export class BatchDispatcher {
   #flush(): void {
     const expiredMs = performance.now() - this.#options.deadlineMs * (1 - MIN_BUDGET_SHARE);
     while (this.#ready.size > 0 && this.#inFlight < this.#options.maxBatchesInFlight) {
-      const batch = new Batch(this.#nextBatchPackets());
+      const batch = new Batch();
       fillBatch(batch, this.#ready, expiredMs);
       if (batch.packets === 0) continue;
       this.#inFlight += 1;
@@ -91,13 +88,6 @@ export class BatchDispatcher {
       // It does not reject: what #run catches is all that can go wrong.
       void this.#run(batch);
     }
-  }
-
-  /** Equal parts for the slots that are free: the machines on the way work at the same time, not one after the other. */
-  #nextBatchPackets(): number {
-    const freeSlots = this.#options.maxBatchesInFlight - this.#inFlight;
-    const part = Math.ceil(this.packetsWaiting / freeSlots);
-    return Math.min(MAX_BATCH_PACKETS, Math.max(MIN_SPLIT_PACKETS, part));
   }
 
   async #run(batch: Batch): Promise<void> {

@@ -15,23 +15,17 @@ export interface Segment {
 
 /** Packets of many connections on their way to the edge; each connection's lie together, in their order. */
 export class Batch {
-  readonly #maxPackets: number;
   readonly #segments = new Map<PacketSource, Segment & { readonly runs: Uint8Array[] }>();
   #packets = 0;
   #bytes = 0;
   #oldestMs = Number.POSITIVE_INFINITY;
-
-  /** `maxPackets`: 1..{@link MAX_BATCH_PACKETS}. */
-  constructor(maxPackets: number = MAX_BATCH_PACKETS) {
-    this.#maxPackets = maxPackets;
-  }
 
   get packets(): number {
     return this.#packets;
   }
 
   get packetRoom(): number {
-    return this.#maxPackets - this.#packets;
+    return MAX_BATCH_PACKETS - this.#packets;
   }
 
   get byteRoom(): number {
