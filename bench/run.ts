@@ -62,6 +62,9 @@ function say(line: string): void {
   process.stderr.write(`bench: ${line}\n`);
 }
 
+// Exit handlers end what was started.
+for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(130));
+
 main().then(
   () => process.exit(0),
   (error: unknown) => {

@@ -1,3 +1,4 @@
+import { rmSync } from "node:fs";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -45,7 +46,12 @@ export async function startWorker(built: BuiltWorker, variables: Record<string, 
 
 async function build(kind: BuiltWorker["kind"], bundle: (directory: string) => Promise<void>): Promise<BuiltWorker> {
   const directory = await mkdtemp(join(tmpdir(), "artoria-bench-"));
-  const remove = () => rm(directory, { recursive: true, force: true });
+  const removeAtExit = () => rmSync(directory, { recursive: true, force: true });
+  process.once("exit", removeAtExit);
+  const remove = async () => {
+    process.off("exit", removeAtExit);
+    await rm(directory, { recursive: true, force: true });
+  };
   try {
     await bundle(directory);
   } catch (error) {
