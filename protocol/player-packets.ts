@@ -15,8 +15,11 @@ export const DELIVER_OVERHEAD_BYTES = HEADER_BYTES + 8 + 4 + 4;
 /** The largest body of a Publish: its Deliver, whose header is the longer one, is a packet too. */
 export const MAX_BODY_BYTES = MAX_PLAYER_PACKET_BYTES - DELIVER_OVERHEAD_BYTES;
 
+/** A Datagram without its body: header, member. */
+export const DATAGRAM_OVERHEAD_BYTES = HEADER_BYTES + 4;
+
 /** The largest body of a Datagram: header, then `member u32`. */
-export const MAX_DATAGRAM_BYTES = MAX_PLAYER_PACKET_BYTES - HEADER_BYTES - 4;
+export const MAX_DATAGRAM_BYTES = MAX_PLAYER_PACKET_BYTES - DATAGRAM_OVERHEAD_BYTES;
 
 /** The longest name of a room, in bytes. */
 export const MAX_ROOM_BYTES = 64;

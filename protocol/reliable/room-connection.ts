@@ -24,6 +24,9 @@ export class RoomConnection {
   acknowledged = 0;
   /** The highest seq that the room acknowledged. */
   confirmed = 0;
+  /** Datagrams that it was sent since it was last heard. */
+  datagramBytes = 0;
+  #heardMs: number;
   /** Whether its driver should keep a new snapshot. */
   changed = false;
 
@@ -32,6 +35,7 @@ export class RoomConnection {
     this.identity = identity;
     this.acks = new AckPolicy(limits);
     this.joinDeadlineMs = nowMs + limits.joinTimeoutMs;
+    this.#heardMs = nowMs;
   }
 
   /** Takes the seat of a member. */
@@ -43,6 +47,13 @@ export class RoomConnection {
     this.acknowledged = place.acknowledged;
     this.confirmed = place.confirmed;
     this.changed = true;
+  }
+
+  /** The player was alive at this moment, which may be one that is known already. */
+  heard(atMs: number): void {
+    if (atMs <= this.#heardMs) return;
+    this.#heardMs = atMs;
+    this.datagramBytes = 0;
   }
 
   snapshot(member: number): ConnectionSnapshot {

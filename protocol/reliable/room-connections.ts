@@ -1,5 +1,6 @@
 import type { ClosedCode } from "../closed-codes.ts";
 import type { Presence } from "../player-packet.ts";
+import { DATAGRAM_OVERHEAD_BYTES } from "../player-packets.ts";
 import { RoomConnection } from "./room-connection.ts";
 import type { RoomDelivery } from "./room-delivery.ts";
 import type { RoomLimits } from "./room-limits.ts";
@@ -10,13 +11,16 @@ import { SharedWrite } from "./shared-write.ts";
 export class RoomConnections {
   readonly #limits: RoomLimits;
   readonly #delivery: RoomDelivery;
+  readonly #pingedMs: (connection: number) => number;
   readonly #byId = new Map<number, RoomConnection>();
   readonly #byMember = new Map<number, RoomConnection>();
   #outputs: RoomOutput[] = [];
 
-  constructor(limits: RoomLimits, delivery: RoomDelivery) {
+  /** `pingedMs`: when a ping that the core does not see was last answered, 0 if never. */
+  constructor(limits: RoomLimits, delivery: RoomDelivery, pingedMs: (connection: number) => number) {
     this.#limits = limits;
     this.#delivery = delivery;
+    this.#pingedMs = pingedMs;
   }
 
   add(id: number, identity: RoomIdentity, nowMs: number): RoomConnection {
@@ -60,9 +64,18 @@ export class RoomConnections {
   /** Passes a datagram to the other members: to those that keep up, for nobody waits for it. */
   relay(from: number, body: Uint8Array): void {
     for (const [member, connection] of this.#byMember) {
-      const keepsUp = connection.live && connection.unacked.bytes < this.#limits.replayWindowBytes;
-      if (member !== from && keepsUp) connection.outbox.add({ kind: "datagram", member: from, body });
+      if (member === from || !this.#keepsUp(connection)) continue;
+      connection.outbox.add({ kind: "datagram", member: from, body });
+      connection.datagramBytes += DATAGRAM_OVERHEAD_BYTES + body.byteLength;
     }
+  }
+
+  /** What can be seen of it: nothing acknowledges a datagram, so a player must be heard now and then. */
+  #keepsUp(connection: RoomConnection): boolean {
+    const { replayWindowBytes, datagramWindowBytes } = this.#limits;
+    if (!connection.live || connection.unacked.bytes >= replayWindowBytes) return false;
+    if (connection.datagramBytes >= datagramWindowBytes) connection.heard(this.#pingedMs(connection.id));
+    return connection.datagramBytes < datagramWindowBytes;
   }
 
   presence(member: number, state: Presence, user: string): void {

@@ -21,6 +21,8 @@ export interface RoomConfig {
    * the message becomes durable.
    */
   readonly onReceive?: (room: RoomCore, from: Seat, message: Publish, nowMs: number) => void;
+  /** When the driver last answered a ping of this connection itself, epoch ms; 0 if never. */
+  readonly pingedMs?: (connection: number) => number;
 }
 
 /**
@@ -47,7 +49,7 @@ export class RoomCore {
       this.#append({ kind: "presence", offset: this.#storage.head + 1, member, state, user, atMs: nowMs });
     });
     this.#delivery = new RoomDelivery(config.storage, this.#seats, this.#limits);
-    this.#connections = new RoomConnections(this.#limits, this.#delivery);
+    this.#connections = new RoomConnections(this.#limits, this.#delivery, config.pingedMs ?? (() => 0));
     this.#seating = new RoomSeating(config, this.#limits, this.#seats, this.#connections, this.#delivery);
   }
 
@@ -89,6 +91,7 @@ export class RoomCore {
   received(id: number, message: Uint8Array, nowMs: number): void {
     const connection = this.#connections.find(id);
     if (connection === undefined) return;
+    connection.heard(nowMs);
     this.#seats.expire(nowMs);
     const decoder = new PacketDecoder(MAX_PLAYER_PACKET_BYTES);
     try {

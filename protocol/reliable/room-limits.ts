@@ -16,6 +16,8 @@ export interface RoomLimits extends AckLimits {
   readonly slowPlayerBytes: number;
   /** The same while a log is replayed: the room waits for acks, it does not close. */
   readonly replayWindowBytes: number;
+  /** Datagrams to a player since it was last heard, in bytes: above it they are dropped, for it may not read at all. */
+  readonly datagramWindowBytes: number;
   readonly log: LogBounds;
 }
 
@@ -28,5 +30,6 @@ export const DEFAULT_ROOM_LIMITS: RoomLimits = {
   historyMessages: 50,
   slowPlayerBytes: 1024 * 1024,
   replayWindowBytes: 256 * 1024,
+  datagramWindowBytes: 1024 * 1024,
   log: { maxEntries: 10_000, maxBytes: 16 * 1024 * 1024, maxAgeMs: 60 * 60 * 1000 },
 };

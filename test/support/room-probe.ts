@@ -19,6 +19,8 @@ export class RoomProbe {
   readonly presences: string[] = [];
   core: RoomCore;
   nowMs = 1_000;
+  /** When the driver answered a player's ping itself. */
+  pingedMs = 0;
   readonly #snapshots = new Map<number, ConnectionSnapshot>();
   readonly #packets = new Map<number, PlayerPacket[]>();
 
@@ -96,7 +98,8 @@ export class RoomProbe {
   }
 
   #makeCore(): RoomCore {
-    return new RoomCore({ name: "lobby", storage: this.storage, limits: this.limits });
+    const pingedMs = () => this.pingedMs;
+    return new RoomCore({ name: "lobby", storage: this.storage, limits: this.limits, pingedMs });
   }
 }
 

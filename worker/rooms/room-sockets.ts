@@ -99,12 +99,17 @@ export class RoomSockets {
   silent(sinceMs: number): number[] {
     const silent: number[] = [];
     for (const [connection, open] of this.#byConnection) {
-      const pingedMs = this.#ctx.getWebSocketAutoResponseTimestamp(open.socket)?.getTime() ?? 0;
-      if (Math.max(open.heardMs, pingedMs) < sinceMs) silent.push(connection);
+      if (Math.max(open.heardMs, this.pingedMs(connection)) < sinceMs) silent.push(connection);
       else if (open.heardMs > open.attachment.heardMs)
         this.#attach(open, { ...open.attachment, heardMs: open.heardMs });
     }
     return silent;
+  }
+
+  /** When the runtime last answered a ping of this connection, epoch ms; 0 if never. */
+  pingedMs(connection: number): number {
+    const open = this.#byConnection.get(connection);
+    return open === undefined ? 0 : (this.#ctx.getWebSocketAutoResponseTimestamp(open.socket)?.getTime() ?? 0);
   }
 
   #add(socket: WebSocket, attachment: RoomAttachment): void {

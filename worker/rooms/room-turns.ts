@@ -42,6 +42,7 @@ export class RoomTurns {
       storage,
       limits,
       onReceive: (_, from, message) => this.#receive(from, message),
+      pingedMs: (connection) => sockets.pingedMs(connection),
     });
   }
 

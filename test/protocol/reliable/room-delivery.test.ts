@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { ClosedCode } from "../../../protocol/closed-codes.ts";
-import { DELIVER_OVERHEAD_BYTES } from "../../../protocol/player-packets.ts";
+import { DATAGRAM_OVERHEAD_BYTES, DELIVER_OVERHEAD_BYTES } from "../../../protocol/player-packets.ts";
 import { DEFAULT_ROOM_LIMITS } from "../../../protocol/reliable/room-limits.ts";
 import { RoomProbe } from "../../support/room-probe.ts";
 
@@ -125,5 +125,28 @@ describe("a room's delivery", () => {
     room.takePackets(2);
     room.receive(1, { kind: "datagram", member: 0, body: Uint8Array.of(1) });
     expect(room.takePackets(2)).toEqual([]);
+  });
+
+  it("drops datagrams beyond the window for who is not heard, until it is", () => {
+    const room = twoPlayers(new RoomProbe({ datagramWindowBytes: 2 * KIB }));
+    const body = new Uint8Array(KIB - DATAGRAM_OVERHEAD_BYTES);
+    const arrived = () => {
+      for (let sent = 0; sent < 5; sent++) room.receive(1, { kind: "datagram", member: 0, body });
+      return room.takeKinds(2).length;
+    };
+    expect([arrived(), arrived()]).toEqual([2, 0]);
+    room.nowMs += 1;
+    room.receive(2, { kind: "ack", position: room.storage.head });
+    expect([arrived(), arrived()]).toEqual([2, 0]);
+    // A ping that the runtime answers is not seen here.
+    room.pingedMs = room.nowMs + 1;
+    expect([arrived(), arrived()]).toEqual([2, 0]);
+  });
+
+  it("counts a datagram without a body too", () => {
+    const room = twoPlayers(new RoomProbe({ datagramWindowBytes: DATAGRAM_OVERHEAD_BYTES }));
+    const empty = { kind: "datagram", member: 0, body: new Uint8Array(0) } as const;
+    room.receive(1, empty, empty);
+    expect(room.takePackets(2)).toEqual([{ ...empty, member: 1 }]);
   });
 });

@@ -32,6 +32,24 @@ describe("a room's bounds", () => {
     expect(await back.first("joined")).toMatchObject({ resumed: true });
   });
 
+  it("drop datagrams to a player of whom nothing is heard after 1 MiB, until it pings", async () => {
+    const room = newRoom();
+    const quiet = await joinAs(room, "quiet");
+    const lee = await joinAs(room, "lee");
+    const body = new Uint8Array(16_376);
+    const flood = async (seq: number) => {
+      for (let sent = 0; sent < 70; sent++) lee.send({ kind: "datagram", member: 0, body });
+      lee.publish(seq, "flooded");
+      await quiet.heard(seq);
+      return quiet.all("datagram").length;
+    };
+    // 1 MiB / 16 KiB = 64
+    expect(await flood(1)).toBe(64);
+    quiet.sendRaw("ping");
+    await quiet.until(() => quiet.texts.length > 0);
+    expect(await flood(2)).toBe(128);
+  });
+
   it("give a newcomer the last 50 messages, and no private ones of others", async () => {
     const room = newRoom();
     const kim = await joinAs(room, "kim");
