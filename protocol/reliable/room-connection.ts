@@ -26,6 +26,8 @@ export class RoomConnection {
   confirmed = 0;
   /** Datagrams that it was sent since it was last heard. */
   datagramBytes = 0;
+  /** The nonce of its newest Ping without an answer. */
+  unansweredPing: number | undefined;
   #heardMs: number;
   /** Whether its driver should keep a new snapshot. */
   changed = false;

@@ -102,6 +102,7 @@ export class RoomConnections {
       const { member, live, acks } = connection;
       // The first Ack after Joined ends the replay: before that none may go.
       if (member !== undefined && live && acks.isDue(nowMs)) this.#delivery.confirm(connection, member);
+      this.#answerPing(connection);
       this.#flush(connection, shared);
       if (member !== undefined && connection.changed) {
         connection.changed = false;
@@ -111,6 +112,14 @@ export class RoomConnections {
     const taken = this.#outputs;
     this.#outputs = [];
     return taken;
+  }
+
+  /** One Pong a turn: a player who does not read must not fill the memory with answers. */
+  #answerPing(connection: RoomConnection): void {
+    const nonce = connection.unansweredPing;
+    if (nonce === undefined) return;
+    connection.unansweredPing = undefined;
+    connection.outbox.add({ kind: "pong", nonce });
   }
 
   #flush(connection: RoomConnection, shared?: SharedWrite): void {

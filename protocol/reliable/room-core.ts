@@ -174,7 +174,7 @@ export class RoomCore {
         this.#connections.relay(seat.member, packet.body);
         break;
       case "ping":
-        connection.outbox.add({ kind: "pong", nonce: packet.nonce });
+        connection.unansweredPing = packet.nonce;
         break;
       case "leave":
         this.#delivery.confirm(connection, seat.member);

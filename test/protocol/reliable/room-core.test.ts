@@ -138,6 +138,16 @@ describe("RoomCore", () => {
     expect(room.presences).toEqual(["1:1", "1:2", "1:4", "2:1"]);
   });
 
+  it("answers the newest of the Pings that come together", () => {
+    const room = new RoomProbe();
+    room.join(1, "kim");
+    room.takePackets(1);
+    room.receive(1, { kind: "ping", nonce: 1 }, { kind: "ping", nonce: 2 });
+    room.receive(1, { kind: "ping", nonce: 3 });
+    const pongs = room.takePackets(1);
+    expect(pongs).toEqual([2, 3].map((nonce) => ({ kind: "pong", nonce })));
+  });
+
   it("passes datagrams to the others, and answers a Ping", () => {
     const room = new RoomProbe();
     room.join(1, "kim");
