@@ -34,7 +34,8 @@ export const RoomMessageBody = v.pipe(
     text: v.optional(
       v.pipe(
         v.string("allowed is a text"),
-        v.check((text) => text.isWellFormed() && utf8.encode(text).length <= MAX_BODY_BYTES, tooLong()),
+        v.check((text) => text.isWellFormed(), "allowed is what UTF-8 can say, no half of a surrogate pair"),
+        v.check((text) => utf8.encode(text).length <= MAX_BODY_BYTES, tooLong()),
         v.metadata({ description: "The message's body, sent as UTF-8" }),
       ),
     ),

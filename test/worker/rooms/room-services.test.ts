@@ -69,6 +69,11 @@ describe("services and rooms", () => {
     expect((await problemOf(answer)).detail).toMatch(new RegExp(`^${field}: `));
   });
 
+  it("are told why half of a surrogate pair is no text", async () => {
+    const answer = await askAsService("POST", "/v1/rooms/lobby/messages", { text: "\ud83d" });
+    expect((await problemOf(answer)).detail).toMatch(/^text: .*surrogate/);
+  });
+
   it("may send as much as a packet holds", async () => {
     const room = newRoom();
     const kim = await joinAs(room, "kim");
