@@ -55,6 +55,7 @@ export class ChatTerminal {
     process.on("SIGINT", this.#leave).on("SIGTERM", this.#leave);
     // Nobody reads any more, as after `| head`.
     process.stdout.on("error", this.#leave);
+    this.#connection.on("joined", () => this.#leaveIfDone());
     this.#connection.on("writable", () => this.#sayLines());
     this.#connection.on("confirmed", () => this.#leaveIfDone());
     this.#connection.on("state", ({ state }) => {
@@ -106,9 +107,11 @@ export class ChatTerminal {
     return true;
   }
 
+  /** Not before it was in: who says nothing is told too whether that went. */
   #leaveIfDone(): void {
-    const done = this.#inputEnded && this.#lines.length === 0 && this.#connection.waitingMessages === 0;
-    if (done && !this.#asked) this.#leave();
+    const { member, waitingMessages } = this.#connection;
+    const done = this.#inputEnded && this.#lines.length === 0 && waitingMessages === 0;
+    if (done && member !== 0 && !this.#asked) this.#leave();
   }
 
   #who(): string {

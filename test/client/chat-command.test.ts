@@ -121,6 +121,16 @@ describe("artoria chat", () => {
     expect(await kim.ends()).toBe(0);
   });
 
+  it("gets in and leaves if there is nothing to say, or ends with 2", async () => {
+    const kim = chat(["--token", KIM]);
+    kim.child.stdin.end();
+    expect(await kim.ends()).toBe(0);
+    expect(kim.lines.some((line) => line.startsWith("-- You are in"))).toBe(true);
+    const lee = chat(["--token", LEE, "--fingerprint", "00".repeat(32)], { patience: ["--timeout", "1000"] });
+    lee.child.stdin.end();
+    expect(await lee.ends()).toBe(2);
+  });
+
   it("ends with 2 if it does not get in in time", async () => {
     const kim = chat(["--token", KIM], { patience: ["--timeout", "1"] });
     expect(await kim.ends()).toBe(2);
