@@ -96,9 +96,8 @@ export abstract class Room extends DurableObject<Bindings> {
 
   /** For a service: posts a message of the room; returns its offset, undefined if there is no such member. */
   speak(name: string, to: number, body: Uint8Array): number | undefined {
-    const room = this.#storedOrNew(name);
-    if (to !== 0 && !room.members.some(({ member }) => member === to)) return undefined;
-    return room.turn((core, nowMs) => core.post(0, to, body, nowMs));
+    if (to !== 0 && !this.members.some(({ member }) => member === to)) return undefined;
+    return this.#storedOrNew(name).turn((core, nowMs) => core.post(0, to, body, nowMs));
   }
 
   /** For a service: {@link Room.remove}. */

@@ -98,6 +98,8 @@ describe("services and rooms", () => {
     expect(await problemOf(await askAsService("POST", `/v1/rooms/${room}/messages`, message))).toMatchObject({
       code: "not_found",
     });
+    // A refused message begins no room.
+    expect(await (await askAsService("GET", `/v1/rooms/${room}`)).json()).toMatchObject({ epoch: 0 });
     expect(await problemOf(await askAsService("GET", "/v1/rooms/a%2Fb"))).toMatchObject({ code: "invalid" });
     expect(await problemOf(await askAsService("DELETE", `/v1/rooms/${room}/members/x`))).toMatchObject({ status: 400 });
     expect(await problemOf(await ask(`/v1/rooms/${room}`))).toMatchObject({ status: 401 });
