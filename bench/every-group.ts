@@ -4,6 +4,8 @@ import { floor, httpChecks } from "./groups/http-checks.ts";
 import { idleMemory } from "./groups/idle-memory.ts";
 import { checks, registers } from "./groups/packets.ts";
 import { redisSize } from "./groups/redis-size.ts";
+import { resume } from "./groups/resume.ts";
+import { bridgeRooms, rooms } from "./groups/rooms.ts";
 import type { BenchGroup } from "./harness/bench-case.ts";
 
 /** All groups, in the order in which they are measured. */
@@ -13,6 +15,9 @@ export const EVERY_GROUP: readonly BenchGroup[] = [
   floor,
   registers,
   count,
+  rooms,
+  bridgeRooms,
+  resume,
   redisSize,
   coldStart,
   idleMemory,

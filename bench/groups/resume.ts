@@ -1,0 +1,73 @@
+import { type BenchGroup, type BenchOptions, type CaseResult, type CaseTitle, judge } from "../harness/bench-case.ts";
+import { Cleanup } from "../harness/cleanup.ts";
+import { type Leg, LoadDriver } from "../harness/load-driver.ts";
+import type { ResumeJob } from "../load/resume-load.ts";
+import { startOurs } from "../ours/start-ours.ts";
+import { buildOurWorker } from "../ours/start-worker.ts";
+import { startSocketIo } from "../peers/start-socket-io.ts";
+import { issueTokens } from "./issue-tokens.ts";
+
+/** The one who stays and speaks, and those who are cut: p99 needs that many, as each leg may have one round only. */
+const PLAYERS = 1 + 100;
+
+/** From a cut until the player is back on its seat and has heard what it missed. */
+export const resume: BenchGroup = {
+  name: "resume",
+  run: (options) =>
+    Cleanup.around(async (cleanup) => {
+      const worker = cleanup.addRemoval(await buildOurWorker());
+      const ours = cleanup.add(await startOurs(worker));
+      const peer = await startSocketIo();
+      cleanup.add(peer.program);
+      const tokens = await issueTokens(ours, PLAYERS);
+      const a = cleanup.add(
+        await LoadDriver.start(
+          "resume-load.ts",
+          { kind: "edge", port: ours.edgePort, room: "resume", tokens } satisfies ResumeJob,
+          ours.programs,
+        ),
+      );
+      const results: CaseResult[] = [];
+      for (const { against, delay } of [
+        { against: "Socket.IO, connection state recovery, its client's defaults", delay: {} },
+        { against: "the same, its client told to connect again at once", delay: { delayMs: 1 } },
+      ]) {
+        const job: ResumeJob = { kind: "socket.io", port: peer.port, room: "resume", tokens, ...delay };
+        const b = await LoadDriver.start("resume-load.ts", job, [peer.program]);
+        results.push(...(await compare(against, a, b, options)));
+        await b.stop();
+      }
+      return results;
+    }),
+};
+
+async function compare(
+  against: string,
+  ours: LoadDriver,
+  peer: LoadDriver,
+  { seconds, pairs, progress }: BenchOptions,
+): Promise<CaseResult[]> {
+  const legs: { ours: Leg; peer: Leg }[] = [];
+  for (let pair = 1; pair <= pairs; pair++) {
+    const leg = { ours: await ours.run(seconds), peer: await peer.run(seconds) };
+    legs.push(leg);
+    const [a, b] = [leg.ours, leg.peer].map(
+      ({ latencyMs }) => `${latencyMs?.p50.toFixed(0)} (${latencyMs?.p99.toFixed(0)})`,
+    );
+    progress(`resume p50 (p99), pair ${pair}/${pairs}: ${a} to ${b} ms`);
+  }
+  return (["p50", "p99"] as const).map((quantile) => {
+    const title: CaseTitle = {
+      group: "resume",
+      name: `resume after a cut, ${quantile}`,
+      against,
+      unit: "ms",
+      target: { op: "<=", value: 1 },
+    };
+    const measured = legs.map((leg) => ({
+      ours: leg.ours.latencyMs?.[quantile] ?? Number.NaN,
+      peer: leg.peer.latencyMs?.[quantile] ?? Number.NaN,
+    }));
+    return judge(title, measured);
+  });
+}

@@ -1,0 +1,100 @@
+import type { BenchGroup, BenchOptions, CaseResult, CaseTitle } from "../harness/bench-case.ts";
+import { Cleanup } from "../harness/cleanup.ts";
+import { LoadDriver } from "../harness/load-driver.ts";
+import { measureRates } from "../harness/measure-pairs.ts";
+import type { Program } from "../harness/program.ts";
+import type { RoomJob } from "../load/room-load.ts";
+import { loopbackCertificate } from "../ours/loopback-certificate.ts";
+import { startOurs } from "../ours/start-ours.ts";
+import { startPlayerBridge } from "../ours/start-player-bridge.ts";
+import { buildOurWorker } from "../ours/start-worker.ts";
+import { startSocketIo } from "../peers/start-socket-io.ts";
+import { issueTokens } from "./issue-tokens.ts";
+
+/** Messages in flight, of all players together, so many that neither side waits for the players. */
+const IN_FLIGHT = 200;
+
+/** With two members there is nothing to share: that case says what a room costs at least, so it promises less. */
+const SIZES = [
+  { members: 2, least: 0 },
+  { members: 100, least: 1 },
+  { members: 500, least: 1 },
+] as const;
+
+const BRIDGE_MEMBERS = 100;
+
+/** What players say to a room, delivered to each of its members, by WebSocket on both sides. */
+export const rooms: BenchGroup = {
+  name: "rooms",
+  run: (options) =>
+    Cleanup.around(async (cleanup) => {
+      const worker = cleanup.addRemoval(await buildOurWorker());
+      const ours = cleanup.add(await startOurs(worker));
+      const peer = await startSocketIo();
+      cleanup.add(peer.program);
+      const tokens = await issueTokens(ours, Math.max(...SIZES.map(({ members }) => members)));
+      const results: CaseResult[] = [];
+      for (const { members, least } of SIZES) {
+        const title = {
+          group: "rooms",
+          name: `room deliveries, ${members} members`,
+          against: "Socket.IO, connection state recovery, WebSocket",
+          unit: "deliveries/s",
+          target: { op: ">=", value: least },
+        } as const;
+        const job = { room: `bench-${members}`, tokens: tokens.slice(0, members), inFlight: IN_FLIGHT };
+        const a = { job: { ...job, kind: "edge", port: ours.edgePort }, programs: ours.programs } as const;
+        const b = { job: { ...job, kind: "socket.io", port: peer.port }, programs: [peer.program] } as const;
+        results.push(await compare(title, a, b, options));
+      }
+      return results;
+    }),
+};
+
+/** The same where players come over TLS: ours by TCP through a bridge. */
+export const bridgeRooms: BenchGroup = {
+  name: "bridge-rooms",
+  run: (options) =>
+    Cleanup.around(async (cleanup) => {
+      const certificate = await loopbackCertificate();
+      const worker = cleanup.addRemoval(await buildOurWorker());
+      const ours = cleanup.add(await startOurs(worker));
+      const bridge = await startPlayerBridge(ours, certificate);
+      cleanup.add(bridge.program);
+      const peer = await startSocketIo(certificate);
+      cleanup.add(peer.program);
+      const tokens = await issueTokens(ours, BRIDGE_MEMBERS);
+      const title = {
+        group: "bridge-rooms",
+        name: `room deliveries over TLS, ${BRIDGE_MEMBERS} members`,
+        against: "Socket.IO over wss, connection state recovery",
+        unit: "deliveries/s",
+        target: { op: ">=", value: 1 },
+      } as const;
+      const job = { room: "bench-tls", tokens, inFlight: IN_FLIGHT, ca: certificate.cert };
+      const a = {
+        job: { ...job, kind: "bridge", port: bridge.playerPort },
+        programs: [...ours.programs, bridge.program],
+      } as const;
+      const b = { job: { ...job, kind: "socket.io", port: peer.port }, programs: [peer.program] } as const;
+      return [await compare(title, a, b, options)];
+    }),
+};
+
+interface Side {
+  readonly job: RoomJob;
+  readonly programs: readonly Program[];
+}
+
+async function compare(title: CaseTitle, ours: Side, peer: Side, options: BenchOptions): Promise<CaseResult> {
+  options.progress(`${title.name}: ${ours.job.tokens.length} players enter on both sides`);
+  const loads: LoadDriver[] = [];
+  try {
+    for (const { job, programs } of [ours, peer]) loads.push(await LoadDriver.start("room-load.ts", job, programs));
+    const [a, b] = loads;
+    if (a === undefined || b === undefined) throw new Error("two loads were started");
+    return await measureRates(title, a, b, options);
+  } finally {
+    for (const load of loads) await load.stop();
+  }
+}

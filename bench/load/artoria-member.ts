@@ -1,0 +1,143 @@
+import { once } from "node:events";
+import { ByteWriter } from "../../protocol/byte-writer.ts";
+import { MAX_PLAYER_PACKET_BYTES, PacketDecoder, packetType } from "../../protocol/packet-framing.ts";
+import { decodePlayerPacket, PLAYER_PACKET_TYPES, writePlayerPacket } from "../../protocol/player-packets.ts";
+import { AckPolicy, DEFAULT_ACK_LIMITS } from "../../protocol/reliable/ack-policy.ts";
+import { parseToken, TOKEN_BYTES } from "../../protocol/session-token.ts";
+import { openSocket, RawWebSocket } from "./raw-web-socket.ts";
+import { BODY_BYTES, type MemberEvents, type RoomMember } from "./room-member.ts";
+
+export interface ArtoriaMemberOptions {
+  readonly port: number;
+  /** `bridge`: TLS to a player port. `edge`: a WebSocket. */
+  readonly way: "bridge" | "edge";
+  /** For the bridge: the authority of its certificate, PEM. */
+  readonly ca?: string;
+  readonly token: string;
+  readonly room: string;
+}
+
+const BODY = new Uint8Array(BODY_BYTES).fill(0x61);
+
+/** The fields of Deliver behind the header (docs/wire-protocol.md). */
+const OFFSET_AT = 4;
+const FROM_AT = 12;
+
+/** A player with the packets of protocol/, who acknowledges as client/ does; it dies when the room ends its connection. */
+export class ArtoriaMember implements RoomMember {
+  readonly #decoder = new PacketDecoder(MAX_PLAYER_PACKET_BYTES);
+  readonly #acks = new AckPolicy(DEFAULT_ACK_LIMITS);
+  readonly #events: MemberEvents;
+  #write: (bytes: Uint8Array) => void = () => {};
+  #close: () => Promise<void> = async () => {};
+  #joined: (() => void) | undefined;
+  #member = 0;
+  #offset = 0;
+  #nextSeq = 1;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #stopped = false;
+
+  private constructor(events: MemberEvents) {
+    this.#events = events;
+  }
+
+  /** Resolves when the player has its seat. */
+  static async open(options: ArtoriaMemberOptions, events: MemberEvents): Promise<ArtoriaMember> {
+    const member = new ArtoriaMember(events);
+    const joined = new Promise<void>((resolve) => {
+      member.#joined = resolve;
+    });
+    await (options.way === "bridge" ? member.#openTls(options) : member.#openWebSocket(options));
+    const token = options.way === "bridge" ? parseToken(options.token) : new Uint8Array(TOKEN_BYTES);
+    if (token === undefined) throw new Error("a token that is none");
+    const writer = new ByteWriter(128);
+    writePlayerPacket(writer, { kind: "join", token, room: options.room, epoch: 0, delivered: 0, attempt: 1 });
+    member.#write(writer.finish());
+    await joined;
+    return member;
+  }
+
+  speak(count: number): void {
+    const writer = new ByteWriter(count * (BODY_BYTES + 16));
+    for (let said = 0; said < count; said++) {
+      writePlayerPacket(writer, { kind: "publish", seq: this.#nextSeq++, to: 0, body: BODY });
+    }
+    this.#write(writer.finish());
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+    const writer = new ByteWriter();
+    writePlayerPacket(writer, { kind: "leave" });
+    this.#write(writer.finish());
+    await this.#close();
+  }
+
+  async #openTls({ port, ca }: ArtoriaMemberOptions): Promise<void> {
+    const socket = await openSocket(port, ca);
+    socket.on("data", (chunk: Buffer) => this.#receive(chunk));
+    this.#write = (bytes) => void socket.write(bytes);
+    this.#close = async () => {
+      if (socket.destroyed) return;
+      const closed = once(socket, "close");
+      socket.end();
+      await closed;
+    };
+  }
+
+  async #openWebSocket({ port, token, room }: ArtoriaMemberOptions): Promise<void> {
+    const socket = await RawWebSocket.open({
+      port,
+      path: `/v1/rooms/${room}/socket`,
+      headers: { Authorization: `Bearer ${token}` },
+      onMessage: (payload) => this.#receive(payload),
+    });
+    this.#write = (bytes) => socket.sendBinary(bytes);
+    this.#close = () => socket.stop();
+  }
+
+  #receive(bytes: Buffer): void {
+    let messages = 0;
+    let own = 0;
+    this.#decoder.push(bytes, (packet) => {
+      if (packetType(packet) !== PLAYER_PACKET_TYPES.deliver) return this.#receiveOther(packet);
+      const view = new DataView(packet.buffer, packet.byteOffset);
+      this.#advance(Number(view.getBigUint64(OFFSET_AT, true)), packet.byteLength);
+      messages += 1;
+      if (view.getUint32(FROM_AT, true) === this.#member) own += 1;
+    });
+    if (this.#acks.isDue(performance.now())) this.#acknowledge();
+    else if (this.#acks.deadlineMs !== undefined)
+      this.#timer ??= setTimeout(() => this.#acknowledge(), DEFAULT_ACK_LIMITS.ackDelayMs);
+    if (messages > 0) this.#events.delivered(messages, own);
+  }
+
+  #receiveOther(bytes: Uint8Array): void {
+    const packet = decodePlayerPacket(bytes);
+    if (packet.kind === "closed" && !this.#stopped) throw new Error(`the room closed a player with ${packet.code}`);
+    if (packet.kind === "gap") throw new Error("the room has forgotten messages");
+    if (packet.kind === "presence" && packet.offset > 0) this.#advance(packet.offset, bytes.byteLength);
+    if (packet.kind !== "joined") return;
+    this.#member = packet.member;
+    this.#offset = packet.offset;
+    this.#nextSeq = packet.received + 1;
+    this.#joined?.();
+  }
+
+  #advance(offset: number, bytes: number): void {
+    if (offset <= this.#offset) throw new Error(`offset ${offset} after ${this.#offset}`);
+    this.#offset = offset;
+    this.#acks.arrived(bytes, performance.now());
+  }
+
+  #acknowledge(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (this.#stopped) return;
+    this.#acks.settle();
+    const writer = new ByteWriter(16);
+    writePlayerPacket(writer, { kind: "ack", position: this.#offset });
+    this.#write(writer.finish());
+  }
+}
