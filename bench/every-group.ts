@@ -2,6 +2,7 @@ import { coldStart } from "./groups/cold-start.ts";
 import { count } from "./groups/count.ts";
 import { floor, httpChecks } from "./groups/http-checks.ts";
 import { idleMemory } from "./groups/idle-memory.ts";
+import { idlePlayers } from "./groups/idle-players.ts";
 import { checks, registers } from "./groups/packets.ts";
 import { redisSize } from "./groups/redis-size.ts";
 import { resume } from "./groups/resume.ts";
@@ -21,4 +22,5 @@ export const EVERY_GROUP: readonly BenchGroup[] = [
   redisSize,
   coldStart,
   idleMemory,
+  idlePlayers,
 ];

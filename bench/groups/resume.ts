@@ -28,13 +28,21 @@ export const resume: BenchGroup = {
         ),
       );
       const results: CaseResult[] = [];
-      for (const { against, delay } of [
-        { against: "Socket.IO, connection state recovery, its client's defaults", delay: {} },
-        { against: "the same, its client told to connect again at once", delay: { delayMs: 1 } },
+      for (const { name, against, delay } of [
+        {
+          name: "resume after a cut",
+          against: "Socket.IO, connection state recovery, its client's defaults",
+          delay: {},
+        },
+        {
+          name: "resume after a cut, peer redials at once",
+          against: "the same, reconnectionDelay 1 ms and no jitter",
+          delay: { delayMs: 1 },
+        },
       ]) {
         const job: ResumeJob = { kind: "socket.io", port: peer.port, room: "resume", tokens, ...delay };
         const b = await LoadDriver.start("resume-load.ts", job, [peer.program]);
-        results.push(...(await compare(against, a, b, options)));
+        results.push(...(await compare({ name, against }, a, b, options)));
         await b.stop();
       }
       return results;
@@ -42,7 +50,7 @@ export const resume: BenchGroup = {
 };
 
 async function compare(
-  against: string,
+  { name, against }: Pick<CaseTitle, "name" | "against">,
   ours: LoadDriver,
   peer: LoadDriver,
   { seconds, pairs, progress }: BenchOptions,
@@ -59,7 +67,7 @@ async function compare(
   return (["p50", "p99"] as const).map((quantile) => {
     const title: CaseTitle = {
       group: "resume",
-      name: `resume after a cut, ${quantile}`,
+      name: `${name}, ${quantile}`,
       against,
       unit: "ms",
       target: { op: "<=", value: 1 },

@@ -12,7 +12,7 @@ import { startSocketIo } from "../peers/start-socket-io.ts";
 import { issueTokens } from "./issue-tokens.ts";
 
 /** Messages in flight, of all players together, so many that neither side waits for the players. */
-const IN_FLIGHT = 200;
+const IN_FLIGHT = 400;
 
 /** With two members there is nothing to share: that case says what a room costs at least, so it promises less. */
 const SIZES = [

@@ -1,4 +1,3 @@
-import { once } from "node:events";
 import { ByteWriter } from "../../protocol/byte-writer.ts";
 import { MAX_PLAYER_PACKET_BYTES, PacketDecoder, packetType } from "../../protocol/packet-framing.ts";
 import { decodePlayerPacket, PLAYER_PACKET_TYPES, writePlayerPacket } from "../../protocol/player-packets.ts";
@@ -78,12 +77,7 @@ export class ArtoriaMember implements RoomMember {
     const socket = await openSocket(port, ca);
     socket.on("data", (chunk: Buffer) => this.#receive(chunk));
     this.#write = (bytes) => void socket.write(bytes);
-    this.#close = async () => {
-      if (socket.destroyed) return;
-      const closed = once(socket, "close");
-      socket.end();
-      await closed;
-    };
+    this.#close = async () => void socket.destroySoon();
   }
 
   async #openWebSocket({ port, token, room }: ArtoriaMemberOptions): Promise<void> {

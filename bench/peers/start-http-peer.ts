@@ -1,5 +1,4 @@
 import { fileURLToPath } from "node:url";
-import { createClient } from "redis";
 import type { Cleanup } from "../harness/cleanup.ts";
 import { freePort } from "../harness/free-port.ts";
 import { type Program, startNode } from "../harness/program.ts";
@@ -26,6 +25,8 @@ export async function startHttpPeer(cleanup: Cleanup, file: string, sessions: nu
 }
 
 async function fillConnectRedis(url: string, ids: readonly string[]): Promise<void> {
+  // A fresh clone has the peers' packages only after the bench has begun (install-peers.ts).
+  const { createClient } = await import("redis");
   const client = await createClient({ url }).connect();
   const cookie = { originalMaxAge: null, expires: null, httpOnly: true, path: "/" };
   await Promise.all(
