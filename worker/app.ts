@@ -39,6 +39,10 @@ app.onError((error, c) => {
 });
 app.notFound((c) => problem(c, "not_found", "no such route; GET /docs lists them"));
 
+// Asked for every request of a protected site, so it sets its headers itself.
+app.use("/v1/check/*", openStore());
+app.route("/v1/check", check);
+
 app.use(
   secureHeaders({
     contentSecurityPolicy: {
@@ -59,7 +63,6 @@ app.route("/", pages);
 
 app.use(openStore());
 app.route("/readyz", readyz);
-app.route("/v1/check", check);
 app.route("/v1/session", ownSession);
 app.route("/v1/rooms", roomSocket);
 

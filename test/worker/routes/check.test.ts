@@ -12,6 +12,8 @@ describe("/v1/check", () => {
       expect(response.headers.get("X-Session-Id")).toBe(String(sessid));
       expect(response.headers.get("X-Session-User")).toBe(encodeURIComponent(user));
       expect(response.headers.get("Age")).toBe("0");
+      expect(response.headers.get("Cache-Control")).toBe("no-store");
+      expect(response.headers.get("X-Content-Type-Options")).toBe("nosniff");
       expect(response.headers.get("X-Check-Source")).toBe("store");
       expect(await response.text()).toBe("");
     },
@@ -33,6 +35,8 @@ describe("/v1/check", () => {
     const refused = await ask("/v1/check", { headers });
     expect(refused.headers.get("WWW-Authenticate")).toContain("Bearer");
     expect(refused.headers.has("X-Session-Id")).toBe(false);
+    expect(refused.headers.get("X-Content-Type-Options")).toBe("nosniff");
+    expect(refused.headers.get("Content-Security-Policy")).toContain("frame-ancestors 'none'");
     expect(await problemOf(refused)).toMatchObject({ status: 401, code: "unauthenticated" });
   });
 
