@@ -1,6 +1,9 @@
 const encoder = new TextEncoder();
 
-/** Whether two secret hashes are equal, in a time that does not tell how much of them is. A session without a token has none. */
+/**
+ * Whether two secrets (a token's hash, an API key) are equal, in a time that tells whether their lengths are and nothing else.
+ * A session without a token has none.
+ */
 export function sameSecret(stored: string | null, shown: string): boolean {
   if (stored === null) return false;
   const storedBytes = encoder.encode(stored);
