@@ -56,21 +56,22 @@ export class TcpProxy {
     const pair = [client, target] as const;
     this.dials += 1;
     this.#pairs.add(pair);
-    const end = (): void => {
-      this.#pairs.delete(pair);
-      client.destroy();
-      target.destroy();
-    };
-    for (const socket of pair)
-      socket
+    for (const [from, to] of [pair, [target, client] as const]) {
+      from
         .setNoDelay(true)
         .on("error", () => undefined)
-        .on("close", end);
+        .on("close", (hadError) => {
+          // What it sent before it closed is still on its way.
+          if (hadError) to.destroy();
+          else to.end();
+          if (to.closed) this.#pairs.delete(pair);
+        });
+    }
     client.on("data", (chunk: Buffer) => {
       this.upstream.push(chunk);
       target.write(chunk);
     });
     target.on("data", (chunk: Buffer) => client.write(chunk));
-    if (this.#refusing) end();
+    if (this.#refusing) for (const socket of pair) socket.destroy();
   }
 }
