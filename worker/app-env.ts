@@ -1,4 +1,3 @@
-import type { CheckMemory } from "./http/check-memory.ts";
 import type { SessionStore } from "./session-store/session-store.ts";
 import type { Settings } from "./settings.ts";
 
@@ -23,8 +22,6 @@ export interface Bindings {
 export interface Variables {
   readonly settings: Settings;
   readonly store: SessionStore;
-  /** What this isolate remembers of sessions, for `/v1/check` alone. */
-  readonly memory: CheckMemory;
 }
 
 /** Hono's environment of this worker. */

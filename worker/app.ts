@@ -19,6 +19,7 @@ import { roomSocket } from "./routes/room-socket.ts";
 import { rooms } from "./routes/rooms.ts";
 import { sessions } from "./routes/sessions.ts";
 import { users } from "./routes/users.ts";
+import { SettingsError } from "./settings.ts";
 
 /** 1000 sessids of 11 digits, or 64 grants of 512 bytes, and room for their JSON. */
 const MAX_JSON_BYTES = 64 * 1024;
@@ -30,6 +31,7 @@ const MAX_PACKETS_BYTES = 512 * 1024;
 export const app = new Hono<AppEnv>();
 
 app.onError((error, c) => {
+  if (error instanceof SettingsError) return problem(c, "not_configured", error.message);
   // Hono's own refusals: a body that is not JSON.
   if (error instanceof HTTPException && error.status < 500) return problem(c, "invalid", `body: ${error.message}`);
   // The message may hold what a client sent; its name and place say enough.
@@ -40,7 +42,6 @@ app.onError((error, c) => {
 app.notFound((c) => problem(c, "not_found", "no such route; GET /docs lists them"));
 
 // Asked for every request of a protected site, so it sets its headers itself.
-app.use("/v1/check/*", openStore());
 app.route("/v1/check", check);
 
 app.use(

@@ -1,5 +1,4 @@
 import type { Session } from "../../protocol/session-request.ts";
-import { sameSecret } from "../session-store/same-secret.ts";
 
 /** What a check may remember, at most: about 4096 * (1 KiB of grants + 0.5 KiB) = 6 MiB of an isolate's 128. */
 const MAX_SESSIONS = 4096;
@@ -8,7 +7,8 @@ const MAX_GRANTS_CHARACTERS = 1024;
 /** A session as the store told it, and since when that is known. */
 export interface Knowledge {
   readonly session: Session;
-  readonly secretHash: string;
+  /** The secret itself, not its hash: the client shows it again, and memory is no storage. */
+  readonly secret: Uint8Array<ArrayBuffer>;
   /** Epoch ms at which the store was asked: what it answered is not older. */
   readonly askedAt: number;
 }
@@ -35,9 +35,9 @@ export class CheckMemory {
   }
 
   /** The session, if at `now` (epoch ms) it lives and what is known of it is at most `maxAgeMs` old. */
-  recall(sessid: number, secretHash: string, maxAgeMs: number, now: number): Knowledge | undefined {
+  recall(sessid: number, secret: Uint8Array<ArrayBuffer>, maxAgeMs: number, now: number): Knowledge | undefined {
     const known = this.#known.get(sessid);
-    if (known === undefined || !sameSecret(known.secretHash, secretHash)) return undefined;
+    if (known === undefined || !crypto.subtle.timingSafeEqual(known.secret, secret)) return undefined;
     const isFresh = maxAgeMs > 0 && now - known.askedAt <= maxAgeMs;
     return isFresh && known.session.expiresAt > now ? known : undefined;
   }
@@ -50,11 +50,11 @@ export class CheckMemory {
   }
 
   /** Ends an inquiry with the store's answer, null if there is nothing to remember. */
-  learn(inquiry: Inquiry, session: Session | null, secretHash: string): void {
+  learn(inquiry: Inquiry, session: Session | null, secret: Uint8Array<ArrayBuffer>): void {
     if (!this.#underWay.delete(inquiry) || session === null || session.user === null) return;
     if (session.grants.reduce((sum, grant) => sum + grant.length, 0) > MAX_GRANTS_CHARACTERS) return;
     this.#known.delete(inquiry.sessid);
-    this.#known.set(inquiry.sessid, { session, secretHash, askedAt: inquiry.askedAt });
+    this.#known.set(inquiry.sessid, { session, secret, askedAt: inquiry.askedAt });
     if (this.#known.size <= MAX_SESSIONS) return;
     const [oldest] = this.#known.keys();
     if (oldest !== undefined) this.#known.delete(oldest);

@@ -4,22 +4,31 @@ import { readSubprotocols } from "../../protocol/web-socket-subprotocol.ts";
 import { hashSecret } from "../session-store/secret-hash.ts";
 import { sessionCookie } from "./session-cookie.ts";
 
-/** What a client shows of a session: its number, and the hash that the store compares. */
-export interface ClientCredential {
+/** What a client shows of a session, as it shows it. */
+export interface ShownToken {
   readonly sessid: number;
-  readonly secretHash: string;
+  readonly secret: Uint8Array<ArrayBuffer>;
   /** Whether it came as a cookie, which a browser sends by itself. */
   readonly fromCookie: boolean;
+}
+
+/** What a client shows of a session, with the hash of the secret that the store compares. */
+export interface ClientCredential extends ShownToken {
+  readonly secretHash: string;
 }
 
 /**
  * The session token of a client route: `Authorization: Bearer <27 characters>`, otherwise the cookie. Any other
  * Authorization is passed over, for it may be meant for what stands behind the proxy that asks.
  */
-export async function clientCredential(c: Context): Promise<ClientCredential | undefined> {
+export function clientToken(c: Context): ShownToken | undefined {
   const bearer = /^Bearer +(\S+) *$/i.exec(c.req.header("Authorization") ?? "")?.[1];
-  const token = parseToken(bearer ?? "");
-  return token === undefined ? cookieCredential(c) : credential(token, false);
+  return shownToken(bearer, false) ?? cookieToken(c);
+}
+
+/** {@link clientToken}, as a store takes it. */
+export async function clientCredential(c: Context): Promise<ClientCredential | undefined> {
+  return credential(clientToken(c));
 }
 
 /**
@@ -29,16 +38,23 @@ export async function clientCredential(c: Context): Promise<ClientCredential | u
 export async function socketCredential(c: Context): Promise<ClientCredential | undefined> {
   const { token } = readSubprotocols(c.req.header("Sec-WebSocket-Protocol"));
   if (token === undefined) return clientCredential(c);
-  return token === "invalid" ? undefined : credential(token, false);
+  return token === "invalid" ? undefined : credential({ ...splitToken(token), fromCookie: false });
 }
 
 /** The session token of a page: the cookie alone. */
 export async function cookieCredential(c: Context): Promise<ClientCredential | undefined> {
-  const token = parseToken(sessionCookie(c) ?? "");
-  return token && credential(token, true);
+  return credential(cookieToken(c));
 }
 
-async function credential(token: Uint8Array, fromCookie: boolean): Promise<ClientCredential> {
-  const { sessid, secret } = splitToken(token);
-  return { sessid, secretHash: await hashSecret(secret), fromCookie };
+function cookieToken(c: Context): ShownToken | undefined {
+  return shownToken(sessionCookie(c), true);
+}
+
+function shownToken(text: string | undefined, fromCookie: boolean): ShownToken | undefined {
+  const token = parseToken(text ?? "");
+  return token && { ...splitToken(token), fromCookie };
+}
+
+async function credential(shown: ShownToken | undefined): Promise<ClientCredential | undefined> {
+  return shown && { ...shown, secretHash: await hashSecret(shown.secret) };
 }

@@ -2,10 +2,11 @@ import { type Context, Hono } from "hono";
 import { grantsAllow } from "../../protocol/grants.ts";
 import { Status } from "../../protocol/status.ts";
 import type { AppEnv } from "../app-env.ts";
-import { checkedResource } from "../http/checked-resource.ts";
-import { clientCredential } from "../http/client-token.ts";
-import { type Identity, identifyClient } from "../http/identify-client.ts";
+import { type CheckedResource, checkedResource } from "../http/checked-resource.ts";
+import { clientToken } from "../http/client-token.ts";
+import { type Identity, identifyClient, recallClient } from "../http/identify-client.ts";
 import { allowedAgeSeconds } from "../http/max-age.ts";
+import { openOnce } from "../http/open-store.ts";
 import { type ProblemCode, problem } from "../http/problem.ts";
 
 /**
@@ -22,16 +23,23 @@ const HEADERS = {
 /** Where the knowledge behind an answer comes from, and how old it is. */
 type Knowledge = Pick<Identity, "source" | "ageSeconds">;
 
+type AllowedResource = Exclude<CheckedResource, { kind: "refused" }>;
+
 const NOTHING_ASKED: Knowledge = { source: "edge", ageSeconds: 0 };
 
 /** `/v1/check`: may this client enter, here? Made to be called by proxies, with any method. */
-export const check = new Hono<AppEnv>().all("/*", async (c) => {
-  const credential = await clientCredential(c);
-  if (credential === undefined) return unauthenticated(c, NOTHING_ASKED);
+export const check = new Hono<AppEnv>().all("/*", (c): Response | Promise<Response> => {
+  const opened = openOnce(c.env);
+  const token = clientToken(c);
+  if (token === undefined) return unauthenticated(c, NOTHING_ASKED);
   const resource = checkedResource(c.req.raw);
   if (resource.kind === "refused") return refused(c, NOTHING_ASKED, "denied", resource.reason);
-  const maxAgeSeconds = allowedAgeSeconds(c.req.header("Cache-Control"));
-  const identity = await identifyClient(c, credential, maxAgeSeconds);
+  const remembered = recallClient(opened, token, allowedAgeSeconds(c.req.header("Cache-Control")));
+  if (remembered !== undefined) return answer(c, remembered, resource);
+  return identifyClient(opened, token).then((identity) => answer(c, identity, resource));
+});
+
+function answer(c: Context<AppEnv>, identity: Identity, resource: AllowedResource): Response {
   const { session, status } = identity;
   if (status === Status.Unavailable) return refused(c, identity, "unavailable");
   // A browser before its login has a session, but nobody has logged in.
@@ -41,7 +49,7 @@ export const check = new Hono<AppEnv>().all("/*", async (c) => {
   }
   const who = { "X-Session-Id": String(session.sessid), "X-Session-User": encodeURIComponent(session.user) };
   return new Response(null, { headers: { ...HEADERS, ...whence(identity), ...who } });
-});
+}
 
 function unauthenticated(c: Context<AppEnv>, knowledge: Knowledge): Response {
   return refused(c, knowledge, "unauthenticated", "a valid session token is needed");

@@ -1,5 +1,4 @@
 import { Redis } from "@upstash/redis/cloudflare";
-import { settledWithin } from "./store-deadline.ts";
 
 /** A command and its arguments, as the REST API takes them. */
 export type RedisCommand = readonly string[];
@@ -23,10 +22,12 @@ const PAUSE_SHARE = 0.05;
 /** Sends pipelines of commands over REST, each with one retry inside a deadline. Lives as long as its isolate. */
 export class RedisPipeline {
   readonly #client: PipelineClient;
+  readonly #attemptMs: number;
   readonly #pauseMs: number;
 
   constructor(settings: RedisSettings, deadlineMs: number) {
-    this.#client = new PipelineClient(settings, ATTEMPT_SHARE * deadlineMs);
+    this.#client = new PipelineClient(settings);
+    this.#attemptMs = ATTEMPT_SHARE * deadlineMs;
     this.#pauseMs = PAUSE_SHARE * deadlineMs;
   }
 
@@ -36,26 +37,27 @@ export class RedisPipeline {
    * have been executed then, once or twice. It does not reject.
    */
   async run(commands: readonly RedisCommand[], endsAt: number): Promise<CommandOutcome[] | undefined> {
-    return settledWithin(endsAt - Date.now(), this.#runTwice(commands, endsAt));
+    const outcomes = await this.#attempt(commands, endsAt);
+    if (outcomes !== undefined) return outcomes;
+    await scheduler.wait(this.#pauseMs);
+    return this.#attempt(commands, endsAt);
   }
 
-  async #runTwice(commands: readonly RedisCommand[], endsAt: number): Promise<CommandOutcome[]> {
+  async #attempt(commands: readonly RedisCommand[], endsAt: number): Promise<CommandOutcome[] | undefined> {
+    const timeoutMs = Math.min(this.#attemptMs, endsAt - Date.now());
+    if (timeoutMs <= 0) return undefined;
     try {
-      return parseOutcomes(await this.#client.post(commands), commands.length);
-    } catch (error) {
-      await scheduler.wait(this.#pauseMs);
-      if (Date.now() >= endsAt) throw error;
-      return parseOutcomes(await this.#client.post(commands), commands.length);
+      return parseOutcomes(await this.#client.post(commands, timeoutMs), commands.length);
+    } catch {
+      // Whatever it was, it is not the commands' outcome.
+      return undefined;
     }
   }
 }
 
-/**
- * The client with its own retries off (they have no deadline) and its replies left alone (it would parse them as JSON). The
- * signal is a function: after a plain one aborts, the client would give the reason for a result.
- */
+/** The client with its own retries off (they have no deadline) and its replies left alone (it would parse them as JSON). */
 class PipelineClient extends Redis {
-  constructor({ url, token }: RedisSettings, attemptMs: number) {
+  constructor({ url, token }: RedisSettings) {
     super({
       url,
       token,
@@ -63,13 +65,15 @@ class PipelineClient extends Redis {
       responseEncoding: false,
       enableTelemetry: false,
       retry: { retries: 0 },
-      signal: () => AbortSignal.timeout(attemptMs),
     });
   }
 
-  /** The body of the answer. Its pipeline builder would make some 250 closures per batch; the request beneath makes none. */
-  post(commands: readonly RedisCommand[]): Promise<unknown> {
-    return this.client.request({ path: ["pipeline"], body: commands });
+  /**
+   * The body of the answer; after `timeoutMs` a rejection, or what is no list of outcomes. The client's pipeline builder
+   * would make some 250 closures per batch; the request beneath makes none.
+   */
+  post(commands: readonly RedisCommand[], timeoutMs: number): Promise<unknown> {
+    return this.client.request({ path: ["pipeline"], body: commands, signal: AbortSignal.timeout(timeoutMs) });
   }
 }
 

@@ -6,7 +6,7 @@ import { ForgettingStore } from "../../../worker/http/forgetting-store.ts";
 import type { SessionPolicy } from "../../../worker/session-store/session-store.ts";
 import { createEmbeddedHarness } from "../session-store/embedded-harness.ts";
 
-const HASH = "hash";
+const SECRET = new Uint8Array(16).fill(1);
 const NOW = 1_763_700_000_000;
 
 /** A store that knows the sessions 1 and 2 of kim and 3 of lee, and a memory that knows them too. */
@@ -21,11 +21,11 @@ async function knowingStore(policy: Partial<SessionPolicy> = {}) {
     [2, "kim"],
     [3, "lee"],
   ] as const) {
-    await inner.run([{ kind: "register", sessid, user, ip: null, secretHash: HASH }]);
+    await inner.run([{ kind: "register", sessid, user, ip: null, secretHash: "a".repeat(43) }]);
     const times = { createdAt: NOW, expiresAt: NOW + 1_800_000 };
-    memory.learn(memory.inquire(sessid, NOW), { sessid, user, ip: null, grants: ["*"], ...times }, HASH);
+    memory.learn(memory.inquire(sessid, NOW), { sessid, user, ip: null, grants: ["*"], ...times }, SECRET);
   }
-  const known = () => [1, 2, 3].filter((sessid) => memory.recall(sessid, HASH, 5000, NOW) !== undefined);
+  const known = () => [1, 2, 3].filter((sessid) => memory.recall(sessid, SECRET, 5000, NOW) !== undefined);
   return { store, known };
 }
 

@@ -1,9 +1,17 @@
 import type { Presence } from "../../../protocol/player-packet.ts";
 import { type LogBounds, type LogEntry, logEntryBytes } from "../../../protocol/reliable/room-storage.ts";
 
+/** The columns of a row, and as many rows in one INSERT as 100 parameters allow, which is what a Durable Object takes. */
+const COLUMNS = 8;
+const INSERT_ROWS = Math.floor(100 / COLUMNS);
+
+/** Rows looked at once for a trim. */
+const TRIM_PAGE_ROWS = 64;
+
 /**
  * The log in SQLite: one row an entry, whatever the number of members. Each row knows the bytes of the whole log up to
- * itself, so that neither a wake-up nor a trim has to add them up.
+ * itself, so that neither a wake-up nor a trim has to add them up. What a turn appends is written at its end, many rows in
+ * a statement: a statement costs more than its rows.
  */
 export class RoomLogTable {
   readonly #sql: SqlStorage;
@@ -14,6 +22,7 @@ export class RoomLogTable {
   #trimmed = 0;
   /** When the oldest entry was made, epoch ms. */
   #oldestMs = Number.POSITIVE_INFINITY;
+  #unwritten: SqlStorageValue[] = [];
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
@@ -46,8 +55,7 @@ export class RoomLogTable {
   append(entry: LogEntry): void {
     const total = this.#total + logEntryBytes(entry);
     const isMessage = entry.kind === "message";
-    this.#sql.exec(
-      "INSERT INTO log (offset, at, total, sender, recipient, state, user, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+    this.#unwritten.push(
       entry.offset,
       entry.atMs,
       total,
@@ -62,8 +70,20 @@ export class RoomLogTable {
     this.#oldestMs = Math.min(this.#oldestMs, entry.atMs);
   }
 
+  /** Writes what was appended. */
+  write(): void {
+    const values = this.#unwritten;
+    if (values.length === 0) return;
+    this.#unwritten = [];
+    for (let at = 0; at < values.length; at += INSERT_ROWS * COLUMNS) {
+      const part = values.slice(at, at + INSERT_ROWS * COLUMNS);
+      this.#sql.exec(insertText(part.length / COLUMNS), ...part);
+    }
+  }
+
   /** The entries above `after` that the member gets, in order, at most `limit`. */
   read(after: number, member: number, limit: number): LogEntry[] {
+    this.write();
     const rows = this.#sql.exec<Row>(
       `SELECT * FROM log WHERE offset > ?1 AND (recipient = 0 OR recipient = ?2 OR sender = ?2)
        ORDER BY offset LIMIT ?3`,
@@ -77,6 +97,7 @@ export class RoomLogTable {
   /** The offset after which the last `messages` messages to everybody begin; before the oldest if they are fewer. */
   historyStart(messages: number): number {
     if (messages === 0) return this.#head;
+    this.write();
     const [start] = this.#sql.exec<{ offset: number }>(
       "SELECT offset FROM log WHERE state IS NULL AND recipient = 0 ORDER BY offset DESC LIMIT 1 OFFSET ?",
       messages - 1,
@@ -87,13 +108,21 @@ export class RoomLogTable {
   /** Deletes the oldest entries until the log is within its bounds. */
   trim(bounds: LogBounds, nowMs: number): void {
     if (!this.#isBeyond(bounds, nowMs)) return;
-    do {
-      const { total } = this.#sql.exec<Row>("SELECT total FROM log WHERE offset = ?", this.#first).one();
-      this.#trimmed = total;
-      this.#first += 1;
-      const [next] = this.#sql.exec<Row>("SELECT at FROM log WHERE offset = ?", this.#first);
-      this.#oldestMs = next?.at ?? Number.POSITIVE_INFINITY;
-    } while (this.#isBeyond(bounds, nowMs));
+    this.write();
+    while (this.#isBeyond(bounds, nowMs)) {
+      const oldest = this.#sql.exec<{ total: number; next: number | null }>(
+        `SELECT log.total, newer.at AS next FROM log LEFT JOIN log AS newer ON newer.offset = log.offset + 1
+         WHERE log.offset >= ? ORDER BY log.offset LIMIT ?`,
+        this.#first,
+        TRIM_PAGE_ROWS,
+      );
+      for (const { total, next } of oldest.toArray()) {
+        if (!this.#isBeyond(bounds, nowMs)) break;
+        this.#trimmed = total;
+        this.#first += 1;
+        this.#oldestMs = next ?? Number.POSITIVE_INFINITY;
+      }
+    }
     // The last row would take its offset with it.
     if (this.#first > this.#head) this.#sql.exec("UPDATE room SET head = ?", this.#head);
     this.#sql.exec("DELETE FROM log WHERE offset < ?", this.#first);
@@ -103,6 +132,11 @@ export class RoomLogTable {
     const entries = this.#head - this.#first + 1;
     return entries > maxEntries || this.#total - this.#trimmed > maxBytes || this.#oldestMs < nowMs - maxAgeMs;
   }
+}
+
+function insertText(rows: number): string {
+  const row = `(${Array(COLUMNS).fill("?").join(", ")})`;
+  return `INSERT INTO log (offset, at, total, sender, recipient, state, user, body) VALUES ${Array(rows).fill(row).join(", ")}`;
 }
 
 type Row = {

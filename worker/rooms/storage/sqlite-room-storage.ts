@@ -43,6 +43,7 @@ export class SqliteRoomStorage implements RoomStorage {
   turn<T>(action: () => T): T {
     return this.#storage.transactionSync(() => {
       const result = action();
+      this.#log.write();
       this.#seats.write();
       return result;
     });

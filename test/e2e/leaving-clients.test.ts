@@ -1,0 +1,62 @@
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { eventually } from "../support/eventually.ts";
+import { askAsService, type RunningStack, startStackOn } from "../support/running-stack.ts";
+
+/** As many as the worker lets ask its store at once (worker/session-store/gathering-store.ts), and some who wait for them. */
+const LEAVING = 4;
+const STAYING = 8;
+
+/** The store's deadline is a second. */
+const PATIENCE_MS = 500;
+
+let stack: RunningStack;
+beforeEach(async () => {
+  stack = await startStackOn("redis");
+});
+afterEach(async () => {
+  stack.redis?.signal("SIGCONT");
+  await stack.close();
+});
+
+/** Asks `/v1/check` on a connection of its own, which the test can end. */
+async function ask(token: string): Promise<Socket> {
+  const { hostname, port } = new URL(stack.edgeUrl);
+  const socket = connect({ host: hostname, port: Number(port) });
+  await once(socket, "connect");
+  socket.write(`GET /v1/check HTTP/1.1\r\nHost: ${hostname}\r\nAuthorization: Bearer ${token}\r\n\r\n`);
+  return socket;
+}
+
+async function statusOf(socket: Socket): Promise<number> {
+  const [answer] = (await once(socket, "data")) as [Buffer];
+  socket.destroy();
+  return Number(answer.toString().split(" ", 2)[1]);
+}
+
+/** The statuses that those who stay are answered, and for how long the store was silent meanwhile. */
+async function leaveWhileSilent(token: string): Promise<{ statuses: readonly number[]; silentMs: number }> {
+  stack.redis?.signal("SIGSTOP");
+  const startedAt = performance.now();
+  const leaving = await Promise.all(Array.from({ length: LEAVING }, () => ask(token)));
+  const staying = await Promise.all(Array.from({ length: STAYING }, () => ask(token)));
+  const statuses = Promise.all(staying.map(statusOf));
+  for (const socket of leaving) socket.destroy();
+  await eventually(() => leaving.every(({ closed }) => closed));
+  stack.redis?.signal("SIGCONT");
+  const silentMs = performance.now() - startedAt;
+  return { statuses: await statuses, silentMs };
+}
+
+describe("clients that leave while the store is asked for them", () => {
+  it("take nobody's answer along", async () => {
+    const issued = await askAsService(stack, "POST", "/v1/sessions", { user: "kim" });
+    const { token } = (await issued.json()) as { token: string };
+    expect(await statusOf(await ask(token))).toBe(200);
+    let round = await leaveWhileSilent(token);
+    // A machine so busy that this took most of the store's deadline has shown nothing.
+    while (round.silentMs > PATIENCE_MS) round = await leaveWhileSilent(token);
+    expect(round.statuses).toEqual(Array(STAYING).fill(200));
+  });
+});

@@ -1,0 +1,119 @@
+import { failedResponse } from "../../protocol/failed-response.ts";
+import type { SessionRequest, SessionResponse } from "../../protocol/session-request.ts";
+import { Status } from "../../protocol/status.ts";
+import type { SessionStore } from "./session-store.ts";
+import { STORE_DEADLINE_MS } from "./store-deadline.ts";
+
+/** With so many runs under way the next readers wait for one of them: a few hide the way to the store, more share nothing. */
+const MAX_RUNS = 4;
+
+/** Records of 64 grants with 512 bytes each make a reply of 3.2 MB. */
+const MAX_SHARED_READS = 100;
+
+const READS: ReadonlySet<SessionRequest["kind"]> = new Set(["check", "identify", "checkAccess", "get"]);
+
+export interface GatheringStoreOptions {
+  readonly store: SessionStore;
+  /** Keeps a run alive that others wait for when its own client is gone: the Workers runtime's `waitUntil`. */
+  readonly background: (work: Promise<unknown>) => void;
+  readonly deadlineMs?: number;
+}
+
+/** A place among the runs under way. A request that the runtime tears down gives it back by time: epoch ms. */
+interface Slot {
+  readonly endsAt: number;
+}
+
+/** A read that waits: for its answer, for the slot in which it leads the next run, or, undefined, for its deadline. */
+interface WaitingRead {
+  readonly request: SessionRequest;
+  readonly resolve: (outcome: SessionResponse | Slot | undefined) => void;
+}
+
+/**
+ * A store whose concurrent readers share round trips: what many clients of one isolate ask one by one, over HTTP, reaches
+ * the store in batches. Batches and writes are passed on as they come.
+ *
+ * A Worker's I/O belongs to the request that began it, so every run is led by one of the requests that wait for it.
+ */
+export class GatheringStore implements SessionStore {
+  readonly #store: SessionStore;
+  readonly #background: GatheringStoreOptions["background"];
+  readonly #deadlineMs: number;
+  readonly #runs = new Set<Slot>();
+  readonly #waiting = new Set<WaitingRead>();
+
+  constructor({ store, background, deadlineMs = STORE_DEADLINE_MS }: GatheringStoreOptions) {
+    this.#store = store;
+    this.#background = background;
+    this.#deadlineMs = deadlineMs;
+  }
+
+  async run(requests: readonly SessionRequest[]): Promise<SessionResponse[]> {
+    const [request] = requests;
+    if (request === undefined || requests.length > 1 || !READS.has(request.kind)) return this.#store.run(requests);
+    const outcome = this.#takeSlot() ?? (await this.#wait(request));
+    if (outcome === undefined) return [failedResponse(request.kind, Status.Unavailable)];
+    if ("kind" in outcome) return [outcome];
+    const responses = this.#lead(request, outcome);
+    this.#background(responses);
+    return responses;
+  }
+
+  ping(): Promise<boolean> {
+    return this.#store.ping();
+  }
+
+  sweep(): Promise<void> {
+    return this.#store.sweep();
+  }
+
+  #takeSlot(): Slot | undefined {
+    const now = Date.now();
+    for (const slot of this.#runs) if (slot.endsAt <= now) this.#runs.delete(slot);
+    if (this.#runs.size >= MAX_RUNS) return undefined;
+    const slot = { endsAt: now + 2 * this.#deadlineMs };
+    this.#runs.add(slot);
+    return slot;
+  }
+
+  async #wait(request: SessionRequest): Promise<SessionResponse | Slot | undefined> {
+    const { promise, resolve } = Promise.withResolvers<SessionResponse | Slot | undefined>();
+    const read = { request, resolve };
+    this.#waiting.add(read);
+    // The runtime ends a request that waits for nothing but another's promise; with a timer it waits for something.
+    const timer = setTimeout(() => {
+      this.#waiting.delete(read);
+      resolve(undefined);
+    }, this.#deadlineMs);
+    const outcome = await promise;
+    clearTimeout(timer);
+    return outcome;
+  }
+
+  /** Runs a request and all reads that wait, and hands its slot on. Gives the request's own response. */
+  async #lead(request: SessionRequest, slot: Slot): Promise<SessionResponse[]> {
+    const others = this.#takeWaiting(MAX_SHARED_READS - 1);
+    try {
+      const [own, ...responses] = await this.#store.run([request, ...others.map((read) => read.request)]);
+      for (const [index, { resolve }] of others.entries()) resolve(responses[index]);
+      return own === undefined ? [] : [own];
+    } finally {
+      this.#runs.delete(slot);
+      this.#letNextLead();
+    }
+  }
+
+  #letNextLead(): void {
+    if (this.#waiting.size === 0) return;
+    const slot = this.#takeSlot();
+    if (slot === undefined) return;
+    for (const { resolve } of this.#takeWaiting(1)) resolve(slot);
+  }
+
+  #takeWaiting(count: number): WaitingRead[] {
+    const taken = [...this.#waiting].slice(0, count);
+    for (const read of taken) this.#waiting.delete(read);
+    return taken;
+  }
+}
