@@ -1,7 +1,7 @@
 import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
 import { Presence } from "../../../protocol/player-packet.ts";
-import type { LogEntry } from "../../../protocol/reliable/room-storage.ts";
+import type { LogEntry, RoomStorage } from "../../../protocol/reliable/room-storage.ts";
 import { SqliteRoomStorage } from "../../../worker/rooms/storage/sqlite-room-storage.ts";
 import { MemoryRoomStorage } from "../../support/memory-room-storage.ts";
 import { newRoom, roomObject } from "./room-object.ts";
@@ -33,10 +33,12 @@ describe("SqliteRoomStorage", () => {
       const memory = new MemoryRoomStorage(storage.epoch);
       let kept = storage;
       for (const entry of entries(200)) {
-        for (const log of [kept, memory]) {
+        const change = (log: RoomStorage) => {
           log.append(entry);
           log.trim(BOUNDS, entry.atMs);
-        }
+        };
+        change(memory);
+        kept.turn(() => change(kept));
         if (entry.offset % 17 === 0) kept = SqliteRoomStorage.find(durable) ?? kept;
         expect([kept.head, kept.first]).toEqual([memory.head, memory.first]);
         for (const member of [1, 3]) {
@@ -48,10 +50,31 @@ describe("SqliteRoomStorage", () => {
     });
   });
 
+  it("shows within a turn what the turn has done", async () => {
+    await withStorage((storage) => {
+      const memory = new MemoryRoomStorage(storage.epoch);
+      storage.turn(() => {
+        for (const entry of entries(200)) {
+          for (const log of [storage, memory]) {
+            log.append(entry);
+            log.trim(BOUNDS, entry.atMs);
+          }
+          if (entry.offset % 29 !== 0) continue;
+          expect([storage.head, storage.first]).toEqual([memory.head, memory.first]);
+          expect(storage.read(entry.offset - 40, 3, 30)).toEqual(memory.read(entry.offset - 40, 3, 30));
+          expect(storage.historyStart(5)).toBe(memory.historyStart(5));
+        }
+      });
+      expect(storage.read(0, 1, 200)).toEqual(memory.read(0, 1, 200));
+    });
+  });
+
   it("never gives an offset twice, also when all of the log is trimmed", async () => {
     await withStorage((storage, durable) => {
-      for (const entry of entries(5)) storage.append(entry);
-      storage.trim(BOUNDS, 1_000_000);
+      storage.turn(() => {
+        for (const entry of entries(5)) storage.append(entry);
+        storage.trim(BOUNDS, 1_000_000);
+      });
       const again = SqliteRoomStorage.find(durable);
       expect([again?.head, again?.first]).toEqual([5, 6]);
     });

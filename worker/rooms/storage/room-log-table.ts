@@ -10,8 +10,8 @@ const TRIM_PAGE_ROWS = 64;
 
 /**
  * The log in SQLite: one row an entry, whatever the number of members. Each row knows the bytes of the whole log up to
- * itself, so that neither a wake-up nor a trim has to add them up. What a turn appends is written at its end, many rows in
- * a statement: a statement costs more than its rows.
+ * itself, so that neither a wake-up nor a trim has to add them up. What a turn appends is written when it is needed, at the
+ * latest at the turn's end, many rows in a statement: a statement costs more than its rows.
  */
 export class RoomLogTable {
   readonly #sql: SqlStorage;
@@ -23,6 +23,7 @@ export class RoomLogTable {
   /** When the oldest entry was made, epoch ms. */
   #oldestMs = Number.POSITIVE_INFINITY;
   #unwritten: SqlStorageValue[] = [];
+  #trimWanted: { readonly bounds: LogBounds; readonly nowMs: number } | undefined;
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
@@ -49,6 +50,7 @@ export class RoomLogTable {
 
   /** The lowest offset that is kept, `head + 1` if none is. */
   get first(): number {
+    this.write();
     return this.#first;
   }
 
@@ -70,15 +72,18 @@ export class RoomLogTable {
     this.#oldestMs = Math.min(this.#oldestMs, entry.atMs);
   }
 
-  /** Writes what was appended. */
+  /** Writes what was appended, and deletes what was trimmed. */
   write(): void {
     const values = this.#unwritten;
-    if (values.length === 0) return;
     this.#unwritten = [];
     for (let at = 0; at < values.length; at += INSERT_ROWS * COLUMNS) {
       const part = values.slice(at, at + INSERT_ROWS * COLUMNS);
       this.#sql.exec(insertText(part.length / COLUMNS), ...part);
     }
+    if (this.#trimWanted === undefined) return;
+    const { bounds, nowMs } = this.#trimWanted;
+    this.#trimWanted = undefined;
+    this.#deleteBeyond(bounds, nowMs);
   }
 
   /** The entries above `after` that the member gets, in order, at most `limit`. */
@@ -105,10 +110,12 @@ export class RoomLogTable {
     return (start?.offset ?? this.#first) - 1;
   }
 
-  /** Deletes the oldest entries until the log is within its bounds. */
+  /** Has the oldest entries deleted until the log is within its bounds. */
   trim(bounds: LogBounds, nowMs: number): void {
-    if (!this.#isBeyond(bounds, nowMs)) return;
-    this.write();
+    if (this.#isBeyond(bounds, nowMs)) this.#trimWanted = { bounds, nowMs };
+  }
+
+  #deleteBeyond(bounds: LogBounds, nowMs: number): void {
     while (this.#isBeyond(bounds, nowMs)) {
       const oldest = this.#sql.exec<{ total: number; next: number | null }>(
         `SELECT log.total, newer.at AS next FROM log LEFT JOIN log AS newer ON newer.offset = log.offset + 1
