@@ -12,42 +12,40 @@ export const MAX_U64 = Number.MAX_SAFE_INTEGER;
  */
 export class ByteReader {
   readonly #bytes: Uint8Array;
-  readonly #view: DataView;
   #offset: number;
 
   constructor(bytes: Uint8Array, offset = 0) {
     this.#bytes = bytes;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#offset = offset;
   }
 
   u8(field: string): number {
-    return this.#view.getUint8(this.#take(1, field));
+    return this.#byteAt(this.#take(1, field));
   }
 
   i8(field: string): number {
-    return this.#view.getInt8(this.#take(1, field));
+    return (this.u8(field) << 24) >> 24;
   }
 
   u16(field: string): number {
-    return this.#view.getUint16(this.#take(2, field), true);
+    return this.#u16At(this.#take(2, field));
   }
 
   u32(field: string): number {
-    return this.#view.getUint32(this.#take(4, field), true);
+    return this.#u32At(this.#take(4, field));
   }
 
   i32(field: string): number {
-    return this.#view.getInt32(this.#take(4, field), true);
+    return this.#u32At(this.#take(4, field)) | 0;
   }
 
   /** A `u64` of 0..2^53-1. */
   u64(field: string): number {
     const at = this.#take(8, field);
-    const high = this.#view.getUint32(at + 4, true);
+    const high = this.#u32At(at + 4);
     // 2^21 * 2^32 = 2^53: one more than the largest exact integer.
     if (high >= 2 ** 21) throw new ProtocolError("out_of_range", `${field}: allowed is 0..2^53-1`);
-    return high * 2 ** 32 + this.#view.getUint32(at, true);
+    return high * 2 ** 32 + this.#u32At(at);
   }
 
   /** `length` bytes, copied: what is returned does not hold on to the packet. */
@@ -88,6 +86,19 @@ export class ByteReader {
     } catch {
       throw new ProtocolError("bad_utf8", `${field}: not valid UTF-8`);
     }
+  }
+
+  // Not a DataView: to make one costs as much as to read a small packet.
+  #u32At(at: number): number {
+    return this.#u16At(at) + this.#u16At(at + 2) * 2 ** 16;
+  }
+
+  #u16At(at: number): number {
+    return this.#byteAt(at) | (this.#byteAt(at + 1) << 8);
+  }
+
+  #byteAt(at: number): number {
+    return this.#bytes[at] ?? 0;
   }
 
   #take(length: number, field: string): number {
