@@ -7,43 +7,56 @@ import { buildOurWorker } from "../ours/start-worker.ts";
 import { startDirectServer } from "../peers/start-direct-server.ts";
 import { SESSIONS, seedSessions } from "./seed-sessions.ts";
 
-interface PacketCase extends Pick<CaseTitle, "name" | "against" | "target"> {
+type Peer = "tuned" | "plain";
+
+interface PacketCase extends Pick<CaseTitle, "name" | "target"> {
   readonly kind: "check" | "register";
+  readonly peer: Peer;
   readonly connections: number;
   readonly pipelined: number;
 }
 
 /** Verdicts for game servers: bridge, workerd, redis-rest and Redis against a server that asks Redis itself. */
 export const checks = packetGroup("checks", [
-  {
+  ...againstBoth({
     kind: "check",
     name: "checks, 32 connections x 64",
-    against: "Node TCP server, one GET per check (ioredis, auto-pipelining)",
     connections: 32,
     pipelined: 64,
     target: { op: ">=", value: 4 },
-  },
-  {
+  }),
+  ...againstBoth({
     kind: "check",
     name: "checks, 32 connections x 1",
-    against: "Node TCP server, one GET per check (ioredis, auto-pipelining)",
     connections: 32,
     pipelined: 1,
     target: { op: ">=", value: 0.6 },
-  },
+  }),
 ]);
 
 /** New sessions, with indices and counts on our side. */
-export const registers = packetGroup("registers", [
-  {
+export const registers = packetGroup(
+  "registers",
+  againstBoth({
     kind: "register",
     name: "registers, 32 connections x 16",
-    against: "Node TCP server, one SET EX per session (ioredis, auto-pipelining)",
     connections: 32,
     pipelined: 16,
     target: { op: ">=", value: 1 },
-  },
-]);
+  }),
+);
+
+function againstBoth(title: Omit<PacketCase, "peer">): PacketCase[] {
+  return [
+    { ...title, peer: "tuned" },
+    { ...title, name: `${title.name}, plain peer`, peer: "plain" },
+  ];
+}
+
+function describePeer(kind: PacketCase["kind"], peer: Peer): string {
+  const command = { check: "GET per check", register: "SET EX per session" }[kind];
+  return `Node TCP server, one ${command} (ioredis, ${peer === "tuned" ? "auto-pipelining" : "as it comes"})`;
+}
 
 function packetGroup(group: string, cases: readonly PacketCase[]): BenchGroup {
   return {
@@ -52,17 +65,19 @@ function packetGroup(group: string, cases: readonly PacketCase[]): BenchGroup {
       Cleanup.around(async (cleanup) => {
         const worker = cleanup.addRemoval(await buildOurWorker());
         const ours = cleanup.add(await startOurs(worker));
-        const peer = await startDirectServer(cleanup);
+        const peers = { tuned: await startDirectServer(cleanup, true), plain: await startDirectServer(cleanup, false) };
         const results = [];
-        for (const { kind, connections, pipelined, ...title } of cases) {
+        for (const { kind, peer, connections, pipelined, ...title } of cases) {
+          const { port, programs } = peers[peer];
           options.progress(`${title.name}: ${SESSIONS} sessions on both sides`);
           // Before every case, so that each begins at the same distance from the next touch.
           await seedSessions(ours.gamePort);
-          await seedSessions(peer.port);
+          await seedSessions(port);
           const job = { kind, connections, pipelined, sessions: SESSIONS };
           const a = await LoadDriver.start("packet-load.ts", { ...job, port: ours.gamePort }, ours.programs);
-          const b = await LoadDriver.start("packet-load.ts", { ...job, port: peer.port }, peer.programs);
-          results.push(await measureRates({ group, unit: `${kind}s/s`, ...title }, a, b, options));
+          const b = await LoadDriver.start("packet-load.ts", { ...job, port }, programs);
+          const against = describePeer(kind, peer);
+          results.push(await measureRates({ group, unit: `${kind}s/s`, against, ...title }, a, b, options));
           await a.stop();
           await b.stop();
         }
