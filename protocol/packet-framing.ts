@@ -19,6 +19,14 @@ export function packetSizeAt(bytes: Uint8Array, at: number): number {
   return (bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8);
 }
 
+/** Whether all of the whole packets in `run` are of this type. */
+export function isEveryPacket(run: Uint8Array, type: number): boolean {
+  for (let at = 0; at < run.byteLength; at += packetSizeAt(run, at)) {
+    if (packetType(run, at) !== type) return false;
+  }
+  return true;
+}
+
 /**
  * Splits bytes into whole packets: chunks in, packets out, whatever the chunks' borders. It holds at most one incomplete
  * packet, copied, so never more than `maxPacketBytes`.

@@ -1,4 +1,6 @@
 import { type RawData, WebSocket } from "ws";
+import { isEveryPacket } from "../../protocol/packet-framing.ts";
+import { PLAYER_PACKET_TYPES } from "../../protocol/player-packets.ts";
 import { type EdgeFailure, edgeFailure } from "../edge/edge-result.ts";
 
 /** What happens to a {@link RoomPath}, never before its constructor has returned. */
@@ -21,6 +23,9 @@ export type PathEnd =
 /** A room closes at 1 MiB that is not acknowledged, so no turn of it has more for one player; this is well above. */
 const MAX_MESSAGE_BYTES = 4 * 1024 * 1024;
 
+/** Acks come often, and alone they would wake the room for little: so long they wait for others, as a busy room gathers. */
+const ACK_WAIT_MS = 20;
+
 /** How long the edge may take to answer a close. */
 const CLOSE_MS = 1_000;
 
@@ -37,6 +42,7 @@ export class RoomPath {
   #turnBytes = 0;
   #pingWanted = false;
   #flushScheduled = false;
+  #ackTimer: NodeJS.Timeout | undefined;
   #failure: EdgeFailure | undefined;
 
   /** Begins to connect to `url`, a room's socket; `token` is the session's text, the credential of the upgrade. */
@@ -78,11 +84,12 @@ export class RoomPath {
     return this.#turnBytes + this.#socket.bufferedAmount;
   }
 
-  /** Sends whole packets, which must not change later. */
+  /** Sends whole packets, which must not change later. Acks alone leave with what comes next, or soon. */
   write(packets: Uint8Array): void {
     this.#turn.push(packets);
     this.#turnBytes += packets.byteLength;
-    this.#scheduleFlush();
+    if (!isEveryPacket(packets, PLAYER_PACKET_TYPES.ack)) this.#scheduleFlush();
+    else this.#ackTimer ??= setTimeout(() => this.#flush(), ACK_WAIT_MS);
   }
 
   /** Asks whether the path is alive: {@link RoomPathEvents.pong} is the answer. */
@@ -120,6 +127,8 @@ export class RoomPath {
 
   #flush(): void {
     this.#flushScheduled = false;
+    clearTimeout(this.#ackTimer);
+    this.#ackTimer = undefined;
     const socket = this.#socket;
     if (socket.readyState !== WebSocket.OPEN) return;
     const [first, ...others] = this.#turn;

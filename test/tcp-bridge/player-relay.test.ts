@@ -54,6 +54,20 @@ describe("the player port between a player and its room", () => {
     expect(room.messages.length).toBeLessThan(10);
   });
 
+  it("passes Acks on, alone and with what comes behind them, in order", async () => {
+    const player = await bridge.connect();
+    player.send(join(7));
+    const room = await edge.socket();
+    room.letIn();
+    await player.received("joined");
+    player.send({ kind: "ack", position: 1 });
+    await until(() => room.packets.length === 2);
+    const together = [{ kind: "ack", position: 2 } as const, publish(1, "a"), { kind: "ack", position: 3 } as const];
+    for (const packet of together) player.send(packet);
+    await until(() => room.packets.length === 5);
+    expect(room.packets.slice(1)).toEqual([{ kind: "ack", position: 1 }, ...together]);
+  });
+
   it("answers Ping when the edge answers, and passes none to the room", async () => {
     const player = await bridge.connect();
     player.send(join(7), { kind: "ping", nonce: 1 }, publish(1, "a"), { kind: "ping", nonce: 2 });
