@@ -3,6 +3,7 @@ import { Batch, holdsIssue } from "./batch.ts";
 import type { EdgeClient } from "./edge-client.ts";
 import { type EdgeFailure, edgeFailure } from "./edge-result.ts";
 import { fillBatch } from "./fill-batch.ts";
+import { Gathering } from "./gathering.ts";
 import { ownAnswers } from "./own-answers.ts";
 import type { PacketSource } from "./packet-source.ts";
 import { splitAnswers } from "./split-answers.ts";
@@ -29,16 +30,18 @@ const MIN_BUDGET_SHARE = 0.25;
 const FIRST_ATTEMPT_SHARE = 0.6;
 
 /**
- * Collects what waits on all connections into batches and brings back the answers. With no batch in flight, packets
- * leave at the end of the turn in which they came; with all slots taken they wait, and batches grow.
+ * Collects what waits on all connections into batches and brings back the answers. A packet that comes alone leaves at the
+ * end of its turn; few gather for a moment ({@link Gathering}); with all slots taken they wait, and batches grow.
  */
 export class BatchDispatcher {
   readonly #edge: EdgeClient;
   readonly #options: DispatcherOptions;
   /** Who has packets and none in flight, in the order in which they came. */
   readonly #ready = new Set<PacketSource>();
+  readonly #gathering = new Gathering();
   #inFlight = 0;
   #flushScheduled = false;
+  #gatheringTimer: NodeJS.Timeout | undefined;
 
   constructor(edge: EdgeClient, options: DispatcherOptions) {
     this.#edge = edge;
@@ -59,12 +62,14 @@ export class BatchDispatcher {
   /** The source has packets that wait and none in flight. */
   enqueue(source: PacketSource): void {
     this.#ready.add(source);
+    this.#gathering.returned(source);
     this.#scheduleFlush();
   }
 
   /** The source is gone; what it has in flight is still brought back to it. */
   remove(source: PacketSource): void {
     this.#ready.delete(source);
+    this.#gathering.returned(source);
   }
 
   #scheduleFlush(): void {
@@ -78,10 +83,17 @@ export class BatchDispatcher {
   }
 
   #flush(): void {
-    const expiredMs = performance.now() - this.#options.deadlineMs * (1 - MIN_BUDGET_SHARE);
+    const nowMs = performance.now();
+    const expiredMs = nowMs - this.#options.deadlineMs * (1 - MIN_BUDGET_SHARE);
     while (this.#ready.size > 0 && this.#inFlight < this.#options.maxBatchesInFlight) {
+      const gatherMs = this.#gathering.remainingMs(this.#ready, this.#inFlight, nowMs);
+      if (gatherMs > 0) {
+        this.#flushAfter(gatherMs);
+        return;
+      }
       const batch = new Batch();
       fillBatch(batch, this.#ready, expiredMs);
+      this.#gathering.left();
       if (batch.packets === 0) continue;
       this.#inFlight += 1;
       this.#options.observer.batchSent(batch.packets);
@@ -90,14 +102,24 @@ export class BatchDispatcher {
     }
   }
 
+  #flushAfter(gatherMs: number): void {
+    // One timer is enough: if it comes too early for who gathers then, it is set again.
+    this.#gatheringTimer ??= setTimeout(() => {
+      this.#gatheringTimer = undefined;
+      this.#scheduleFlush();
+    }, Math.ceil(gatherMs));
+  }
+
   async #run(batch: Batch): Promise<void> {
     const requests = batch.body();
     const parts = await this.#ask(batch, requests);
     this.#inFlight -= 1;
+    const nowMs = performance.now();
     let requestAt = 0;
     let index = 0;
     for (const segment of batch.segments) {
       const asked = requests.subarray(requestAt, requestAt + segment.bytes);
+      this.#gathering.answered(segment.source, nowMs);
       segment.source.answered(parts?.[index] ?? ownAnswers(asked, segment.packets, Status.Unavailable));
       requestAt += segment.bytes;
       index += 1;
@@ -122,7 +144,9 @@ export class BatchDispatcher {
     const startMs = performance.now();
     const result = await this.#edge.post(requests, Math.max(1, Math.floor(timeoutMs)));
     const outcome = result.kind === "failed" ? result : splitOf(batch, requests, result.answers);
-    this.#options.observer.attemptDone(performance.now() - startMs, Array.isArray(outcome) ? undefined : outcome);
+    const durationMs = performance.now() - startMs;
+    this.#gathering.took(durationMs);
+    this.#options.observer.attemptDone(durationMs, Array.isArray(outcome) ? undefined : outcome);
     return outcome;
   }
 }
