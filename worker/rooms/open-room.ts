@@ -30,7 +30,7 @@ const SILENT_MS = 90_000;
 /** An empty room is kept for so long. */
 const EMPTY_MS = 60 * 60 * 1000;
 
-/** Messages that wait for their turn: above it there is no gathering. */
+/** Messages that wait for their turn, in bytes: above it there is no gathering. */
 const MAX_INBOX_BYTES = 256 * 1024;
 
 /** A room that is awake: what has come waits here for its turn, and behind each turn its timers are set. */
@@ -43,7 +43,8 @@ export class OpenRoom {
   readonly #turns: RoomTurns;
   readonly #gather: GatherWindow;
   readonly #timers: RoomTimers;
-  #inbox: { readonly connection: number; readonly bytes: Uint8Array }[] = [];
+  /** What has come and waits for its turn, in order. */
+  #inbox: ((core: RoomCore, nowMs: number) => void)[] = [];
   #inboxBytes = 0;
 
   constructor({ ctx, storage, limits, store, hooks, nowMs }: OpenRoomOptions) {
@@ -53,7 +54,7 @@ export class OpenRoom {
     this.#nowMs = nowMs;
     this.#sockets = new RoomSockets(ctx);
     this.#turns = new RoomTurns({ storage, limits, hooks, sockets: this.#sockets, nowMs });
-    this.#timers = new RoomTimers(ctx, () => this.tick());
+    this.#timers = new RoomTimers(ctx, () => void this.#take((core, nowMs) => core.tick(nowMs)));
     this.#gather = new GatherWindow({
       run: () => this.turn(() => undefined),
       confirmed: () => ctx.storage.sync(),
@@ -72,7 +73,8 @@ export class OpenRoom {
 
   connect(socket: WebSocket, credential: RoomCredential): void {
     const connection = this.#sockets.accept(socket, credential, this.#nowMs());
-    this.turn((core, nowMs) => core.connected(connection, roomIdentity(credential), nowMs));
+    const identity = roomIdentity(credential);
+    void this.#take((core, nowMs) => core.connected(connection, identity, nowMs));
   }
 
   /** Resolves when the message was processed; undefined if it is already. */
@@ -80,21 +82,18 @@ export class OpenRoom {
     const connection = this.#sockets.heard(socket, this.#nowMs());
     if (connection === undefined) return undefined;
     if (typeof message === "string") {
-      this.turn((core, nowMs) => {
-        core.close(connection, ClosedCode.ProtocolError, 'message: allowed are packets and the text "ping"', nowMs);
-      });
-      return undefined;
+      const reason = 'message: allowed are packets and the text "ping"';
+      return this.#take((core, nowMs) => core.close(connection, ClosedCode.ProtocolError, reason, nowMs));
     }
-    this.#inbox.push({ connection, bytes: new Uint8Array(message) });
-    this.#inboxBytes += message.byteLength;
-    if (this.#inboxBytes < MAX_INBOX_BYTES) return this.#gather.request();
-    this.turn(() => undefined);
-    return undefined;
+    const bytes = new Uint8Array(message);
+    return this.#take((core, nowMs) => core.received(connection, bytes, nowMs), bytes.byteLength);
   }
 
-  disconnect(socket: WebSocket): void {
+  /** As {@link receive}. */
+  disconnect(socket: WebSocket): Promise<void> | undefined {
     const connection = this.#sockets.forget(socket);
-    if (connection !== undefined) this.turn((core, nowMs) => core.disconnected(connection, nowMs));
+    if (connection === undefined) return undefined;
+    return this.#take((core, nowMs) => core.disconnected(connection, nowMs));
   }
 
   tick(): void {
@@ -105,7 +104,7 @@ export class OpenRoom {
   turn<T>(action: (core: RoomCore, nowMs: number) => T): T {
     try {
       return this.#turns.run((core, nowMs) => {
-        this.#receiveInbox(core, nowMs);
+        this.#emptyInbox(core, nowMs);
         return action(core, nowMs);
       });
     } catch (error) {
@@ -141,11 +140,20 @@ export class OpenRoom {
     return this.#sockets.count > 0 || this.#turns.core.members.length > 0;
   }
 
-  #receiveInbox(core: RoomCore, nowMs: number): void {
+  /** Takes in what has come. Resolves when it was processed; undefined if it is already. */
+  #take(action: (core: RoomCore, nowMs: number) => void, bytes = 0): Promise<void> | undefined {
+    this.#inbox.push(action);
+    this.#inboxBytes += bytes;
+    if (this.#inboxBytes < MAX_INBOX_BYTES) return this.#gather.request();
+    this.turn(() => undefined);
+    return undefined;
+  }
+
+  #emptyInbox(core: RoomCore, nowMs: number): void {
     const inbox = this.#inbox;
     this.#inbox = [];
     this.#inboxBytes = 0;
-    for (const { connection, bytes } of inbox) core.received(connection, bytes, nowMs);
+    for (const action of inbox) action(core, nowMs);
   }
 
   #dropSilent(): void {

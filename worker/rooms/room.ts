@@ -75,12 +75,12 @@ export abstract class Room extends DurableObject<Bindings> {
     return this.#stored()?.receive(socket, message);
   }
 
-  override webSocketClose(socket: WebSocket): void {
-    this.#stored()?.disconnect(socket);
+  override webSocketClose(socket: WebSocket): Promise<void> | undefined {
+    return this.#stored()?.disconnect(socket);
   }
 
-  override webSocketError(socket: WebSocket): void {
-    this.#stored()?.disconnect(socket);
+  override webSocketError(socket: WebSocket): Promise<void> | undefined {
+    return this.#stored()?.disconnect(socket);
   }
 
   override async alarm(): Promise<void> {
