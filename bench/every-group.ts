@@ -7,6 +7,7 @@ import { checks, registers } from "./groups/packets.ts";
 import { redisSize } from "./groups/redis-size.ts";
 import { resume } from "./groups/resume.ts";
 import { bridgeRooms, rooms } from "./groups/rooms.ts";
+import { soak } from "./groups/soak.ts";
 import type { BenchGroup } from "./harness/bench-case.ts";
 
 /** All groups, in the order in which they are measured. */
@@ -23,4 +24,5 @@ export const EVERY_GROUP: readonly BenchGroup[] = [
   coldStart,
   idleMemory,
   idlePlayers,
+  soak,
 ];

@@ -13,6 +13,7 @@ interface Options {
   readonly only?: readonly string[];
   readonly seconds: number;
   readonly pairs: number;
+  readonly soakSeconds: number;
   readonly json?: true;
 }
 
@@ -24,7 +25,8 @@ async function main(): Promise<void> {
   const cases: CaseResult[] = [];
   const machine = describeMachine();
   for (const group of groups) {
-    const bench: BenchOptions = { seconds: options.seconds, pairs: options.pairs, progress: say };
+    const { seconds, pairs, soakSeconds } = options;
+    const bench: BenchOptions = { seconds, pairs, soakSeconds, progress: say };
     cases.push(...(await group.run(bench)));
   }
   const document = `${JSON.stringify({ machine, cases }, null, 2)}\n`;
@@ -40,6 +42,7 @@ function parseOptions(): Options {
     .option("--only <groups>", `only these, comma-separated: ${names.join(", ")}`, (text) => parseGroups(text, names))
     .option("--seconds <n>", "length of one leg", parsePositive, 3)
     .option("--pairs <n>", "legs of each side, 5 or more for a verdict", parsePositive, 5)
+    .option("--soak-seconds <n>", "length of the soak, which a run of all groups ends with", parsePositive, 600)
     .option("--json", "one JSON document on stdout instead of a table")
     .parse()
     .opts<Options>();

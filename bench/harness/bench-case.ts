@@ -28,6 +28,8 @@ export interface CaseResult extends Omit<CaseTitle, "target"> {
 export interface BenchOptions {
   readonly seconds: number;
   readonly pairs: number;
+  /** Length of the one leg that is about memory, not speed. */
+  readonly soakSeconds: number;
   readonly progress: (line: string) => void;
 }
 

@@ -5,13 +5,15 @@ import { loadJob, serveOrders } from "./serve-orders.ts";
 
 /** A load of service packets. */
 export interface PacketJob {
-  readonly kind: "check" | "register";
+  /** churn: one half of a window registers, the other deletes the same sessions. */
+  readonly kind: "check" | "register" | "churn";
   readonly port: number;
   readonly connections: number;
   /** Packets of a window. */
   readonly pipelined: number;
-  /** The sessions are 1..sessions, in a random order. */
+  /** So many sessions from `firstSessid` on (default 1), in a random order. */
   readonly sessions: number;
+  readonly firstSessid?: number;
 }
 
 const job = loadJob<PacketJob>();
@@ -36,22 +38,27 @@ serveOrders(async (untilMs) => {
 });
 
 /** Every session once, in windows that are ready to be written: making packets is no part of what is measured. */
-function prepareWindows({ kind, pipelined, sessions }: PacketJob): Uint8Array[] {
-  const sessids = shuffled(sessions);
+function prepareWindows({ kind, pipelined, sessions, firstSessid = 1 }: PacketJob): Uint8Array[] {
+  const sessids = shuffled(firstSessid, sessions);
+  const perWindow = kind === "churn" ? pipelined / 2 : pipelined;
   const prepared: Uint8Array[] = [];
-  for (let first = 0; first + pipelined <= sessions; first += pipelined) {
+  for (let first = 0; first + perWindow <= sessions; first += perWindow) {
     const writer = new ByteWriter(pipelined * 32);
-    for (const sessid of sessids.subarray(first, first + pipelined)) {
+    const window = sessids.subarray(first, first + perWindow);
+    for (const sessid of window) {
       if (kind === "check") writeServiceRequest(writer, { kind, sessid });
-      else writeServiceRequest(writer, { kind, sessid, ip: "10.1.2.3", user: `user-${sessid}` });
+      else writeServiceRequest(writer, { kind: "register", sessid, ip: "10.1.2.3", user: `user-${sessid}` });
+    }
+    if (kind === "churn") {
+      for (const sessid of window) writeServiceRequest(writer, { kind: "delete", sessid, user: `user-${sessid}` });
     }
     prepared.push(writer.finish());
   }
   return prepared;
 }
 
-function shuffled(count: number): Int32Array {
-  const numbers = Int32Array.from({ length: count }, (_, index) => index + 1);
+function shuffled(first: number, count: number): Int32Array {
+  const numbers = Int32Array.from({ length: count }, (_, index) => first + index);
   for (let at = count - 1; at > 0; at--) {
     const other = Math.floor(Math.random() * (at + 1));
     const held = numbers[at] ?? 0;
