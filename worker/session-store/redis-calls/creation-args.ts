@@ -10,7 +10,7 @@ export function creationPolicyArgs(policy: SessionPolicy): string[] {
   ];
 }
 
-/** A value as the scripts take it into a record: JSON, or "" for what is not there. */
-export function jsonOrNothing(value: string | readonly string[] | null | undefined): string {
-  return value === null || value === undefined ? "" : JSON.stringify(value);
+/** An idle lifetime as the scripts take it, "" for the default. */
+export function idleText(idleMs: number | undefined): string {
+  return idleMs === undefined ? "" : String(idleMs);
 }

@@ -3,7 +3,7 @@ import { Status } from "../../../protocol/status.ts";
 import type { DrawnRequest } from "../issue-draw.ts";
 import { SESSIONS_KEY, sessionKey, USERS_KEY } from "../redis-keys.ts";
 import { DELETE } from "../redis-scripts/delete.ts";
-import { jsonOrNothing } from "./creation-args.ts";
+import { ownerText } from "./record-text.ts";
 import { MAX_WRITES_PER_CALL, type RedisAnswer, type RedisCall } from "./redis-call.ts";
 import { asCode, asList } from "./reply-shape.ts";
 
@@ -30,7 +30,7 @@ export class DeleteCall implements RedisCall {
   }
 
   args(): string[] {
-    return this.requests.flatMap(({ user, secretHash }) => [jsonOrNothing(user), secretHash ?? ""]);
+    return this.requests.flatMap(({ user, secretHash }) => [ownerText(user), secretHash ?? ""]);
   }
 
   read(reply: unknown): RedisAnswer {

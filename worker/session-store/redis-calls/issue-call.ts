@@ -5,7 +5,8 @@ import type { DrawnIssue } from "../issue-draw.ts";
 import { SESSIONS_KEY, sessionKey, USERS_KEY, userKey } from "../redis-keys.ts";
 import { ISSUE } from "../redis-scripts/issue.ts";
 import type { SessionPolicy } from "../session-store.ts";
-import { creationPolicyArgs, jsonOrNothing } from "./creation-args.ts";
+import { creationPolicyArgs, idleText } from "./creation-args.ts";
+import { ownerText, restText } from "./record-text.ts";
 import type { RedisAnswer, RedisCall } from "./redis-call.ts";
 import { asInteger, asList, UnexpectedReply } from "./reply-shape.ts";
 
@@ -32,14 +33,13 @@ export class IssueCall implements RedisCall {
   }
 
   args(policy: SessionPolicy): string[] {
-    const [{ user, ip, idleMs, secretHash, grants }] = this.requests;
+    const [request] = this.requests;
     return [
       ...creationPolicyArgs(policy),
-      jsonOrNothing(user),
-      jsonOrNothing(ip),
-      idleMs === undefined ? "" : String(idleMs),
-      secretHash,
-      jsonOrNothing(grants),
+      ownerText(request.user),
+      restText(request),
+      idleText(request.idleMs),
+      request.secretHash,
     ];
   }
 

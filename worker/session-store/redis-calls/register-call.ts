@@ -4,7 +4,8 @@ import type { DrawnRequest } from "../issue-draw.ts";
 import { SESSIONS_KEY, sessionKey, USERS_KEY, userKey } from "../redis-keys.ts";
 import { REGISTER } from "../redis-scripts/register.ts";
 import type { SessionPolicy } from "../session-store.ts";
-import { creationPolicyArgs, jsonOrNothing } from "./creation-args.ts";
+import { creationPolicyArgs, idleText } from "./creation-args.ts";
+import { ownerText, restText } from "./record-text.ts";
 import { MAX_WRITES_PER_CALL, type RedisAnswer, type RedisCall } from "./redis-call.ts";
 import { asCode, asInteger, asList } from "./reply-shape.ts";
 
@@ -42,13 +43,7 @@ export class RegisterCall implements RedisCall {
   args(policy: SessionPolicy): string[] {
     return [
       ...creationPolicyArgs(policy),
-      ...this.requests.flatMap(({ user, ip, idleMs, secretHash, grants }) => [
-        jsonOrNothing(user),
-        jsonOrNothing(ip),
-        idleMs === undefined ? "" : String(idleMs),
-        secretHash ?? "",
-        jsonOrNothing(grants),
-      ]),
+      ...this.requests.flatMap((request) => [ownerText(request.user), restText(request), idleText(request.idleMs)]),
     ];
   }
 

@@ -20,7 +20,6 @@ ${LUA_CLOCK}${LUA_RECORD}${LUA_SLIDE}
   -- Who has the usual idle time and so much life left was touched lately: of most records two slices are all that is
   -- looked at, and times of 13 digits compare as texts.
   local untouched = math.min(touchInterval, tonumber(usualIdle) / 10)
-  local nowText = string.format('%.0f', now)
   local freshText = string.format('%.0f', now + tonumber(usualIdle) - untouched)
   local usual = usualIdle .. ','
   local usualEnd = BODY_FOLLOWS - 1 + #usual
@@ -34,7 +33,7 @@ ${LUA_CLOCK}${LUA_RECORD}${LUA_SLIDE}
       answer[i + 1] = '0'
     elseif expires > freshText and sub(record, BODY_FOLLOWS, usualEnd) == usual then
       answer[i + 1] = '1'
-    elseif touchIsDue(record, now) then
+    elseif slidTo(record, now) then
       answer[i + 1] = '2'
     else
       answer[i + 1] = '1'

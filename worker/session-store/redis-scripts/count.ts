@@ -8,7 +8,7 @@ export const COUNT: RedisScript = {
   local SESSIONS = KEYS[1] -- x
   local USERS    = KEYS[2] -- U
 ${LUA_CLOCK}
-  local above = '(' .. string.format('%.0f', now)
+  local above = '(' .. nowText
   return { redis.call('ZCOUNT', SESSIONS, above, '+inf'), redis.call('ZCOUNT', USERS, above, '+inf') }
 `,
 };

@@ -13,10 +13,10 @@ export const DELETE_USER: RedisScript = {
   local USERS    = KEYS[2] -- U
   local userKey  = KEYS[3] -- u:<user>
 ${LUA_CLOCK}${LUA_INDEX}
-  local sessids = redis.call('ZRANGEBYSCORE', userKey, '(' .. string.format('%.0f', now), '+inf')
+  local sessids = redis.call('ZRANGEBYSCORE', userKey, '(' .. nowText, '+inf')
   for _, sessid in ipairs(sessids) do
     redis.call('DEL', 's:' .. sessid)
-    redis.call('ZREM', SESSIONS, sessid)
+    removeFromIndices(sessid)
   end
   redis.call('DEL', userKey)
   redis.call('ZREM', USERS, string.sub(userKey, 3))

@@ -14,22 +14,17 @@ export const DELETE: RedisScript = {
   source: `
   local SESSIONS = KEYS[1] -- x
   local USERS    = KEYS[2] -- U
-  -- KEYS[2 + i]: s:<sessid>; ARGV[2i - 1]: the user it must have, as JSON, '' for any;
+  -- KEYS[2 + i]: s:<sessid>; ARGV[2i - 1]: the owner it must have, '' for any;
   --                          ARGV[2i]: the secret hash it must have, '' for any
 ${LUA_CLOCK}${LUA_RECORD}${LUA_INDEX}
-  local function delete(key, userJson, secretHash)
+  local function delete(key, owner, secretHash)
     local record = redis.call('GET', key)
     if not isLive(record) then return 1 end
-    if userJson ~= '' and not belongsTo(record, userJson) then return 2 end
+    if owner ~= '' and not belongsTo(record, owner) then return 2 end
     if secretHash ~= '' and secretHashOf(record) ~= secretHash then return 2 end
-    local sessid = string.sub(key, 3)
-    redis.call('DEL', key)
-    redis.call('ZREM', SESSIONS, sessid)
     local user = userOf(record)
-    if user then
-      redis.call('ZREM', 'u:' .. user, sessid)
-      indexUser(user)
-    end
+    redis.call('DEL', key)
+    removeFromIndices(sub(key, 3), user and 'u:' .. user)
     return 0
   end
 

@@ -17,15 +17,14 @@ export const ISSUE: RedisScript = {
   local SESSIONS    = KEYS[1]           -- x
   local USERS       = KEYS[2]           -- U
   local userKey     = KEYS[3]           -- u:<user>
-  local defaultIdle = tonumber(ARGV[1]) -- ms
+  local defaultIdle = ARGV[1]           -- ms
   local max         = tonumber(ARGV[2]) -- ms, absolute lifetime
   local cap         = tonumber(ARGV[3]) -- live sessions a user may have, 0: any number
   local evictOldest = ARGV[4] == '1'    -- at the cap: evict, else reject
-  local userJson    = ARGV[5]           -- '' for nobody
-  local ipJson      = ARGV[6]           -- '' if unknown
+  local owner       = ARGV[5]           -- '' for nobody
+  local rest        = ARGV[6]           -- of the record
   local idle        = ARGV[7]           -- ms, '' for the default
-  local secretHash  = ARGV[8]
-  local grantsJson  = ARGV[9]           -- '' for the default
+  local secretHash  = ARGV[8]           -- the one in rest
   -- KEYS[4..n]: s:<sessid>, the candidates
 ${LUA_CLOCK}${LUA_RECORD}${LUA_INDEX}${LUA_CREATE}
   local free
@@ -33,14 +32,13 @@ ${LUA_CLOCK}${LUA_RECORD}${LUA_INDEX}${LUA_CREATE}
     local record = redis.call('GET', KEYS[i])
     if not isLive(record) then
       free = free or i
-    elseif secretHashOf(record) == secretHash and belongsTo(record, userJson) then
+    elseif secretHashOf(record) == secretHash and belongsTo(record, owner) then
       return { 0, i - 4, expiresOf(record) }
     end
   end
   if not free then return { 4, 0, 0 } end
-  if userJson ~= '' and not admits(userKey) then return { 3, 0, 0 } end
-  idle = idle == '' and defaultIdle or tonumber(idle)
-  local expires = create(KEYS[free], userKey, userJson, ipJson, idle, secretHash, grantsJson)
+  if owner ~= '' and not admits(userKey) then return { 3, 0, 0 } end
+  local expires = create(KEYS[free], userKey, idle == '' and defaultIdle or idle, owner, rest)
   finishIndices()
   return { 0, free - 4, expires }
 `,

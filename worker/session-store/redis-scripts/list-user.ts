@@ -8,7 +8,7 @@ export const LIST_USER: RedisScript = {
   local userKey = KEYS[1] -- u:<user>
 ${LUA_CLOCK}
   local answer = {}
-  for _, sessid in ipairs(redis.call('ZRANGEBYSCORE', userKey, '(' .. string.format('%.0f', now), '+inf')) do
+  for _, sessid in ipairs(redis.call('ZRANGEBYSCORE', userKey, '(' .. nowText, '+inf')) do
     local record = redis.call('GET', 's:' .. sessid)
     if record then
       answer[#answer + 1] = sessid

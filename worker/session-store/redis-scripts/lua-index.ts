@@ -1,44 +1,98 @@
 /**
- * Lua: the indices over live sessions. Uses `now`, and `SESSIONS` and `USERS`, which the script takes from its KEYS.
- * The sets of users and the records that a script reaches through them cannot be named in KEYS beforehand, which is one
- * reason why Redis Cluster is refused.
+ * Lua: the indices over live sessions. Uses `now`, `nowText`, and `SESSIONS` and `USERS`, which the script takes from its
+ * KEYS. The sets of users and the records that a script reaches through them cannot be named in KEYS beforehand, which is
+ * one reason why Redis Cluster is refused.
+ *
+ * Expiries are texts, as `nowText` is: Redis prints a number that a script gives it with 17 digits, which costs as much as
+ * a short command.
  */
 export const LUA_INDEX = `
   local MAX_TRIMMED = 100
+  local MAX_LISTED = 1000 -- Lua's stack takes some 8,000 values, so long lists go in parts
 
-  local lastSession, lastUser = 0, 0 -- the latest expiries that this script has added to the indices
+  -- What SESSIONS and USERS come to hold is written at the end: one command with many members costs less than many.
+  local sessionExpiries = {} -- by sessid; false: it has ended
+  local userExpiries = {}    -- by the key of the user's set: the latest that the script put there; false: only the set knows
 
-  -- Makes USERS, and the lifetime of the user's set, follow from what the set holds: after something has left it, or has
-  -- come to end earlier.
-  local function indexUser(user)
-    local userKey = 'u:' .. user
-    local last = redis.call('ZREVRANGE', userKey, 0, 0, 'WITHSCORES')
-    local expires = tonumber(last[2] or 0)
-    if expires > now then
-      redis.call('PEXPIREAT', userKey, expires)
-      redis.call('ZADD', USERS, expires, user)
-      lastUser = math.max(lastUser, expires)
-    else
-      redis.call('DEL', userKey)
-      redis.call('ZREM', USERS, user)
-    end
+  -- userKey: nil or false for nobody
+  local function addToIndices(sessid, userKey, expires)
+    sessionExpiries[sessid] = expires
+    if not userKey then return end
+    redis.call('ZADD', userKey, expires, sessid)
+    local latest = userExpiries[userKey]
+    if latest == nil or latest and latest < expires then userExpiries[userKey] = expires end
   end
 
-  -- For a session that is new or lives longer: then the user's last expiry can only grow.
-  local function addToIndices(sessid, user, expires)
-    redis.call('ZADD', SESSIONS, expires, sessid)
-    lastSession = math.max(lastSession, expires)
-    if user then
-      redis.call('ZADD', 'u:' .. user, expires, sessid)
-      if redis.call('ZADD', USERS, 'GT', 'CH', expires, user) == 1 then
-        redis.call('PEXPIREAT', 'u:' .. user, expires)
-        lastUser = math.max(lastUser, expires)
+  local function removeFromIndices(sessid, userKey)
+    sessionExpiries[sessid] = false
+    if not userKey then return end
+    redis.call('ZREM', userKey, sessid)
+    userExpiries[userKey] = false
+  end
+
+  -- An index expires no earlier than its last member, and no later than a session may live.
+  local function keepUntil(index, expires)
+    if now + redis.call('PTTL', index) < tonumber(expires) then redis.call('PEXPIREAT', index, expires) end
+  end
+
+  local function writeSessions()
+    local kept, ended, last = {}, {}, nowText
+    for sessid, expires in pairs(sessionExpiries) do
+      if expires then
+        kept[#kept + 1] = expires
+        kept[#kept + 1] = sessid
+        if expires > last then last = expires end
+      else
+        ended[#ended + 1] = sessid
       end
     end
+    for first = 1, #ended, MAX_LISTED do
+      redis.call('ZREM', SESSIONS, unpack(ended, first, math.min(first + MAX_LISTED - 1, #ended)))
+    end
+    if #kept == 0 then return end
+    redis.call('ZADD', SESSIONS, unpack(kept))
+    keepUntil(SESSIONS, last)
+  end
+
+  -- Makes USERS, and the lifetime of a user's set, follow from what the set holds; returns its last expiry, nil if it is empty.
+  local function settleUser(userKey)
+    local expires = redis.call('ZREVRANGE', userKey, 0, 0, 'WITHSCORES')[2]
+    if expires and expires > nowText then
+      redis.call('PEXPIREAT', userKey, expires)
+      redis.call('ZADD', USERS, expires, string.sub(userKey, 3))
+      return expires
+    end
+    redis.call('DEL', userKey)
+    redis.call('ZREM', USERS, string.sub(userKey, 3))
+  end
+
+  -- The same for users who have nothing less than before: then USERS knows the last expiry, for it can only have grown.
+  local function settleGrownUsers(users, expiries, scores)
+    local moved = redis.call('ZADD', USERS, 'GT', 'CH', unpack(scores))
+    if moved < #users then expiries = redis.call('ZMSCORE', USERS, unpack(users)) end
+    for i, user in ipairs(users) do redis.call('PEXPIREAT', 'u:' .. user, expiries[i]) end
+  end
+
+  local function writeUsers()
+    local users, expiries, scores, last = {}, {}, {}, nowText
+    for userKey, expires in pairs(userExpiries) do
+      if expires then
+        local user = string.sub(userKey, 3)
+        users[#users + 1] = user
+        expiries[#users] = expires
+        scores[#scores + 1] = expires
+        scores[#scores + 1] = user
+      else
+        expires = settleUser(userKey)
+      end
+      if expires and expires > last then last = expires end
+    end
+    if #users > 0 then settleGrownUsers(users, expiries, scores) end
+    if last > nowText then keepUntil(USERS, last) end
   end
 
   local function trim(index)
-    local expired = redis.call('ZRANGEBYSCORE', index, '-inf', now, 'LIMIT', 0, MAX_TRIMMED)
+    local expired = redis.call('ZRANGEBYSCORE', index, '-inf', nowText, 'LIMIT', 0, MAX_TRIMMED)
     if #expired > 0 then redis.call('ZREM', index, unpack(expired)) end
     return #expired
   end
@@ -47,15 +101,10 @@ export const LUA_INDEX = `
     return math.max(trim(SESSIONS), trim(USERS))
   end
 
-  -- An index expires no earlier than its last member, and no later than a session may live.
-  local function keepUntil(key, expires)
-    if now + redis.call('PTTL', key) < expires then redis.call('PEXPIREAT', key, expires) end
-  end
-
   -- Every script that writes ends with this.
   local function finishIndices()
-    if lastSession > 0 then keepUntil(SESSIONS, lastSession) end
-    if lastUser > 0 then keepUntil(USERS, lastUser) end
+    writeSessions()
+    writeUsers()
     trimIndices()
   end
 `;

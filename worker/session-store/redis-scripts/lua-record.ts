@@ -7,48 +7,65 @@
  * ```
  *
  * The four numbers come first and have 13, 13, 13 and any digits (epoch ms has 13 until the year 2286), so that a check
- * slices them out, and a touch replaces them, without parsing; what follows them is the body. Absent are: a user who is
- * nobody, an unknown ip, a token that was never given out, and grants that are the default. Values come from
- * JSON.stringify, where a quote inside a string is always escaped, so `,"h":` and `,"g":` are found as plain text.
- * cjson only ever reads: written back by it, [] would become {}.
+ * slices them out, and a touch replaces them, without parsing. What follows them comes from the worker as it is
+ * (redis-calls/record-text.ts), in two parts: the owner, `,"u":"kim"`, and the rest, with the closing brace. Absent are: a
+ * user who is nobody (the owner is ''), an unknown ip, a token that was never given out, and grants that are the default.
+ * Values come from JSON.stringify, where a quote inside a string is always escaped, so `,"h":` and `,"g":` are found as
+ * plain text. cjson only ever reads: written back by it, [] would become {}.
  */
 export const LUA_RECORD = `
+  local TOUCHED_ENDS = 36
   local BODY_FOLLOWS = 60
-  local sub, match, tonumber = string.sub, string.match, tonumber -- a global costs two look-ups in Redis's sandbox
+  -- A global costs two look-ups in Redis's sandbox.
+  local sub, find, match, tonumber = string.sub, string.find, string.match, tonumber
 
   local function expiresOf(record) return tonumber(sub(record, 6, 18)) end
-  local function touchedOf(record) return tonumber(sub(record, 24, 36)) end
+  local function touchedOf(record) return tonumber(sub(record, 24, TOUCHED_ENDS)) end
   local function createdOf(record) return tonumber(sub(record, 42, 54)) end
-  local function idleOf(record) return tonumber(match(record, '^%d+', BODY_FOLLOWS)) end
+  local function idleTextOf(record) return match(record, '^%d+', BODY_FOLLOWS) end
+  local function idleOf(record) return tonumber(idleTextOf(record)) end
 
-  local function bodyOf(record) return match(record, '^%d+(.*)$', BODY_FOLLOWS) end
+  local function isLive(record) return record and sub(record, 6, 18) > nowText end
 
-  local function isLive(record) return record and expiresOf(record) > now end
-
-  -- userJson: '"kim"', or '' for nobody
-  local function belongsTo(record, userJson)
-    local body = bodyOf(record)
-    if userJson == '' then return sub(body, 1, 5) ~= ',"u":' end
-    local field = ',"u":' .. userJson
-    return sub(body, 1, #field) == field
+  local function belongsTo(record, owner)
+    local _, idleEnds = find(record, '^%d+', BODY_FOLLOWS)
+    if owner == '' then return sub(record, idleEnds + 1, idleEnds + 5) ~= ',"u":' end
+    return sub(record, idleEnds + 1, idleEnds + #owner) == owner
   end
 
   -- nil for nobody; only a name with an escape in it needs the parser
   local function userOf(record)
-    return match(bodyOf(record), '^,"u":"([^"\\\\]*)"') or cjson.decode(record).u
+    local user = match(record, '^%d+,"u":"([^"\\\\]*)"', BODY_FOLLOWS)
+    if user or belongsTo(record, '') then return user end
+    return cjson.decode(record).u
   end
 
-  local function secretHashOf(record)
-    local _, last = string.find(record, ',"h":"', 1, true)
-    return last and sub(record, last + 1, last + 43) or ''
+  -- These take a record or its rest; '' for what is absent.
+  local function hashFieldOf(text)
+    local first = find(text, ',"h":"', 1, true)
+    return first and sub(text, first, first + 49) or ''
+  end
+  local function grantsFieldOf(text)
+    local first = find(text, ',"g":', 1, true)
+    return first and sub(text, first, -2) or ''
   end
 
-  local function grantsJsonOf(record)
-    local _, last = string.find(record, ',"g":', 1, true)
-    return last and sub(record, last + 1, -2) or ''
+  local function secretHashOf(record) return sub(hashFieldOf(record), 7, -2) end
+
+  -- The rest of a session that is refreshed: it keeps its secret and its grants where the refresh says nothing of them.
+  local function inherit(rest, record)
+    local oldHash, oldGrants = hashFieldOf(record), grantsFieldOf(record)
+    if oldHash == '' and oldGrants == '' then return rest end
+    local hash, grants = hashFieldOf(rest), grantsFieldOf(rest)
+    local ip = sub(rest, 1, -2 - #hash - #grants)
+    return ip .. (hash ~= '' and hash or oldHash) .. (grants ~= '' and grants or oldGrants) .. '}'
   end
 
   local function headOf(expires, touched, created, idle)
-    return string.format('{"e":%.0f,"t":%.0f,"c":%.0f,"i":%.0f', expires, touched, created, idle)
+    return '{"e":' .. expires .. ',"t":' .. touched .. ',"c":' .. created .. ',"i":' .. idle
+  end
+
+  local function withTimes(record, expires, touched)
+    return '{"e":' .. expires .. ',"t":' .. touched .. sub(record, TOUCHED_ENDS + 1)
   end
 `;

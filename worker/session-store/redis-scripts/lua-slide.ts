@@ -3,13 +3,12 @@
  * its ARGV. At most one touch per min(touchInterval, idle / 10), never beyond created + max, never backwards.
  */
 export const LUA_SLIDE = `
+  -- The new expiry; nil if no touch is due.
   local function slidTo(record, at)
-    return math.min(at + idleOf(record), createdOf(record) + max)
-  end
-
-  local function touchIsDue(record, at)
     local elapsed = at - touchedOf(record)
-    if elapsed < touchInterval and elapsed < idleOf(record) / 10 then return false end
-    return slidTo(record, at) > expiresOf(record)
+    local idle = idleOf(record)
+    if elapsed < touchInterval and elapsed < idle / 10 then return nil end
+    local expires = math.min(at + idle, createdOf(record) + max)
+    return expires > expiresOf(record) and expires or nil
   end
 `;

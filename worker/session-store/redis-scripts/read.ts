@@ -16,11 +16,11 @@ export const READ: RedisScript = {
   local max           = tonumber(ARGV[2]) -- ms, absolute lifetime
   -- KEYS[1..n]: s:<sessid>, at most 1000
 ${LUA_CLOCK}${LUA_RECORD}${LUA_SLIDE}
-  local digits = { string.format('%.0f', now) }
+  local digits = { nowText }
   local answer = {}
   for i, record in ipairs(redis.call('MGET', unpack(KEYS))) do
     local live = isLive(record)
-    digits[i + 1] = not live and '0' or touchIsDue(record, now) and '2' or '1'
+    digits[i + 1] = not live and '0' or slidTo(record, now) and '2' or '1'
     answer[i + 1] = live and record
   end
   answer[1] = table.concat(digits)

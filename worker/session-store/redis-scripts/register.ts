@@ -14,37 +14,30 @@ export const REGISTER: RedisScript = {
   source: `
   local SESSIONS    = KEYS[1]           -- x
   local USERS       = KEYS[2]           -- U
-  local defaultIdle = tonumber(ARGV[1]) -- ms
+  local defaultIdle = ARGV[1]           -- ms
   local max         = tonumber(ARGV[2]) -- ms, absolute lifetime
   local cap         = tonumber(ARGV[3]) -- live sessions a user may have, 0: any number
   local evictOldest = ARGV[4] == '1'    -- at the cap: evict, else reject
-  -- KEYS[1 + 2i]: s:<sessid>            ARGV[5i]: user as JSON, '' for nobody
-  -- KEYS[2 + 2i]: u:<user>              ARGV[5i + 1]: ip as JSON, '' if unknown
-  --                                     ARGV[5i + 2]: idle ms, '' for the default, or on a refresh what it has
-  --                                     ARGV[5i + 3]: secret hash, '' for none, or on a refresh what it has
-  --                                     ARGV[5i + 4]: grants as JSON, '' for the default, or on a refresh what it has
+  -- KEYS[1 + 2i]: s:<sessid>            ARGV[2 + 3i]: owner, '' for nobody
+  -- KEYS[2 + 2i]: u:<user>              ARGV[3 + 3i]: rest of the record; on a refresh without a secret or grants: what it has
+  --                                     ARGV[4 + 3i]: idle ms, '' for the default, or on a refresh what it has
 ${LUA_CLOCK}${LUA_RECORD}${LUA_INDEX}${LUA_CREATE}
-  local function register(sessionKey, userKey, userJson, ipJson, idle, secretHash, grantsJson)
+  local function register(sessionKey, userKey, owner, rest, idle)
     local record = redis.call('GET', sessionKey)
-    local refreshes = isLive(record)
-    if refreshes then
-      if not belongsTo(record, userJson) then return 2, 0 end
-      if idle == '' then idle = idleOf(record) end
-      if secretHash == '' then secretHash = secretHashOf(record) end
-      if grantsJson == '' then grantsJson = grantsJsonOf(record) end
-    else
-      if userJson ~= '' and not admits(userKey) then return 3, 0 end
-      if idle == '' then idle = defaultIdle end
+    if not isLive(record) then
+      if owner ~= '' and not admits(userKey) then return 3, 0 end
+      return 0, create(sessionKey, userKey, idle == '' and defaultIdle or idle, owner, rest)
     end
-    local expires = create(sessionKey, userKey, userJson, ipJson, tonumber(idle), secretHash, grantsJson)
-    if refreshes and userJson ~= '' and expires < expiresOf(record) then indexUser(sub(userKey, 3)) end
-    return refreshes and 1 or 0, expires
+    if not belongsTo(record, owner) then return 2, 0 end
+    local expires = create(sessionKey, userKey, idle == '' and idleTextOf(record) or idle, owner, inherit(rest, record))
+    if owner ~= '' and expires < expiresOf(record) then userExpiries[userKey] = false end
+    return 1, expires
   end
 
   local answer = {}
   for i = 1, (#KEYS - 2) / 2 do
-    answer[2 * i - 1], answer[2 * i] = register(
-      KEYS[1 + 2 * i], KEYS[2 + 2 * i], ARGV[5 * i], ARGV[5 * i + 1], ARGV[5 * i + 2], ARGV[5 * i + 3], ARGV[5 * i + 4])
+    answer[2 * i - 1], answer[2 * i] =
+      register(KEYS[1 + 2 * i], KEYS[2 + 2 * i], ARGV[2 + 3 * i], ARGV[3 + 3 * i], ARGV[4 + 3 * i])
   end
   finishIndices()
   return answer

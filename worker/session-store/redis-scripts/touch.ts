@@ -19,13 +19,14 @@ export const TOUCH: RedisScript = {
 ${LUA_CLOCK}${LUA_RECORD}${LUA_SLIDE}${LUA_INDEX}
   for i = 1, #KEYS - 2 do
     local key = KEYS[2 + i]
-    local at = math.min(tonumber(ARGV[2 + i]), now)
+    local at = ARGV[2 + i] < nowText and ARGV[2 + i] or nowText
     local record = redis.call('GET', key)
-    if isLive(record) and touchIsDue(record, at) then
-      local expires = slidTo(record, at)
-      local head = headOf(expires, at, createdOf(record), idleOf(record))
-      redis.call('SET', key, head .. bodyOf(record), 'PXAT', expires)
-      addToIndices(string.sub(key, 3), userOf(record), expires)
+    local expires = isLive(record) and slidTo(record, tonumber(at))
+    if expires then
+      local expiresText = string.format('%.0f', expires)
+      redis.call('SET', key, withTimes(record, expiresText, at), 'PXAT', expiresText)
+      local user = userOf(record)
+      addToIndices(sub(key, 3), user and 'u:' .. user, expiresText)
     end
   end
   finishIndices()
