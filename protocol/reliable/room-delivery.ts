@@ -1,6 +1,6 @@
 import { ByteWriter } from "../byte-writer.ts";
 import { Presence } from "../player-packet.ts";
-import { writePlayerPacket } from "../player-packets.ts";
+import { DELIVER_OVERHEAD_BYTES, writePlayerPacket } from "../player-packets.ts";
 import type { RoomConnection } from "./room-connection.ts";
 import type { RoomLimits } from "./room-limits.ts";
 import type { RoomSeats } from "./room-seats.ts";
@@ -113,8 +113,13 @@ export class RoomDelivery {
 }
 
 function encode(entry: LogEntry): Uint8Array<ArrayBuffer> {
-  const writer = new ByteWriter();
-  if (entry.kind === "presence") writePlayerPacket(writer, entry);
-  else writePlayerPacket(writer, { ...entry, kind: "deliver" });
+  if (entry.kind === "presence") {
+    const writer = new ByteWriter();
+    writePlayerPacket(writer, entry);
+    return writer.finish();
+  }
+  const { offset, from, to, body } = entry;
+  const writer = new ByteWriter(DELIVER_OVERHEAD_BYTES + body.byteLength);
+  writePlayerPacket(writer, { kind: "deliver", offset, from, to, body });
   return writer.finish();
 }

@@ -56,7 +56,11 @@ export class OpenRoom {
     this.#turns = new RoomTurns({ storage, limits, hooks, sockets: this.#sockets, nowMs });
     this.#timers = new RoomTimers(ctx, () => void this.#take((core, nowMs) => core.tick(nowMs)));
     this.#gather = new GatherWindow({
-      run: () => this.turn(() => undefined),
+      run: () => {
+        const sends = this.#sockets.sends;
+        this.turn(() => undefined);
+        return this.#sockets.sends - sends;
+      },
       confirmed: () => ctx.storage.sync(),
       background: (work) => ctx.waitUntil(work),
     });
@@ -100,7 +104,7 @@ export class OpenRoom {
     this.turn((core, nowMs) => core.tick(nowMs));
   }
 
-  /** Runs `action` after everything that has come before it; both are one turn. */
+  /** Runs `action` after everything that has come before it; both are one turn, or a part of the one that runs. */
   turn<T>(action: (core: RoomCore, nowMs: number) => T): T {
     try {
       return this.#turns.run((core, nowMs) => {
@@ -113,7 +117,8 @@ export class OpenRoom {
       this.#ctx.abort("a turn failed");
       throw error;
     } finally {
-      this.#setTimers();
+      // Content code may act a thousand times in a turn; what to wait for is known behind it.
+      if (!this.#turns.isRunning) this.#setTimers();
     }
   }
 

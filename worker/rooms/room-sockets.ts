@@ -22,6 +22,7 @@ export class RoomSockets {
   readonly #byConnection = new Map<number, OpenSocket>();
   readonly #connections = new WeakMap<WebSocket, number>();
   #newest = 0;
+  #sends = 0;
 
   /** Takes back the sockets that outlived the room's memory. */
   constructor(ctx: DurableObjectState) {
@@ -35,6 +36,11 @@ export class RoomSockets {
 
   get count(): number {
     return this.#byConnection.size;
+  }
+
+  /** How many messages were ever sent. */
+  get sends(): number {
+    return this.#sends;
   }
 
   /** The connections as the core wants them back. */
@@ -66,7 +72,9 @@ export class RoomSockets {
   send(connection: number, bytes: Uint8Array): void {
     const open = this.#byConnection.get(connection);
     // A socket whose other end is gone refuses; its close event is on the way.
-    if (open?.socket.readyState === WebSocket.OPEN) open.socket.send(bytes);
+    if (open?.socket.readyState !== WebSocket.OPEN) return;
+    open.socket.send(bytes);
+    this.#sends += 1;
   }
 
   /** Keeps what the core wants back for a connection; returns what was kept before. */

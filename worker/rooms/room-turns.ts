@@ -54,6 +54,10 @@ export class RoomTurns {
     return this.#core.members.map(toMember);
   }
 
+  get isRunning(): boolean {
+    return this.#turnMs !== undefined;
+  }
+
   /**
    * Runs one turn, or a part of the one that runs: content code acts from within a hook.
    *

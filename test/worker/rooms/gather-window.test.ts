@@ -1,13 +1,13 @@
-import { describe, expect, it, vi } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { GatherWindow } from "../../../worker/rooms/gather-window.ts";
 
 const DEADLINE = { timeout: 30_000 };
 
 /** A window whose storage confirms when the test says so. */
-function makeWindow() {
+function makeWindow(sends = 100) {
   let confirm = Promise.withResolvers<void>();
   const work: Promise<void>[] = [];
-  const run = vi.fn();
+  const run = vi.fn(() => sends);
   const window = new GatherWindow({
     run,
     confirmed: () => confirm.promise,
@@ -23,6 +23,10 @@ function makeWindow() {
     settled: () => Promise.all(work),
   };
 }
+
+afterEach(() => {
+  vi.restoreAllMocks();
+});
 
 describe("GatherWindow", () => {
   it("runs at once in a quiet room", () => {
@@ -46,6 +50,21 @@ describe("GatherWindow", () => {
     await window.request();
     await window.request();
     expect(run).toHaveBeenCalledTimes(2);
+  });
+
+  it.each([
+    { sends: 500, tookMs: 7, waitsMs: 7 },
+    { sends: 500, tookMs: 15, waitsMs: 5 },
+    { sends: 10, tookMs: 7, waitsMs: 2 },
+  ])("waits $waitsMs ms more if $sends sends took $tookMs ms until the storage confirmed", async (row) => {
+    const wait = vi.spyOn(scheduler, "wait");
+    const clock = vi.spyOn(Date, "now").mockReturnValue(1_000);
+    const { window, confirm, settled } = makeWindow(row.sends);
+    expect(window.request()).toBeUndefined();
+    clock.mockReturnValue(1_000 + row.tookMs);
+    confirm();
+    await settled();
+    expect(wait.mock.calls.map(([ms]) => ms)).toEqual([20, row.waitsMs]);
   });
 
   it("is quiet again when nothing has come", async () => {
