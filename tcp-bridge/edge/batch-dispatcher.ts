@@ -62,14 +62,14 @@ export class BatchDispatcher {
   /** The source has packets that wait and none in flight. */
   enqueue(source: PacketSource): void {
     this.#ready.add(source);
-    this.#gathering.returned(source);
+    this.#gathering.returned(source, performance.now());
     this.#scheduleFlush();
   }
 
   /** The source is gone; what it has in flight is still brought back to it. */
   remove(source: PacketSource): void {
     this.#ready.delete(source);
-    this.#gathering.returned(source);
+    this.#gathering.gone(source);
   }
 
   #scheduleFlush(): void {

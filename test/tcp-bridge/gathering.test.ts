@@ -13,7 +13,15 @@ function gatheringAfter(answerMs: number): Gathering {
   return gathering;
 }
 
-const [one, other] = [source(1), source(1)];
+const [one, other, third] = [source(1), source(1), source(1)];
+
+/** Lets who was answered ask again at once, often enough that it is expected from then on. */
+function makeReturn(gathering: Gathering): void {
+  for (let round = 0; round < 20; round++) {
+    gathering.answered(one, 950);
+    gathering.returned(one, 951);
+  }
+}
 
 describe("what waits for the edge", () => {
   it("leaves at once when nothing is in flight and nobody was just answered", () => {
@@ -43,20 +51,35 @@ describe("what waits for the edge", () => {
 
   it("leaves when all that were just answered have asked again, or are gone", () => {
     const gathering = gatheringAfter(50);
-    gathering.answered(one, 1000);
-    gathering.answered(other, 1000);
+    makeReturn(gathering);
+    for (const answered of [one, other, third]) gathering.answered(answered, 1000);
     expect(gathering.remainingMs([one], 0, 1000.5)).toBe(2);
-    gathering.returned(one);
-    expect(gathering.remainingMs([one], 0, 1001)).toBe(1.5);
-    gathering.returned(other);
+    gathering.returned(one, 1000.5);
+    gathering.returned(other, 1001);
+    expect(gathering.remainingMs([one, other], 0, 1001)).toBe(1.5);
+    gathering.gone(third);
     expect(gathering.remainingMs([one, other], 0, 1001)).toBe(0);
   });
 
   it("does not wait for those who were answered a while ago", () => {
     const gathering = gatheringAfter(50);
+    makeReturn(gathering);
     gathering.answered(one, 1000);
+    expect(gathering.remainingMs([other], 0, 1001.9)).toBe(2);
     expect(gathering.remainingMs([other], 0, 1002)).toBe(0);
-    // Nor later: they are forgotten.
-    expect(gathering.remainingMs([other], 0, 1001)).toBe(0);
+  });
+
+  it("waits for those who were just answered only if most ask again in time", () => {
+    const gathering = gatheringAfter(50);
+    gathering.answered(one, 900);
+    expect(gathering.remainingMs([other], 0, 901)).toBe(0);
+    makeReturn(gathering);
+    for (let round = 0; round < 20; round++) {
+      gathering.answered(one, 1000 + 10 * round);
+      // Too late to count as a return.
+      gathering.returned(one, 1005 + 10 * round);
+    }
+    gathering.answered(one, 2000);
+    expect(gathering.remainingMs([other], 0, 2001)).toBe(0);
   });
 });
