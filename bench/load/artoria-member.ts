@@ -1,5 +1,5 @@
 import { ByteWriter } from "../../protocol/byte-writer.ts";
-import { MAX_PLAYER_PACKET_BYTES, PacketDecoder, packetType } from "../../protocol/packet-framing.ts";
+import { MAX_PLAYER_PACKET_BYTES, PacketDecoder, packetSizeAt, packetType } from "../../protocol/packet-framing.ts";
 import { decodePlayerPacket, PLAYER_PACKET_TYPES, writePlayerPacket } from "../../protocol/player-packets.ts";
 import { AckPolicy, DEFAULT_ACK_LIMITS } from "../../protocol/reliable/ack-policy.ts";
 import { parseToken, TOKEN_BYTES } from "../../protocol/session-token.ts";
@@ -92,26 +92,35 @@ export class ArtoriaMember implements RoomMember {
   }
 
   #receive(bytes: Buffer): void {
+    const nowMs = performance.now();
     let messages = 0;
     let own = 0;
-    this.#decoder.push(bytes, (packet) => {
-      if (packetType(packet) !== PLAYER_PACKET_TYPES.deliver) return this.#receiveOther(packet);
-      const view = new DataView(packet.buffer, packet.byteOffset);
-      this.#advance(Number(view.getBigUint64(OFFSET_AT, true)), packet.byteLength);
-      messages += 1;
-      if (view.getUint32(FROM_AT, true) === this.#member) own += 1;
+    this.#decoder.pushRuns(bytes, (run) => {
+      const view = new DataView(run.buffer, run.byteOffset, run.byteLength);
+      for (let at = 0; at < run.byteLength; ) {
+        const size = packetSizeAt(run, at);
+        if (packetType(run, at) === PLAYER_PACKET_TYPES.deliver) {
+          const offset = view.getUint32(at + OFFSET_AT, true) + view.getUint32(at + OFFSET_AT + 4, true) * 2 ** 32;
+          this.#advance(offset, size, nowMs);
+          messages += 1;
+          if (view.getUint32(at + FROM_AT, true) === this.#member) own += 1;
+        } else {
+          this.#receiveOther(run.subarray(at, at + size), nowMs);
+        }
+        at += size;
+      }
     });
-    if (this.#acks.isDue(performance.now())) this.#acknowledge();
+    if (this.#acks.isDue(nowMs)) this.#acknowledge();
     else if (this.#acks.deadlineMs !== undefined)
       this.#timer ??= setTimeout(() => this.#acknowledge(), DEFAULT_ACK_LIMITS.ackDelayMs);
     if (messages > 0) this.#events.delivered(messages, own);
   }
 
-  #receiveOther(bytes: Uint8Array): void {
+  #receiveOther(bytes: Uint8Array, nowMs: number): void {
     const packet = decodePlayerPacket(bytes);
     if (packet.kind === "closed" && !this.#stopped) throw new Error(`the room closed a player with ${packet.code}`);
     if (packet.kind === "gap") throw new Error("the room has forgotten messages");
-    if (packet.kind === "presence" && packet.offset > 0) this.#advance(packet.offset, bytes.byteLength);
+    if (packet.kind === "presence" && packet.offset > 0) this.#advance(packet.offset, bytes.byteLength, nowMs);
     if (packet.kind !== "joined") return;
     this.#member = packet.member;
     this.#offset = packet.offset;
@@ -119,10 +128,10 @@ export class ArtoriaMember implements RoomMember {
     this.#joined?.();
   }
 
-  #advance(offset: number, bytes: number): void {
+  #advance(offset: number, bytes: number, nowMs: number): void {
     if (offset <= this.#offset) throw new Error(`offset ${offset} after ${this.#offset}`);
     this.#offset = offset;
-    this.#acks.arrived(bytes, performance.now());
+    this.#acks.arrived(bytes, nowMs);
   }
 
   #acknowledge(): void {
