@@ -6,7 +6,7 @@ export type ParsedCommands =
   | { readonly kind: "malformed"; readonly error: string };
 
 /** `POST /`: one JSON array, the command's name and its arguments. */
-export function parseCommandBody(body: string): ParsedCommands {
+export function parseCommandBody(body: Buffer): ParsedCommands {
   const parsed = parseJson(body);
   if (parsed === undefined) return malformed("the body is not JSON");
   const command = parseCommand(parsed);
@@ -14,7 +14,7 @@ export function parseCommandBody(body: string): ParsedCommands {
 }
 
 /** `POST /pipeline` and `/multi-exec`: a JSON array of such arrays. */
-export function parsePipelineBody(body: string): ParsedCommands {
+export function parsePipelineBody(body: Buffer): ParsedCommands {
   const parsed = parseJson(body);
   if (parsed === undefined) return malformed("the body is not JSON");
   if (!Array.isArray(parsed) || parsed.length === 0) return malformed("the body must be an array of commands");
@@ -56,14 +56,18 @@ function malformed(why: string): ParsedCommands {
   return { kind: "malformed", error: `ERR ${why}` };
 }
 
+/** Unlike Buffer's own, it leaves a byte order mark out. */
+const UTF8 = new TextDecoder();
+
 /**
  * Numbers reach Redis in the digits that were sent. JSON.parse alone would round 9007199254740993, so a body with such a
  * number, and only that, is parsed again with access to its source text.
  */
-function parseJson(body: string): unknown {
+function parseJson(body: Buffer): unknown {
+  const text = UTF8.decode(body);
   try {
-    const parsed: unknown = JSON.parse(body);
-    return holdsRoundedNumber(parsed) ? JSON.parse(body, keepDigits) : parsed;
+    const parsed: unknown = JSON.parse(text);
+    return holdsRoundedNumber(parsed) ? JSON.parse(text, keepDigits) : parsed;
   } catch {
     return undefined;
   }
@@ -82,14 +86,15 @@ function keepDigits(_key: string, value: unknown, context?: { readonly source?: 
 /** The command, or what is wrong with it. */
 function parseCommand(value: unknown): RedisCommand | string {
   if (!Array.isArray(value)) return "a command must be an array of its name and arguments";
-  const [name, ...rest]: unknown[] = value;
+  const name: unknown = value[0];
   if (name === undefined) return "empty command";
   if (typeof name !== "string" || name === "") return "a command's name must be a string";
   const args: string[] = [];
-  for (const arg of rest) {
+  for (let at = 1; at < value.length; at++) {
+    const arg: unknown = value[at];
     if (typeof arg === "string") args.push(arg);
     else if (typeof arg === "number" || typeof arg === "boolean") args.push(String(arg));
-    else return `argument ${args.length + 1} must be a string, a number or a boolean`;
+    else return `argument ${at} must be a string, a number or a boolean`;
   }
   return { name: name.toUpperCase(), args };
 }

@@ -1,5 +1,4 @@
-import { type Context, Hono } from "hono";
-import { bodyLimit } from "hono/body-limit";
+import type { IncomingMessage } from "node:http";
 import { bearerCredential, tokenChecker } from "./bearer-token.ts";
 import {
   type ParsedCommands,
@@ -11,8 +10,11 @@ import {
 import { refusal } from "./command-policy.ts";
 import type { ExecuteBatch } from "./command-router.ts";
 import type { CommandTable } from "./command-table.ts";
-import type { RedisCommand, RedisReply } from "./redis-connection.ts";
-import { errorJson, repliesJson, replyJson, type StringEncoding } from "./reply-json.ts";
+import { errorAnswer, type HttpAnswer, jsonAnswer, SYNC_TOKEN_HEADER } from "./http-answer.ts";
+import type { RedisReply } from "./redis-connection.ts";
+import { repliesJson, replyJson, type StringEncoding } from "./reply-json.ts";
+import { readBody } from "./request-body.ts";
+import type { AnswerRequest } from "./request-listener.ts";
 import { transactionBatch, transactionReply } from "./transaction.ts";
 
 /** What the routes stand on. */
@@ -25,98 +27,97 @@ export interface RedisRestServices {
 /** As large as the real service's largest plan takes (Upstash, "max request size exceeded": 10 MB). */
 const MAX_BODY_BYTES = 10 * 1024 * 1024;
 
-const METHODS: ReadonlySet<string> = new Set(["HEAD", "GET", "POST", "PUT"]);
+const METHODS: ReadonlySet<string | undefined> = new Set(["HEAD", "GET", "POST", "PUT"]);
+
+/** The replies of a batch, in its order, or the answer in their stead. */
+type BatchResult =
+  | { readonly kind: "replies"; readonly replies: readonly RedisReply[]; readonly syncToken?: string }
+  | { readonly kind: "answer"; readonly answer: HttpAnswer };
 
 /** The REST API of Upstash Redis: https://upstash.com/docs/redis/features/restapi. */
-export function createRoutes({ token, table, execute }: RedisRestServices): Hono {
+export function createRoutes({ token, table, execute }: RedisRestServices): AnswerRequest {
   const isToken = tokenChecker(token);
-  const app = new Hono();
 
-  app.use(async function authorize(c, next) {
-    const shown = bearerCredential(c.req.header("Authorization")) ?? c.req.query(TOKEN_PARAMETER);
-    if (!isToken(shown)) return answer(c, 401, errorJson("Unauthorized: the token is missing or invalid"));
-    if (!METHODS.has(c.req.method)) return answer(c, 405, errorJson("ERR only HEAD, GET, POST and PUT are allowed"));
-    if ((c.req.header("Upstash-Response-Format") ?? "json") !== "json") {
-      return answer(c, 400, errorJson("ERR Upstash-Response-Format: only json is supported"));
+  return async function answerCommand(request, url) {
+    const refused = refuse(request, url);
+    if (refused !== undefined) return refused;
+    const body = await readBody(request, MAX_BODY_BYTES);
+    if (body === undefined) return errorAnswer(413, `ERR max request size exceeded. Limit: ${MAX_BODY_BYTES} bytes`);
+    switch (request.method === "POST" ? url.pathname : undefined) {
+      case "/":
+        return runOne(request, parseCommandBody(body));
+      case "/pipeline":
+        return runPipeline(request, parsePipelineBody(body));
+      case "/multi-exec":
+        return runTransaction(request, parsePipelineBody(body));
+      default:
+        return runOne(request, parseCommandPath(url, body));
     }
-    return next();
-  });
-  const countBody = bodyLimit({ maxSize: MAX_BODY_BYTES, onError: tooLarge });
-  app.use(function limitBody(c, next) {
-    const length = c.req.header("Content-Length");
-    // To count would make a web stream of the body, a fifth of a request's work; Node holds a body to its stated length.
-    if (length === undefined || c.req.header("Transfer-Encoding") !== undefined) return countBody(c, next);
-    return Number(length) > MAX_BODY_BYTES ? Promise.resolve(tooLarge(c)) : next();
-  });
+  };
 
-  app.post("/", async (c) => runOne(c, parseCommandBody(await c.req.text())));
-  app.post("/pipeline", async (c) => runPipeline(c, parsePipelineBody(await c.req.text())));
-  app.post("/multi-exec", async (c) => runTransaction(c, parsePipelineBody(await c.req.text())));
-  app.all("/*", async (c) => {
-    const body = Buffer.from(await c.req.arrayBuffer());
-    return runOne(c, parseCommandPath(new URL(c.req.url), body));
-  });
-  app.onError((_error, c) => answer(c, 500, errorJson("ERR internal error")));
-
-  async function runOne(c: Context, parsed: ParsedCommands): Promise<Response> {
-    if (parsed.kind === "malformed") return answer(c, 400, errorJson(parsed.error));
-    const replies = await runPermitted(c, parsed.commands);
-    if (replies instanceof Response) return replies;
-    const reply = replies[0] ?? null;
-    return answer(c, reply instanceof Error ? 400 : 200, replyJson(reply, encodingOf(c)));
+  /** What is answered to a request whatever its body is. */
+  function refuse(request: IncomingMessage, url: URL): HttpAnswer | undefined {
+    const shown = bearerCredential(request.headers.authorization) ?? url.searchParams.get(TOKEN_PARAMETER);
+    if (!isToken(shown)) return errorAnswer(401, "Unauthorized: the token is missing or invalid");
+    if (!METHODS.has(request.method)) return errorAnswer(405, "ERR only HEAD, GET, POST and PUT are allowed");
+    if ((headerOf(request, "Upstash-Response-Format") ?? "json") === "json") return undefined;
+    return errorAnswer(400, "ERR Upstash-Response-Format: only json is supported");
   }
 
-  async function runPipeline(c: Context, parsed: ParsedCommands): Promise<Response> {
-    if (parsed.kind === "malformed") return answer(c, 400, errorJson(parsed.error));
-    const replies = await runPermitted(c, parsed.commands);
-    return replies instanceof Response ? replies : answer(c, 200, repliesJson(replies, encodingOf(c)));
+  async function runOne(request: IncomingMessage, parsed: ParsedCommands): Promise<HttpAnswer> {
+    const result = await runPermitted(request, parsed);
+    if (result.kind === "answer") return result.answer;
+    const reply = result.replies[0] ?? null;
+    return jsonAnswer(reply instanceof Error ? 400 : 200, replyJson(reply, encodingOf(request)), result.syncToken);
   }
 
-  async function runTransaction(c: Context, parsed: ParsedCommands): Promise<Response> {
-    if (parsed.kind === "malformed") return answer(c, 400, errorJson(parsed.error));
+  async function runPipeline(request: IncomingMessage, parsed: ParsedCommands): Promise<HttpAnswer> {
+    const result = await runPermitted(request, parsed);
+    if (result.kind === "answer") return result.answer;
+    return jsonAnswer(200, repliesJson(result.replies, encodingOf(request)), result.syncToken);
+  }
+
+  async function runTransaction(request: IncomingMessage, parsed: ParsedCommands): Promise<HttpAnswer> {
+    if (parsed.kind === "malformed") return errorAnswer(400, parsed.error);
     const refused = parsed.commands.map((command) => refusal(table, command)).find((error) => error !== null);
-    if (refused !== undefined) return answer(c, 400, errorJson(refused));
-    const { outcome, syncToken } = await execute(transactionBatch(parsed.commands), syncTokenOf(c));
-    if (outcome.kind === "unavailable") return answer(c, 503, errorJson(outcome.message));
+    if (refused !== undefined) return errorAnswer(400, refused);
+    const { outcome, syncToken } = await execute(transactionBatch(parsed.commands), syncTokenOf(request));
+    if (outcome.kind === "unavailable") return errorAnswer(503, outcome.message);
     const reply = transactionReply(outcome);
-    c.header(SYNC_TOKEN_HEADER, syncToken);
-    if (reply instanceof Error) return answer(c, 400, errorJson(reply.message));
-    return answer(c, 200, repliesJson(reply, encodingOf(c)));
+    if (reply instanceof Error) return errorAnswer(400, reply.message, syncToken);
+    return jsonAnswer(200, repliesJson(reply, encodingOf(request)), syncToken);
   }
 
-  /** Runs what may be run and puts an error in the place of what may not; a Response when Redis did not answer. */
-  async function runPermitted(
-    c: Context,
-    commands: readonly RedisCommand[],
-  ): Promise<readonly RedisReply[] | Response> {
+  /** Runs what may be run and puts an error in the place of what may not. */
+  async function runPermitted(request: IncomingMessage, parsed: ParsedCommands): Promise<BatchResult> {
+    if (parsed.kind === "malformed") return { kind: "answer", answer: errorAnswer(400, parsed.error) };
+    const { commands } = parsed;
     const refusals = commands.map((command) => refusal(table, command));
     const permitted = commands.filter((_, at) => refusals[at] === null);
-    if (permitted.length === 0) return refusals.map((error) => new Error(error ?? ""));
-    const { outcome, syncToken } = await execute(permitted, syncTokenOf(c));
-    if (outcome.kind === "unavailable") return answer(c, 503, errorJson(outcome.message));
-    c.header(SYNC_TOKEN_HEADER, syncToken);
-    if (permitted.length === commands.length) return outcome.replies;
-    let next = 0;
-    return refusals.map((error) => (error === null ? (outcome.replies[next++] ?? null) : new Error(error)));
+    if (permitted.length === 0) return { kind: "replies", replies: refusals.map((error) => new Error(error ?? "")) };
+    const { outcome, syncToken } = await execute(permitted, syncTokenOf(request));
+    if (outcome.kind === "unavailable") return { kind: "answer", answer: errorAnswer(503, outcome.message) };
+    return { kind: "replies", replies: inPlace(refusals, outcome.replies), syncToken };
   }
-
-  return app;
 }
 
-function tooLarge(c: Context): Response {
-  return answer(c, 413, errorJson(`ERR max request size exceeded. Limit: ${MAX_BODY_BYTES} bytes`));
+/** A reply for each command: of those that were refused the error, of the others what Redis replied, in its order. */
+function inPlace(refusals: readonly (string | null)[], replies: readonly RedisReply[]): readonly RedisReply[] {
+  if (replies.length === refusals.length) return replies;
+  let next = 0;
+  return refusals.map((error) => (error === null ? (replies[next++] ?? null) : new Error(error)));
 }
 
-const SYNC_TOKEN_HEADER = "Upstash-Sync-Token";
-
-function syncTokenOf(c: Context): string | undefined {
-  return c.req.header(SYNC_TOKEN_HEADER);
+function syncTokenOf(request: IncomingMessage): string | undefined {
+  return headerOf(request, SYNC_TOKEN_HEADER);
 }
 
-function encodingOf(c: Context): StringEncoding {
-  return c.req.header("Upstash-Encoding") === "base64" ? "base64" : "text";
+function encodingOf(request: IncomingMessage): StringEncoding {
+  return headerOf(request, "Upstash-Encoding") === "base64" ? "base64" : "text";
 }
 
-function answer(c: Context, status: 200 | 400 | 401 | 405 | 413 | 500 | 503, json: string): Response {
-  return c.body(json, status, { "Content-Type": "application/json" });
+/** Node makes one text of a header that comes several times, but for Set-Cookie. */
+function headerOf({ headers }: IncomingMessage, name: string): string | undefined {
+  const value = headers[name.toLowerCase()];
+  return Array.isArray(value) ? value.join(", ") : value;
 }

@@ -1,12 +1,11 @@
 import { once } from "node:events";
 import { createServer } from "node:http";
 import { isIP } from "node:net";
-import { getRequestListener } from "@hono/node-server";
-import { Hono } from "hono";
 import ipaddr from "ipaddr.js";
 import { type Logger, pino } from "pino";
 import type { RedisRestConfig } from "./config.ts";
 import { connectRedis } from "./redis-service.ts";
+import { createRequestListener } from "./request-listener.ts";
 import { createRoutes } from "./routes.ts";
 import { createStatusRoutes } from "./status-routes.ts";
 
@@ -26,12 +25,10 @@ const SILENT = pino({ level: "silent" });
 export async function startRedisRest(config: RedisRestConfig, log: Logger = SILENT): Promise<RedisRest> {
   const { host, token } = config;
   const redis = await connectRedis(config, log);
-  const app = new Hono();
   const { metrics, isReady, table, execute } = redis;
-  app.route("/", createStatusRoutes({ token, isMetricsOpen: isLoopback(host), metrics, isReady }));
-  app.route("/", createRoutes({ token, table, execute }));
-
-  const server = createServer(getRequestListener(app.fetch));
+  const status = createStatusRoutes({ token, isMetricsOpen: isLoopback(host), metrics, isReady });
+  const commands = createRoutes({ token, table, execute });
+  const server = createServer(createRequestListener((request, url) => status(request, url) ?? commands(request, url)));
   server.listen(config.port, host);
   try {
     await once(server, "listening");

@@ -1,7 +1,7 @@
-import { Hono } from "hono";
+import type { IncomingMessage } from "node:http";
 import { bearerCredential, tokenChecker } from "./bearer-token.ts";
+import { errorAnswer, type HttpAnswer, textAnswer } from "./http-answer.ts";
 import type { Metrics } from "./metrics.ts";
-import { errorJson } from "./reply-json.ts";
 
 export interface StatusServices {
   readonly token: string;
@@ -11,19 +11,29 @@ export interface StatusServices {
   readonly isReady: () => boolean;
 }
 
+/** Answers what asks for a status; anything else is `undefined`. */
+export type AnswerStatus = (request: IncomingMessage, url: URL) => Promise<HttpAnswer> | undefined;
+
 /** For whoever runs the server: /healthz (the process answers), /readyz (Redis can be asked) and /metrics. */
-export function createStatusRoutes({ token, isMetricsOpen, metrics, isReady }: StatusServices): Hono {
+export function createStatusRoutes({ token, isMetricsOpen, metrics, isReady }: StatusServices): AnswerStatus {
   const isToken = tokenChecker(token);
-  const app = new Hono();
-  app.get("/healthz", (c) => c.text("ok"));
-  app.get("/readyz", (c) => (isReady() ? c.text("ok") : c.text("Redis is not reachable", 503)));
-  app.get("/metrics", async (c) => {
-    if (!isMetricsOpen && !isToken(bearerCredential(c.req.header("Authorization")))) {
-      return c.body(errorJson("Unauthorized: the token is missing or invalid"), 401, {
-        "Content-Type": "application/json",
-      });
+
+  return function answerStatus(request, { pathname }) {
+    if (request.method !== "GET" && request.method !== "HEAD") return undefined;
+    if (pathname === "/healthz") return Promise.resolve(textAnswer(200, "ok"));
+    if (pathname === "/readyz") return Promise.resolve(readiness());
+    return pathname === "/metrics" ? showMetrics(request) : undefined;
+  };
+
+  function readiness(): HttpAnswer {
+    return isReady() ? textAnswer(200, "ok") : textAnswer(503, "Redis is not reachable");
+  }
+
+  async function showMetrics({ headers }: IncomingMessage): Promise<HttpAnswer> {
+    if (!isMetricsOpen && !isToken(bearerCredential(headers.authorization))) {
+      return errorAnswer(401, "Unauthorized: the token is missing or invalid");
     }
-    return c.body(await metrics.registry.metrics(), 200, { "Content-Type": metrics.registry.contentType });
-  });
-  return app;
+    const { registry } = metrics;
+    return { status: 200, contentType: registry.contentType, body: await registry.metrics() };
+  }
 }
