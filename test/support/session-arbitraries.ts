@@ -10,7 +10,10 @@ const resource = fc.constantFrom("room:a", "room:b", "shop");
 const secretHash = fc.constantFrom("A".repeat(43), "B".repeat(43));
 const grants = fc.constantFrom([], ["*"], ["room:*"], ['shop"', "room:a"]);
 
-const choice = { sessid, user, ip, grants, secretHash };
+/** Half an hour or two hours: a refresh may shorten a life, and no test is that slow. */
+const idleMs = fc.constantFrom(1_800_000, 7_200_000);
+
+const choice = { sessid, user, ip, grants, secretHash, idleMs };
 const requests: fc.Arbitrary<SessionRequest> = fc
   .oneof(
     {

@@ -121,6 +121,20 @@ describe("RedisStore keeps in Redis", () => {
     expect(await harness.command("PEXPIRETIME", "u:kim")).toBe(expiresAt);
   });
 
+  it("a user's set until the last of its sessions ends, whichever came last", async () => {
+    const store = harness.open();
+    await store.run([register(1, { idleMs: 60_000 }), register(2, { user: "lee", idleMs: 60_000 })]);
+    await store.run([register(3, { idleMs: 30_000 }), register(4, { user: "lee", idleMs: 90_000 })]);
+    for (const [user, last] of [
+      ["kim", 1],
+      ["lee", 4],
+    ] as const) {
+      const { expiresAt } = await live(store, last);
+      expect(await harness.command("PEXPIRETIME", `u:${user}`)).toBe(expiresAt);
+      expect(await harness.command("ZSCORE", "U", user)).toBe(String(expiresAt));
+    }
+  });
+
   it("all sessions of the largest batch, of one user", async () => {
     const store = harness.open();
     const registers = Array.from({ length: 1000 }, (_, index) => register(index + 1, { idleMs: 600_000 }));

@@ -36,5 +36,5 @@ export interface Touch {
 /** Fits a call's keys into Lua's stack, and is the largest batch of docs/http-api.md. */
 export const MAX_READS_PER_CALL = 1000;
 
-/** Redis serves nobody else while a script runs: 100 writes take it about 3 ms. */
+/** Redis serves nobody else while a script runs: 100 writes take it one to two milliseconds. */
 export const MAX_WRITES_PER_CALL = 100;

@@ -5,29 +5,29 @@
 export const LUA_CREATE = `
   local liveCounts = {} -- by the key of the user's set, of users that the script has looked at
 
+  -- The sessids of a user, the oldest session first.
   local function byCreation(userKey)
     local sessids = redis.call('ZRANGE', userKey, 0, -1)
-    local sessions = {}
+    local created = {}
     for first = 1, #sessids, MAX_LISTED do
       local keys = {}
       for i = first, math.min(first + MAX_LISTED - 1, #sessids) do keys[#keys + 1] = 's:' .. sessids[i] end
-      for _, record in ipairs(redis.call('MGET', unpack(keys))) do
-        sessions[#sessions + 1] = { sessid = sessids[#sessions + 1], created = record and createdOf(record) or 0 }
+      for i, record in ipairs(redis.call('MGET', unpack(keys))) do
+        created[sessids[first + i - 1]] = record and createdOf(record) or 0
       end
     end
-    table.sort(sessions, function(a, b)
-      if a.created ~= b.created then return a.created < b.created end
-      return tonumber(a.sessid) < tonumber(b.sessid)
+    table.sort(sessids, function(a, b)
+      if created[a] ~= created[b] then return created[a] < created[b] end
+      return tonumber(a) < tonumber(b)
     end)
-    return sessions
+    return sessids
   end
 
   local function evict(userKey, count)
     local oldest = byCreation(userKey)
     for i = 1, count do
-      local sessid = oldest[i].sessid
-      redis.call('DEL', 's:' .. sessid)
-      removeFromIndices(sessid, userKey)
+      redis.call('DEL', 's:' .. oldest[i])
+      removeFromIndices(oldest[i], userKey)
     end
   end
 

@@ -7,6 +7,7 @@ import { issueBehaviour } from "./issue-behaviour.ts";
 import { lifetimeBehaviour } from "./lifetime-behaviour.ts";
 import { modelBehaviour } from "./model-behaviour.ts";
 import { ownershipBehaviour } from "./ownership-behaviour.ts";
+import { registerBatchBehaviour } from "./register-batch-behaviour.ts";
 import { slidingBehaviour } from "./sliding-behaviour.ts";
 import { userCapBehaviour } from "./user-cap-behaviour.ts";
 
@@ -18,6 +19,7 @@ export function conformanceSuite(harnessOf: () => StoreHarness): void {
   describe("sessions per user", () => userCapBehaviour(harnessOf));
   describe("count", () => countBehaviour(harnessOf));
   describe("batch", () => batchBehaviour(harnessOf));
+  describe("registers of one batch", () => registerBatchBehaviour(harnessOf));
   describe("access", () => accessBehaviour(harnessOf));
   describe("issue", () => issueBehaviour(harnessOf));
   describe("model", () => modelBehaviour(harnessOf));
