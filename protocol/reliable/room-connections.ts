@@ -5,7 +5,6 @@ import { RoomConnection } from "./room-connection.ts";
 import type { RoomDelivery } from "./room-delivery.ts";
 import type { RoomLimits } from "./room-limits.ts";
 import type { RoomIdentity, RoomOutput } from "./room-output.ts";
-import { SharedWrite } from "./shared-write.ts";
 
 /** The connections of a room that count, and what is to be done with them. */
 export class RoomConnections {
@@ -97,18 +96,18 @@ export class RoomConnections {
   }
 
   takeOutputs(nowMs: number): RoomOutput[] {
-    const shared = new SharedWrite();
     for (const connection of this.#byId.values()) {
       const { member, live, acks } = connection;
       // The first Ack after Joined ends the replay: before that none may go.
       if (member !== undefined && live && acks.isDue(nowMs)) this.#delivery.confirm(connection, member);
       this.#answerPing(connection);
-      this.#flush(connection, shared);
+      this.#flush(connection);
       if (member !== undefined && connection.changed) {
         connection.changed = false;
         this.#outputs.push({ kind: "snapshot", connection: connection.id, snapshot: connection.snapshot(member) });
       }
     }
+    this.#delivery.endTurn();
     const taken = this.#outputs;
     this.#outputs = [];
     return taken;
@@ -122,8 +121,8 @@ export class RoomConnections {
     connection.outbox.add({ kind: "pong", nonce });
   }
 
-  #flush(connection: RoomConnection, shared?: SharedWrite): void {
-    const bytes = connection.outbox.take(shared);
+  #flush(connection: RoomConnection): void {
+    const bytes = connection.outbox.take();
     if (bytes !== undefined) this.#outputs.push({ kind: "write", connection: connection.id, bytes });
   }
 }

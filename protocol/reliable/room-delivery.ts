@@ -1,6 +1,5 @@
-import { ByteWriter } from "../byte-writer.ts";
 import { Presence } from "../player-packet.ts";
-import { DELIVER_OVERHEAD_BYTES, writePlayerPacket } from "../player-packets.ts";
+import { DeliveryRun } from "./delivery-run.ts";
 import type { RoomConnection } from "./room-connection.ts";
 import type { RoomLimits } from "./room-limits.ts";
 import type { RoomSeats } from "./room-seats.ts";
@@ -17,6 +16,8 @@ export class RoomDelivery {
   readonly #storage: RoomStorage;
   readonly #seats: RoomSeats;
   readonly #limits: RoomLimits;
+  /** The broadcasts of this turn. */
+  #run: DeliveryRun | undefined;
 
   constructor(storage: RoomStorage, seats: RoomSeats, limits: RoomLimits) {
     this.#storage = storage;
@@ -29,9 +30,10 @@ export class RoomDelivery {
     while (!connection.live) {
       this.#skipTrimmed(connection);
       const page = this.#storage.read(connection.sent, member, REPLAY_PAGE_ENTRIES);
+      const run = new DeliveryRun();
       for (const entry of page) {
         if (connection.unacked.bytes >= this.#limits.replayWindowBytes) return;
-        this.#send(connection, entry, encode(entry));
+        this.#send(connection, entry.offset, run, run.add(entry));
       }
       connection.changed = true;
       if (page.length < REPLAY_PAGE_ENTRIES) this.#endReplay(connection, member);
@@ -40,12 +42,14 @@ export class RoomDelivery {
 
   /** Sends an entry that was just appended; the connections that are too slow for it are returned. */
   broadcast(entry: LogEntry, connections: Iterable<RoomConnection>): RoomConnection[] {
-    const packet = encode(entry);
+    this.#run ??= new DeliveryRun();
+    const run = this.#run;
+    const index = run.add(entry);
     const slow: RoomConnection[] = [];
     for (const connection of connections) {
       if (!connection.live || connection.member === undefined) continue;
       if (!isVisibleTo(entry, connection.member)) connection.sent = entry.offset;
-      else this.#send(connection, entry, packet);
+      else this.#send(connection, entry.offset, run, index);
       if (connection.unacked.bytes > this.#limits.slowPlayerBytes) slow.push(connection);
     }
     return slow;
@@ -73,18 +77,24 @@ export class RoomDelivery {
   recount(connection: RoomConnection, member: number): void {
     for (let after = connection.acknowledged; after < connection.sent; ) {
       const page = this.#storage.read(after, member, REPLAY_PAGE_ENTRIES);
+      const run = new DeliveryRun();
       for (const entry of page) {
-        if (entry.offset <= connection.sent) connection.unacked.add(entry.offset, encode(entry).byteLength);
+        if (entry.offset <= connection.sent) connection.unacked.add(run.places, run.add(entry));
       }
       after = page.length < REPLAY_PAGE_ENTRIES ? connection.sent : (page.at(-1)?.offset ?? connection.sent);
     }
   }
 
-  #send(connection: RoomConnection, entry: LogEntry, packet: Uint8Array<ArrayBuffer>): void {
-    connection.sent = entry.offset;
-    if (entry.offset <= connection.acknowledged) return;
-    connection.outbox.addEncoded(packet);
-    connection.unacked.add(entry.offset, packet.byteLength);
+  /** What the turn broadcast is sent. */
+  endTurn(): void {
+    this.#run = undefined;
+  }
+
+  #send(connection: RoomConnection, offset: number, run: DeliveryRun, index: number): void {
+    connection.sent = offset;
+    if (offset <= connection.acknowledged) return;
+    connection.outbox.addDelivery(run, index);
+    connection.unacked.add(run.places, index);
   }
 
   #skipTrimmed(connection: RoomConnection): void {
@@ -110,16 +120,4 @@ export class RoomDelivery {
     connection.changed = true;
     connection.acks.settle();
   }
-}
-
-function encode(entry: LogEntry): Uint8Array<ArrayBuffer> {
-  if (entry.kind === "presence") {
-    const writer = new ByteWriter();
-    writePlayerPacket(writer, entry);
-    return writer.finish();
-  }
-  const { offset, from, to, body } = entry;
-  const writer = new ByteWriter(DELIVER_OVERHEAD_BYTES + body.byteLength);
-  writePlayerPacket(writer, { kind: "deliver", offset, from, to, body });
-  return writer.finish();
 }
