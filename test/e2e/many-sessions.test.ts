@@ -58,8 +58,24 @@ function connectMany({ gameAddress }: RunningStack, howMany: number): Promise<Ga
   return Promise.all(Array.from({ length: howMany }, () => GamePeer.connect(address)));
 }
 
-/** Sends all requests at once over one connection; the statuses of their answers. */
+/**
+ * Sends all requests at once over one connection; the statuses of their answers. What a busy machine could not ask its store
+ * in time is asked again, as a game server would.
+ */
 async function askInTurn(peer: GamePeer | undefined, requests: readonly ServiceRequest[]): Promise<number[]> {
+  const statuses = await askOnce(peer, requests);
+  const unanswered = requests.filter((_, index) => statuses[index] === Status.Unavailable);
+  if (unanswered.length === 0) return statuses;
+  const repeated = await askInTurn(peer, unanswered);
+  return statuses.map((status, index) => {
+    if (status !== Status.Unavailable) return status;
+    const later = repeated.shift() ?? status;
+    // The delete that was not answered in time had been executed.
+    return requests[index]?.kind === "delete" && later === Status.NotFound ? Status.Ok : later;
+  });
+}
+
+async function askOnce(peer: GamePeer | undefined, requests: readonly ServiceRequest[]): Promise<number[]> {
   if (peer === undefined) throw new Error("no connection");
   const before = peer.answers.length;
   peer.send(...requests);
