@@ -39,6 +39,23 @@ export function ownershipBehaviour(harnessOf: () => StoreHarness): void {
   });
 
   it.each([
+    ["a secret", { secretHash: HASH }, {}],
+    ["grants", { grants: ["lobby"] }, {}],
+    ["a secret, given grants", { secretHash: HASH }, { grants: ["lobby"] }],
+    ["grants, given a secret", { grants: ["lobby"] }, { secretHash: HASH }],
+    ["both, given other grants", { secretHash: HASH, grants: [] }, { grants: ["lobby"] }],
+    ["both, given another secret", { secretHash: OTHER_HASH, grants: ["lobby"] }, { secretHash: HASH }],
+  ])("keeps of a session with %s what a refresh does not give", async (_, first, second) => {
+    const store = harnessOf().open();
+    await store.run([register(7, { ip: "::1", ...first }), register(7, { ip: "10.0.0.2", ...second })]);
+    const given = { ...first, ...second };
+    const hash = "secretHash" in given ? HASH : OTHER_HASH;
+    const identified = await runOne(store, { kind: "identify", sessid: 7, secretHash: hash });
+    expect(identified.status).toBe("secretHash" in given ? Status.Ok : Status.NotFound);
+    expect(await live(store, 7)).toMatchObject({ ip: "10.0.0.2", grants: "grants" in given ? ["lobby"] : ["*"] });
+  });
+
+  it.each([
     ["another user", "lee"],
     ["a user whose name begins the same", "ki"],
     ["a user whose name goes on", "kimchi"],
