@@ -67,27 +67,29 @@ export const LUA_INDEX = `
   end
 
   -- The same for users who have nothing less than before: then USERS knows the last expiry, for it can only have grown.
-  local function settleGrownUsers(users, expiries, scores)
+  local function settleGrownUsers(userKeys, scores)
     local moved = redis.call('ZADD', USERS, 'GT', 'CH', unpack(scores))
-    if moved < #users then expiries = redis.call('ZMSCORE', USERS, unpack(users)) end
-    for i, user in ipairs(users) do redis.call('PEXPIREAT', 'u:' .. user, expiries[i]) end
+    if moved < #userKeys then
+      local users = {}
+      for i = 1, #userKeys do users[i] = scores[2 * i] end
+      for i, expires in ipairs(redis.call('ZMSCORE', USERS, unpack(users))) do scores[2 * i - 1] = expires end
+    end
+    for i, userKey in ipairs(userKeys) do redis.call('PEXPIREAT', userKey, scores[2 * i - 1]) end
   end
 
   local function writeUsers()
-    local users, expiries, scores, last = {}, {}, {}, nowText
+    local grown, scores, last = {}, {}, nowText -- scores: expiry, user, expiry, user, ... of those who have grown
     for userKey, expires in pairs(userExpiries) do
       if expires then
-        local user = string.sub(userKey, 3)
-        users[#users + 1] = user
-        expiries[#users] = expires
+        grown[#grown + 1] = userKey
         scores[#scores + 1] = expires
-        scores[#scores + 1] = user
+        scores[#scores + 1] = string.sub(userKey, 3)
       else
         expires = settleUser(userKey)
       end
       if expires and expires > last then last = expires end
     end
-    if #users > 0 then settleGrownUsers(users, expiries, scores) end
+    if #grown > 0 then settleGrownUsers(grown, scores) end
     if last > nowText then keepUntil(USERS, last) end
   end
 
