@@ -7,6 +7,11 @@ export type CheckedResource =
   | { readonly kind: "refused"; readonly reason: string };
 
 const CHECK_PATH = "/v1/check";
+
+/** What most proxies ask: a URL that is not worth a parser. */
+const NAMES_NOTHING = /^https?:\/\/[^/?#]*\/v1\/check$/;
+const NOTHING = { pathname: CHECK_PATH, searchParams: new URLSearchParams() };
+
 const utf8 = new TextEncoder();
 
 /**
@@ -17,14 +22,14 @@ const utf8 = new TextEncoder();
  * A path is compared percent-decoded, without its query. One that a server behind might read as another path (dot
  * segments, encoded slashes, backslashes) is refused.
  */
-export function checkedResource(request: Request): CheckedResource {
-  const url = new URL(request.url);
-  const below = url.pathname.slice(CHECK_PATH.length);
+export function checkedResource({ url, headers }: Request): CheckedResource {
+  const { pathname, searchParams } = NAMES_NOTHING.test(url) ? NOTHING : new URL(url);
+  const below = pathname.slice(CHECK_PATH.length);
   if (below !== "") return namedByPath(below);
   const named = [
-    ...url.searchParams.getAll("resource").map(namedAsIs),
+    ...searchParams.getAll("resource").map(namedAsIs),
     ...["X-Original-URI", "X-Forwarded-Uri"]
-      .map((header) => request.headers.get(header))
+      .map((header) => headers.get(header))
       .filter((value) => value !== null)
       .map(namedByUri),
   ];

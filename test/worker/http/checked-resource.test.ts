@@ -11,6 +11,7 @@ describe("checkedResource", () => {
     ["the root below", "/v1/check/", {}, "/"],
     ["the query", "/v1/check?resource=room%3Alobby", {}, "room:lobby"],
     ["nginx's header", "/v1/check", { "X-Original-URI": "/shop/%EC%95%84?a=1" }, "/shop/아"],
+    ["Envoy's path, whatever its client adds", "/v1/check/shop", { "X-Forwarded-Uri": "/admin" }, "/shop"],
     ["Traefik's header", "/v1/check", { "X-Forwarded-Uri": "/shop?a=1" }, "/shop"],
     ["an absolute URI", "/v1/check", { "X-Forwarded-Uri": "https://shop.test/a?b" }, "/a"],
     ["an absolute URI without a path", "/v1/check", { "X-Forwarded-Uri": "https://shop.test" }, "/"],
