@@ -5,7 +5,7 @@ import { eventually } from "../support/eventually.ts";
 import { askAsService, type RunningStack, startStackOn } from "../support/running-stack.ts";
 
 /** As many as the worker lets ask its store at once (worker/session-store/gathering-store.ts), and some who wait for them. */
-const LEAVING = 4;
+const LEAVING = 16;
 const STAYING = 8;
 
 /** The store's deadline is a second. */

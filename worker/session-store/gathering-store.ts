@@ -4,8 +4,16 @@ import { Status } from "../../protocol/status.ts";
 import type { SessionStore } from "./session-store.ts";
 import { STORE_DEADLINE_MS } from "./store-deadline.ts";
 
-/** With so many runs under way the next readers wait for one of them: a few hide the way to the store, more share nothing. */
-const MAX_RUNS = 4;
+/**
+ * With so many runs under way the next readers wait for one of them: as many as make that wait about 5 ms, however far the
+ * store is. The fewer there are, the more readers share one.
+ */
+const MIN_RUNS = 2;
+const MAX_RUNS = 16;
+const WAIT_MS = 5;
+
+/** The weight of the newest run in their mean time. */
+const NEWEST_WEIGHT = 1 / 8;
 
 /** Records of 64 grants with 512 bytes each make a reply of 3.2 MB. */
 const MAX_SHARED_READS = 100;
@@ -21,7 +29,8 @@ export interface GatheringStoreOptions {
 
 /** A place among the runs under way. A request that the runtime tears down gives it back by time: epoch ms. */
 interface Slot {
-  readonly endsAt: number;
+  readonly startedAt: number;
+  readonly lostAt: number;
 }
 
 /** A read that waits: for its answer, for the slot in which it leads the next run, or, undefined, for its deadline. */
@@ -42,6 +51,8 @@ export class GatheringStore implements SessionStore {
   readonly #deadlineMs: number;
   readonly #runs = new Set<Slot>();
   readonly #waiting = new Set<WaitingRead>();
+  /** At first the store is taken for far, so that nobody waits for it long. */
+  #meanRunMs = MAX_RUNS * WAIT_MS;
 
   constructor({ store, background, deadlineMs = STORE_DEADLINE_MS }: GatheringStoreOptions) {
     this.#store = store;
@@ -70,9 +81,9 @@ export class GatheringStore implements SessionStore {
 
   #takeSlot(): Slot | undefined {
     const now = Date.now();
-    for (const slot of this.#runs) if (slot.endsAt <= now) this.#runs.delete(slot);
-    if (this.#runs.size >= MAX_RUNS) return undefined;
-    const slot = { endsAt: now + 2 * this.#deadlineMs };
+    for (const slot of this.#runs) if (slot.lostAt <= now) this.#runs.delete(slot);
+    if (this.#runs.size >= Math.min(MAX_RUNS, Math.max(MIN_RUNS, this.#meanRunMs / WAIT_MS))) return undefined;
+    const slot = { startedAt: now, lostAt: now + 2 * this.#deadlineMs };
     this.#runs.add(slot);
     return slot;
   }
@@ -100,6 +111,7 @@ export class GatheringStore implements SessionStore {
       return own === undefined ? [] : [own];
     } finally {
       this.#runs.delete(slot);
+      this.#meanRunMs += (Date.now() - slot.startedAt - this.#meanRunMs) * NEWEST_WEIGHT;
       this.#letNextLead();
     }
   }

@@ -4,11 +4,13 @@ import { Status } from "../../../protocol/status.ts";
 import { GatheringStore } from "../../../worker/session-store/gathering-store.ts";
 import type { SessionStore } from "../../../worker/session-store/session-store.ts";
 
-/** A store at some distance: it answers when it is told to. Even sessids live. */
-class DistantStore implements SessionStore {
+/** A store that answers when it is told to, or at once. Even sessids live. */
+class HeldStore implements SessionStore {
+  answersAtOnce = false;
   readonly runs: { readonly requests: readonly SessionRequest[]; answer(): void }[] = [];
 
   run(requests: readonly SessionRequest[]): Promise<SessionResponse[]> {
+    if (this.answersAtOnce) return Promise.resolve(requests.map(answerTo));
     const { promise, resolve } = Promise.withResolvers<SessionResponse[]>();
     this.runs.push({ requests, answer: () => resolve(requests.map(answerTo)) });
     return promise;
@@ -23,13 +25,13 @@ class DistantStore implements SessionStore {
   sweep = () => Promise.resolve();
 }
 
-let distant: DistantStore;
+let held: HeldStore;
 let store: GatheringStore;
 let background: Promise<unknown>[];
 beforeEach(() => {
-  distant = new DistantStore();
+  held = new HeldStore();
   background = [];
-  store = new GatheringStore({ store: distant, background: (work) => background.push(work) });
+  store = new GatheringStore({ store: held, background: (work) => background.push(work) });
 });
 
 const check = (sessid: number): SessionRequest => ({ kind: "check", sessid });
@@ -38,64 +40,84 @@ const statusOf = (sessid: number) => (sessid % 2 === 0 ? Status.Ok : Status.NotF
 const numbers = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, index) => from + index);
 const turn = () => scheduler.wait(0);
 
+/** Until the store is known to be near, and two runs at once are enough. */
+async function bringNear(): Promise<void> {
+  held.answersAtOnce = true;
+  for (let run = 0; run < 50; run++) await store.run([check(2)]);
+  held.answersAtOnce = false;
+}
+
 describe("readers who ask one by one", () => {
   it("go at once while few do, then share the next run, and each gets its own answer", async () => {
+    await bringNear();
     const answers = ask(numbers(1, 10));
     await turn();
-    expect(distant.asked).toEqual([[1], [2], [3], [4]]);
-    distant.runs[2]?.answer();
+    expect(held.asked).toEqual([[1], [2]]);
+    held.runs[1]?.answer();
     await turn();
-    expect(distant.asked.slice(4)).toEqual([numbers(5, 10)]);
-    for (const run of distant.runs) run.answer();
+    expect(held.asked.slice(2)).toEqual([numbers(3, 10)]);
+    for (const run of held.runs) run.answer();
     expect(await Promise.all(answers)).toEqual(numbers(1, 10).map((sessid) => [answerTo(check(sessid))]));
     await Promise.all(background);
-    expect(background).toHaveLength(5);
+    expect(background).toHaveLength(50 + 3);
+  });
+
+  it("have more runs at once where the store is far, as it is taken for at first", async () => {
+    const answers = ask(numbers(1, 20));
+    await turn();
+    expect(held.asked).toEqual(numbers(1, 16).map((sessid) => [sessid]));
+    for (const run of held.runs) run.answer();
+    await turn();
+    expect(held.asked.slice(16)).toEqual([numbers(17, 20)]);
+    for (const run of held.runs) run.answer();
+    await Promise.all(answers);
   });
 
   it("share with at most 99 others", async () => {
-    const answers = ask(numbers(1, 204));
+    await bringNear();
+    const answers = ask(numbers(1, 202));
     await turn();
-    for (let run = 0; run < 7; run++) {
-      distant.runs[run]?.answer();
+    for (let run = 0; run < 4; run++) {
+      held.runs[run]?.answer();
       await turn();
     }
-    expect(distant.asked.map(({ length }) => length)).toEqual([1, 1, 1, 1, 100, 100]);
-    expect((await Promise.all(answers)).flat()).toEqual(numbers(1, 204).map((sessid) => answerTo(check(sessid))));
+    expect(held.asked.map(({ length }) => length)).toEqual([1, 1, 100, 100]);
+    expect((await Promise.all(answers)).flat()).toEqual(numbers(1, 202).map((sessid) => answerTo(check(sessid))));
   });
 
   it("wait no longer than the deadline, and whoever comes later does not find their reads", async () => {
-    store = new GatheringStore({ store: distant, background: () => undefined, deadlineMs: 50 });
-    const first = ask(numbers(1, 4));
-    expect(await Promise.all(ask([6, 8]))).toEqual([
+    store = new GatheringStore({ store: held, background: () => undefined, deadlineMs: 50 });
+    const first = ask(numbers(1, 16));
+    expect(await Promise.all(ask([18, 20]))).toEqual([
       [{ kind: "check", status: Status.Unavailable }],
       [{ kind: "check", status: Status.Unavailable }],
     ]);
-    for (const run of distant.runs) run.answer();
+    for (const run of held.runs) run.answer();
     await Promise.all(first);
-    expect(distant.asked).toHaveLength(4);
+    expect(held.asked).toHaveLength(16);
   });
 
   it("find a place again where requests were torn down in all of them", async () => {
-    store = new GatheringStore({ store: distant, background: () => undefined, deadlineMs: 20 });
-    ask(numbers(1, 4));
+    store = new GatheringStore({ store: held, background: () => undefined, deadlineMs: 20 });
+    ask(numbers(1, 16));
     await scheduler.wait(60);
-    const [late] = ask([6]);
+    const [late] = ask([18]);
     await turn();
-    distant.runs.at(-1)?.answer();
+    held.runs.at(-1)?.answer();
     expect(await late).toEqual([{ kind: "check", status: Status.Ok }]);
   });
 });
 
 describe("batches and writes", () => {
   it("are passed on as they come, whatever waits", async () => {
-    ask(numbers(1, 6));
+    ask(numbers(1, 20));
     const write: SessionRequest = { kind: "delete", sessid: 7 };
     void store.run([write]);
     void store.run([check(8), check(9)]);
     void store.run([]);
     await turn();
-    expect(distant.runs.slice(4).map(({ requests }) => requests)).toEqual([[write], [check(8), check(9)], []]);
-    for (const run of distant.runs) run.answer();
+    expect(held.runs.slice(16).map(({ requests }) => requests)).toEqual([[write], [check(8), check(9)], []]);
+    for (const run of held.runs) run.answer();
   });
 });
 
