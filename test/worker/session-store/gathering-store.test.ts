@@ -68,7 +68,9 @@ describe("readers who ask one by one", () => {
     expect(held.asked).toEqual(numbers(1, 16).map((sessid) => [sessid]));
     for (const run of held.runs) run.answer();
     await turn();
-    expect(held.asked.slice(16)).toEqual([numbers(17, 20)]);
+    const later = held.asked.slice(16);
+    expect(later.flat().toSorted()).toEqual(numbers(17, 20));
+    expect(later.length).toBeLessThan(4);
     for (const run of held.runs) run.answer();
     await Promise.all(answers);
   });
