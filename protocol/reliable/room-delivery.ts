@@ -16,7 +16,7 @@ export class RoomDelivery {
   readonly #storage: RoomStorage;
   readonly #seats: RoomSeats;
   readonly #limits: RoomLimits;
-  /** The broadcasts of this turn. */
+  /** What this turn has for everybody. */
   #run: DeliveryRun | undefined;
 
   constructor(storage: RoomStorage, seats: RoomSeats, limits: RoomLimits) {
@@ -42,8 +42,7 @@ export class RoomDelivery {
 
   /** Sends an entry that was just appended; the connections that are too slow for it are returned. */
   broadcast(entry: LogEntry, connections: Iterable<RoomConnection>): RoomConnection[] {
-    this.#run ??= new DeliveryRun();
-    const run = this.#run;
+    const run = this.#runFor(entry);
     const index = run.add(entry);
     const slow: RoomConnection[] = [];
     for (const connection of connections) {
@@ -88,6 +87,13 @@ export class RoomDelivery {
   /** What the turn broadcast is sent. */
   endTurn(): void {
     this.#run = undefined;
+  }
+
+  /** What is for one member has a run of its own: it would hold what all others get for as long as that one does not read. */
+  #runFor(entry: LogEntry): DeliveryRun {
+    if (entry.kind === "message" && entry.to !== 0) return new DeliveryRun();
+    this.#run ??= new DeliveryRun();
+    return this.#run;
   }
 
   #send(connection: RoomConnection, offset: number, run: DeliveryRun, index: number): void {

@@ -44,6 +44,21 @@ describe("a room's delivery", () => {
     expect(room.closes).toEqual([]);
   });
 
+  it("shares what is for everybody, and keeps what is for one member apart from it", () => {
+    const room = twoPlayers();
+    room.join(3, "park");
+    const text = Uint8Array.of(1);
+    for (const to of [2, 0, 2, 0]) room.core.post(0, to, text, room.nowMs);
+    for (let message = 0; message < 1_000; message++) room.core.post(0, 3, PACKET_OF_1_KIB, room.nowMs);
+    room.core.post(0, 0, text, room.nowMs);
+    const [kim, lee] = room.core
+      .takeOutputs(room.nowMs)
+      .flatMap((output) => (output.kind === "write" ? [output.bytes] : []));
+    expect([kim?.byteLength, lee?.byteLength]).toEqual([3 * 21, 5 * 21]);
+    // A socket that is not read holds the whole buffer.
+    for (const bytes of [kim, lee]) expect(bytes?.buffer.byteLength).toBeLessThan(KIB);
+  });
+
   it("replays at the pace of the acks, at most 256 KiB ahead, and never calls that slow", () => {
     const room = twoPlayers();
     room.turn((core, nowMs) => core.disconnected(2, nowMs));
