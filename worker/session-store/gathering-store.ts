@@ -22,7 +22,10 @@ const READS: ReadonlySet<SessionRequest["kind"]> = new Set(["check", "identify",
 
 export interface GatheringStoreOptions {
   readonly store: SessionStore;
-  /** Keeps a run alive that others wait for when its own client is gone: the Workers runtime's `waitUntil`. */
+  /**
+   * Keeps a read alive when its own client is gone, for others wait for the run that it leads, or is to lead when its turn
+   * comes: the Workers runtime's `waitUntil`.
+   */
   readonly background: (work: Promise<unknown>) => void;
   readonly deadlineMs?: number;
 }
@@ -63,10 +66,7 @@ export class GatheringStore implements SessionStore {
   async run(requests: readonly SessionRequest[]): Promise<SessionResponse[]> {
     const [request] = requests;
     if (request === undefined || requests.length > 1 || !READS.has(request.kind)) return this.#store.run(requests);
-    const outcome = this.#takeSlot() ?? (await this.#wait(request));
-    if (outcome === undefined) return [failedResponse(request.kind, Status.Unavailable)];
-    if ("kind" in outcome) return [outcome];
-    const responses = this.#lead(request, outcome);
+    const responses = this.#share(request);
     this.#background(responses);
     return responses;
   }
@@ -77,6 +77,12 @@ export class GatheringStore implements SessionStore {
 
   sweep(): Promise<void> {
     return this.#store.sweep();
+  }
+
+  async #share(request: SessionRequest): Promise<SessionResponse[]> {
+    const outcome = this.#takeSlot() ?? (await this.#wait(request));
+    if (outcome === undefined) return [failedResponse(request.kind, Status.Unavailable)];
+    return "kind" in outcome ? [outcome] : this.#lead(request, outcome);
   }
 
   #takeSlot(): Slot | undefined {

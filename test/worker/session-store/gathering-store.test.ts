@@ -58,8 +58,18 @@ describe("readers who ask one by one", () => {
     expect(held.asked.slice(2)).toEqual([numbers(3, 10)]);
     for (const run of held.runs) run.answer();
     expect(await Promise.all(answers)).toEqual(numbers(1, 10).map((sessid) => [answerTo(check(sessid))]));
-    await Promise.all(background);
-    expect(background).toHaveLength(50 + 3);
+  });
+
+  it("are kept alive from the start, for a slot that is handed to a client who is gone would be lost", async () => {
+    await bringNear();
+    background = [];
+    const answers = ask(numbers(1, 10));
+    await turn();
+    expect(background).toHaveLength(10);
+    for (const run of held.runs) run.answer();
+    await turn();
+    for (const run of held.runs) run.answer();
+    expect(await Promise.all(background)).toEqual(await Promise.all(answers));
   });
 
   it("have more runs at once where the store is far, as it is taken for at first", async () => {
