@@ -1,4 +1,5 @@
 import type { Session } from "../../protocol/session-request.ts";
+import { MAX_MEMORY_AGE_SECONDS } from "./max-age.ts";
 
 /** What a check may remember, at most: about 4096 * (1 KiB of grants + 0.5 KiB) = 6 MiB of an isolate's 128. */
 const MAX_SESSIONS = 4096;
@@ -44,6 +45,11 @@ export class CheckMemory {
 
   /** Call it before the store is asked, and end it with {@link learn}. */
   inquire(sessid: number, now: number): Inquiry {
+    // Nobody ends that of a request which the runtime tore down; and an answer so old would be told to nobody.
+    for (const oldest of this.#underWay) {
+      if (now - oldest.askedAt <= MAX_MEMORY_AGE_SECONDS * 1000) break;
+      this.#underWay.delete(oldest);
+    }
     const inquiry = { sessid, askedAt: now };
     this.#underWay.add(inquiry);
     return inquiry;

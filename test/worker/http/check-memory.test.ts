@@ -33,6 +33,15 @@ describe("what a check remembers", () => {
     expect(memory.size).toBe(0);
   });
 
+  it("is nothing that the store said so late that nobody may be told; such inquiries are not kept for their answers", () => {
+    const [late, timely] = [memory.inquire(7, NOW), memory.inquire(8, NOW + 1)];
+    memory.inquire(9, NOW + 5001);
+    memory.learn(late, session(7), SECRET);
+    expect(memory.size).toBe(0);
+    memory.learn(timely, session(8), SECRET);
+    expect(memory.size).toBe(1);
+  });
+
   it("is bounded: the longest known goes first", () => {
     for (let sessid = 1; sessid <= 5000; sessid++) learn(session(sessid));
     expect(memory.size).toBe(4096);
