@@ -1,5 +1,6 @@
 import { DurableObject } from "cloudflare:workers";
 import { ClosedCode } from "../../protocol/closed-codes.ts";
+import { MAX_BODY_BYTES } from "../../protocol/player-packets.ts";
 import type { RoomLimits } from "../../protocol/reliable/room-limits.ts";
 import type { Bindings } from "../app-env.ts";
 import { openOnce } from "../http/open-store.ts";
@@ -50,8 +51,15 @@ export abstract class Room extends DurableObject<Bindings> {
     return this.#stored()?.members ?? [];
   }
 
-  /** Sends a reliable message; `from` 0 is the room itself, `to` 0 is everybody. Returns its offset, 0 if nobody ever came. */
+  /**
+   * Sends a reliable message; `from` 0 is the room itself, `to` 0 is everybody. Returns its offset, 0 if nobody ever came.
+   *
+   * @throws RangeError `body` has more than MAX_BODY_BYTES: in the log, it would end every connection that it is replayed to
+   */
   protected post(from: number, to: number, body: Uint8Array): number {
+    if (body.byteLength > MAX_BODY_BYTES) {
+      throw new RangeError(`body: ${body.byteLength} bytes, allowed are ${MAX_BODY_BYTES}`);
+    }
     return this.#stored()?.turn((core, nowMs) => core.post(from, to, body, nowMs)) ?? 0;
   }
 

@@ -1,5 +1,6 @@
 import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
+import { MAX_BODY_BYTES } from "../../../protocol/player-packets.ts";
 import type { RoomHooks, RoomMember, RoomMessage } from "../../../worker/rooms/room-hooks.ts";
 import { createSession } from "../routes/edge-client.ts";
 import { joinAs, newRoom, ringAlarm, roomObject, setClockAhead } from "./room-object.ts";
@@ -51,6 +52,19 @@ describe("content code", () => {
       "kim 1 held false",
       "kim 1 left false",
     ]);
+  });
+
+  it("cannot post what no packet holds, and goes on", async () => {
+    const room = await roomWith((content) => ({
+      onReceive(_: RoomMember, { body }: RoomMessage) {
+        content.post(0, 0, Uint8Array.of(33, ...body));
+      },
+    }));
+    const kim = await joinAs(room, "kim");
+    kim.send({ kind: "publish", seq: 1, to: 0, body: new Uint8Array(MAX_BODY_BYTES) });
+    kim.publish(2, "hello");
+    await kim.until(() => kim.all("ack").at(-1)?.position === 2);
+    expect(kim.said).toEqual(["!hello"]);
   });
 
   it("gets each message once and says what becomes of it", async () => {
