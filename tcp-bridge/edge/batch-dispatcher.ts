@@ -93,7 +93,8 @@ export class BatchDispatcher {
       }
       const batch = new Batch();
       fillBatch(batch, this.#ready, expiredMs);
-      this.#gathering.left();
+      // What a full batch leaves behind has waited as long as what was in it.
+      if (this.#ready.size === 0) this.#gathering.left();
       if (batch.packets === 0) continue;
       this.#inFlight += 1;
       this.#options.observer.batchSent(batch.packets);

@@ -1,6 +1,7 @@
 import { DurableObject } from "cloudflare:workers";
 import { ClosedCode } from "../../protocol/closed-codes.ts";
 import { MAX_BODY_BYTES } from "../../protocol/player-packets.ts";
+import type { RoomCore } from "../../protocol/reliable/room-core.ts";
 import type { RoomLimits } from "../../protocol/reliable/room-limits.ts";
 import type { Bindings } from "../app-env.ts";
 import { openOnce } from "../http/open-store.ts";
@@ -17,6 +18,8 @@ export interface RoomState {
   readonly offset: number;
   readonly members: readonly RoomMember[];
 }
+
+const NO_ROOM: RoomState = { epoch: 0, offset: 0, members: [] };
 
 /**
  * A room, the home of its players' reliable sessions (docs/rooms.md). Content code extends it and overrides the four
@@ -65,10 +68,12 @@ export abstract class Room extends DurableObject<Bindings> {
 
   /** Ends a member's seat: the player is told that it has left, and its client stays away. Whether there was one. */
   protected remove(member: number): boolean {
-    const room = this.#stored();
-    if (room?.members.some((seat) => seat.member === member) !== true) return false;
-    room.turn((core, nowMs) => core.remove(member, ClosedCode.Left, "removed from the room", nowMs));
-    return true;
+    const removed = this.#stored()?.turn((core, nowMs) => {
+      if (!hasMember(core, member)) return false;
+      core.remove(member, ClosedCode.Left, "removed from the room", nowMs);
+      return true;
+    });
+    return removed ?? false;
   }
 
   /** An upgrade that the worker has let in. */
@@ -99,13 +104,16 @@ export abstract class Room extends DurableObject<Bindings> {
   /** For a service: what there is of the room. */
   inspect(): RoomState {
     const room = this.#stored();
-    return { epoch: room?.storage.epoch ?? 0, offset: room?.storage.head ?? 0, members: room?.members ?? [] };
+    // A turn takes in what has come before: who is leaving, or has just arrived.
+    return (
+      room?.turn(() => ({ epoch: room.storage.epoch, offset: room.storage.head, members: room.members })) ?? NO_ROOM
+    );
   }
 
   /** For a service: posts a message of the room; returns its offset, undefined if there is no such member. */
   speak(name: string, to: number, body: Uint8Array): number | undefined {
-    if (to !== 0 && !this.members.some(({ member }) => member === to)) return undefined;
-    return this.#storedOrNew(name).turn((core, nowMs) => core.post(0, to, body, nowMs));
+    if (to === 0) return this.#storedOrNew(name).turn((core, nowMs) => core.post(0, to, body, nowMs));
+    return this.#stored()?.turn((core, nowMs) => (hasMember(core, to) ? core.post(0, to, body, nowMs) : undefined));
   }
 
   /** For a service: {@link Room.remove}. */
@@ -142,4 +150,8 @@ export abstract class Room extends DurableObject<Bindings> {
     this.#open = undefined;
     await this.ctx.blockConcurrencyWhile(() => this.ctx.storage.deleteAll());
   }
+}
+
+function hasMember(core: RoomCore, member: number): boolean {
+  return core.members.some((seat) => seat.member === member);
 }

@@ -2,7 +2,7 @@ import { failedResponse } from "../../protocol/failed-response.ts";
 import type { SessionRequest, SessionResponse } from "../../protocol/session-request.ts";
 import { Status } from "../../protocol/status.ts";
 import type { SessionStore } from "./session-store.ts";
-import { STORE_DEADLINE_MS } from "./store-deadline.ts";
+import { STORE_DEADLINE_MS, settledWithin } from "./store-deadline.ts";
 
 /**
  * With so many runs under way the next readers wait for one of them: as many as make that wait about 5 ms, however far the
@@ -80,9 +80,16 @@ export class GatheringStore implements SessionStore {
   }
 
   async #share(request: SessionRequest): Promise<SessionResponse[]> {
-    const outcome = this.#takeSlot() ?? (await this.#wait(request));
-    if (outcome === undefined) return [failedResponse(request.kind, Status.Unavailable)];
-    return "kind" in outcome ? [outcome] : this.#lead(request, outcome);
+    const slot = this.#takeSlot();
+    if (slot !== undefined) return this.#lead(request, slot);
+    const endsAt = Date.now() + this.#deadlineMs;
+    const outcome = await this.#wait(request);
+    if (outcome !== undefined && "kind" in outcome) return [outcome];
+    const led = outcome && this.#lead(request, outcome);
+    // Others may have more time left than who leads them.
+    if (led !== undefined) this.#background(led);
+    const responses = await (led && settledWithin(endsAt - Date.now(), led));
+    return responses ?? [failedResponse(request.kind, Status.Unavailable)];
   }
 
   #takeSlot(): Slot | undefined {

@@ -69,7 +69,7 @@ describe("readers who ask one by one", () => {
     for (const run of held.runs) run.answer();
     await turn();
     for (const run of held.runs) run.answer();
-    expect(await Promise.all(background)).toEqual(await Promise.all(answers));
+    expect(await Promise.all(background.slice(0, 10))).toEqual(await Promise.all(answers));
   });
 
   it("have more runs at once where the store is far, as it is taken for at first", async () => {
