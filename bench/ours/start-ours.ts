@@ -8,6 +8,9 @@ import { type BuiltWorker, startWorker } from "./start-worker.ts";
 const REDIS_REST = fileURLToPath(new URL("../../redis-rest/main.ts", import.meta.url));
 const BRIDGE = fileURLToPath(new URL("../../tcp-bridge/main.ts", import.meta.url));
 
+/** As package.json starts both programs. */
+const NODE_OPTIONS = "--max-semi-space-size=8";
+
 /** All of Artoria, each part in its own process, as one deploys it: bridge, workerd, redis-rest, Redis. */
 export interface Ours {
   readonly gamePort: number;
@@ -34,8 +37,7 @@ export async function startOurs(worker: BuiltWorker): Promise<Ours> {
       REDIS_URL: redis.url,
       REDIS_REST_PORT: String(restPort),
       REDIS_REST_TOKEN: token,
-      // As package.json starts it.
-      NODE_OPTIONS: "--max-semi-space-size=8",
+      NODE_OPTIONS,
     };
     programs.push(await startNode("redis-rest", REDIS_REST, restPort, rest));
 
@@ -55,6 +57,7 @@ export async function startOurs(worker: BuiltWorker): Promise<Ours> {
       BRIDGE_PORT: String(gamePort),
       METRICS_PORT: String(metricsPort),
       LOG_LEVEL: "warn",
+      NODE_OPTIONS,
     };
     programs.push(await startNode("bridge", BRIDGE, gamePort, bridge));
     return { gamePort, metricsPort, edgePort, redisUrl: redis.url, apiKey, programs: [...programs], stop };
