@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { askAsClient, askAsService, type Created, createSession } from "./edge-client.ts";
 
 const TAKES_OLD = { "Cache-Control": "max-age=5" };
@@ -14,6 +14,20 @@ describe("/v1/check with max-age", () => {
       "store",
     );
     expect(whence(await askAsClient(token, "/v1/check"))[1]).toBe("store");
+  });
+
+  it("says how old its knowledge is, which grows while it asks nobody", async () => {
+    const { token } = await createSession();
+    await remember(token);
+    const fromMemory = async () => whence(await askAsClient(token, "/v1/check", { headers: TAKES_OLD }));
+    expect((await fromMemory())[0]).toBe(200);
+    await vi.waitUntil(
+      async () => {
+        const [, source, age] = await fromMemory();
+        return source === "edge" && Number(age) >= 1;
+      },
+      { interval: 100, timeout: 30_000 },
+    );
   });
 
   it("says the same from memory: who, and where the grants reach", async () => {
