@@ -6,9 +6,6 @@ export function withinDeadline(pending: Promise<BatchOutcome>, deadlineMs: numbe
     const timer = setTimeout(() => {
       resolve(unavailable(`Redis did not answer within ${deadlineMs} ms; the command may have been executed`));
     }, deadlineMs);
-    pending.then((outcome) => {
-      clearTimeout(timer);
-      resolve(outcome);
-    }, reject);
+    pending.finally(() => clearTimeout(timer)).then(resolve, reject);
   });
 }

@@ -1,8 +1,8 @@
 import type { IncomingMessage } from "node:http";
 
 /**
- * The whole body, or undefined when it is of more than `maxBytes`, of which no more than
- * that is kept. A GET's means nothing (RFC 9110 §9.3.1) and is left unread. Rejects when the caller hangs up.
+ * The whole body, or undefined when it has more than `maxBytes`; no more is kept of it. A GET's means nothing (RFC 9110
+ * §9.3.1) and is left unread. Rejects when the caller hangs up.
  */
 export function readBody(request: IncomingMessage, maxBytes: number): Promise<Buffer | undefined> {
   const { method, headers } = request;

@@ -38,7 +38,7 @@ export class RedisPipeline {
    */
   async run(commands: readonly RedisCommand[], endsAt: number): Promise<CommandOutcome[] | undefined> {
     const outcomes = await this.#attempt(commands, endsAt);
-    if (outcomes !== undefined) return outcomes;
+    if (outcomes !== undefined || Date.now() + this.#pauseMs >= endsAt) return outcomes;
     await scheduler.wait(this.#pauseMs);
     return this.#attempt(commands, endsAt);
   }
