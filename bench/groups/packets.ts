@@ -7,6 +7,7 @@ import { buildOurWorker } from "../ours/start-worker.ts";
 import { startDirectServer } from "../peers/start-direct-server.ts";
 import { SESSIONS, seedSessions } from "./seed-sessions.ts";
 
+/** The direct server with ioredis pipelining by itself, as its README advises, or as it comes. */
 type Peer = "tuned" | "plain";
 
 interface PacketCase extends Pick<CaseTitle, "name" | "target"> {
@@ -34,7 +35,7 @@ export const checks = packetGroup("checks", [
   }),
 ]);
 
-/** New sessions, with indices and counts on our side. */
+/** Registrations of sessions that live already: with indices and counts on our side, the value alone on the other. */
 export const registers = packetGroup(
   "registers",
   againstBoth({
