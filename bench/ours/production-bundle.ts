@@ -19,11 +19,12 @@ const PEERS = fileURLToPath(new URL("../peers/", import.meta.url));
 /** Builds a worker of bench/peers/ with the same tool, to compare with; its module becomes `directory`/index.js. */
 export async function buildPeerBundle(script: string, directory: string): Promise<void> {
   const configuration = join(directory, "wrangler.json");
-  // Of ours only the date: no bindings, no flags.
-  const { compatibility_date } = unstable_readConfig({ config: WRANGLER_TOML }, { hideWarnings: true });
+  // Of ours only the date and how it is built: no bindings, no flags.
+  const ours = unstable_readConfig({ config: WRANGLER_TOML }, { hideWarnings: true });
+  const { compatibility_date, minify, keep_names } = ours;
   await writeFile(
     configuration,
-    JSON.stringify({ name: "peer", main: join(PEERS, script), minify: true, compatibility_date }),
+    JSON.stringify({ name: "peer", main: join(PEERS, script), compatibility_date, minify, keep_names }),
   );
   await buildBundle(["--config", configuration], directory);
   // Named after its source, where ours is named after worker/index.ts.
