@@ -44,6 +44,10 @@ app.notFound((c) => problem(c, "not_found", "no such route; GET /docs lists them
 // Asked for every request of a protected site, so it sets its headers itself.
 app.route("/v1/check", check);
 
+// Its answers are for bridges, so they go without the headers that tell browsers what to do; so do its refusals.
+app.use("/v1/packets", openStore(), requireApiKey(), limitBody(MAX_PACKETS_BYTES));
+app.route("/v1/packets", packets);
+
 app.use(
   secureHeaders({
     contentSecurityPolicy: {
@@ -67,8 +71,6 @@ app.route("/readyz", readyz);
 app.route("/v1/session", ownSession);
 app.route("/v1/rooms", roomSocket);
 
-app.use("/v1/packets", requireApiKey(), limitBody(MAX_PACKETS_BYTES));
-app.route("/v1/packets", packets);
 for (const path of ["/v1/sessions/*", "/v1/users/*", "/v1/count", "/v1/rooms/*"]) {
   app.use(path, requireApiKey(), limitBody(MAX_JSON_BYTES), requireUtf8());
 }
