@@ -27,7 +27,7 @@ type Knowledge = Pick<Identity, "source" | "ageSeconds">;
 type AllowedResource = Exclude<CheckedResource, { kind: "refused" }>;
 
 /** By what the isolate remembers of a session; it forgets one with the other. */
-const lastAdmissions = new WeakMap<Session, { readonly ageSeconds: number; readonly headers: Headers }>();
+const lastAdmissions = new WeakMap<Session, { readonly ageSeconds: number; readonly response: Response }>();
 
 const NOTHING_ASKED: Knowledge = { source: "edge", ageSeconds: 0 };
 
@@ -51,18 +51,21 @@ function answer(c: Context<AppEnv>, identity: Identity, resource: AllowedResourc
   if (resource.kind === "named" && !grantsAllow(session.grants, resource.name)) {
     return refused(c, identity, "denied", "the session lacks the grant");
   }
-  return new Response(null, { headers: admission(identity, session, session.user) });
+  return admission(identity, session, session.user);
 }
 
-/** The headers of a yes. Those from memory go out many times: a list that is made already costs next to nothing. */
-function admission(identity: Identity, session: Session, user: string): Headers {
+/**
+ * The yes. One from memory goes out many times, so nothing may change it on its way; it has no body that could be used up.
+ * To make it anew would be a ninth of what such an answer costs (docs/performance.md).
+ */
+function admission(identity: Identity, session: Session, user: string): Response {
   const { source, ageSeconds } = identity;
   const last = source === "edge" ? lastAdmissions.get(session) : undefined;
-  if (last?.ageSeconds === ageSeconds) return last.headers;
+  if (last?.ageSeconds === ageSeconds) return last.response;
   const who = { "X-Session-Id": String(session.sessid), "X-Session-User": encodeURIComponent(user) };
-  const headers = new Headers({ ...HEADERS, ...whence(identity), ...who });
-  if (source === "edge") lastAdmissions.set(session, { ageSeconds, headers });
-  return headers;
+  const response = new Response(null, { headers: { ...HEADERS, ...whence(identity), ...who } });
+  if (source === "edge") lastAdmissions.set(session, { ageSeconds, response });
+  return response;
 }
 
 function unauthenticated(c: Context<AppEnv>, knowledge: Knowledge): Response {

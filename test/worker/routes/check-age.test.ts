@@ -41,6 +41,23 @@ describe("/v1/check with max-age", () => {
     expect(whence(admin).slice(0, 2)).toEqual([403, "edge"]);
   });
 
+  it("says it to many at once, to each of himself and in full", async () => {
+    const sessions = await Promise.all([createSession(), createSession()]);
+    for (const { token } of sessions) await remember(token);
+    const asked = Array.from({ length: 20 }, () =>
+      sessions.flatMap(({ token, sessid, user }) =>
+        ["GET", "HEAD", "POST", "OPTIONS"].map(async (method) => {
+          const answer = await askAsClient(token, "/v1/check", { method, headers: TAKES_OLD });
+          expect(whence(answer).slice(0, 2)).toEqual([200, "edge"]);
+          expect(answer.headers.get("X-Session-Id")).toBe(String(sessid));
+          expect(answer.headers.get("X-Session-User")).toBe(encodeURIComponent(user));
+          expect(await answer.text()).toBe("");
+        }),
+      ),
+    );
+    await Promise.all(asked.flat());
+  });
+
   it("knows nobody by his number alone", async () => {
     const { token } = await createSession();
     await remember(token);
