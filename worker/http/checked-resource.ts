@@ -10,7 +10,8 @@ const CHECK_PATH = "/v1/check";
 
 /** What most proxies ask: a URL that is not worth a parser. */
 const NAMES_NOTHING = /^https?:\/\/[^/?#]*\/v1\/check$/;
-const NOTHING = { pathname: CHECK_PATH, searchParams: new URLSearchParams() };
+
+const NONE = { kind: "none" } as const;
 
 const utf8 = new TextEncoder();
 
@@ -23,18 +24,14 @@ const utf8 = new TextEncoder();
  * segments, encoded slashes, backslashes) is refused.
  */
 export function checkedResource({ url, headers }: Request): CheckedResource {
-  const { pathname, searchParams } = NAMES_NOTHING.test(url) ? NOTHING : new URL(url);
+  const uris = [headers.get("X-Original-URI"), headers.get("X-Forwarded-Uri")].filter((uri) => uri !== null);
+  if (uris.length === 0 && NAMES_NOTHING.test(url)) return NONE;
+  const { pathname, searchParams } = new URL(url);
   const below = pathname.slice(CHECK_PATH.length);
   if (below !== "") return namedByPath(below);
-  const named = [
-    ...searchParams.getAll("resource").map(namedAsIs),
-    ...["X-Original-URI", "X-Forwarded-Uri"]
-      .map((header) => headers.get(header))
-      .filter((value) => value !== null)
-      .map(namedByUri),
-  ];
+  const named = [...searchParams.getAll("resource").map(namedAsIs), ...uris.map(namedByUri)];
   if (named.length > 1) return { kind: "refused", reason: "the resource is named more than once" };
-  return named[0] ?? { kind: "none" };
+  return named[0] ?? NONE;
 }
 
 /** The path of a request target: `/path?query`, or absolute as some proxies forward it. */
