@@ -8,7 +8,8 @@ import { Cleanup } from "../harness/cleanup.ts";
 import { freePort } from "../harness/free-port.ts";
 import { measureFigures } from "../harness/measure-pairs.ts";
 import { privateBytes } from "../harness/process-usage.ts";
-import { startNode } from "../harness/program.ts";
+import { type NodeProgramOptions, startNode } from "../harness/program.ts";
+import { NODE_OPTIONS } from "../ours/start-ours.ts";
 
 const CONNECTIONS = 1_000;
 const AT_ONCE = 50;
@@ -45,7 +46,8 @@ async function bridgeBytes(): Promise<number> {
     BRIDGE_MAX_CONNECTIONS_PER_ADDRESS: String(2 * CONNECTIONS),
     LOG_LEVEL: "error",
   };
-  return bytesPerConnection("bridge", BRIDGE, port, env, async () => {
+  const program = { name: "bridge", file: BRIDGE, port, env, nodeOptions: NODE_OPTIONS };
+  return bytesPerConnection(program, async () => {
     const socket: Socket = connect({ host: "127.0.0.1", port });
     await once(socket, "connect");
     return { stop: async () => void socket.destroy() };
@@ -54,7 +56,7 @@ async function bridgeBytes(): Promise<number> {
 
 async function webSocketBytes(): Promise<number> {
   const port = await freePort();
-  return bytesPerConnection("ws", WS_SERVER, port, { PORT: String(port) }, async () => {
+  return bytesPerConnection({ name: "ws", file: WS_SERVER, port, env: { PORT: String(port) } }, async () => {
     const socket = new WebSocket(`ws://127.0.0.1:${port}`);
     await once(socket, "open");
     return { stop: async () => socket.terminate() };
@@ -63,9 +65,9 @@ async function webSocketBytes(): Promise<number> {
 
 type Dial = () => Promise<{ stop(): Promise<void> }>;
 
-function bytesPerConnection(name: string, file: string, port: number, env: Record<string, string>, dial: Dial) {
+function bytesPerConnection(program: NodeProgramOptions, dial: Dial): Promise<number> {
   return Cleanup.around(async (cleanup) => {
-    const { pid } = cleanup.add(await startNode(name, file, port, env));
+    const { pid } = cleanup.add(await startNode(program));
     // What the first connections bring along stays: it is not theirs.
     await open(cleanup, dial, CONNECTIONS / 2);
     await wait(SETTLE_MS);

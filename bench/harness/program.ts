@@ -61,9 +61,15 @@ export async function startProgram({ name, command, args, env, port }: ProgramOp
   };
 }
 
-/** A Node program of this repository or of a peer. */
-export function startNode(name: string, file: string, port: number, env: Record<string, string>): Promise<Program> {
-  return startProgram({ name, command: process.execPath, args: [file], port, env });
+export interface NodeProgramOptions extends Omit<ProgramOptions, "command" | "args"> {
+  readonly file: string;
+  /** Options of Node's own. */
+  readonly nodeOptions?: readonly string[];
+}
+
+/** Starts a Node program of this repository or of a peer. */
+export function startNode({ file, nodeOptions = [], ...options }: NodeProgramOptions): Promise<Program> {
+  return startProgram({ ...options, command: process.execPath, args: [...nodeOptions, file] });
 }
 
 async function accepts(port: number): Promise<boolean> {

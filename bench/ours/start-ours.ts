@@ -9,7 +9,7 @@ const REDIS_REST = fileURLToPath(new URL("../../redis-rest/main.ts", import.meta
 const BRIDGE = fileURLToPath(new URL("../../tcp-bridge/main.ts", import.meta.url));
 
 /** As package.json starts both programs. */
-const NODE_OPTIONS = "--max-semi-space-size=8";
+export const NODE_OPTIONS = ["--min-semi-space-size=8", "--max-semi-space-size=8"];
 
 /** All of Artoria, each part in its own process, as one deploys it: bridge, workerd, redis-rest, Redis. */
 export interface Ours {
@@ -37,9 +37,8 @@ export async function startOurs(worker: BuiltWorker): Promise<Ours> {
       REDIS_URL: redis.url,
       REDIS_REST_PORT: String(restPort),
       REDIS_REST_TOKEN: token,
-      NODE_OPTIONS,
     };
-    programs.push(await startNode("redis-rest", REDIS_REST, restPort, rest));
+    programs.push(await start("redis-rest", REDIS_REST, restPort, rest));
 
     const apiKey = randomBytes(24).toString("base64url");
     const { port: edgePort, program } = await startWorker(worker, {
@@ -57,12 +56,15 @@ export async function startOurs(worker: BuiltWorker): Promise<Ours> {
       BRIDGE_PORT: String(gamePort),
       METRICS_PORT: String(metricsPort),
       LOG_LEVEL: "warn",
-      NODE_OPTIONS,
     };
-    programs.push(await startNode("bridge", BRIDGE, gamePort, bridge));
+    programs.push(await start("bridge", BRIDGE, gamePort, bridge));
     return { gamePort, metricsPort, edgePort, redisUrl: redis.url, apiKey, programs: [...programs], stop };
   } catch (error) {
     await stop();
     throw error;
   }
+}
+
+function start(name: string, file: string, port: number, env: Record<string, string>): Promise<Program> {
+  return startNode({ name, file, port, env, nodeOptions: NODE_OPTIONS });
 }

@@ -2,7 +2,7 @@ import { fileURLToPath } from "node:url";
 import { freePort } from "../harness/free-port.ts";
 import { type Program, startNode } from "../harness/program.ts";
 import type { LoopbackCertificate } from "./loopback-certificate.ts";
-import type { Ours } from "./start-ours.ts";
+import { NODE_OPTIONS, type Ours } from "./start-ours.ts";
 
 const BRIDGE = fileURLToPath(new URL("../../tcp-bridge/main.ts", import.meta.url));
 
@@ -29,5 +29,8 @@ export async function startPlayerBridge(ours: Ours, { cert, key }: LoopbackCerti
     PLAYER_MAX_CONNECTIONS_PER_ADDRESS: String(MAX_PLAYERS),
     LOG_LEVEL: "error",
   };
-  return { playerPort, program: await startNode("player bridge", BRIDGE, playerPort, env) };
+  return {
+    playerPort,
+    program: await startNode({ name: "player bridge", file: BRIDGE, port: playerPort, env, nodeOptions: NODE_OPTIONS }),
+  };
 }

@@ -14,6 +14,6 @@ export async function startDirectServer(
   const port = await freePort();
   const file = fileURLToPath(new URL("direct-server.ts", import.meta.url));
   const settings = { PORT: String(port), REDIS_URL: redis.url, AUTO_PIPELINING: String(autoPipelining) };
-  const server = cleanup.add(await startNode("server", file, port, settings));
+  const server = cleanup.add(await startNode({ name: "server", file, port, env: settings }));
   return { port, programs: [redis.program, server] };
 }

@@ -20,7 +20,9 @@ export async function startHttpPeer(cleanup: Cleanup, file: string, sessions: nu
   await fillConnectRedis(redis.url, ids);
   const port = await freePort();
   const path = fileURLToPath(new URL(file, import.meta.url));
-  const server = cleanup.add(await startNode("server", path, port, { PORT: String(port), REDIS_URL: redis.url }));
+  const server = cleanup.add(
+    await startNode({ name: "server", file: path, port, env: { PORT: String(port), REDIS_URL: redis.url } }),
+  );
   return { port, programs: [redis.program, server], ids };
 }
 

@@ -13,5 +13,5 @@ export async function startSocketIo(certificate?: LoopbackCertificate): Promise<
   const port = await freePort();
   const file = fileURLToPath(new URL("socket-io-server.ts", import.meta.url));
   const tls = certificate === undefined ? {} : { TLS_CERT: certificate.cert, TLS_KEY: certificate.key };
-  return { port, program: await startNode("socket.io", file, port, { PORT: String(port), ...tls }) };
+  return { port, program: await startNode({ name: "socket.io", file, port, env: { PORT: String(port), ...tls } }) };
 }
