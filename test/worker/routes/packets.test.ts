@@ -112,6 +112,18 @@ describe("POST /v1/packets", () => {
     expect((await answers(new Uint8Array(0))).length).toBe(0);
   });
 
+  it.each([
+    ["no key", {}],
+    ["a wrong key", { Authorization: "Bearer test-ke", "CF-Connecting-IP": "10.2.2.1" }],
+  ])("executes nothing with %s", async (_, key) => {
+    const { sessid, user } = await createSession();
+    const headers = { "Content-Type": "application/octet-stream", ...key };
+    const body = packet(5, i32(sessid), i32(0), text(user));
+    const refused = await problemOf(await ask("/v1/packets", { method: "POST", headers, body }));
+    expect(refused).toMatchObject({ status: 401, code: "unauthenticated" });
+    expect((await askAsService("GET", `/v1/sessions/${sessid}`)).status).toBe(200);
+  });
+
   it("refuses another content type", async () => {
     const refused = await problemOf(await askAsService("POST", "/v1/packets", {}));
     expect(refused).toMatchObject({ status: 400, detail: "Content-Type: allowed is application/octet-stream" });

@@ -8,12 +8,13 @@ const withKey = (key: string, address: string) => ({
 });
 
 describe("service routes", () => {
-  const routes = ["/v1/count", "/v1/sessions/7", "/v1/users/kim/sessions"];
+  const routes = ["/v1/count", "/v1/sessions/7", "/v1/users/kim/sessions", "/v1/rooms/lobby", "/v1/packets"];
 
   it.each(routes)("%s needs a key", async (path) => {
     expect(await problemOf(await ask(path))).toMatchObject({ status: 401, code: "unauthenticated" });
+    const address = `10.3.0.${routes.indexOf(path)}`;
     for (const Authorization of ["Basic a2V5", "Bearer", "test-key", "Bearer test-key next-key", "Bearer test-ke"]) {
-      expect((await ask(path, { headers: { Authorization, "CF-Connecting-IP": path } })).status).toBe(401);
+      expect((await ask(path, { headers: { Authorization, "CF-Connecting-IP": address } })).status).toBe(401);
     }
     expect((await ask(path, withKey("test-key", "10.1.1.1"))).status).not.toBe(401);
   });
