@@ -9,10 +9,7 @@ export const MAX_MEMORY_AGE_SECONDS = 5;
  * with one that is not a whole number, and with `no-cache` or `no-store`; the smallest of several.
  */
 export function allowedAgeSeconds(cacheControl: string | undefined): number {
-  if (cacheControl === undefined) return 0;
-  const alone = /^max-age=(\d{1,10})$/.exec(cacheControl);
-  if (alone !== null) return Math.min(MAX_MEMORY_AGE_SECONDS, Number(alone[1]));
-  const directives = cacheControl
+  const directives = (cacheControl ?? "")
     .toLowerCase()
     .split(",")
     .map((directive) => directive.trim());
