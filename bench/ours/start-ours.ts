@@ -33,11 +33,7 @@ export async function startOurs(worker: BuiltWorker): Promise<Ours> {
     programs.push(redis.program);
     const token = randomBytes(24).toString("base64url");
     const restPort = await freePort();
-    const rest = {
-      REDIS_URL: redis.url,
-      REDIS_REST_PORT: String(restPort),
-      REDIS_REST_TOKEN: token,
-    };
+    const rest = { REDIS_URL: redis.url, REDIS_REST_PORT: String(restPort), REDIS_REST_TOKEN: token };
     programs.push(await start("redis-rest", REDIS_REST, restPort, rest));
 
     const apiKey = randomBytes(24).toString("base64url");
