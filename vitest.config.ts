@@ -9,7 +9,7 @@ export default defineConfig({
       {
         test: {
           name: "node",
-          include: ["test/{protocol,tcp-bridge,client,redis-rest,dev,e2e}/**/*.test.ts"],
+          include: ["test/{protocol,tcp-bridge,client,redis-rest,dev,e2e}/**/*.test.ts", "test/security/*.test.ts"],
           testTimeout: TEST_TIMEOUT_MS,
           hookTimeout: TEST_TIMEOUT_MS,
         },

@@ -18,7 +18,7 @@ export default defineConfig({
   test: {
     name: "workerd",
     globalSetup: ["./test/support/workerd-global-setup.ts"],
-    include: ["test/worker/**/*.test.ts"],
+    include: ["test/worker/**/*.test.ts", "test/security/worker/**/*.test.ts"],
     testTimeout: 60_000,
     hookTimeout: 60_000,
   },
