@@ -90,10 +90,11 @@ export interface ListUserRequest {
   readonly user: string;
 }
 
-/** Ends all sessions of a user. */
+/** Ends all sessions of a user, but `except`. */
 export interface DeleteUserRequest {
   readonly kind: "deleteUser";
   readonly user: string;
+  readonly except?: number;
 }
 
 /** A live session, as its readers see it. Times are epoch milliseconds. */

@@ -77,7 +77,7 @@ export class SessionModel {
       case "listUser":
         return { status: Status.Ok, sessids: this.sessidsOf(request.user) };
       case "deleteUser": {
-        const sessids = this.sessidsOf(request.user);
+        const sessids = this.sessidsOf(request.user).filter((sessid) => sessid !== request.except);
         for (const sessid of sessids) this.live.delete(sessid);
         return { status: Status.Ok, deleted: sessids.length };
       }

@@ -79,4 +79,10 @@ export class CheckMemory {
       if (users.size > 0 || sessids.has(inquiry.sessid)) this.#underWay.delete(inquiry);
     }
   }
+
+  /** Forgets every session; no answer that is under way is remembered. */
+  forgetAll(): void {
+    this.#known.clear();
+    this.#underWay.clear();
+  }
 }

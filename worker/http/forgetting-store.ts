@@ -1,5 +1,5 @@
 import type { SessionRequest, SessionResponse } from "../../protocol/session-request.ts";
-import type { SessionStore } from "../session-store/session-store.ts";
+import type { EndedSessions, SessionStore } from "../session-store/session-store.ts";
 import type { CheckMemory } from "./check-memory.ts";
 
 /**
@@ -23,6 +23,14 @@ export class ForgettingStore implements SessionStore {
     // Whatever the answers are: a delete that was not answered in time may have been done.
     this.#forget(requests);
     return responses;
+  }
+
+  async endAll(): Promise<EndedSessions> {
+    try {
+      return await this.#store.endAll();
+    } finally {
+      this.#memory.forgetAll();
+    }
   }
 
   ping(): Promise<boolean> {

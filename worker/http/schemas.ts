@@ -89,6 +89,13 @@ export const CheckList = v.strictObject({
   ),
 });
 
+const CONFIRM_RULE = 'allowed is "all": it ends every session there is';
+
+/** DELETE /v1/sessions: nobody ends all sessions because a sessid was forgotten. */
+export const EndAllConfirmation = v.strictObject({
+  confirm: v.pipe(v.optional(v.string(CONFIRM_RULE), ""), v.literal("all", CONFIRM_RULE)),
+});
+
 const EpochMs = v.pipe(v.number(), v.integer(), v.metadata({ description: "Epoch milliseconds" }));
 
 /** A created session, with the one copy of its token. */

@@ -82,6 +82,17 @@ export const API_OPERATIONS: readonly ApiOperation[] = [
     problems: [400, 403, 404],
   },
   {
+    method: "delete",
+    path: "/v1/sessions",
+    caller: "service",
+    summary: "End every session there is, whosever it is",
+    parameters: [
+      { name: "confirm", in: "query", required: true, description: '"all", so that nobody does it by mistake' },
+    ],
+    answers: { 200: { description: "None is left; how many were ended", body: DeletedSessions } },
+    problems: [400],
+  },
+  {
     method: "post",
     path: "/v1/sessions/check",
     caller: "service",

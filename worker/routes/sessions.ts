@@ -4,8 +4,8 @@ import type { RegisterRequest, SessionChoice } from "../../protocol/session-requ
 import { formatToken, makeToken, TOKEN_SECRET_BYTES } from "../../protocol/session-token.ts";
 import { Status } from "../../protocol/status.ts";
 import type { AppEnv } from "../app-env.ts";
-import { statusProblem } from "../http/problem.ts";
-import { CheckList, NewSession, SessidText, User } from "../http/schemas.ts";
+import { problem, statusProblem } from "../http/problem.ts";
+import { CheckList, EndAllConfirmation, NewSession, SessidText, User } from "../http/schemas.ts";
 import { jsonBody, pathParams, query } from "../http/validate.ts";
 import { runOne } from "../session-store/run-one.ts";
 import { hashSecret } from "../session-store/secret-hash.ts";
@@ -47,6 +47,11 @@ export const sessions = new Hono<AppEnv>()
     const failed = verdicts.find(({ status }) => status !== Status.Ok && status !== Status.NotFound);
     if (failed !== undefined) return statusProblem(c, Status.Unavailable);
     return c.json({ statuses: verdicts.map(({ status }) => (status === Status.Ok ? "ok" : "not_found")) });
+  })
+  .delete("/", query(EndAllConfirmation), async (c) => {
+    const { ended, complete } = await c.get("store").endAll();
+    if (complete) return c.json({ deleted: ended });
+    return problem(c, "unavailable", `${ended} sessions were ended, there may be more: send the request again`);
   })
   .get("/:sessid", pathParams(SessidParam), async (c) => {
     const got = await runOne(c.get("store"), { kind: "get", sessid: c.req.valid("param").sessid });

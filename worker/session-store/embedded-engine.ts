@@ -1,5 +1,10 @@
 import { failedResponse } from "../../protocol/failed-response.ts";
-import type { DeleteRequest, RegisterRequest, SessionResponse } from "../../protocol/session-request.ts";
+import type {
+  DeleteRequest,
+  DeleteUserRequest,
+  RegisterRequest,
+  SessionResponse,
+} from "../../protocol/session-request.ts";
 import { makeToken } from "../../protocol/session-token.ts";
 import { Status } from "../../protocol/status.ts";
 import type { EmbeddedTable, SessionRow } from "./embedded-table.ts";
@@ -45,7 +50,7 @@ export class EmbeddedEngine {
           sessions: this.#listUser(request.user).map((row) => row.session),
         };
       case "deleteUser":
-        return { kind: "deleteUser", status: Status.Ok, deleted: this.#end(this.#listUser(request.user)) };
+        return { kind: "deleteUser", status: Status.Ok, deleted: this.#deleteUser(request) };
       case "count":
         return {
           kind: "count",
@@ -144,6 +149,10 @@ export class EmbeddedEngine {
     if (secretHash !== undefined && !sameSecret(row.secretHash, secretHash)) return Status.Denied;
     this.#end([row]);
     return Status.Ok;
+  }
+
+  #deleteUser({ user, except }: DeleteUserRequest): number {
+    return this.#end(this.#listUser(user).filter(({ session }) => session.sessid !== except));
   }
 
   #end(rows: readonly SessionRow[]): number {

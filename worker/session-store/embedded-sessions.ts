@@ -3,7 +3,7 @@ import type { SessionResponse } from "../../protocol/session-request.ts";
 import { EmbeddedEngine } from "./embedded-engine.ts";
 import { EmbeddedTable } from "./embedded-table.ts";
 import type { DrawnRequest } from "./issue-draw.ts";
-import type { SessionPolicy } from "./session-store.ts";
+import type { EndedSessions, SessionPolicy } from "./session-store.ts";
 
 /** What a run left to be touched. */
 interface PendingTouches {
@@ -16,6 +16,9 @@ interface PendingTouches {
 /** Expired rows that a run with a write removes, and that one step of a sweep removes. */
 const MAX_TRIMMED_PER_RUN = 100;
 const MAX_TRIMMED_PER_SWEEP = 1000;
+
+/** Sessions that one step of the end of all removes; checks are served between two steps. */
+const MAX_ENDED_PER_STEP = 1000;
 
 /** All sessions in one Durable Object. The truth is its SQLite; what it holds in memory may be lost at any time. */
 export class EmbeddedSessions extends DurableObject {
@@ -44,6 +47,12 @@ export class EmbeddedSessions extends DurableObject {
   /** Removes some of the expired rows; whether there may be more. */
   sweep(): boolean {
     return this.#table.trim(this.nowMs(), MAX_TRIMMED_PER_SWEEP) === MAX_TRIMMED_PER_SWEEP;
+  }
+
+  /** Ends some of the sessions; complete if there was none left. */
+  endSome(): EndedSessions {
+    const { removed, live } = this.#table.deleteSome(this.nowMs(), MAX_ENDED_PER_STEP);
+    return { ended: live, complete: removed < MAX_ENDED_PER_STEP };
   }
 
   /** Writes the touches that are pending. A session that ended or began anew since its check is left as it is. */

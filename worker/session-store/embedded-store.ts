@@ -3,7 +3,7 @@ import type { SessionRequest, SessionResponse } from "../../protocol/session-req
 import { Status } from "../../protocol/status.ts";
 import type { EmbeddedSessions } from "./embedded-sessions.ts";
 import { drawIssues } from "./issue-draw.ts";
-import type { SessionPolicy, SessionStore } from "./session-store.ts";
+import type { EndedSessions, SessionPolicy, SessionStore } from "./session-store.ts";
 import { STORE_DEADLINE_MS, settledWithin } from "./store-deadline.ts";
 
 export interface EmbeddedStoreOptions {
@@ -17,6 +17,9 @@ const OBJECT_NAME = "sessions";
 
 /** A sweep's steps remove 1,000 rows each: at most 200,000 a sweep. */
 const MAX_SWEEP_STEPS = 200;
+
+/** A step ends 1,000 sessions: at most 800,000 in one call, which is below the calls that a Worker may make. */
+const MAX_END_STEPS = 800;
 
 /** Sessions in a Durable Object of this worker: nothing else to install or to pay for. */
 export class EmbeddedStore implements SessionStore {
@@ -34,6 +37,17 @@ export class EmbeddedStore implements SessionStore {
     if (requests.length === 0) return [];
     const responses = await settledWithin(this.#deadlineMs, this.#runTwice(requests));
     return responses ?? requests.map(({ kind }) => failedResponse(kind, Status.Unavailable));
+  }
+
+  async endAll(): Promise<EndedSessions> {
+    let ended = 0;
+    for (let step = 0; step < MAX_END_STEPS; step++) {
+      const outcome = await settledWithin(this.#deadlineMs, this.#object().endSome());
+      if (outcome === undefined) break;
+      ended += outcome.ended;
+      if (outcome.complete) return { ended, complete: true };
+    }
+    return { ended, complete: false };
   }
 
   async ping(): Promise<boolean> {

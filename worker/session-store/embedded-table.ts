@@ -83,6 +83,17 @@ export class EmbeddedTable {
     this.#sql.exec("DELETE FROM sessions WHERE sessid = ?", sessid);
   }
 
+  /** Removes up to `limit` sessions, whosever they are; how many that were, and how many of them lived. */
+  deleteSome(now: number, limit: number): { readonly removed: number; readonly live: number } {
+    const rows = this.#sql
+      .exec<{ expires: number }>(
+        "DELETE FROM sessions WHERE sessid IN (SELECT sessid FROM sessions LIMIT ?) RETURNING expires",
+        limit,
+      )
+      .toArray();
+    return { removed: rows.length, live: rows.filter(({ expires }) => expires > now).length };
+  }
+
   /** The user's live sessions, the oldest first. */
   listUser(user: string, now: number): SessionRow[] {
     const rows = this.#sql.exec<Row>(

@@ -1,7 +1,7 @@
 import { failedResponse } from "../../protocol/failed-response.ts";
 import type { SessionRequest, SessionResponse } from "../../protocol/session-request.ts";
 import { Status } from "../../protocol/status.ts";
-import type { SessionStore } from "./session-store.ts";
+import type { EndedSessions, SessionStore } from "./session-store.ts";
 import { STORE_DEADLINE_MS, settledWithin } from "./store-deadline.ts";
 
 /**
@@ -69,6 +69,10 @@ export class GatheringStore implements SessionStore {
     const responses = this.#share(request);
     this.#background(responses);
     return responses;
+  }
+
+  endAll(): Promise<EndedSessions> {
+    return this.#store.endAll();
   }
 
   ping(): Promise<boolean> {

@@ -7,9 +7,10 @@ import { MAX_WRITES_PER_CALL, type RedisAnswer, type RedisCall, type Touch } fro
 import { SESSIONS_KEY, sessionKey, USERS_KEY } from "./redis-keys.ts";
 import { type CommandOutcome, RedisPipeline, type RedisSettings } from "./redis-pipeline.ts";
 import { RedisScriptRunner, type ScriptCall } from "./redis-script-runner.ts";
+import { END_SOME } from "./redis-scripts/end-some.ts";
 import { SWEEP } from "./redis-scripts/sweep.ts";
 import { TOUCH } from "./redis-scripts/touch.ts";
-import type { SessionPolicy, SessionStore } from "./session-store.ts";
+import type { EndedSessions, SessionPolicy, SessionStore } from "./session-store.ts";
 import { STORE_DEADLINE_MS } from "./store-deadline.ts";
 
 export interface RedisStoreOptions extends RedisSettings {
@@ -22,6 +23,14 @@ export interface RedisStoreOptions extends RedisSettings {
 /** A sweep's scripts trim 1,000 members each and go out ten at a time: at most 200,000 a sweep. */
 const SWEEPS_PER_REQUEST = 10;
 const MAX_SWEEP_REQUESTS = 20;
+
+/**
+ * A script that ends 250 sessions of as many users takes Redis 1.5 ms, and a request's scripts run without a pause; others are
+ * served between two requests. A Worker may make 1,000 of those: at most 2 million sessions in one call.
+ */
+const ENDED_PER_SCRIPT = 250;
+const ENDS_PER_REQUEST = 10;
+const MAX_END_REQUESTS = 800;
 
 /** Sessions in Redis, reached over REST (docs/architecture.md, "Redis layout"). One instance serves a whole isolate. */
 export class RedisStore implements SessionStore {
@@ -55,6 +64,20 @@ export class RedisStore implements SessionStore {
     return answers.flatMap(({ responses }) => responses);
   }
 
+  async endAll(): Promise<EndedSessions> {
+    const end: ScriptCall = { script: END_SOME, keys: [SESSIONS_KEY, USERS_KEY], args: [String(ENDED_PER_SCRIPT)] };
+    const ends = Array.from({ length: ENDS_PER_REQUEST }, () => end);
+    let ended = 0;
+    for (let request = 0; request < MAX_END_REQUESTS; request++) {
+      const outcomes = await this.#scripts.run(ends, Date.now() + this.#deadlineMs);
+      const replies = outcomes?.flatMap((outcome) => ("result" in outcome ? endedOf(outcome.result) : [])) ?? [];
+      ended += replies.reduce((sum, reply) => sum + reply.ended, 0);
+      if (replies.some(({ complete }) => complete)) return { ended, complete: true };
+      if (replies.length < ENDS_PER_REQUEST) break;
+    }
+    return { ended, complete: false };
+  }
+
   async ping(): Promise<boolean> {
     const outcomes = await this.#pipeline.run([["PING"]], Date.now() + this.#deadlineMs);
     const [outcome] = outcomes ?? [];
@@ -86,6 +109,12 @@ export class RedisStore implements SessionStore {
     }
     await this.#scripts.run(calls, Date.now() + this.#deadlineMs);
   }
+}
+
+/** What END_SOME's reply says; none where it is not its reply. */
+function endedOf(reply: unknown): EndedSessions[] {
+  if (!Array.isArray(reply) || !Number.isSafeInteger(reply[0])) return [];
+  return [{ ended: Number(reply[0]), complete: reply[1] === 0 }];
 }
 
 function answerOf(call: RedisCall, outcome: CommandOutcome | undefined): RedisAnswer {

@@ -8,11 +8,25 @@ export interface SessionStore {
    */
   run(requests: readonly SessionRequest[]): Promise<SessionResponse[]>;
 
+  /**
+   * Ends every session, in steps between which the store serves others. When it is complete there was a moment, after the
+   * call, at which no session lived: what lives then was created later. It does not reject.
+   */
+  endAll(): Promise<EndedSessions>;
+
   /** Whether the store answers now. It does not reject. */
   ping(): Promise<boolean>;
 
   /** Trims what has expired from the indices. The verdicts and counts do not need it; the memory does. */
   sweep(): Promise<void>;
+}
+
+/** What came of ending every session. */
+export interface EndedSessions {
+  /** Sessions that lived and were ended; more may have been if an answer of the store was lost. */
+  readonly ended: number;
+  /** Whether none was left: not if the store could not be asked, or had more than one call ends. */
+  readonly complete: boolean;
 }
 
 /** How long sessions live and how many a user may have (docs/architecture.md, "Sessions"). */

@@ -26,7 +26,7 @@ async function knowingStore(policy: Partial<SessionPolicy> = {}) {
     memory.learn(memory.inquire(sessid, NOW), { sessid, user, ip: null, grants: ["*"], ...times }, SECRET);
   }
   const known = () => [1, 2, 3].filter((sessid) => memory.recall(sessid, SECRET, 5000, NOW) !== undefined);
-  return { store, known };
+  return { store, memory, known };
 }
 
 describe("a run that", () => {
@@ -57,5 +57,14 @@ describe("a run that", () => {
     const [issued] = await store.run([{ kind: "issue", user: "kim", ip: null }]);
     expect(issued?.status).toBe(Status.Ok);
     expect(known()).toEqual([3]);
+  });
+
+  it("ends every session leaves none known, nor an answer that is under way", async () => {
+    const { store, memory, known } = await knowingStore();
+    const underWay = memory.inquire(1, NOW);
+    expect(await store.endAll()).toEqual({ ended: 3, complete: true });
+    const times = { createdAt: NOW, expiresAt: NOW + 1_800_000 };
+    memory.learn(underWay, { sessid: 1, user: "kim", ip: null, grants: ["*"], ...times }, SECRET);
+    expect(known()).toEqual([]);
   });
 });

@@ -131,6 +131,7 @@ describe("findInvalidSeats", () => {
   it("finds none while the store cannot be asked", async () => {
     const down: SessionStore = {
       run: async (requests) => requests.map(({ kind }) => failedResponse(kind, Status.Unavailable)),
+      endAll: async () => ({ ended: 0, complete: false }),
       ping: async () => false,
       sweep: async () => undefined,
     };

@@ -39,7 +39,7 @@ export class ListUserCall implements RedisCall {
   }
 }
 
-/** The end of all sessions of a user. */
+/** The end of all sessions of a user, or of all but one. */
 export class DeleteUserCall implements RedisCall {
   readonly script = DELETE_USER;
   readonly requests: readonly [DeleteUserRequest];
@@ -57,7 +57,7 @@ export class DeleteUserCall implements RedisCall {
   }
 
   args(): string[] {
-    return [];
+    return [String(this.requests[0].except ?? "")];
   }
 
   read(reply: unknown): RedisAnswer {

@@ -2,6 +2,7 @@ import { CHECK } from "./check.ts";
 import { COUNT } from "./count.ts";
 import { DELETE } from "./delete.ts";
 import { DELETE_USER } from "./delete-user.ts";
+import { END_SOME } from "./end-some.ts";
 import { ISSUE } from "./issue.ts";
 import { LIST_USER } from "./list-user.ts";
 import { READ } from "./read.ts";
@@ -19,6 +20,7 @@ export const EVERY_SCRIPT: readonly RedisScript[] = [
   ISSUE,
   DELETE,
   DELETE_USER,
+  END_SOME,
   LIST_USER,
   COUNT,
   SWEEP,

@@ -3,6 +3,7 @@ import type { StoreHarness } from "../store-harness.ts";
 import { accessBehaviour } from "./access-behaviour.ts";
 import { batchBehaviour } from "./batch-behaviour.ts";
 import { countBehaviour } from "./count-behaviour.ts";
+import { endAllBehaviour } from "./end-all-behaviour.ts";
 import { issueBehaviour } from "./issue-behaviour.ts";
 import { lifetimeBehaviour } from "./lifetime-behaviour.ts";
 import { modelBehaviour } from "./model-behaviour.ts";
@@ -22,5 +23,6 @@ export function conformanceSuite(harnessOf: () => StoreHarness): void {
   describe("registers of one batch", () => registerBatchBehaviour(harnessOf));
   describe("access", () => accessBehaviour(harnessOf));
   describe("issue", () => issueBehaviour(harnessOf));
+  describe("the end of all sessions", () => endAllBehaviour(harnessOf));
   describe("model", () => modelBehaviour(harnessOf));
 }

@@ -120,4 +120,22 @@ export function ownershipBehaviour(harnessOf: () => StoreHarness): void {
     expect(await check(store, 9)).toBe(Status.Ok);
     expect(await count(store)).toEqual([1, 1]);
   });
+
+  it("revokes all sessions of one user but one, if that is the user's", async () => {
+    const harness = harnessOf();
+    const store = harness.open();
+    await store.run([register(1), register(2), register(3), register(9, { user: "lee" })]);
+    const kept = await get(store, 2);
+    const endAllBut = async (except: number) =>
+      (await runOne(store, { kind: "deleteUser", user: "kim", except })).deleted;
+    expect(await endAllBut(2)).toBe(2);
+    expect(await get(store, 2)).toEqual(kept);
+    expect(await count(store)).toEqual([2, 2]);
+    expect(await endAllBut(2)).toBe(0);
+    expect(await harness.faults()).toEqual([]);
+    expect(await endAllBut(9)).toBe(1);
+    expect(await check(store, 9)).toBe(Status.Ok);
+    expect(await count(store)).toEqual([1, 1]);
+    expect(await harness.faults()).toEqual([]);
+  });
 }

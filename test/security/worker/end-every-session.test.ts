@@ -1,0 +1,77 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { runOne } from "../../../worker/session-store/run-one.ts";
+import { ask, askAsClient, askAsService, createSession, problemOf } from "../../worker/routes/edge-client.ts";
+import { count, register } from "../../worker/session-store/conformance/session-requests.ts";
+import { type RedisHarness, startRedisHarness } from "../../worker/session-store/redis-harness.ts";
+
+describe("DELETE /v1/sessions", () => {
+  it("ends every session of every user and says how many, the isolate's memory of checks included", async () => {
+    await askAsService("DELETE", "/v1/sessions?confirm=all");
+    const [kim, lee] = [await createSession(), await createSession()];
+    const check = () => askAsClient(kim.token, "/v1/check", { headers: { "Cache-Control": "max-age=5" } });
+    expect((await check()).status).toBe(200);
+    expect((await check()).headers.get("X-Check-Source")).toBe("edge");
+
+    const ended = await askAsService("DELETE", "/v1/sessions?confirm=all");
+    expect([ended.status, await ended.json()]).toEqual([200, { deleted: 2 }]);
+    expect((await check()).status).toBe(401);
+    expect((await askAsClient(lee.token, "/v1/session")).status).toBe(401);
+    expect(await (await askAsService("GET", "/v1/count")).json()).toEqual({ sessions: 0, users: 0 });
+  });
+
+  it.each([
+    "",
+    "?confirm=",
+    "?confirm=ALL",
+    "?confirm=yes",
+    "?confirm=all&confirm=all",
+    "?all=confirm",
+    "?confirm=all&user=kim",
+  ])("with %j ends none and names the field", async (query) => {
+    const { sessid } = await createSession();
+    const refused = await problemOf(await askAsService("DELETE", `/v1/sessions${query}`));
+    expect(refused).toMatchObject({ status: 400, code: "invalid" });
+    expect(refused.detail).toMatch(query.includes("user") ? /^user: / : /^(confirm|all): /);
+    expect((await askAsService("GET", `/v1/sessions/${sessid}`)).status).toBe(200);
+  });
+
+  it("needs an API key", async () => {
+    const { sessid, token } = await createSession();
+    expect((await ask("/v1/sessions?confirm=all", { method: "DELETE" })).status).toBe(401);
+    expect((await askAsClient(token, "/v1/sessions?confirm=all", { method: "DELETE" })).status).toBe(401);
+    expect((await askAsService("GET", `/v1/sessions/${sessid}`)).status).toBe(200);
+  });
+});
+
+describe("the end of every session in Redis", () => {
+  let harness: RedisHarness;
+  beforeAll(async () => {
+    harness = await startRedisHarness();
+  });
+  afterAll(() => harness.close());
+
+  it("is many short scripts, so that Redis serves others meanwhile", async () => {
+    const store = harness.open({ idleMs: 600_000, maxMs: 600_000 });
+    for (let first = 1; first <= 2000; first += 500) {
+      await store.run(
+        Array.from({ length: 500 }, (_, index) => register(first + index, { user: `u${first + index}` })),
+      );
+    }
+    await harness.command("CONFIG", "RESETSTAT");
+    expect(await store.endAll()).toEqual({ ended: 2000, complete: true });
+    const stats = await harness.command<string>("INFO", "commandstats");
+    const scripts = Number(/cmdstat_evalsha:calls=(\d+)/.exec(stats)?.[1]);
+    expect(scripts).toBeGreaterThanOrEqual(2000 / 250);
+    expect(await count(store)).toEqual([0, 0]);
+    expect(await harness.faults()).toEqual([]);
+  });
+
+  it("that Redis does not answer is told as not complete", async () => {
+    const store = harness.open();
+    await runOne(store, register(1));
+    await harness.command("REPLICAOF", "127.0.0.1", "1");
+    expect(await store.endAll()).toEqual({ ended: 0, complete: false });
+    await harness.command("REPLICAOF", "NO", "ONE");
+    expect(await store.endAll()).toEqual({ ended: 1, complete: true });
+  });
+});
