@@ -4,8 +4,8 @@ import type { RedisCommand } from "./redis-connection.ts";
 /*
  * What a caller may ask. The list of what is allowed is the server's own command table, so that nothing unknown gets
  * through (Redis hangs up on some words that are in no table: "POST", "HOST:"). From it are taken, by name, the commands
- * that would hold up or change the connection that all callers share, leave the database of REDIS_URL, or run the server;
- * and, by flag, whatever a newer Redis or a module adds of that kind.
+ * that would hold up or change the connection that all callers share, change what all callers run, leave the database of
+ * REDIS_URL, or run the server; and, by flag, whatever a newer Redis or a module adds of that kind.
  *
  * Redis itself keeps most of these out of scripts (flag `noscript`). It lets scripts call SELECT, SWAPDB, MOVE and
  * FLUSHALL: who must be kept to one database needs a Redis user without them (ACL), or a Redis of its own.
@@ -17,6 +17,7 @@ const CHANGES = "it would change the connection that callers share";
 const TRANSACTS = "send the transaction to /multi-exec";
 const LEAVES = "it would reach beyond the database that is served";
 const ADMINISTERS = "it administers the server";
+const SHARED = "it would change the scripts and functions that all callers run";
 
 const REFUSED: ReadonlyMap<string, string> = new Map([
   ...names(BLOCKS, "BLPOP BRPOP BRPOPLPUSH BLMOVE BLMPOP BZPOPMIN BZPOPMAX BZMPOP WAIT WAITAOF"),
@@ -35,7 +36,16 @@ const MAX_ECHOED_CHARACTERS = 128;
 const PUBLISHES: ReadonlySet<string> = new Set(["PUBLISH", "SPUBLISH", "PUBSUB"]);
 
 /** Subcommands refused though their container is served. */
-const REFUSED_SUBCOMMANDS: ReadonlyMap<string, string> = new Map([["SCRIPT DEBUG", CHANGES]]);
+const REFUSED_SUBCOMMANDS: ReadonlyMap<string, string> = new Map([
+  ["SCRIPT DEBUG", CHANGES],
+  ["SCRIPT FLUSH", SHARED],
+  ["FUNCTION LOAD", SHARED],
+  ["FUNCTION DELETE", SHARED],
+  ["FUNCTION FLUSH", SHARED],
+  ["FUNCTION RESTORE", SHARED],
+]);
+
+const CONTAINERS: ReadonlySet<string> = new Set(["SCRIPT", "FUNCTION"]);
 
 /** The text of the error reply that refuses the command, or null when it may go to Redis. */
 export function refusal(table: CommandTable, command: RedisCommand): string | null {
@@ -44,7 +54,7 @@ export function refusal(table: CommandTable, command: RedisCommand): string | nu
   if (why !== undefined) return notAvailable(name, why);
   const entry = entryOf(table, command);
   if (entry === undefined) return `ERR unknown command '${name.slice(0, MAX_ECHOED_CHARACTERS)}'`;
-  if (entry !== table.get(name)) {
+  if (CONTAINERS.has(name)) {
     const fullName = `${name} ${String(args[0]).toUpperCase()}`;
     const whyNot = REFUSED_SUBCOMMANDS.get(fullName);
     if (whyNot !== undefined) return notAvailable(fullName, whyNot);

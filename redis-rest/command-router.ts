@@ -17,7 +17,7 @@ export interface CommandRouterOptions {
 
 export interface ExecutedBatch {
   readonly outcome: BatchOutcome;
-  /** For the caller to show with its next request, so that it reads its own writes. */
+  /** For the caller to show with its next request, so that it reads its own writes: never smaller than one given before. */
   readonly syncToken: string;
 }
 
@@ -28,29 +28,79 @@ export type ExecuteBatch = (commands: readonly RedisCommand[], syncToken: string
 const CURSOR_COMMANDS: ReadonlySet<string> = new Set(["SCAN", "SSCAN", "HSCAN", "ZSCAN"]);
 
 /**
- * Chooses for each batch, as a whole so that its order holds, who runs it. The sync token is the time of the caller's last
- * write: a replica that may not have it is not asked. Between several redis-rest it is as exact as their clocks.
+ * Chooses for each batch, as a whole so that its order holds, who runs it.
+ *
+ * A client keeps the token of the last answer that reached it, and answers to concurrent requests arrive in any order: a
+ * read's may replace that of a later write. So the token that a client shows says only that it wants to read its own
+ * writes; a replica must then have every write that was answered here, whoever asked for it, and the write of the token,
+ * which another redis-rest may have answered. Between several redis-rest that is as exact as their clocks, and holds for
+ * a client that has no requests to two of them under way at once. A client that shows no token gets what replicas have.
  */
 export function createCommandRouter(options: CommandRouterOptions): ExecuteBatch {
   const { table, deadlineMs, primary, writer, reader, nowMs } = options;
+  const tokens = new SyncTokens(nowMs);
 
   function isRead(command: RedisCommand): boolean {
     return commandKind(table, command) === "read" && !CURSOR_COMMANDS.has(command.name);
   }
 
-  return async function execute(commands, syncToken) {
-    const lastWriteMs = parseSyncToken(syncToken);
+  /** A write that is late for its deadline counts too, from when it was executed. */
+  async function write(commands: readonly RedisCommand[]): Promise<BatchOutcome> {
+    const outcome = await writer(commands);
+    tokens.advance();
+    return outcome;
+  }
+
+  return async function execute(commands, shown) {
     if (commands.every(isRead)) {
-      const outcome = await withinDeadline(reader(commands, lastWriteMs), deadlineMs);
-      return { outcome, syncToken: String(lastWriteMs) };
+      const notBeforeMs = shown === undefined ? 0 : tokens.newestMs(shown);
+      const outcome = await withinDeadline(reader(commands, notBeforeMs), deadlineMs);
+      return { outcome, syncToken: tokens.newest(shown) };
     }
     const writes = commands.some((command) => commandKind(table, command) === "write");
-    const outcome = await withinDeadline(writes ? writer(commands) : primary(commands), deadlineMs);
-    return { outcome, syncToken: String(writes ? Math.ceil(nowMs()) : lastWriteMs) };
+    const outcome = await withinDeadline(writes ? write(commands) : primary(commands), deadlineMs);
+    return { outcome, syncToken: writes ? tokens.next(shown) : tokens.newest(shown) };
   };
 }
 
-/** A token of somebody else's making asks for nothing. */
+const MICROSECONDS = 1_000;
+
+/**
+ * Sync tokens: the time of the newest write that was answered, in microseconds since 1970. They never go back, and no two
+ * writes have the same.
+ */
+class SyncTokens {
+  readonly #nowMs: () => number;
+  #newest = 0;
+
+  constructor(nowMs: () => number) {
+    this.#nowMs = nowMs;
+  }
+
+  /** To be called for every write that Redis answered, before its caller hears of it. */
+  advance(): void {
+    this.#newest = Math.max(Math.ceil(this.#nowMs() * MICROSECONDS), this.#newest) + 1;
+  }
+
+  /** For the answer to a write. A token from a redis-rest whose clock is ahead is passed, and changes nothing here. */
+  next(shown: string | undefined): string {
+    this.advance();
+    return String(Math.max(this.#newest, parseSyncToken(shown) + 1));
+  }
+
+  /** For any other answer. */
+  newest(shown: string | undefined): string {
+    return String(Math.max(this.#newest, parseSyncToken(shown)));
+  }
+
+  /** What a replica must have for who shows this token, as a time. */
+  newestMs(shown: string): number {
+    return Math.max(this.#newest, parseSyncToken(shown)) / MICROSECONDS;
+  }
+}
+
+/** A token of somebody else's making asks for nothing more. */
 function parseSyncToken(token: string | undefined): number {
-  return /^\d{1,15}$/.test(token ?? "") ? Number(token) : 0;
+  const parsed = /^\d{1,16}$/.test(token ?? "") ? Number(token) : 0;
+  return Number.isSafeInteger(parsed + 1) ? parsed : 0;
 }

@@ -23,6 +23,11 @@ export function errorAnswer(status: number, message: string, syncToken?: string)
   return jsonAnswer(status, errorJson(message), syncToken);
 }
 
+/** The real service's words for a token that is missing or wrong. */
+export function unauthorizedAnswer(): HttpAnswer {
+  return errorAnswer(401, "WRONGPASS invalid or missing auth token");
+}
+
 export function textAnswer(status: number, body: string): HttpAnswer {
   return { status, contentType: "text/plain; charset=UTF-8", body };
 }

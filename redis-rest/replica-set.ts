@@ -30,6 +30,9 @@ export interface ReplicaSetOptions {
 
 const POLL_MS = 250;
 
+/** A replica that lacks a write is measured again when it is wanted, and no more often than this. */
+const MIN_POLL_MS = 5;
+
 /**
  * A replica that may be further behind is not read: with REPLICA_READS a revoked session is refused everywhere after this
  * long (docs/architecture.md, "Sessions").
@@ -38,7 +41,7 @@ export const MAX_REPLICA_LAG_MS = 1_000;
 
 /**
  * The primary's replicas: found by asking the primary itself, so that it is the same with and without Sentinel, and
- * measured four times a second.
+ * measured four times a second, or when none has what is wanted.
  */
 export class ReplicaSet {
   readonly #options: ReplicaSetOptions;
@@ -47,6 +50,7 @@ export class ReplicaSet {
   readonly #timer: NodeJS.Timeout;
   #turn = 0;
   #isPolling = false;
+  #polledAtMs = 0;
 
   constructor(options: ReplicaSetOptions) {
     this.#options = options;
@@ -60,8 +64,10 @@ export class ReplicaSet {
 
   /** The next replica in turn that is within MAX_REPLICA_LAG_MS and has everything written before `notBeforeMs`. */
   pick(notBeforeMs: number): Replica | undefined {
-    const oldestMs = Math.max(notBeforeMs, this.#options.nowMs() - MAX_REPLICA_LAG_MS);
+    const nowMs = this.#options.nowMs();
+    const oldestMs = Math.max(notBeforeMs, nowMs - MAX_REPLICA_LAG_MS);
     const readable = this.replicas.filter(({ freshAsOfMs }) => freshAsOfMs >= oldestMs);
+    if (readable.length === 0 && nowMs - this.#polledAtMs >= MIN_POLL_MS) void this.poll();
     return readable[this.#turn++ % readable.length];
   }
 
@@ -70,6 +76,7 @@ export class ReplicaSet {
     if (this.#isPolling) return;
     this.#isPolling = true;
     const askedAtMs = this.#options.nowMs();
+    this.#polledAtMs = askedAtMs;
     const role = parsePrimaryRole(await this.#options.askPrimary([ROLE_COMMAND]));
     this.#isPolling = false;
     if (role === null) return;

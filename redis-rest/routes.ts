@@ -10,7 +10,7 @@ import {
 import { refusal } from "./command-policy.ts";
 import type { ExecuteBatch } from "./command-router.ts";
 import type { CommandTable } from "./command-table.ts";
-import { errorAnswer, type HttpAnswer, jsonAnswer, SYNC_TOKEN_HEADER } from "./http-answer.ts";
+import { errorAnswer, type HttpAnswer, jsonAnswer, SYNC_TOKEN_HEADER, unauthorizedAnswer } from "./http-answer.ts";
 import type { RedisReply } from "./redis-connection.ts";
 import { repliesJson, replyJson, type StringEncoding } from "./reply-json.ts";
 import { readBody } from "./request-body.ts";
@@ -58,7 +58,7 @@ export function createRoutes({ token, table, execute }: RedisRestServices): Answ
   /** What is answered to a request whatever its body is. */
   function refuse(request: IncomingMessage, url: URL): HttpAnswer | undefined {
     const shown = bearerCredential(request.headers.authorization) ?? url.searchParams.get(TOKEN_PARAMETER);
-    if (!isToken(shown)) return errorAnswer(401, "Unauthorized: the token is missing or invalid");
+    if (!isToken(shown)) return unauthorizedAnswer();
     if (!METHODS.has(request.method)) return errorAnswer(405, "ERR only HEAD, GET, POST and PUT are allowed");
     if ((headerOf(request, "Upstash-Response-Format") ?? "json") === "json") return undefined;
     return errorAnswer(400, "ERR Upstash-Response-Format: only json is supported");

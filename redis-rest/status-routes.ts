@@ -1,6 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import { bearerCredential, tokenChecker } from "./bearer-token.ts";
-import { errorAnswer, type HttpAnswer, textAnswer } from "./http-answer.ts";
+import { type HttpAnswer, textAnswer, unauthorizedAnswer } from "./http-answer.ts";
 import type { Metrics } from "./metrics.ts";
 
 export interface StatusServices {
@@ -31,7 +31,7 @@ export function createStatusRoutes({ token, isMetricsOpen, metrics, isReady }: S
 
   async function showMetrics({ headers }: IncomingMessage): Promise<HttpAnswer> {
     if (!isMetricsOpen && !isToken(bearerCredential(headers.authorization))) {
-      return errorAnswer(401, "Unauthorized: the token is missing or invalid");
+      return unauthorizedAnswer();
     }
     const { registry } = metrics;
     return { status: 200, contentType: registry.contentType, body: await registry.metrics() };

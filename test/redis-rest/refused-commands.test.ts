@@ -32,6 +32,8 @@ const refused = [
   ...["SHUTDOWN NOSAVE", "DEBUG SLEEP 0", "CONFIG GET *", "REPLICAOF NO ONE", "SLAVEOF NO ONE", "FAILOVER"],
   ...["MODULE LIST", "ACL WHOAMI", "SAVE", "BGSAVE", "BGREWRITEAOF", "CLUSTER INFO", "REPLCONF GETACK *"],
   ...["LATENCY RESET", "SLOWLOG RESET", "PFDEBUG ENCODING k", "PFSELFTEST"],
+  ...["SCRIPT FLUSH", "SCRIPT FLUSH SYNC", "FUNCTION LOAD REPLACE code", "FUNCTION DELETE l", "FUNCTION FLUSH ASYNC"],
+  ...["FUNCTION RESTORE payload FLUSH"],
 ].map((line) => line.split(" "));
 
 test.each(refused)("%s %s is refused by name", async (...command) => {
