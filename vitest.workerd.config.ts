@@ -1,6 +1,7 @@
 import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 import { buildAssets } from "./dev/build-assets.ts";
+import { hashInNode } from "./dev/hash-in-node.ts";
 
 // wrangler.toml serves them, and the plugin runs no [build].
 await buildAssets();
@@ -11,6 +12,7 @@ export default defineConfig({
     cloudflareTest({
       wrangler: { configPath: "./wrangler.toml" },
       miniflare: {
+        serviceBindings: { PASSWORD_HASHER: hashInNode({}) },
         bindings: { API_KEYS: "test-key,next-key", MIGRATIONS: await readD1Migrations("./migrations") },
       },
     }),

@@ -3,6 +3,7 @@ import * as esbuild from "esbuild";
 import { convertV4MiniflareOptions, Log, LogLevel, Miniflare } from "miniflare";
 import { unstable_getMiniflareWorkerOptions } from "wrangler";
 import { buildAssets } from "./build-assets.ts";
+import { hashInNode } from "./hash-in-node.ts";
 import { migrateDatabase } from "./migrate-database.ts";
 import { serveAsset } from "./serve-asset.ts";
 
@@ -44,7 +45,7 @@ export async function startEdge({ host, port, variables, stateDir }: EdgeConfig)
       ...options,
       name: "artoria",
       modules: [{ type: "ESModule", path: "index.js", contents: await bundle(main) }],
-      serviceBindings: { ASSETS: serveAsset },
+      serviceBindings: { ASSETS: serveAsset, PASSWORD_HASHER: hashInNode(variables) },
       bindings: { ...(options["bindings"] as Record<string, string>), ...variables },
       host,
       port,

@@ -12,6 +12,8 @@ export interface Bindings {
   readonly LOGIN_USER_AT_ADDRESS_LIMIT: RateLimit;
   readonly LOGIN_USER_LIMIT: RateLimit;
   readonly LOGIN_SPARE_LIMIT: RateLimit;
+  /** The worker of password-hasher/. */
+  readonly PASSWORD_HASHER: Fetcher;
   /** What client/browser/ was built to. Deployed, requests for it do not reach the worker. */
   readonly ASSETS: Fetcher;
   /** Browser accounts. */

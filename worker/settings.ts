@@ -100,7 +100,7 @@ function splitList(text: string): string[] {
 }
 
 /** A variable is text; wrangler.toml may also give a number. */
-function wholeNumber(min: number, max: number, byDefault: number) {
+export function wholeNumber(min: number, max: number, byDefault: number) {
   const allowed = `allowed is a whole number, ${min}..${max}`;
   return v.optional(
     v.pipe(

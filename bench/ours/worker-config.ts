@@ -21,7 +21,7 @@ export interface WorkerConfig {
 /**
  * The text of workerd's configuration for our bundle in `directory`, with the bindings that wrangler.toml gives to the
  * production environment. Some of them exist on Cloudflare's network only, so they have stand-ins that no measured request
- * asks: rate limits always agree, the account database and the static files have no server.
+ * asks: rate limits always agree, the account database, the password hasher and the static files have no server.
  */
 export function productionConfig({ port, directory, variables }: WorkerConfig): string {
   const config = unstable_readConfig({ config: WRANGLER_TOML, env: "production" }, { hideWarnings: true });
@@ -41,6 +41,7 @@ export function productionConfig({ port, directory, variables }: WorkerConfig): 
       ({ binding }: { binding: string }) =>
         `(name = ${text(binding)}, wrapped = (moduleName = "cloudflare-internal:d1-api", innerBindings = [(name = "fetcher", service = "nowhere")]))`,
     ),
+    ...config.services.map(({ binding }: { binding: string }) => `(name = ${text(binding)}, service = "nowhere")`),
     ...(config.assets?.binding === undefined ? [] : [`(name = ${text(config.assets.binding)}, service = "nowhere")`]),
   ];
   const namespaces = classes.map(

@@ -1,7 +1,7 @@
 /** A browser account. Times are epoch milliseconds. */
 export interface Account {
   readonly name: string;
-  /** PHC string (password.ts). */
+  /** PHC string (password-hasher/password.ts). */
   readonly passwordHash: string;
   readonly createdAt: number;
   /** null before the first login after the sign-up. */

@@ -1,3 +1,4 @@
+/// <reference path="../node-crypto.d.ts" />
 import { createHash } from "node:crypto";
 import type { RoomIdentity } from "../../protocol/reliable/room-output.ts";
 import type { IdentifyRequest } from "../../protocol/session-request.ts";

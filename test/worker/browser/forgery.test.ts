@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from "vitest";
-import { Browser, migrateAccounts, newName, sessionOf } from "./browser.ts";
+import { Browser, migrateAccounts, newName, PASSWORD, sessionOf } from "./browser.ts";
 
 beforeAll(migrateAccounts);
 
@@ -23,7 +23,7 @@ describe("a form that was sent from", () => {
     for (const path of ["/logout", "/login", "/signup", "/me/sessions/end"]) {
       const response = await browser.submit(
         path,
-        { user: newName(), password: "x".repeat(8), sessid: String(sessid) },
+        { user: newName(), password: PASSWORD, sessid: String(sessid) },
         headers,
       );
       expect([path, response.status]).toEqual([path, 403]);
@@ -43,9 +43,7 @@ describe("a form that was sent from", () => {
       { "X-Forwarded-Host": "shop.example:443", Origin: "https://shop.example" },
     ],
   ])("%s is taken", async (_, headers) => {
-    expect((await new Browser().submit("/signup", { user: newName(), password: "x".repeat(8) }, headers)).status).toBe(
-      303,
-    );
+    expect((await new Browser().submit("/signup", { user: newName(), password: PASSWORD }, headers)).status).toBe(303);
   });
 });
 

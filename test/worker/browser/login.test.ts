@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from "vitest";
-import { hashPassword } from "../../../worker/browser/password.ts";
+import { hashPassword } from "../../../worker/password-hasher/password.ts";
 import { ask } from "../routes/edge-client.ts";
 import { Browser, bindings, migrateAccounts, newName, PASSWORD, sessionOf } from "./browser.ts";
 
@@ -45,6 +45,19 @@ describe("a sign-up", () => {
     expect(page).not.toContain("<script>alert");
     expect(browser.cookie).toBeUndefined();
   });
+
+  it.each(["password", "PASSWORD1", "iloveyou", " qwertyuiop ", "１２３４５６７８９"])(
+    "refuses %j, which everybody uses",
+    async (password) => {
+      const [browser, name] = [new Browser(), newName()];
+      const response = await browser.signUp(name, password);
+      const page = await response.text();
+      expect([response.status, page]).toEqual([400, expect.stringContaining("Many people use this password")]);
+      expect(page).toMatch(/<input[^>]+name="password"[^>]+aria-invalid="true"/);
+      expect(browser.cookie).toBeUndefined();
+      expect((await browser.signUp(name)).status).toBe(303);
+    },
+  );
 
   it("refuses a body that is no form, and one that is too large", async () => {
     const headers = { Origin: "https://edge.test", "Content-Type": "multipart/form-data; boundary=x" };

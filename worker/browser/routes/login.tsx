@@ -3,11 +3,12 @@ import { Status } from "../../../protocol/status.ts";
 import { clientAddress } from "../../http/client-address.ts";
 import { requestHost } from "../../http/same-origin.ts";
 import { accountName, canBePassword } from "../account-rules.ts";
-import { type Account, Accounts } from "../accounts.ts";
+import { Accounts } from "../accounts.ts";
+import { comparePassword } from "../ask-password-hasher.ts";
 import { type CredentialsForm, readCredentialsForm } from "../credentials-form.ts";
 import { LOGIN_WINDOW_SECONDS, mayTryPassword } from "../login-limit.ts";
 import { LoginPage } from "../pages/credentials-page.tsx";
-import { hashPassword, verifyPassword } from "../password.ts";
+import { refuseBusy } from "../refuse-busy.ts";
 import { refuseSession } from "../refuse-session.tsx";
 import { returnInQuery, safeReturn } from "../return-address.ts";
 import { startSession } from "../start-session.ts";
@@ -33,19 +34,14 @@ export const login = new Hono<PageEnv>()
     }
     const accounts = new Accounts(c.env.DB);
     const account = await accounts.find(name);
-    const { matches, outdated } = await verifyPassword(form.password, account?.passwordHash);
-    if (account === null || !matches) return refuse(c, form, 401, WRONG);
+    const verdict = await comparePassword(c.env.PASSWORD_HASHER, form.password, account?.passwordHash);
+    if (verdict.kind === "busy") return refuseBusy(c, verdict);
+    if (account === null || !verdict.matches) return refuse(c, form, 401, WRONG);
     const status = await startSession(c, name);
     if (status !== Status.Ok) return refuseSession(c, status);
-    await noteLogin(accounts, account, outdated ? form.password : undefined);
+    await accounts.recordLogin(account, Date.now(), verdict.newHash);
     return c.redirect(form.returnTo, 303);
   });
-
-/** `outdatedPassword`: the password whose hash is to be made anew. */
-async function noteLogin(accounts: Accounts, account: Account, outdatedPassword: string | undefined): Promise<void> {
-  const newHash = outdatedPassword === undefined ? undefined : await hashPassword(outdatedPassword);
-  await accounts.recordLogin(account, Date.now(), newHash);
-}
 
 function refuse(c: Context<PageEnv>, { user, returnTo }: CredentialsForm, status: 401 | 429, message: string) {
   return c.html(<LoginPage visitor={c.get("visitor")} returnTo={returnTo} user={user} error={{ message }} />, status);

@@ -4,10 +4,11 @@ import { clientAddress } from "../../http/client-address.ts";
 import { requestHost } from "../../http/same-origin.ts";
 import { accountName, isAllowedPassword } from "../account-rules.ts";
 import { Accounts } from "../accounts.ts";
+import { choosePassword } from "../ask-password-hasher.ts";
 import { type CredentialsForm, readCredentialsForm } from "../credentials-form.ts";
 import { LOGIN_WINDOW_SECONDS, mayAddressTry } from "../login-limit.ts";
 import { type FormError, SignupPage } from "../pages/credentials-page.tsx";
-import { hashPassword } from "../password.ts";
+import { refuseBusy } from "../refuse-busy.ts";
 import { refuseSession } from "../refuse-session.tsx";
 import { returnInQuery, safeReturn } from "../return-address.ts";
 import { startSession } from "../start-session.ts";
@@ -17,6 +18,10 @@ const BAD_NAME: FormError = { field: "user", message: "This name cannot be used.
 const BAD_PASSWORD: FormError = {
   field: "password",
   message: "This password cannot be used. See below what is allowed.",
+};
+const COMMON: FormError = {
+  field: "password",
+  message: "Many people use this password, so it is tried first. Choose another.",
 };
 const TAKEN: FormError = { field: "user", message: "Somebody has this name already. Choose another." };
 const TOO_MANY: FormError = { message: "Too many tries. Wait a minute, then try again." };
@@ -39,7 +44,10 @@ export const signup = new Hono<PageEnv>()
     const accounts = new Accounts(c.env.DB);
     // What the database would refuse anyway is not worth a hash.
     if ((await accounts.find(name)) !== null) return refuse(c, form, 409, TAKEN);
-    const isNew = await accounts.create(name, await hashPassword(form.password), Date.now());
+    const chosen = await choosePassword(c.env.PASSWORD_HASHER, form.password);
+    if (chosen.kind === "common") return refuse(c, form, 400, COMMON);
+    if (chosen.kind === "busy") return refuseBusy(c, chosen);
+    const isNew = await accounts.create(name, chosen.hash, Date.now());
     if (!isNew) return refuse(c, form, 409, TAKEN);
     const status = await startSession(c, name);
     // The account is there all the same: a login makes up for it.

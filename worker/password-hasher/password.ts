@@ -1,4 +1,3 @@
-/// <reference path="../node-crypto.d.ts" />
 import { scrypt, timingSafeEqual } from "node:crypto";
 
 /** scrypt's parameters: N = 2^log2N, r, p. It needs 128 * N * r bytes of memory. */
