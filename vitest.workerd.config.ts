@@ -13,7 +13,11 @@ export default defineConfig({
       wrangler: { configPath: "./wrangler.toml" },
       miniflare: {
         serviceBindings: { PASSWORD_HASHER: hashInNode({}) },
-        bindings: { API_KEYS: "test-key,next-key", MIGRATIONS: await readD1Migrations("./migrations") },
+        bindings: {
+          API_KEYS: "test-key,next-key",
+          LOOPBACK_ONLY: "1",
+          MIGRATIONS: await readD1Migrations("./migrations"),
+        },
       },
     }),
   ],

@@ -1,3 +1,5 @@
+import { HOW_TO_MAKE_A_KEY, isLoopbackHost, MIN_KEY_CHARACTERS } from "../protocol/loopback.ts";
+
 /** What `npm start` runs, from the environment (docs/configuration.md). */
 export interface StackConfig {
   /** Where the edge listens; 0 is any free port, as for the others. */
@@ -14,6 +16,8 @@ export interface StackConfig {
   readonly redisRestPort: number;
   /** Where the embedded stores keep their data; undefined: nothing is kept after the stop. */
   readonly stateDir: string | undefined;
+  /** Whether nothing listens beyond loopback and Redis, if there is one, is on it: only then keys may be short. */
+  readonly isLoopbackOnly: boolean;
   /** Variables of the worker, passed on as they are: it checks them itself. */
   readonly workerVariables: Readonly<Record<string, string>>;
 }
@@ -38,17 +42,23 @@ const WORKER_VARIABLES = [
 export function parseStackConfig(env: Readonly<Record<string, string | undefined>>): StackConfig {
   // The bridge must show a key that the edge accepts.
   const apiKey = text(env, "API_KEY") ?? text(env, "API_KEYS")?.split(",")[0]?.trim() ?? "dev-key";
+  const bridgeHost = text(env, "BRIDGE_HOST") ?? "127.0.0.1";
+  const playerHost = text(env, "PLAYER_HOST") ?? bridgeHost;
+  const redis = redisUrl(env);
+  const beyond = variableBeyondLoopback({ REDIS_URL: redis, BRIDGE_HOST: bridgeHost, PLAYER_HOST: playerHost });
+  if (beyond !== undefined) refuseShortKeys([apiKey, ...(text(env, "API_KEYS") ?? "").split(",")], beyond);
   return {
     edgePort: port(env, "EDGE_PORT", 8787),
-    bridgeHost: text(env, "BRIDGE_HOST") ?? "127.0.0.1",
+    bridgeHost,
     bridgePort: port(env, "BRIDGE_PORT", 7000),
-    playerHost: text(env, "PLAYER_HOST") ?? text(env, "BRIDGE_HOST") ?? "127.0.0.1",
+    playerHost,
     playerPort: port(env, "PLAYER_PORT", 7001),
     metricsPort: port(env, "METRICS_PORT", 7002),
     apiKey,
-    redisUrl: redisUrl(env),
+    redisUrl: redis,
     redisRestPort: port(env, "REDIS_REST_PORT", 8079),
     stateDir: text(env, "STATE_DIR"),
+    isLoopbackOnly: beyond === undefined,
     workerVariables: {
       API_KEYS: text(env, "API_KEYS") ?? apiKey,
       ...Object.fromEntries(
@@ -80,4 +90,18 @@ function redisUrl(env: Readonly<Record<string, string | undefined>>): string | u
     throw new Error("REDIS_URL: allowed is redis://host:port or rediss://host:port");
   }
   return value;
+}
+
+/** The first of the variables that names a host, or a URL, which is not of this machine alone. */
+function variableBeyondLoopback(variables: Readonly<Record<string, string | undefined>>): string | undefined {
+  const isHere = (value: string) => isLoopbackHost(URL.parse(value)?.hostname || value);
+  return Object.entries(variables).find(([, value]) => value !== undefined && !isHere(value))?.[0];
+}
+
+function refuseShortKeys(keys: readonly string[], beyond: string): void {
+  const lengths = keys.map((key) => key.trim().length).filter((length) => length > 0);
+  if (lengths.every((length) => length >= MIN_KEY_CHARACTERS)) return;
+  throw new Error(
+    `API_KEY: allowed are ${MIN_KEY_CHARACTERS} characters or more when ${beyond} is beyond loopback, and dev-key is for loopback only; ${HOW_TO_MAKE_A_KEY}`,
+  );
 }

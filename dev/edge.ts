@@ -2,6 +2,7 @@ import { fileURLToPath } from "node:url";
 import * as esbuild from "esbuild";
 import { convertV4MiniflareOptions, Log, LogLevel, Miniflare } from "miniflare";
 import { unstable_getMiniflareWorkerOptions } from "wrangler";
+import { isLoopbackHost } from "../protocol/loopback.ts";
 import { buildAssets } from "./build-assets.ts";
 import { hashInNode } from "./hash-in-node.ts";
 import { migrateDatabase } from "./migrate-database.ts";
@@ -46,7 +47,11 @@ export async function startEdge({ host, port, variables, stateDir }: EdgeConfig)
       name: "artoria",
       modules: [{ type: "ESModule", path: "index.js", contents: await bundle(main) }],
       serviceBindings: { ASSETS: serveAsset, PASSWORD_HASHER: hashInNode(variables) },
-      bindings: { ...(options["bindings"] as Record<string, string>), ...variables },
+      bindings: {
+        ...(options["bindings"] as Record<string, string>),
+        LOOPBACK_ONLY: isLoopbackHost(host) ? "1" : "0",
+        ...variables,
+      },
       host,
       port,
       // No look-up of Cloudflare's request properties over the network.

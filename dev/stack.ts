@@ -91,7 +91,7 @@ async function startEdgeOn(config: StackConfig, redisRest: OwnRedisRest | undefi
           UPSTASH_REDIS_REST_URL: redisRest.server.url,
           UPSTASH_REDIS_REST_TOKEN: redisRest.token,
         };
-  const variables = { ...config.workerVariables, ...store };
+  const variables = { ...config.workerVariables, ...store, LOOPBACK_ONLY: config.isLoopbackOnly ? "1" : "0" };
   // The worker would say it in every answer; here it stops the start.
   parseSettings(variables);
   const edge = await startEdge({ host: "127.0.0.1", port: config.edgePort, variables, stateDir: config.stateDir });

@@ -1,3 +1,6 @@
+import { isIP } from "node:net";
+import ipaddr from "ipaddr.js";
+
 /** Where the primary is: an address that never changes, or the sentinels that know it. */
 export interface RedisLocation {
   readonly host: string;
@@ -36,13 +39,18 @@ type Environment = Readonly<Record<string, string | undefined>>;
 /** Room for one read, one retry and the answer inside a caller's patience. */
 const DEFAULT_DEADLINE_MS = 1_000;
 
+/** What nobody guesses: 32 characters of base64 are 192 bits. */
+const MIN_TOKEN_CHARACTERS = 32;
+
 /** Parses the environment (docs/architecture.md, "Configuration"). Throws ConfigError. */
 export function parseConfig(env: Environment): RedisRestConfig {
+  const host = text(env, "REDIS_REST_HOST") ?? "127.0.0.1";
+  const redis = parseLocation(env);
   return {
-    host: text(env, "REDIS_REST_HOST") ?? "127.0.0.1",
+    host,
     port: integer(env, "REDIS_REST_PORT", 8079, 0, 65_535),
-    token: parseToken(env),
-    redis: parseLocation(env),
+    token: parseToken(env, isLoopback(host) && isOnLoopback(redis)),
+    redis,
     replicaReads: integer(env, "REPLICA_READS", 0, 0, 1) === 1,
     writeReplicas: integer(env, "WRITE_REPLICAS", 0, 0, 100),
     deadlineMs: integer(env, "REDIS_REST_DEADLINE_MS", DEFAULT_DEADLINE_MS, 50, 60_000),
@@ -63,10 +71,25 @@ function integer(env: Environment, name: string, fallback: number, min: number, 
   throw new ConfigError(`${name} must be a whole number from ${min} to ${max}, not "${value}"`);
 }
 
-function parseToken(env: Environment): string {
+function parseToken(env: Environment, mayBeShort: boolean): string {
   const token = text(env, "REDIS_REST_TOKEN");
-  if (token !== undefined && /^[\x21-\x7e]+$/.test(token)) return token;
-  throw new ConfigError("REDIS_REST_TOKEN must be set: the bearer token of callers, printable ASCII without spaces");
+  if (token === undefined || !/^[\x21-\x7e]+$/.test(token)) {
+    throw new ConfigError("REDIS_REST_TOKEN must be set: the bearer token of callers, printable ASCII without spaces");
+  }
+  if (mayBeShort || token.length >= MIN_TOKEN_CHARACTERS) return token;
+  throw new ConfigError(
+    `REDIS_REST_TOKEN must have ${MIN_TOKEN_CHARACTERS} characters or more, unless REDIS_REST_HOST and Redis are on loopback: "openssl rand -base64 32" makes one`,
+  );
+}
+
+/** Whether a host reaches nothing but this machine. A name other than localhost may come to mean another. */
+export function isLoopback(host: string): boolean {
+  return host === "localhost" || (isIP(host) !== 0 && ipaddr.process(host).range() === "loopback");
+}
+
+/** Sentinels name any address; those on loopback are taken to name one there. */
+function isOnLoopback({ host, sentinels }: RedisLocation): boolean {
+  return sentinels.length === 0 ? isLoopback(host) : sentinels.every((sentinel) => isLoopback(sentinel.host));
 }
 
 function parseLocation(env: Environment): RedisLocation {

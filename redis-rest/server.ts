@@ -1,9 +1,7 @@
 import { once } from "node:events";
 import { createServer } from "node:http";
-import { isIP } from "node:net";
-import ipaddr from "ipaddr.js";
 import { type Logger, pino } from "pino";
-import type { RedisRestConfig } from "./config.ts";
+import { isLoopback, type RedisRestConfig } from "./config.ts";
 import { connectRedis } from "./redis-service.ts";
 import { createRequestListener } from "./request-listener.ts";
 import { createRoutes } from "./routes.ts";
@@ -51,8 +49,4 @@ export async function startRedisRest(config: RedisRestConfig, log: Logger = SILE
       redis.close();
     },
   };
-}
-
-function isLoopback(host: string): boolean {
-  return host === "localhost" || (isIP(host) !== 0 && ipaddr.process(host).range() === "loopback");
 }

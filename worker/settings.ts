@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { HOW_TO_MAKE_A_KEY, isLoopbackHost, MIN_KEY_CHARACTERS } from "../protocol/loopback.ts";
 import { DEFAULT_ROOM_LIMITS, type RoomLimits } from "../protocol/reliable/room-limits.ts";
 import type { SessionPolicy } from "./session-store/session-store.ts";
 
@@ -27,10 +28,11 @@ export class SettingsError extends Error {
 const MAX_SECONDS = 10 * 365 * 24 * 3600;
 
 const Variables = v.object({
+  LOOPBACK_ONLY: v.optional(v.picklist(["0", "1"], 'allowed is "1" where nothing is beyond loopback, or "0"'), "0"),
   API_KEYS: v.optional(v.string(), ""),
   SESSION_STORE: v.picklist(["redis", "embedded"], 'allowed is "redis" or "embedded"'),
   UPSTASH_REDIS_REST_URL: v.optional(
-    v.pipe(v.string(), v.regex(/^https?:\/\/\S+$/, "allowed is an http or https URL")),
+    v.pipe(v.string(), v.check(isStoreUrl, "allowed is an https URL, or an http URL of a loopback address")),
   ),
   UPSTASH_REDIS_REST_TOKEN: v.optional(v.pipe(v.string(), v.minLength(1, "allowed is a token of 1 character or more"))),
   TRUSTED_PROXIES: v.optional(
@@ -69,6 +71,7 @@ export function parseSettings(environment: object): Settings {
   if (variables.SESSION_TTL_SECONDS > variables.SESSION_MAX_SECONDS) {
     throw new SettingsError("SESSION_TTL_SECONDS: allowed is at most SESSION_MAX_SECONDS");
   }
+  refuseShortKeys(variables);
   return {
     apiKeys: splitList(variables.API_KEYS),
     trustedProxies: variables.TRUSTED_PROXIES,
@@ -90,6 +93,31 @@ function parseStore(variables: v.InferOutput<typeof Variables>): Settings["store
   if (url === undefined) throw new SettingsError('UPSTASH_REDIS_REST_URL: needed with SESSION_STORE = "redis"');
   if (token === undefined) throw new SettingsError('UPSTASH_REDIS_REST_TOKEN: needed with SESSION_STORE = "redis"');
   return { kind: "redis", url, token };
+}
+
+/**
+ * A worker does not know who can reach it: only what starts it does (dev/edge.ts). Unless that says so, and the store is
+ * here too, whoever guesses a key is in.
+ */
+function refuseShortKeys(variables: v.InferOutput<typeof Variables>): void {
+  const { SESSION_STORE, UPSTASH_REDIS_REST_URL: url = "", UPSTASH_REDIS_REST_TOKEN: token = "" } = variables;
+  const storeIsRedis = SESSION_STORE === "redis";
+  if (variables.LOOPBACK_ONLY === "1" && (!storeIsRedis || isLoopbackUrl(url))) return;
+  const allowed = `allowed are ${MIN_KEY_CHARACTERS} characters or more (${HOW_TO_MAKE_A_KEY}); fewer only under npm start with everything on loopback`;
+  if (splitList(variables.API_KEYS).some((key) => key.length < MIN_KEY_CHARACTERS)) {
+    throw new SettingsError(`API_KEYS: of each key ${allowed}`);
+  }
+  if (storeIsRedis && token.length < MIN_KEY_CHARACTERS)
+    throw new SettingsError(`UPSTASH_REDIS_REST_TOKEN: ${allowed}`);
+}
+
+/** A token and every session go that way, so it is encrypted unless it ends on this machine. */
+function isStoreUrl(value: string): boolean {
+  return /^https:\/\/[^\s/?#]+\S*$/.test(value) || isLoopbackUrl(value);
+}
+
+function isLoopbackUrl(value: string): boolean {
+  return /^https?:\/\/\S+$/.test(value) && URL.canParse(value) && isLoopbackHost(new URL(value).hostname);
 }
 
 function splitList(text: string): string[] {

@@ -14,6 +14,7 @@ describe("parseStackConfig", () => {
       redisUrl: undefined,
       redisRestPort: 8079,
       stateDir: undefined,
+      isLoopbackOnly: true,
       workerVariables: { API_KEYS: "dev-key" },
     });
   });

@@ -40,7 +40,11 @@ test("reads user, password, database and TLS from the URL, percent-decoded", () 
 });
 
 test("reads sentinels, with or without a URL", () => {
-  const sentinels = { REDIS_REST_TOKEN: "secret", REDIS_SENTINELS: "a:26379, [::1]:26380", REDIS_MASTER: "games" };
+  const sentinels = {
+    REDIS_REST_TOKEN: "s".repeat(32),
+    REDIS_SENTINELS: "a:26379, [::1]:26380",
+    REDIS_MASTER: "games",
+  };
   expect(parseConfig(sentinels).redis).toMatchObject({
     sentinels: [
       { host: "a", port: 26379 },

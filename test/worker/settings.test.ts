@@ -4,8 +4,11 @@ import { parseSettings } from "../../worker/settings.ts";
 const redis = {
   SESSION_STORE: "redis",
   UPSTASH_REDIS_REST_URL: "https://redis.test",
-  UPSTASH_REDIS_REST_TOKEN: "secret",
+  UPSTASH_REDIS_REST_TOKEN: `secret-${"0".repeat(32)}`,
 };
+
+const OLD_KEY = "old-".repeat(8);
+const NEW_KEY = "new-".repeat(8);
 
 describe("parseSettings", () => {
   it("has the documented defaults", () => {
@@ -27,7 +30,7 @@ describe("parseSettings", () => {
   it("takes every variable", () => {
     const settings = parseSettings({
       ...redis,
-      API_KEYS: " old, new ,",
+      API_KEYS: ` ${OLD_KEY}, ${NEW_KEY} ,`,
       TRUSTED_PROXIES: "192.0.2.1, 2001:db8::1",
       SESSION_TTL_SECONDS: "60",
       SESSION_MAX_SECONDS: 120,
@@ -38,9 +41,9 @@ describe("parseSettings", () => {
       ROOM_MAX_MEMBERS: "10",
     });
     expect(settings).toEqual({
-      apiKeys: ["old", "new"],
+      apiKeys: [OLD_KEY, NEW_KEY],
       trustedProxies: ["192.0.2.1", "2001:db8::1"],
-      store: { kind: "redis", url: "https://redis.test", token: "secret" },
+      store: { kind: "redis", url: "https://redis.test", token: redis.UPSTASH_REDIS_REST_TOKEN },
       policy: {
         idleMs: 60_000,
         maxMs: 120_000,
@@ -55,7 +58,7 @@ describe("parseSettings", () => {
   it.each([
     ["SESSION_STORE", {}],
     ["SESSION_STORE", { SESSION_STORE: "memcached" }],
-    ["UPSTASH_REDIS_REST_URL", { SESSION_STORE: "redis", UPSTASH_REDIS_REST_TOKEN: "secret" }],
+    ["UPSTASH_REDIS_REST_URL", { SESSION_STORE: "redis", UPSTASH_REDIS_REST_TOKEN: redis.UPSTASH_REDIS_REST_TOKEN }],
     ["UPSTASH_REDIS_REST_URL", { ...redis, UPSTASH_REDIS_REST_URL: "redis://redis.test" }],
     ["UPSTASH_REDIS_REST_TOKEN", { ...redis, UPSTASH_REDIS_REST_TOKEN: undefined }],
     ["SESSION_TTL_SECONDS", { ...redis, SESSION_TTL_SECONDS: "0" }],
