@@ -2,7 +2,9 @@ import { once } from "node:events";
 import type { Redis } from "ioredis";
 import type { Logger } from "pino";
 import type { RedisRestConfig } from "./config.ts";
+import { connectorTo } from "./primary-connector.ts";
 import { openConnection, runOn } from "./redis-connection.ts";
+import { Sentinels } from "./sentinels.ts";
 
 /** Redis could not be used as it is; the message is one line for whoever starts the program. */
 export class StartError extends Error {
@@ -12,16 +14,31 @@ export class StartError extends Error {
 /** Long enough for the sentinels to finish a failover that is under way (down-after 5 s and an election). */
 const START_DEADLINE_MS = 10_000;
 
+/** The sentinels that the configuration names, to be closed by the caller; undefined when it names the primary itself. */
+export function askSentinels({ redis, deadlineMs }: RedisRestConfig): Sentinels | undefined {
+  const { sentinels, masterName } = redis;
+  return sentinels.length === 0 ? undefined : new Sentinels({ addresses: sentinels, masterName, deadlineMs });
+}
+
 /**
  * Connects to the primary, and follows it for as long as the connection is used. Throws StartError when nothing answers
  * within START_DEADLINE_MS or what answers is a Redis Cluster node.
  */
-export async function connectPrimary(config: RedisRestConfig, log: Logger): Promise<Redis> {
-  const connection = openConnection(config.redis, config.deadlineMs);
+export async function connectPrimary(
+  config: RedisRestConfig,
+  log: Logger,
+  sentinels: Sentinels | undefined,
+): Promise<Redis> {
+  const route = sentinels === undefined ? {} : { Connector: connectorTo(sentinels, config.redis.tls) };
+  const connection = openConnection(config.redis, config.deadlineMs, route);
   let lastError = "no answer";
   // Only the message: an error of ioredis carries its command, and that of a login the password.
   connection.on("error", (error: Error) => {
     lastError = error.message;
+  });
+  // Who waits before dialling the old primary again need not.
+  sentinels?.follow(() => {
+    if (connection.status === "reconnecting") connection.connect().catch(() => undefined);
   });
   let wasReady = false;
   connection.on("ready", () => {

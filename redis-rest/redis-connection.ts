@@ -1,4 +1,4 @@
-import { Redis } from "ioredis";
+import { Redis, type RedisOptions } from "ioredis";
 import type { RedisLocation } from "./config.ts";
 import { ReadyCommand } from "./ready-command.ts";
 
@@ -38,30 +38,34 @@ export function unavailable(why: string): BatchOutcome {
 
 /**
  * Opens a connection that comes back by itself and never queues: while it is down every batch is `unavailable` at once,
- * and a server that is silent for `deadlineMs` with commands waiting is left and dialled again.
+ * and a server that is silent for `deadlineMs` with commands waiting is left and dialled again. `route` says what is
+ * dialled, if not the location's host and port.
  */
-export function openConnection(location: RedisLocation, deadlineMs: number): Redis {
-  const { host, port, sentinels, masterName, tls, username, password, database } = location;
-  const secure = tls ? { tls: {} } : {};
-  const address =
-    sentinels.length === 0
-      ? { host, port, ...secure }
-      : {
-          sentinels: [...sentinels],
-          name: masterName,
-          role: "master" as const,
-          failoverDetector: true,
-          sentinelCommandTimeout: deadlineMs,
-          sentinelRetryStrategy: reconnectDelayMs,
-          sentinelReconnectStrategy: reconnectDelayMs,
-          enableTLSForSentinelMode: tls,
-          ...secure,
-        };
+export function openConnection(
+  location: RedisLocation,
+  deadlineMs: number,
+  route: Pick<RedisOptions, "Connector"> = {},
+): Redis {
+  const { host, port, tls, username, password, database } = location;
   return new Redis({
-    ...address,
+    ...connectionOptions(deadlineMs),
+    host,
+    port,
+    ...(tls ? { tls: {} } : {}),
     ...(username === undefined ? {} : { username }),
     ...(password === undefined ? {} : { password }),
     db: database,
+    ...route,
+  });
+}
+
+/** Opens such a connection to a server that has neither users nor databases: a sentinel. */
+export function openSentinelConnection(address: { host: string; port: number }, deadlineMs: number): Redis {
+  return new Redis({ ...connectionOptions(deadlineMs), ...address, enableReadyCheck: false });
+}
+
+function connectionOptions(deadlineMs: number) {
+  return {
     protocol: 2,
     stringNumbers: true,
     lazyConnect: true,
@@ -71,8 +75,8 @@ export function openConnection(location: RedisLocation, deadlineMs: number): Red
     connectTimeout: deadlineMs,
     socketTimeout: deadlineMs,
     retryStrategy: reconnectDelayMs,
-    reconnectOnError: (error) => error.message.startsWith("READONLY "),
-  });
+    reconnectOnError: (error: Error) => error.message.startsWith("READONLY "),
+  } as const;
 }
 
 /** Sends the commands together, in their order, and collects the replies. */

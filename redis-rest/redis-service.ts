@@ -4,7 +4,7 @@ import { createCommandRouter, type ExecuteBatch } from "./command-router.ts";
 import { type CommandTable, loadCommandTable } from "./command-table.ts";
 import type { RedisRestConfig } from "./config.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
-import { connectPrimary } from "./primary.ts";
+import { askSentinels, connectPrimary } from "./primary.ts";
 import { type RunBatch, runOn } from "./redis-connection.ts";
 import { createReplicaReads } from "./replica-reads.ts";
 import { ReplicaSet } from "./replica-set.ts";
@@ -22,12 +22,18 @@ export interface RedisService {
 
 /** Connects what the configuration asks for. Throws StartError. */
 export async function connectRedis(config: RedisRestConfig, log: Logger): Promise<RedisService> {
-  const connection = await connectPrimary(config, log);
-  const connections = [connection];
-  const primary: RunBatch = (commands) => runOn(connection, commands);
+  const sentinels = askSentinels(config);
+  const connections: Redis[] = [];
+  const disconnect = () => {
+    sentinels?.close();
+    for (const connection of connections) connection.disconnect();
+  };
   try {
+    const connection = await connectPrimary(config, log, sentinels);
+    connections.push(connection);
+    const primary: RunBatch = (commands) => runOn(connection, commands);
     const table = await loadCommandTable(primary);
-    const writerConnection = config.writeReplicas > 0 ? await connectPrimary(config, log) : undefined;
+    const writerConnection = config.writeReplicas > 0 ? await connectPrimary(config, log, sentinels) : undefined;
     if (writerConnection !== undefined) connections.push(writerConnection);
     const isReady = () => connections.every(({ status }) => status === "ready");
     const replicas = config.replicaReads ? followReplicas(config, primary) : undefined;
@@ -52,11 +58,11 @@ export async function connectRedis(config: RedisRestConfig, log: Logger): Promis
       },
       close() {
         replicas?.close();
-        disconnectAll(connections);
+        disconnect();
       },
     };
   } catch (error) {
-    disconnectAll(connections);
+    disconnect();
     throw error;
   }
 }
@@ -76,10 +82,6 @@ function replicaReads(config: RedisRestConfig, askPrimary: RunBatch, replicas: R
   // A quarter of the deadline, which leaves the primary most of it.
   const patienceMs = Math.floor(config.deadlineMs / 4);
   return createReplicaReads({ replicas, askPrimary, patienceMs, onResult: metrics.countReplicaRead });
-}
-
-function disconnectAll(connections: readonly Redis[]): void {
-  for (const connection of connections) connection.disconnect();
 }
 
 /** Milliseconds since 1970, started from the system's clock and never set back. */

@@ -1,0 +1,205 @@
+import { setTimeout as pause } from "node:timers/promises";
+import type { Redis } from "ioredis";
+import { type BatchOutcome, openSentinelConnection, type RedisReply, runOn } from "./redis-connection.ts";
+
+export interface ServerAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Where redis-rest finds the primary of now. */
+export interface PrimaryLocator {
+  /** Undefined until it is known. */
+  readonly primary: ServerAddress | undefined;
+  /** Resolves when it is known; `onProblem` hears why it takes long. Rejects only when the locator has been closed. */
+  locate(onProblem: (problem: Error) => void): Promise<ServerAddress>;
+  /** Calls `onMove` each time when another server has become the primary. */
+  follow(onMove: () => void): void;
+  close(): void;
+}
+
+/** What one sentinel said last. */
+interface Report {
+  readonly address: ServerAddress;
+  /** Each failover has a greater one than the one before, whichever sentinel led it. */
+  readonly epoch: number;
+  readonly atMs: number;
+}
+
+interface Sentinel {
+  readonly connection: Redis;
+  /** Named by the configuration, and so never forgotten. */
+  readonly isConfigured: boolean;
+  report: Report | undefined;
+  isBeingAsked: boolean;
+}
+
+export interface SentinelsOptions {
+  readonly addresses: readonly ServerAddress[];
+  /** The name that the sentinels know the primary by. */
+  readonly masterName: string;
+  /** A sentinel that is silent for so long is dialled again. */
+  readonly deadlineMs: number;
+}
+
+const POLL_MS = 250;
+
+/** While nothing can be dialled, because no sentinel has answered yet. */
+const LOOK_AGAIN_MS = 20;
+
+/** A sentinel that has not been heard for so long no longer counts: it may have been replaced by a new one of epoch 0. */
+const REPORT_LIFE_MS = 10_000;
+
+/** The others that a sentinel knows are asked for this often, so that a list of one that was configured grows. */
+const LEARN_EVERY_POLLS = 40;
+
+/**
+ * Asks all sentinels four times a second who the primary is, and believes the report of the newest failover: a sentinel that
+ * a partition has left with the old primary still names that one. It asks, over connections that come back by themselves,
+ * instead of subscribing to +switch-master: a message may be lost, comes before or after the primary's connections end, and
+ * says nothing that the next answer does not. ioredis's own Sentinel mode subscribes, and a message that comes while it
+ * looks for the new primary ends its connection for good.
+ */
+export class Sentinels implements PrimaryLocator {
+  readonly #options: SentinelsOptions;
+  readonly #sentinels = new Map<string, Sentinel>();
+  readonly #followers: (() => void)[] = [];
+  readonly #timer: NodeJS.Timeout;
+  #primary: ServerAddress | undefined;
+  #problem = "no answer yet";
+  #polls = 0;
+  #isClosed = false;
+
+  constructor(options: SentinelsOptions) {
+    this.#options = options;
+    for (const address of options.addresses) this.#meet(address, true);
+    this.#timer = setInterval(() => this.#poll(), POLL_MS);
+  }
+
+  get primary(): ServerAddress | undefined {
+    return this.#primary;
+  }
+
+  async locate(onProblem: (problem: Error) => void): Promise<ServerAddress> {
+    for (let reportAtMs = performance.now() + this.#options.deadlineMs; !this.#isClosed; ) {
+      if (this.#primary !== undefined) return this.#primary;
+      await pause(LOOK_AGAIN_MS);
+      if (performance.now() < reportAtMs) continue;
+      onProblem(new Error(`no sentinel names the primary: ${this.#problem}`));
+      reportAtMs += this.#options.deadlineMs;
+    }
+    throw new Error("the sentinels are no longer asked");
+  }
+
+  follow(onMove: () => void): void {
+    this.#followers.push(onMove);
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    clearInterval(this.#timer);
+    for (const { connection } of this.#sentinels.values()) connection.disconnect();
+  }
+
+  #meet(address: ServerAddress, isConfigured: boolean): void {
+    const name = `${address.host}:${address.port}`;
+    if (this.#isClosed || this.#sentinels.has(name)) return;
+    const connection = openSentinelConnection(address, this.#options.deadlineMs);
+    const sentinel: Sentinel = { connection, isConfigured, report: undefined, isBeingAsked: false };
+    this.#sentinels.set(name, sentinel);
+    connection.on("error", (error: Error) => {
+      this.#problem = `${name}: ${error.message}`;
+    });
+    connection.on("ready", () => void this.#ask(name, sentinel));
+    connection.connect().catch(() => undefined);
+  }
+
+  #poll(): void {
+    if (++this.#polls % LEARN_EVERY_POLLS === 0) this.#forget();
+    for (const [name, sentinel] of this.#sentinels) void this.#ask(name, sentinel);
+  }
+
+  /** Sentinels that were learned of and do not answer: they may be gone for good, or not to be reached from here. */
+  #forget(): void {
+    const oldestMs = performance.now() - REPORT_LIFE_MS;
+    for (const [name, { isConfigured, report, connection }] of this.#sentinels) {
+      if (isConfigured || (report !== undefined && report.atMs >= oldestMs)) continue;
+      connection.disconnect();
+      this.#sentinels.delete(name);
+    }
+  }
+
+  /** Does not reject: neither does runOn. */
+  async #ask(name: string, sentinel: Sentinel): Promise<void> {
+    if (sentinel.isBeingAsked || sentinel.connection.status !== "ready") return;
+    sentinel.isBeingAsked = true;
+    const { masterName } = this.#options;
+    // The epoch before the address: should a failover come between the two, the address is newer than its epoch.
+    const outcome = await runOn(sentinel.connection, [
+      { name: "SENTINEL", args: ["MASTER", masterName] },
+      { name: "SENTINEL", args: ["GET-MASTER-ADDR-BY-NAME", masterName] },
+    ]);
+    const isNew = sentinel.report === undefined;
+    if (outcome.kind === "replies") this.#hear(name, sentinel, outcome.replies);
+    if (isNew || this.#polls % LEARN_EVERY_POLLS === 0) {
+      this.#learn(await runOn(sentinel.connection, [{ name: "SENTINEL", args: ["SENTINELS", masterName] }]));
+    }
+    sentinel.isBeingAsked = false;
+  }
+
+  #hear(name: string, sentinel: Sentinel, [master, named]: readonly RedisReply[]): void {
+    const [host, port] = texts(named);
+    if (host === undefined || port === undefined) {
+      const { masterName } = this.#options;
+      this.#problem = `${name}: ${named instanceof Error ? named.message : `it knows no primary "${masterName}"`}`;
+      return;
+    }
+    const epoch = Number(field(master, "config-epoch") ?? 0);
+    sentinel.report = { address: { host, port: Number(port) }, epoch, atMs: performance.now() };
+    this.#decide();
+  }
+
+  /** The newest epoch; of that, the address that most give; of those, the one that is used already. */
+  #decide(): void {
+    const oldestMs = performance.now() - REPORT_LIFE_MS;
+    const reports = [...this.#sentinels.values()].flatMap(({ report }) =>
+      report !== undefined && report.atMs >= oldestMs ? [report] : [],
+    );
+    const epoch = Math.max(...reports.map((report) => report.epoch));
+    let best: ServerAddress | undefined;
+    let bestVotes = 0;
+    for (const { address } of reports.filter((report) => report.epoch === epoch)) {
+      const votes = reports.filter((report) => report.epoch === epoch && isSame(report.address, address)).length;
+      if (votes < bestVotes || (votes === bestVotes && !isSame(address, this.#primary))) continue;
+      best = address;
+      bestVotes = votes;
+    }
+    if (best === undefined || isSame(best, this.#primary)) return;
+    this.#primary = best;
+    for (const onMove of this.#followers) onMove();
+  }
+
+  #learn(outcome: BatchOutcome): void {
+    const [others] = outcome.kind === "replies" ? outcome.replies : [];
+    for (const other of Array.isArray(others) ? others : []) {
+      const host = field(other, "ip");
+      const port = Number(field(other, "port"));
+      if (host !== undefined && host !== "" && port > 0) this.#meet({ host, port }, false);
+    }
+  }
+}
+
+export function isSame(one: ServerAddress, other: ServerAddress | undefined): boolean {
+  return one.host === other?.host && one.port === other.port;
+}
+
+/** A value of the flat list of names and values that Sentinel answers with. */
+function field(reply: RedisReply | undefined, name: string): string | undefined {
+  const words = texts(reply);
+  const at = words.indexOf(name);
+  return at < 0 ? undefined : words[at + 1];
+}
+
+function texts(reply: RedisReply | undefined): readonly string[] {
+  return Array.isArray(reply) ? reply.map(String) : [];
+}
