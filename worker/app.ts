@@ -8,6 +8,7 @@ import { openStore } from "./http/open-store.ts";
 import { problem } from "./http/problem.ts";
 import { requireApiKey } from "./http/require-api-key.ts";
 import { requireUtf8 } from "./http/require-utf8.ts";
+import { accounts } from "./routes/accounts.ts";
 import { apiDescription } from "./routes/api-description.ts";
 import { check } from "./routes/check.ts";
 import { count } from "./routes/count.ts";
@@ -71,11 +72,12 @@ app.route("/readyz", readyz);
 app.route("/v1/session", ownSession);
 app.route("/v1/rooms", roomSocket);
 
-for (const path of ["/v1/sessions/*", "/v1/users/*", "/v1/count", "/v1/rooms/*"]) {
+for (const path of ["/v1/sessions/*", "/v1/users/*", "/v1/accounts/*", "/v1/count", "/v1/rooms/*"]) {
   app.use(path, requireApiKey(), limitBody(MAX_JSON_BYTES), requireUtf8());
 }
 app.route("/v1/sessions", sessions);
 app.route("/v1/users", users);
+app.route("/v1/accounts", accounts);
 app.route("/v1/count", count);
 app.route("/v1/rooms", rooms);
 

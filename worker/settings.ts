@@ -1,6 +1,7 @@
 import * as v from "valibot";
 import { HOW_TO_MAKE_A_KEY, isLoopbackHost, MIN_KEY_CHARACTERS } from "../protocol/loopback.ts";
 import { DEFAULT_ROOM_LIMITS, type RoomLimits } from "../protocol/reliable/room-limits.ts";
+import { Grants } from "./http/schemas.ts";
 import type { SessionPolicy } from "./session-store/session-store.ts";
 
 /** What the worker's variables and secrets say, parsed (docs/configuration.md). */
@@ -13,6 +14,8 @@ export interface Settings {
   readonly policy: SessionPolicy;
   /** Addresses of proxies whose X-Forwarded-For is believed (http/client-address.ts). */
   readonly trustedProxies: readonly string[];
+  /** Browser accounts: what one may enter that has no grants of its own, and whether anybody may make one. */
+  readonly web: { readonly grants: readonly string[]; readonly signup: "open" | "closed" };
   readonly room: Pick<RoomLimits, "historyMessages" | "maxMembers">;
 }
 
@@ -51,6 +54,8 @@ const Variables = v.object({
     v.picklist(["reject", "evict-oldest"], 'allowed is "reject" or "evict-oldest"'),
     "reject",
   ),
+  WEB_GRANTS: v.optional(v.pipe(v.string(), v.transform(splitList), Grants), "room:*"),
+  SIGNUP: v.optional(v.picklist(["open", "closed"], 'allowed is "open" or "closed"'), "open"),
   ROOM_HISTORY_MESSAGES: wholeNumber(0, 1000, DEFAULT_ROOM_LIMITS.historyMessages),
   ROOM_MAX_MEMBERS: wholeNumber(1, 10_000, DEFAULT_ROOM_LIMITS.maxMembers),
 });
@@ -83,6 +88,7 @@ export function parseSettings(environment: object): Settings {
       maxSessionsPerUser: variables.MAX_SESSIONS_PER_USER,
       limitPolicy: variables.SESSION_LIMIT_POLICY,
     },
+    web: { grants: variables.WEB_GRANTS, signup: variables.SIGNUP },
     room: { historyMessages: variables.ROOM_HISTORY_MESSAGES, maxMembers: variables.ROOM_MAX_MEMBERS },
   };
 }

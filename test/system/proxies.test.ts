@@ -31,7 +31,7 @@ let site: Server;
 let sitePort: number;
 
 beforeAll(async () => {
-  edge = await startEdge({ host: "127.0.0.1", port: 0, variables: { API_KEYS: "test-key" } });
+  edge = await startEdge({ host: "127.0.0.1", port: 0, variables: { API_KEYS: "test-key", WEB_GRANTS: "/*" } });
   // The protected site: it shows what it was sent.
   site = createServer((request, response) => response.end(JSON.stringify({ url: request.url, ...request.headers })));
   site.listen(0, "127.0.0.1");

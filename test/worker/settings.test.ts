@@ -23,6 +23,7 @@ describe("parseSettings", () => {
         maxSessionsPerUser: 0,
         limitPolicy: "reject",
       },
+      web: { grants: ["room:*"], signup: "open" },
       room: { historyMessages: 50, maxMembers: 1000 },
     });
   });
@@ -37,6 +38,8 @@ describe("parseSettings", () => {
       TOUCH_INTERVAL_SECONDS: "0",
       MAX_SESSIONS_PER_USER: "3",
       SESSION_LIMIT_POLICY: "evict-oldest",
+      WEB_GRANTS: "room:lobby, /shop/*,",
+      SIGNUP: "closed",
       ROOM_HISTORY_MESSAGES: "0",
       ROOM_MAX_MEMBERS: "10",
     });
@@ -51,6 +54,7 @@ describe("parseSettings", () => {
         maxSessionsPerUser: 3,
         limitPolicy: "evict-oldest",
       },
+      web: { grants: ["room:lobby", "/shop/*"], signup: "closed" },
       room: { historyMessages: 0, maxMembers: 10 },
     });
   });
@@ -68,6 +72,9 @@ describe("parseSettings", () => {
     ["TOUCH_INTERVAL_SECONDS", { ...redis, TOUCH_INTERVAL_SECONDS: "-1" }],
     ["MAX_SESSIONS_PER_USER", { ...redis, MAX_SESSIONS_PER_USER: "1.5" }],
     ["SESSION_LIMIT_POLICY", { ...redis, SESSION_LIMIT_POLICY: "newest" }],
+    ["WEB_GRANTS.1", { ...redis, WEB_GRANTS: "room:*,a*b" }],
+    ["WEB_GRANTS", { ...redis, WEB_GRANTS: Array(65).fill("a").join(",") }],
+    ["SIGNUP", { ...redis, SIGNUP: "yes" }],
     ["ROOM_HISTORY_MESSAGES", { ...redis, ROOM_HISTORY_MESSAGES: "all" }],
     ["ROOM_MAX_MEMBERS", { ...redis, ROOM_MAX_MEMBERS: "0" }],
   ])("refuses a wrong %s by name, without its value", (name, environment) => {

@@ -25,7 +25,7 @@ pages.onError((error, c) => {
   console.error("page failed", error.name, error.stack?.split("\n")[1]?.trim());
   c.header("Cache-Control", "no-store");
   // Who it is may be what could not be found out.
-  c.set("visitor", { kind: "unknown" });
+  c.set("visitor", { kind: "unknown", maySignUp: false });
   return refusePage(c, "unavailable", "Not now", "The server could not do this at the moment. Try again soon.");
 });
 

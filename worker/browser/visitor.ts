@@ -7,8 +7,10 @@ import { cookieCredential } from "../http/client-token.ts";
 import { setSessionCookie } from "../http/session-cookie.ts";
 import { runOne } from "../session-store/run-one.ts";
 
-/** Who looks at a page. */
-export type Visitor =
+/** Who looks at a page, and whether somebody may make an account here (SIGNUP). */
+export type Visitor = Identity & { readonly maySignUp: boolean };
+
+type Identity =
   | { readonly kind: "user"; readonly user: string; readonly sessid: number }
   | { readonly kind: "anonymous" }
   /** The store could not be asked: who it is will be known later, and the cookie stays as it is. */
@@ -28,8 +30,9 @@ const FIRST_VISIT_IDLE_MS = 10 * 60 * 1000;
  */
 export function knowVisitor(): MiddlewareHandler<PageEnv> {
   return async function knowVisitor(c, next) {
-    c.set("visitor", { kind: "unknown" });
-    c.set("visitor", await findVisitor(c));
+    const maySignUp = c.get("settings").web.signup === "open";
+    c.set("visitor", { kind: "unknown", maySignUp });
+    c.set("visitor", { ...(await findVisitor(c)), maySignUp });
     return next();
   };
 }
@@ -40,7 +43,7 @@ export function acceptsHtml(c: Context): boolean {
   return accept === undefined || accept === "" || /text\/(?:html|\*)|application\/xhtml\+xml|\*\/\*/i.test(accept);
 }
 
-async function findVisitor(c: Context<PageEnv>): Promise<Visitor> {
+async function findVisitor(c: Context<PageEnv>): Promise<Identity> {
   const credential = await cookieCredential(c);
   if (credential !== undefined) {
     const { sessid, secretHash } = credential;
@@ -51,12 +54,12 @@ async function findVisitor(c: Context<PageEnv>): Promise<Visitor> {
   return isFirstVisit(c) ? welcome(c) : { kind: "anonymous" };
 }
 
-function userOf({ sessid }: Session, user: string): Visitor {
+function userOf({ sessid }: Session, user: string): Identity {
   return { kind: "user", user, sessid };
 }
 
 /** A later request: from here on the session lives as long as any other. */
-async function stayAnonymous(c: Context<PageEnv>, session: Session): Promise<Visitor> {
+async function stayAnonymous(c: Context<PageEnv>, session: Session): Promise<Identity> {
   const { policy } = c.get("settings");
   const normalMs = Math.min(policy.idleMs, policy.maxMs);
   if (session.expiresAt - session.createdAt < normalMs) {
@@ -73,7 +76,7 @@ function isFirstVisit(c: Context<PageEnv>): boolean {
   return c.req.raw.method === "GET" && acceptsHtml(c) && !isAhead;
 }
 
-async function welcome(c: Context<PageEnv>): Promise<Visitor> {
+async function welcome(c: Context<PageEnv>): Promise<Identity> {
   const ip = clientAddress(c, c.get("settings"));
   const { success } = await c.env.NEW_VISITOR_LIMIT.limit({ key: addressKey(ip) });
   if (!success) return { kind: "anonymous" };

@@ -51,6 +51,12 @@ const Grant = v.pipe(
   v.metadata({ description: 'Exact resource, or a prefix that ends in "*"' }),
 );
 
+/** What a session may enter. */
+export const Grants = v.pipe(
+  v.array(Grant, "allowed is a list of texts"),
+  v.maxLength(MAX_GRANTS, `allowed are ${MAX_GRANTS} grants or fewer`),
+);
+
 /** POST /v1/sessions */
 export const NewSession = v.strictObject({
   user: NewUser,
@@ -63,12 +69,7 @@ export const NewSession = v.strictObject({
     ),
   ),
   sessid: v.optional(Sessid),
-  grants: v.optional(
-    v.pipe(
-      v.array(Grant, "allowed is a list of texts"),
-      v.maxLength(MAX_GRANTS, `allowed are ${MAX_GRANTS} grants or fewer`),
-    ),
-  ),
+  grants: v.optional(Grants),
   ttlSeconds: v.optional(
     v.pipe(
       v.number(`allowed is a whole number, 1..${MAX_TTL_SECONDS}`),
@@ -96,7 +97,8 @@ export const EndAllConfirmation = v.strictObject({
   confirm: v.pipe(v.optional(v.string(CONFIRM_RULE), ""), v.literal("all", CONFIRM_RULE)),
 });
 
-const EpochMs = v.pipe(v.number(), v.integer(), v.metadata({ description: "Epoch milliseconds" }));
+/** A moment. */
+export const EpochMs = v.pipe(v.number(), v.integer(), v.metadata({ description: "Epoch milliseconds" }));
 
 /** A created session, with the one copy of its token. */
 export const CreatedSession = v.object({

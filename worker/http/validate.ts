@@ -48,7 +48,8 @@ const MAX_FIELD_CHARACTERS = 100;
 
 function explain(issue: v.BaseIssue<unknown>, where: string): string {
   const path = v.getDotPath(issue);
-  if (path === null) return `${where}: allowed is a JSON object`;
+  if (path === null)
+    return issue.type === "check" ? `${where}: ${issue.message}` : `${where}: allowed is a JSON object`;
   const field = path.slice(0, MAX_FIELD_CHARACTERS);
   if (issue.type !== "strict_object") return `${field}: ${issue.message}`;
   return issue.expected === "never" ? `${field}: no such field` : `${field}: needed`;

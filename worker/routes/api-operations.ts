@@ -1,4 +1,5 @@
 import type { GenericSchema } from "valibot";
+import { AccountChange, AccountPage, AccountView, ChangedAccount, DeletedAccount } from "../http/account-schemas.ts";
 import { PostedMessage, RoomMessageBody, RoomView } from "../http/room-schemas.ts";
 import {
   CheckList,
@@ -14,7 +15,7 @@ import {
 
 /** One operation of the API, in terms of the schemas that its route validates with. */
 export interface ApiOperation {
-  readonly method: "get" | "post" | "delete";
+  readonly method: "get" | "post" | "patch" | "delete";
   /** OpenAPI's spelling: `/v1/sessions/{sessid}`. */
   readonly path: string;
   readonly caller: "service" | "client" | "anyone";
@@ -36,6 +37,12 @@ export interface ApiParameter {
 
 const sessid: ApiParameter = { name: "sessid", in: "path", required: true, description: "Session number, an int32" };
 const user: ApiParameter = { name: "user", in: "path", required: true, description: "User, 1..128 bytes of UTF-8" };
+const account: ApiParameter = {
+  name: "name",
+  in: "path",
+  required: true,
+  description: "Name of a browser account, without regard to case",
+};
 const room: ApiParameter = {
   name: "room",
   in: "path",
@@ -118,6 +125,46 @@ export const API_OPERATIONS: readonly ApiOperation[] = [
     parameters: [user],
     answers: { 200: { description: "How many were ended", body: DeletedSessions } },
     problems: [400],
+  },
+  {
+    method: "get",
+    path: "/v1/accounts",
+    caller: "service",
+    summary: "List browser accounts by name, page by page",
+    parameters: [
+      { name: "after", in: "query", description: "The names behind this one: the `next` of the page before" },
+      { name: "limit", in: "query", description: "Accounts on a page, 1..1000; by default 100" },
+    ],
+    answers: { 200: { description: "A page", body: AccountPage } },
+    problems: [400],
+  },
+  {
+    method: "get",
+    path: "/v1/accounts/{name}",
+    caller: "service",
+    summary: "Read a browser account",
+    parameters: [account],
+    answers: { 200: { description: "The account", body: AccountView } },
+    problems: [400, 404],
+  },
+  {
+    method: "patch",
+    path: "/v1/accounts/{name}",
+    caller: "service",
+    summary: "Set a browser account's grants, disable or enable it; ends its sessions, but for enabling",
+    parameters: [account],
+    body: AccountChange,
+    answers: { 200: { description: "The account, and how many sessions were ended", body: ChangedAccount } },
+    problems: [400, 404, 413],
+  },
+  {
+    method: "delete",
+    path: "/v1/accounts/{name}",
+    caller: "service",
+    summary: "Delete a browser account and end its sessions",
+    parameters: [account],
+    answers: { 200: { description: "Deleted; how many sessions were ended", body: DeletedAccount } },
+    problems: [400, 404],
   },
   {
     method: "get",

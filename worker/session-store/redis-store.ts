@@ -25,7 +25,7 @@ const SWEEPS_PER_REQUEST = 10;
 const MAX_SWEEP_REQUESTS = 20;
 
 /**
- * A script that ends 250 sessions of as many users takes Redis 1.5 ms, and a request's scripts run without a pause; others are
+ * A script that ends 250 sessions of as many users takes Redis 2 to 4 ms, and a request's scripts run without a pause; others are
  * served between two requests. A Worker may make 1,000 of those: at most 2 million sessions in one call.
  */
 const ENDED_PER_SCRIPT = 250;

@@ -11,7 +11,11 @@ describe("a sign-up", () => {
     await browser.open("/signup");
     const response = await browser.submit("/signup", { user: name, password: PASSWORD, return: "/me" });
     expect([response.status, response.headers.get("Location")]).toEqual([303, "/me"]);
-    expect(await sessionOf(browser.sessid)).toMatchObject({ user: `web:${name}`, grants: ["*"], ip: browser.address });
+    expect(await sessionOf(browser.sessid)).toMatchObject({
+      user: `web:${name}`,
+      grants: ["room:*"],
+      ip: browser.address,
+    });
     expect(await (await browser.open("/")).text()).toContain(`Hello, ${name}`);
   });
 

@@ -30,9 +30,11 @@ export function LoginPage(props: CredentialsPageProps) {
         </p>
       )}
       <CredentialsForm {...props} action="/login" passwordKind="current-password" submit="Log in" />
-      <p>
-        No account yet? <a href={`/signup?return=${encodeURIComponent(returnTo)}`}>Sign up</a>
-      </p>
+      {visitor.maySignUp && (
+        <p>
+          No account yet? <a href={`/signup?return=${encodeURIComponent(returnTo)}`}>Sign up</a>
+        </p>
+      )}
     </Layout>
   );
 }

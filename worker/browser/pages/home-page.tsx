@@ -44,10 +44,12 @@ function Invitation({ visitor }: { visitor: Visitor }) {
           <a href="/login">Log in</a>
           <p>With the account that you have.</p>
         </li>
-        <li>
-          <a href="/signup">Sign up</a>
-          <p>A name and a password, nothing else.</p>
-        </li>
+        {visitor.maySignUp && (
+          <li>
+            <a href="/signup">Sign up</a>
+            <p>A name and a password, nothing else.</p>
+          </li>
+        )}
         <li>
           <a href="/docs">For programs</a>
           <p>The HTTP API.</p>

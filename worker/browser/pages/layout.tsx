@@ -37,7 +37,9 @@ export function Layout({ title, visitor, script, children }: LayoutProps) {
               <a class="brand" href="/">
                 Artoria
               </a>
-              <div class="account">{visitor.kind === "user" ? <Account user={visitor.user} /> : <Entrance />}</div>
+              <div class="account">
+                {visitor.kind === "user" ? <Account user={visitor.user} /> : <Entrance maySignUp={visitor.maySignUp} />}
+              </div>
             </nav>
           </header>
           <main id="main">{children}</main>
@@ -63,11 +65,11 @@ function Account({ user }: { user: string }) {
   );
 }
 
-function Entrance() {
+function Entrance({ maySignUp }: { maySignUp: boolean }) {
   return (
     <>
       <a href="/login">Log in</a>
-      <a href="/signup">Sign up</a>
+      {maySignUp && <a href="/signup">Sign up</a>}
     </>
   );
 }

@@ -14,7 +14,7 @@ import { returnInQuery, safeReturn } from "../return-address.ts";
 import { startSession } from "../start-session.ts";
 import type { PageEnv } from "../visitor.ts";
 
-/** The same for a name that nobody has: a login page is no directory. */
+/** The same for a name that nobody has and for a disabled account: a login page is no directory. */
 const WRONG = "User name or password is wrong.";
 const TOO_MANY = "Too many tries. Wait a minute, then try again.";
 
@@ -36,10 +36,11 @@ export const login = new Hono<PageEnv>()
     const account = await accounts.find(name);
     const verdict = await comparePassword(c.env.PASSWORD_HASHER, form.password, account?.passwordHash);
     if (verdict.kind === "busy") return refuseBusy(c, verdict);
-    if (account === null || !verdict.matches) return refuse(c, form, 401, WRONG);
-    const status = await startSession(c, name);
+    if (account === null || !verdict.matches || account.disabled) return refuse(c, form, 401, WRONG);
+    const status = await startSession(c, account, { newHash: verdict.newHash });
+    // It was changed, disabled or deleted while its password was compared.
+    if (status === Status.Denied) return refuse(c, form, 401, WRONG);
     if (status !== Status.Ok) return refuseSession(c, status);
-    await accounts.recordLogin(account, Date.now(), verdict.newHash);
     return c.redirect(form.returnTo, 303);
   });
 

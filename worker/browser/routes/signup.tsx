@@ -9,6 +9,7 @@ import { type CredentialsForm, readCredentialsForm } from "../credentials-form.t
 import { LOGIN_WINDOW_SECONDS, mayAddressTry } from "../login-limit.ts";
 import { type FormError, SignupPage } from "../pages/credentials-page.tsx";
 import { refuseBusy } from "../refuse-busy.ts";
+import { refusePage } from "../refuse-page.tsx";
 import { refuseSession } from "../refuse-session.tsx";
 import { returnInQuery, safeReturn } from "../return-address.ts";
 import { startSession } from "../start-session.ts";
@@ -28,6 +29,10 @@ const TOO_MANY: FormError = { message: "Too many tries. Wait a minute, then try 
 
 /** `/signup`: a new account is logged in at once. */
 export const signup = new Hono<PageEnv>()
+  .use(async (c, next) => {
+    if (c.get("visitor").maySignUp) return next();
+    return refusePage(c, "denied", "Sign-up is closed", "New accounts cannot be made here. If you have one, log in.");
+  })
   .get("/", (c) => {
     const returnTo = safeReturn(returnInQuery(c.req.url), requestHost(c));
     return c.html(<SignupPage visitor={c.get("visitor")} returnTo={returnTo} />);
@@ -47,9 +52,10 @@ export const signup = new Hono<PageEnv>()
     const chosen = await choosePassword(c.env.PASSWORD_HASHER, form.password);
     if (chosen.kind === "common") return refuse(c, form, 400, COMMON);
     if (chosen.kind === "busy") return refuseBusy(c, chosen);
-    const isNew = await accounts.create(name, chosen.hash, Date.now());
-    if (!isNew) return refuse(c, form, 409, TAKEN);
-    const status = await startSession(c, name);
+    const account = await accounts.create(name, chosen.hash, Date.now());
+    if (account === null) return refuse(c, form, 409, TAKEN);
+    // Whoever had the name before it was deleted is not this account.
+    const status = await startSession(c, account, { endsOthers: true });
     // The account is there all the same: a login makes up for it.
     return status === Status.Ok ? c.redirect(form.returnTo, 303) : refuseSession(c, status);
   });

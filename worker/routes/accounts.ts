@@ -1,0 +1,54 @@
+import { Hono } from "hono";
+import type { AppEnv } from "../app-env.ts";
+import { userOfAccount } from "../browser/account-rules.ts";
+import { type Account, Accounts } from "../browser/accounts.ts";
+import { endAccount, endAccountSessions } from "../browser/end-account.ts";
+import { AccountChange, AccountParam, AccountsQuery } from "../http/account-schemas.ts";
+import { problem } from "../http/problem.ts";
+import { jsonBody, pathParams, query } from "../http/validate.ts";
+
+const NO_ACCOUNT = "name: no such account";
+const SESSIONS_LEFT = "not every session of the account could be ended: send the request again";
+
+/**
+ * `/v1/accounts`: what operators do with browser accounts. Whoever changes what an account may do ends its sessions: they say
+ * what it might do before.
+ */
+export const accounts = new Hono<AppEnv>()
+  .get("/", query(AccountsQuery), async (c) => {
+    const { after, limit } = c.req.valid("query");
+    // One more says whether there is a next page.
+    const found = await new Accounts(c.env.DB).list(after, limit + 1);
+    const page = found.slice(0, limit);
+    return c.json({ accounts: page.map(view), next: found.length > limit ? (page.at(-1)?.name ?? null) : null });
+  })
+  .get("/:name", pathParams(AccountParam), async (c) => {
+    const account = await new Accounts(c.env.DB).find(c.req.valid("param").name);
+    return account === null ? problem(c, "not_found", NO_ACCOUNT) : c.json(view(account));
+  })
+  .patch("/:name", pathParams(AccountParam), jsonBody(AccountChange), async (c) => {
+    const { name } = c.req.valid("param");
+    const { grants, disabled } = c.req.valid("json");
+    const account = await new Accounts(c.env.DB).change(name, {
+      ...(grants !== undefined && { grants }),
+      ...(disabled !== undefined && { disabled }),
+    });
+    if (account === null) return problem(c, "not_found", NO_ACCOUNT);
+    // The sessions of one that was disabled have ended.
+    const loses = grants !== undefined || disabled === true;
+    const sessionsEnded = loses ? await endAccountSessions(c.get("store"), name) : 0;
+    if (sessionsEnded === undefined) return problem(c, "unavailable", SESSIONS_LEFT);
+    return c.json({ ...view(account), sessionsEnded });
+  })
+  .delete("/:name", pathParams(AccountParam), async (c) => {
+    const { name } = c.req.valid("param");
+    const end = await endAccount(c.get("store"), name, () => new Accounts(c.env.DB).delete(name));
+    if (end.kind === "unavailable") return problem(c, "unavailable", SESSIONS_LEFT);
+    return end.kind === "not_found"
+      ? problem(c, "not_found", NO_ACCOUNT)
+      : c.json({ sessionsEnded: end.sessionsEnded });
+  });
+
+function view({ name, grants, disabled, createdAt, lastLoginAt }: Account) {
+  return { name, user: userOfAccount(name), grants, disabled, createdAt, lastLoginAt };
+}
