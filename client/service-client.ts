@@ -1,14 +1,17 @@
 import type { Socket } from "node:net";
 import { ByteWriter } from "../protocol/byte-writer.ts";
 import { MAX_SERVICE_PACKET_BYTES, PacketDecoder } from "../protocol/packet-framing.ts";
-import { decodeServiceAnswer, writeServiceRequest } from "../protocol/service-packets.ts";
+import { decodeServiceAnswer, writeServiceKey, writeServiceRequest } from "../protocol/service-packets.ts";
 import type { ResponseTo, ServiceRequest } from "../protocol/session-request.ts";
+import { Status, statusName } from "../protocol/status.ts";
 import { ConnectionError, type ConnectionErrorCode } from "./connection-error.ts";
 
 /** What {@link ServiceClient} may be told. */
 export interface ServiceClientOptions {
   /** The bridge answers within 2 s what reaches it; 5 s by default. */
   readonly answerTimeoutMs?: number;
+  /** Shown first: what a port with BRIDGE_SERVICE_KEYS asks for. Every other port accepts it too. */
+  readonly serviceKey?: string;
 }
 
 interface Pending {
@@ -33,13 +36,16 @@ export class ServiceClient {
   #timer: NodeJS.Timeout | undefined;
   #corked = false;
   #failure: ConnectionError | undefined;
+  /** The service key was shown, and its response is awaited. */
+  #keyShown = false;
 
-  constructor(socket: Socket, { answerTimeoutMs = DEFAULT_ANSWER_TIMEOUT_MS }: ServiceClientOptions = {}) {
+  constructor(socket: Socket, { answerTimeoutMs = DEFAULT_ANSWER_TIMEOUT_MS, serviceKey }: ServiceClientOptions = {}) {
     this.#socket = socket;
     this.#answerTimeoutMs = answerTimeoutMs;
     socket.on("data", (chunk: Buffer) => this.#receive(chunk));
     socket.on("error", (error) => this.#fail("closed", `the connection broke: ${error.message}`));
     socket.on("close", () => this.#fail("closed", "the connection was closed"));
+    if (serviceKey !== undefined) this.#showKey(serviceKey);
   }
 
   /**
@@ -70,6 +76,18 @@ export class ServiceClient {
     this.#fail("closed", "the connection was closed");
   }
 
+  /** Its requests need not wait for the response: they are not read before the key is. */
+  #showKey(serviceKey: string): void {
+    const writer = new ByteWriter();
+    writeServiceKey(writer, serviceKey);
+    if (writer.length > MAX_SERVICE_PACKET_BYTES) {
+      this.#fail("too_large", "the service key is too long");
+      return;
+    }
+    this.#keyShown = true;
+    this.#write(writer.finish());
+  }
+
   /** What one turn sends leaves as one write. */
   #write(packet: Uint8Array): void {
     if (!this.#corked) {
@@ -93,6 +111,12 @@ export class ServiceClient {
 
   #answer(packet: Uint8Array): void {
     const response = decodeServiceAnswer(packet);
+    if (this.#keyShown && response.kind === "serviceKey") {
+      this.#keyShown = false;
+      if (response.status === Status.Ok) return;
+      this.#fail("refused", `the service key is refused: ${statusName(response.status)}`);
+      return;
+    }
     const pending = this.#pending.shift();
     if (response.kind === "error") {
       const refusal = new ConnectionError("refused", response.message);

@@ -19,6 +19,13 @@ export const WEB_USER_PREFIX = "web:";
 /** The packet types of each request; its response is the next number. */
 export const REQUEST_TYPES = { check: 1, register: 3, delete: 5, count: 7, issue: 9, checkAccess: 11 } as const;
 
+/** A client's first packet at a port that asks for a service key, and its response (docs/wire-protocol.md, "The service key"). */
+export const SERVICE_KEY_REQUEST_TYPE = 18;
+export const SERVICE_KEY_RESPONSE_TYPE = SERVICE_KEY_REQUEST_TYPE + 1;
+
+/** Bounds of a service key on the wire, in bytes; a port accepts none that is shorter than 32. */
+export const MAX_SERVICE_KEY_BYTES = 255;
+
 /** The packet that answers what has no response of its own. */
 export const ERROR_RESPONSE_TYPE = 127;
 
@@ -29,7 +36,13 @@ export type DecodedServiceRequest =
   | { readonly kind: "unknown"; readonly type: number };
 
 /** A response packet's content; ErrorResponse answers an unknown type or a broken stream. */
-export type ServiceAnswer = ServiceResponse | ErrorResponse;
+export type ServiceAnswer = ServiceResponse | ServiceKeyResponse | ErrorResponse;
+
+/** Whether a service key was the right one. */
+export interface ServiceKeyResponse {
+  readonly kind: "serviceKey";
+  readonly status: Status;
+}
 
 export interface ErrorResponse {
   readonly kind: "error";
@@ -99,10 +112,34 @@ export function writeServiceRequest(writer: ByteWriter, request: ServiceRequest)
   });
 }
 
+/** Appends the packet that shows a service key. */
+export function writeServiceKey(writer: ByteWriter, key: string): void {
+  writer.packet(SERVICE_KEY_REQUEST_TYPE, () => writer.string(key));
+}
+
+/**
+ * The key that a packet shows. Whether it is a right one is for who holds the keys.
+ *
+ * @throws ProtocolError the packet is of another type, or broken
+ */
+export function decodeServiceKey(packet: Uint8Array): string {
+  const type = packetType(packet);
+  if (type !== SERVICE_KEY_REQUEST_TYPE)
+    throw new ProtocolError("unexpected_packet", `type ${type} before a service key`);
+  const reader = new ByteReader(packet, HEADER_BYTES);
+  const key = reader.string("key", 1, MAX_SERVICE_KEY_BYTES);
+  reader.end();
+  return key;
+}
+
 /** Appends an answer as a packet. */
 export function writeServiceAnswer(writer: ByteWriter, answer: ServiceAnswer): void {
   if (answer.kind === "error") {
     writer.packet(ERROR_RESPONSE_TYPE, () => writer.u8(answer.status).string(answer.message));
+    return;
+  }
+  if (answer.kind === "serviceKey") {
+    writer.packet(SERVICE_KEY_RESPONSE_TYPE, () => writer.u8(answer.status));
     return;
   }
   writer.packet(REQUEST_TYPES[answer.kind] + 1, () => {
@@ -156,6 +193,7 @@ function readAnswer(type: number, reader: ByteReader): ServiceAnswer {
   if (type === ERROR_RESPONSE_TYPE) {
     return { kind: "error", status: readStatus(reader), message: reader.string("message", 0, 0xffff) };
   }
+  if (type === SERVICE_KEY_RESPONSE_TYPE) return { kind: "serviceKey", status: readStatus(reader) };
   const kind = serviceRequestKind(type - 1);
   if (kind === undefined) throw new ProtocolError("unknown_type", `unknown packet type ${type}`);
   const status = readStatus(reader);

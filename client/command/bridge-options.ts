@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { ConnectorOptions, TlsTrust } from "../connector.ts";
+import type { ServiceClientOptions } from "../service-client.ts";
 
 /** The options that say where the bridge is and how to reach it, as commander parses them. */
 export interface BridgeOptions {
@@ -11,6 +12,7 @@ export interface BridgeOptions {
   readonly tlsCert?: string;
   readonly tlsKey?: string;
   readonly timeout: number;
+  readonly serviceKey?: string;
 }
 
 /** Adds the options of {@link BridgeOptions} to a command. */
@@ -27,6 +29,13 @@ export function addBridgeOptions(command: Command): Command {
     .option("--tls-ca <file>", "believe these authorities (PEM) instead of those that Node knows")
     .option("--tls-cert <file>", "show this certificate (PEM): mutual TLS")
     .option("--tls-key <file>", "the certificate's private key (PEM)")
+    .addOption(
+      // A parser's error would print the key.
+      new Option(
+        "--service-key <key>",
+        "show this key first; better in the environment, where `ps` does not show it",
+      ).env("BRIDGE_SERVICE_KEY"),
+    )
     .option("--timeout <ms>", "give up after this time", (text) => wholeNumber(text, 1, 3_600_000), 5000);
 }
 
@@ -45,6 +54,11 @@ export function connectorOptions(options: BridgeOptions): ConnectorOptions {
     ...(tlsKey === undefined ? {} : { key: readFileSync(tlsKey, "utf8") }),
   };
   return { host, port, timeoutMs: timeout, tls: trust };
+}
+
+/** What the client of these options does on its connection. */
+export function clientOptions({ timeout, serviceKey }: BridgeOptions): ServiceClientOptions {
+  return { answerTimeoutMs: timeout, ...(serviceKey ? { serviceKey } : {}) };
 }
 
 /**

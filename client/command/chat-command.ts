@@ -9,7 +9,13 @@ import { Connector, type TlsTrust } from "../connector.ts";
 import { tlsTransport } from "../node/tls-transport.ts";
 import { ReliableConnection } from "../reliable/reliable-connection.ts";
 import { ServiceClient } from "../service-client.ts";
-import { addBridgeOptions, type BridgeOptions, connectorOptions, wholeNumber } from "./bridge-options.ts";
+import {
+  addBridgeOptions,
+  type BridgeOptions,
+  clientOptions,
+  connectorOptions,
+  wholeNumber,
+} from "./bridge-options.ts";
 import { ChatTerminal } from "./chat-terminal.ts";
 import { ExitCode } from "./exit-code.ts";
 
@@ -68,7 +74,7 @@ async function chat(options: ChatOptions): Promise<void> {
 async function issueToken(options: ChatOptions): Promise<Uint8Array | undefined> {
   if (options.user === undefined) throw new Error("--user or --token is needed");
   const connector = new Connector(connectorOptions(options));
-  const client = await connector.connect((socket) => new ServiceClient(socket, { answerTimeoutMs: options.timeout }));
+  const client = await connector.connect((socket) => new ServiceClient(socket, clientOptions(options)));
   try {
     const response = await client.request({ kind: "issue", user: options.user, ip: null });
     if (response.status === Status.Ok) return response.token;

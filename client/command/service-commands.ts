@@ -5,7 +5,13 @@ import { formatToken } from "../../protocol/session-token.ts";
 import { Status, statusName } from "../../protocol/status.ts";
 import { Connector } from "../connector.ts";
 import { ServiceClient } from "../service-client.ts";
-import { addBridgeOptions, type BridgeOptions, connectorOptions, wholeNumber } from "./bridge-options.ts";
+import {
+  addBridgeOptions,
+  type BridgeOptions,
+  clientOptions,
+  connectorOptions,
+  wholeNumber,
+} from "./bridge-options.ts";
 import { ExitCode } from "./exit-code.ts";
 
 type CommandOptions = BridgeOptions & { readonly json?: boolean };
@@ -58,7 +64,7 @@ function service(program: Command, name: string, description: string): Command {
 
 async function ask(options: CommandOptions, request: ServiceRequest): Promise<void> {
   const connector = new Connector(connectorOptions(options));
-  const client = await connector.connect((socket) => new ServiceClient(socket, { answerTimeoutMs: options.timeout }));
+  const client = await connector.connect((socket) => new ServiceClient(socket, clientOptions(options)));
   try {
     const response = await client.request(request);
     process.stdout.write(`${options.json === true ? JSON.stringify(asJson(response)) : asText(response)}\n`);

@@ -6,21 +6,24 @@ import { MAX_SERVICE_PACKET_BYTES } from "../../protocol/packet-framing.ts";
 import { ProtocolError } from "../../protocol/protocol-error.ts";
 import {
   decodeServiceAnswer,
+  decodeServiceKey,
   decodeServiceRequest,
   type ServiceAnswer,
   unknownTypeAnswer,
   writeServiceAnswer,
+  writeServiceKey,
   writeServiceRequest,
 } from "../../protocol/service-packets.ts";
 import type { ServiceRequest } from "../../protocol/session-request.ts";
 import { Status } from "../../protocol/status.ts";
 import { fromHex, PacketBytes, toHex } from "../support/packet-bytes.ts";
-import { serviceAnswers, serviceRequests } from "../support/service-arbitraries.ts";
+import { serviceAnswers, serviceKeys, serviceRequests } from "../support/service-arbitraries.ts";
 import {
   answerOfVector,
   brokenServiceVectors,
   requestOfVector,
   serviceAnswerVectors,
+  serviceKeyVectors,
   serviceRequestVectors,
 } from "../support/service-vectors.ts";
 import { byteByByte, everySplit, splitPackets } from "../support/split-packets.ts";
@@ -34,6 +37,12 @@ function encodeRequest(request: ServiceRequest): Uint8Array {
 function encodeAnswer(answer: ServiceAnswer): Uint8Array {
   const writer = new ByteWriter();
   writeServiceAnswer(writer, answer);
+  return writer.finish();
+}
+
+function encodeKey(key: string): Uint8Array {
+  const writer = new ByteWriter();
+  writeServiceKey(writer, key);
   return writer.finish();
 }
 
@@ -60,6 +69,13 @@ describe("service packets", () => {
       encoded: () => encodeRequest(requestOfVector(vector)),
       decode: (packet: Uint8Array): unknown => decodeServiceRequest(packet),
       value: requestOfVector(vector) as unknown,
+    })),
+    ...serviceKeyVectors.map((vector) => ({
+      name: vector.packet,
+      vector,
+      encoded: () => encodeKey(vector.fields.key ?? ""),
+      decode: (packet: Uint8Array): unknown => decodeServiceKey(packet),
+      value: vector.fields.key as unknown,
     })),
     ...serviceAnswerVectors.map((vector) => ({
       name: vector.packet,
@@ -120,6 +136,18 @@ describe("service packets", () => {
     );
   });
 
+  it.each([
+    ["of another type", new PacketBytes().string("k").packet(1)],
+    ["without a key", new PacketBytes().packet(18)],
+    ["with an empty key", new PacketBytes().string("").packet(18)],
+    ["with a key of 256 bytes", new PacketBytes().string("k".repeat(256)).packet(18)],
+    ["with a byte too many", new PacketBytes().string("k").u8(0).packet(18)],
+    ["with bad UTF-8", new PacketBytes().u16(3).bytes(fromHex("eda080")).packet(18)],
+  ])("a service key's packet %s is broken, and the error does not hold the key", (_, packet) => {
+    expect(() => decodeServiceKey(packet)).toThrow(ProtocolError);
+    expect(() => decodeServiceKey(packet)).not.toThrow(/kkk/);
+  });
+
   it("throws at answers that no server may send", () => {
     expect(() => decodeServiceAnswer(new PacketBytes().i8(7).packet(2))).toThrow(ProtocolError);
     expect(() => decodeServiceAnswer(new PacketBytes().i8(-1).packet(2))).toThrow(ProtocolError);
@@ -131,6 +159,11 @@ describe("service packets", () => {
     fc.assert(
       fc.property(serviceRequests, (value) => {
         expect(decodeServiceRequest(encodeRequest(value))).toEqual(value);
+      }),
+    );
+    fc.assert(
+      fc.property(serviceKeys, (value) => {
+        expect(decodeServiceKey(encodeKey(value))).toBe(value);
       }),
     );
     fc.assert(

@@ -35,6 +35,9 @@ export const serviceRequests: fc.Arbitrary<ServiceRequest> = fc.oneof(
   fc.record({ kind: fc.constant("checkAccess" as const), sessid, resource: utf8Text(1, 512) }),
 );
 
+/** Any service key that has a packet. */
+export const serviceKeys: fc.Arbitrary<string> = utf8Text(1, 255);
+
 /** Any answer that has a packet, with nothing in it that the packet does not carry. */
 export const serviceAnswers: fc.Arbitrary<ServiceAnswer> = fc.oneof(
   fc.record({ kind: fc.constantFrom("check" as const, "delete" as const, "checkAccess" as const), status }),
@@ -52,5 +55,6 @@ export const serviceAnswers: fc.Arbitrary<ServiceAnswer> = fc.oneof(
     token: bytesOf(20),
     expiresAt: fc.constant(0),
   }),
+  fc.record({ kind: fc.constant("serviceKey" as const), status }),
   fc.record({ kind: fc.constant("error" as const), status, message: utf8Text(0, 900) }),
 );

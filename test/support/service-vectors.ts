@@ -20,6 +20,7 @@ export interface ServiceVector {
     readonly users?: number;
     readonly token?: string;
     readonly message?: string;
+    readonly key?: string;
   };
 }
 
@@ -36,7 +37,10 @@ const vectors = JSON.parse(readFileSync(new URL("../vectors/service-packets.json
 };
 
 export const brokenServiceVectors: readonly BrokenVector[] = vectors.broken;
-export const serviceRequestVectors = vectors.packets.filter((vector) => vector.packet.endsWith("Request"));
+export const serviceKeyVectors = vectors.packets.filter((vector) => vector.packet === "ServiceKeyRequest");
+export const serviceRequestVectors = vectors.packets.filter(
+  (vector) => vector.packet.endsWith("Request") && !serviceKeyVectors.includes(vector),
+);
 export const serviceAnswerVectors = vectors.packets.filter((vector) => vector.packet.endsWith("Response"));
 
 /** The value that a request vector's bytes stand for. */
@@ -76,6 +80,8 @@ export function answerOfVector({ packet, fields }: ServiceVector): ServiceAnswer
       return { kind: "issue", status, sessid: fields.sessid ?? 0, token: fromHex(fields.token ?? ""), expiresAt: 0 };
     case "SessionCheckAccessResponse":
       return { kind: "checkAccess", status };
+    case "ServiceKeyResponse":
+      return { kind: "serviceKey", status };
     case "ErrorResponse":
       return { kind: "error", status, message: fields.message ?? "" };
     default:
