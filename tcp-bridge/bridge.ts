@@ -2,6 +2,8 @@ import type { AddressInfo } from "node:net";
 import { type Logger, pino } from "pino";
 import type { BridgeConfig } from "./config.ts";
 import type { Listener } from "./core/listener.ts";
+import { maxOpenFiles, shareOpenFiles } from "./core/open-files.ts";
+import { MAX_LINGERING } from "./core/refused-sockets.ts";
 import { BatchDispatcher } from "./edge/batch-dispatcher.ts";
 import { EdgeClient } from "./edge/edge-client.ts";
 import { EdgeFailureLog } from "./edge/edge-failure-log.ts";
@@ -35,7 +37,12 @@ const DRAIN_MS = 8_000;
  *
  * @throws the system's error if a port cannot be had (EADDRINUSE, EACCES); nothing is left open then
  */
-export async function startBridge(config: BridgeConfig, logger = pino({ level: config.logLevel })): Promise<Bridge> {
+export async function startBridge(
+  configured: BridgeConfig,
+  logger = pino({ level: configured.logLevel }),
+): Promise<Bridge> {
+  for (const warning of configured.warnings) logger.warn(warning);
+  const config = fitOpenFiles(configured, logger);
   const edge = new EdgeClient({
     url: config.edge.url,
     apiKey: config.edge.apiKey,
@@ -71,7 +78,7 @@ export async function startBridge(config: BridgeConfig, logger = pino({ level: c
     failures.log(failure);
     return { ready: false, reason: failure.code };
   };
-  const metricsServer = new MetricsServer(metrics.registry, readiness, (error) =>
+  const metricsServer = new MetricsServer(config.metrics, metrics.registry, readiness, (error) =>
     logger.error({ err: error }, "the metrics port failed"),
   );
 
@@ -83,7 +90,7 @@ export async function startBridge(config: BridgeConfig, logger = pino({ level: c
   try {
     const gameAddress = await gamePort.open();
     const playerAddress = await playerPort?.open();
-    const metricsAddress = await metricsServer.open(config.metrics.host, config.metrics.port);
+    const metricsAddress = await metricsServer.open();
     const tls = config.game.tls !== undefined;
     logger.info({ gameAddress, tls, playerAddress: playerAddress ?? "none", metricsAddress }, "the bridge listens");
     return {
@@ -105,6 +112,30 @@ export async function startBridge(config: BridgeConfig, logger = pino({ level: c
   }
 }
 
+/** What Node, the log and the listening sockets have open, and some to spare. */
+const OWN_FILES = 64;
+
+/** Lowers the limits of the ports to what the system lets this process open: a full port must not close the others. */
+function fitOpenFiles(config: BridgeConfig, logger: Logger): BridgeConfig {
+  const openFiles = maxOpenFiles();
+  if (openFiles === undefined) return config;
+  const { gameLimits, player, metrics, edge } = config;
+  const reserved = OWN_FILES + MAX_LINGERING + metrics.maxConnections + 2 * edge.maxBatchesInFlight + 1;
+  const [game = 1, players = 1] = shareOpenFiles(openFiles, reserved, [
+    { connections: gameLimits.maxConnections, filesEach: 1 },
+    // A player's own connection, and the one to its room.
+    { connections: player?.limits.maxConnections ?? 0, filesEach: 2 },
+  ]);
+  if (game === gameLimits.maxConnections && players >= (player?.limits.maxConnections ?? 0)) return config;
+  const playersNow = player === undefined ? "none" : players;
+  logger.info({ openFiles, connections: game, players: playersNow }, "too few open files (ulimit -n): limits lowered");
+  return {
+    ...config,
+    gameLimits: { ...gameLimits, maxConnections: game },
+    ...(player === undefined ? {} : { player: { ...player, limits: { ...player.limits, maxConnections: players } } }),
+  };
+}
+
 function openGamePort(
   config: BridgeConfig,
   dispatcher: BatchDispatcher,
@@ -118,6 +149,7 @@ function openGamePort(
       dispatcher,
       onAnswers: (answers) => metrics.packets.add(answers),
       onTooManyFailures: (packets) => metrics.refused("failing_checks", packets),
+      onTooManyKeys: () => metrics.refused("wrong_keys"),
     },
     {
       onRefused: (code) => {

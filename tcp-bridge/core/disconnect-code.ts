@@ -2,10 +2,16 @@
 export type LimitCode =
   | "connections"
   | "connections_per_address"
+  /** It had shown nothing yet, and its place was needed. */
+  | "evicted"
   | "tls_handshake"
+  | "first_byte"
   | "half_sent_packet"
   | "idle"
   | "unread_responses"
+  /** No service key, or a wrong one. */
+  | "service_key"
+  | "wrong_keys"
   | "failing_checks"
   | "failed_joins";
 

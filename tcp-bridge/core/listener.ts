@@ -1,7 +1,8 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer, type TLSSocket } from "node:tls";
-import { Admission } from "./admission.ts";
+import { addressKey } from "./address-key.ts";
+import { Admission, type Place } from "./admission.ts";
 import type { ConnectionLimits } from "./connection-limits.ts";
 import type { DisconnectCode, LimitCode } from "./disconnect-code.ts";
 import type { Endpoint } from "./endpoint.ts";
@@ -11,6 +12,8 @@ import type { Session, SessionContext } from "./session.ts";
 /** What a port decides about its listener. */
 export interface ListenerOptions {
   readonly limits: ConnectionLimits;
+  /** The shortest time in ms of the port's own limits. */
+  readonly shortestMs: number;
   /** What a connection over a limit is told before it is closed; only on a plaintext port, TLS has not begun. */
   readonly refusal: (code: LimitCode) => Uint8Array;
   /** A connection was refused. */
@@ -24,6 +27,13 @@ export interface ListenerOptions {
 /** How often the sessions look at their clocks: half of the shortest time, at most this. */
 const MAX_SWEEP_INTERVAL_MS = 1_000;
 
+/** An accepted connection, the TLS one below its session if there is TLS. */
+interface Admitted {
+  readonly place: Place;
+  readonly address: string;
+  session: Session | undefined;
+}
+
 /** Accepts connections at an endpoint and makes a session for each. */
 export class Listener {
   readonly #endpoint: Endpoint;
@@ -33,7 +43,9 @@ export class Listener {
   readonly #admission: Admission;
   readonly #sessions = new Set<Session>();
   /** The sockets below the sessions, TLS handshakes included. */
-  readonly #admitted = new Set<Socket>();
+  readonly #admitted = new Map<Socket, Admitted>();
+  /** Those in a TLS handshake, by their two ends: Node does not say which socket is below a TLS socket. */
+  readonly #handshakes = new Map<string, Admitted>();
   readonly #refused = new RefusedSockets();
   #draining = false;
   #sweepTimer: NodeJS.Timeout | undefined;
@@ -58,8 +70,9 @@ export class Listener {
     await once(this.#server, "listening");
     // An accept that fails (too many open files) is no reason to stop: the next may work.
     this.#server.on("error", this.#options.onFault);
-    const { halfSentMs, idleMs, unreadMs } = this.#options.limits;
-    const intervalMs = Math.min(MAX_SWEEP_INTERVAL_MS, halfSentMs / 2, idleMs / 2, unreadMs / 2);
+    const { limits, shortestMs } = this.#options;
+    const shortest = Math.min(limits.halfSentMs, limits.idleMs, limits.unreadMs, shortestMs);
+    const intervalMs = Math.min(MAX_SWEEP_INTERVAL_MS, shortest / 2);
     this.#sweepTimer = setInterval(() => this.#sweep(), intervalMs);
     return this.#server.address() as AddressInfo;
   }
@@ -92,8 +105,8 @@ export class Listener {
     const socketOptions = { allowHalfOpen: true, noDelay: true };
     if (tls === undefined) {
       return createServer(socketOptions, (socket) => {
-        const address = this.#admit(socket);
-        if (address !== undefined) this.#startSession(socket, address);
+        const admitted = this.#admit(socket);
+        if (admitted !== undefined) this.#startSession(socket, admitted, false);
       });
     }
     const server = createTlsServer({
@@ -105,8 +118,23 @@ export class Listener {
       handshakeTimeout: this.#options.limits.halfSentMs,
     });
     // The connection below TLS: a handshake takes a place too.
-    server.on("connection", (socket: Socket) => this.#admit(socket));
-    server.on("secureConnection", (socket: TLSSocket) => this.#startSession(socket, addressOf(socket)));
+    server.on("connection", (socket: Socket) => {
+      const admitted = this.#admit(socket);
+      if (admitted === undefined) return;
+      const ends = endsOf(socket);
+      this.#handshakes.set(ends, admitted);
+      socket.once("close", () => {
+        if (this.#handshakes.get(ends) === admitted) this.#handshakes.delete(ends);
+      });
+    });
+    server.on("secureConnection", (socket: TLSSocket) => {
+      const ends = endsOf(socket);
+      const admitted = this.#handshakes.get(ends);
+      this.#handshakes.delete(ends);
+      // Its peer is gone already.
+      if (admitted === undefined) socket.destroy();
+      else this.#startSession(socket, admitted, tls.clientCa !== undefined);
+    });
     server.on("tlsClientError", (_error, socket) => {
       this.#options.onRefused("tls_handshake");
       socket.destroy();
@@ -114,30 +142,41 @@ export class Listener {
     return server;
   }
 
-  #admit(socket: Socket): string | undefined {
-    const address = addressOf(socket);
-    const code = this.#admission.admit(address);
-    if (code === undefined) {
-      this.#admitted.add(socket);
+  #admit(socket: Socket): Admitted | undefined {
+    const address = addressKey(socket.remoteAddress);
+    const place = this.#admission.admit(address, () => this.#evict(socket));
+    if (typeof place !== "string") {
+      const admitted: Admitted = { place, address, session: undefined };
+      this.#admitted.set(socket, admitted);
       socket.once("close", () => {
         this.#admitted.delete(socket);
-        this.#admission.release(address);
+        place.release();
       });
-      return address;
+      return admitted;
     }
-    this.#options.onRefused(code);
-    if (this.#endpoint.tls === undefined) this.#refused.end(socket, this.#options.refusal(code));
+    this.#options.onRefused(place);
+    if (this.#endpoint.tls === undefined) this.#refused.end(socket, this.#options.refusal(place));
     else socket.destroy();
     return undefined;
   }
 
-  #startSession(socket: Socket, address: string): void {
+  /** Its place is another's now. */
+  #evict(socket: Socket): void {
+    const session = this.#admitted.get(socket)?.session;
+    if (session !== undefined) session.disconnect("evicted");
+    else this.#options.onRefused("evicted");
+    socket.destroy();
+  }
+
+  #startSession(socket: Socket, admitted: Admitted, isKnown: boolean): void {
     const { limits, onFault, onClosed } = this.#options;
     this.#lastId += 1;
     const context: SessionContext = {
       id: this.#lastId,
       socket,
-      address,
+      address: admitted.address,
+      isKnown,
+      prove: () => admitted.place.prove(),
       limits,
       onFault,
       onClosed: (session, code) => {
@@ -148,6 +187,7 @@ export class Listener {
     try {
       const session = this.#createSession(context);
       this.#sessions.add(session);
+      admitted.session = session;
       session.start();
       if (this.#draining) session.drain();
     } catch (error) {
@@ -163,7 +203,7 @@ export class Listener {
 
   #disconnectAll(): void {
     for (const session of this.#sessions) session.disconnect("shutdown");
-    for (const socket of this.#admitted) socket.destroy();
+    for (const socket of this.#admitted.keys()) socket.destroy();
     this.#refused.destroyAll();
   }
 
@@ -173,11 +213,11 @@ export class Listener {
     this.#server.close();
     await closed;
     // The server is closed when the last handle is; that socket's own close event, and its session's end, come after.
-    await Promise.all(Array.from(this.#admitted, (socket) => new Promise((gone) => socket.once("close", gone))));
+    await Promise.all(Array.from(this.#admitted.keys(), (socket) => new Promise((gone) => socket.once("close", gone))));
   }
 }
 
-function addressOf(socket: Socket): string {
-  // A dual-stack port names an IPv4 peer ::ffff:10.0.0.1; a peer that is gone already has no address.
-  return (socket.remoteAddress ?? "").replace(/^::ffff:(?=\d+\.)/i, "");
+/** Unique while the connection lives. */
+function endsOf({ remoteAddress, remotePort, localAddress }: Socket): string {
+  return `${remoteAddress} ${remotePort} ${localAddress}`;
 }

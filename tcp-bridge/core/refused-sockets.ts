@@ -4,7 +4,7 @@ import type { Socket } from "node:net";
 const LINGER_MS = 1_000;
 
 /** So many may linger at once; in a flood the rest is closed without a word. */
-const MAX_LINGERING = 256;
+export const MAX_LINGERING = 64;
 
 /** The connections that were refused and are still being told why. */
 export class RefusedSockets {

@@ -7,8 +7,12 @@ export interface SessionContext {
   /** Unique in its listener. */
   readonly id: number;
   readonly socket: Socket;
-  /** The peer's address, an IPv4 one in its dotted form. */
+  /** What limits count its peer by (core/address-key.ts). */
   readonly address: string;
+  /** The peer has shown a certificate of the port's authority: it is known. */
+  readonly isKnown: boolean;
+  /** The connection keeps its place (core/admission.ts). */
+  readonly prove: () => void;
   readonly limits: ConnectionLimits;
   /** Told of what a callback threw, and of why a session ended. */
   readonly onFault: (error: unknown) => void;
@@ -29,6 +33,7 @@ export abstract class Session {
   readonly #context: SessionContext;
   readonly #socket: Socket;
   #state: "open" | "ended" | "disconnected" = "open";
+  #proven = false;
   /** Why {@link end} was called. */
   #endCode: DisconnectCode = "finished";
   #readingPaused = false;
@@ -85,9 +90,22 @@ export abstract class Session {
     return !this.#outputFull;
   }
 
+  /** Whether the peer is worth its place when a port is full: {@link prove} was called, or its certificate did it. */
+  protected get proven(): boolean {
+    return this.#proven;
+  }
+
+  /** The peer has shown what silence cannot: its connection keeps its place when the port is full. */
+  protected prove(): void {
+    if (this.#proven) return;
+    this.#proven = true;
+    this.#context.prove();
+  }
+
   /** Called by the listener, once. */
   start(): void {
     const socket = this.#socket;
+    if (this.#context.isKnown) this.prove();
     socket.on("data", (chunk: Buffer) => {
       this.#lastActivityMs = performance.now();
       if (this.#state === "open") this.guard(() => this.onReceive(chunk));

@@ -32,6 +32,13 @@ export function errorAnswer(status: Status, message: string): Uint8Array {
   return writer.finish();
 }
 
+/** The response to a service key. */
+export function serviceKeyAnswer(status: Status): Uint8Array {
+  const writer = new ByteWriter();
+  writeServiceAnswer(writer, { kind: "serviceKey", status });
+  return writer.finish();
+}
+
 function writeOwnAnswer(writer: ByteWriter, type: number, status: Status): void {
   const kind = serviceRequestKind(type);
   writeServiceAnswer(writer, kind === undefined ? unknownTypeAnswer(type, status) : serviceFailure(kind, status));

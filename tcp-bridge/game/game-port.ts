@@ -1,29 +1,45 @@
 import { Status } from "../../protocol/status.ts";
+import { AddressBook } from "../core/address-book.ts";
 import type { ConnectionLimits } from "../core/connection-limits.ts";
 import type { LimitCode } from "../core/disconnect-code.ts";
 import type { Endpoint } from "../core/endpoint.ts";
 import { Listener, type ListenerOptions } from "../core/listener.ts";
 import { errorAnswer } from "../edge/own-answers.ts";
+import { GameAddress, type GameAddressLimits } from "./game-address.ts";
 import { GameSession, type GameSessionOptions } from "./game-session.ts";
+import { ServiceKeys } from "./service-keys.ts";
 
 /** The limits of the game-server port. */
-export interface GamePortLimits extends ConnectionLimits {
+export interface GamePortLimits extends ConnectionLimits, GameAddressLimits {
+  /** A connection without a certificate of the port's authority must send its first byte within this time. */
+  readonly firstByteMs: number;
   /** Packets of one connection that may wait; then its reading pauses. */
   readonly maxWaitingPackets: number;
-  /** NotFound and Denied verdicts of one connection a minute; then its checks and deletes are answered TooMany. */
-  readonly maxFailuresPerMinute: number;
+}
+
+/** Where game servers connect, and who of them may ask. */
+export interface GamePortConfig extends Endpoint {
+  /** Of these a client must show one first; none: it need not. */
+  readonly serviceKeys: readonly string[];
 }
 
 /** The port where game servers ask (docs/wire-protocol.md, "Service packets"). */
 export function createGamePort(
-  endpoint: Endpoint,
+  config: GamePortConfig,
   limits: GamePortLimits,
-  session: Pick<GameSessionOptions, "dispatcher" | "onAnswers" | "onTooManyFailures">,
+  session: Pick<GameSessionOptions, "dispatcher" | "onAnswers" | "onTooManyFailures" | "onTooManyKeys">,
   observer: Pick<ListenerOptions, "onRefused" | "onClosed" | "onFault">,
 ): Listener {
-  const { maxWaitingPackets, maxFailuresPerMinute } = limits;
-  const options: GameSessionOptions = { ...session, maxWaitingPackets, maxFailuresPerMinute };
-  return new Listener(endpoint, (context) => new GameSession(context, options), { ...observer, limits, refusal });
+  const { maxWaitingPackets, firstByteMs } = limits;
+  const serviceKeys = new ServiceKeys(config.serviceKeys);
+  const addresses = new AddressBook(() => new GameAddress(limits));
+  const options: GameSessionOptions = { ...session, maxWaitingPackets, firstByteMs, serviceKeys, addresses };
+  return new Listener(config, (context) => new GameSession(context, options), {
+    ...observer,
+    limits,
+    shortestMs: firstByteMs,
+    refusal,
+  });
 }
 
 function refusal(code: LimitCode): Uint8Array {

@@ -1,26 +1,33 @@
-import { MAX_SERVICE_PACKET_BYTES, PacketDecoder } from "../../protocol/packet-framing.ts";
+import { MAX_SERVICE_PACKET_BYTES, PacketDecoder, packetSizeAt, packetType } from "../../protocol/packet-framing.ts";
 import { ProtocolError } from "../../protocol/protocol-error.ts";
+import { decodeServiceKey, SERVICE_KEY_REQUEST_TYPE } from "../../protocol/service-packets.ts";
 import { Status } from "../../protocol/status.ts";
+import type { AddressBook } from "../core/address-book.ts";
 import type { DisconnectCode } from "../core/disconnect-code.ts";
 import { Session, type SessionContext } from "../core/session.ts";
 import type { Batch } from "../edge/batch.ts";
 import type { BatchDispatcher } from "../edge/batch-dispatcher.ts";
-import { errorAnswer, ownAnswers } from "../edge/own-answers.ts";
+import { errorAnswer, ownAnswers, serviceKeyAnswer } from "../edge/own-answers.ts";
 import type { PacketSource } from "../edge/packet-source.ts";
-import { FailureWindow, isGuess } from "./failure-window.ts";
+import { type GameAddress, isGuess } from "./game-address.ts";
 import { PacketInbox } from "./packet-inbox.ts";
+import type { ServiceKeys } from "./service-keys.ts";
 
 /** What all connections of the game-server port share. */
 export interface GameSessionOptions {
   readonly dispatcher: BatchDispatcher;
   /** Packets of one connection that may wait; then its reading pauses. */
   readonly maxWaitingPackets: number;
-  /** NotFound and Denied verdicts of one connection a minute; then its checks and deletes are answered TooMany. */
-  readonly maxFailuresPerMinute: number;
+  /** The first byte must come within this time. */
+  readonly firstByteMs: number;
+  readonly serviceKeys: ServiceKeys;
+  readonly addresses: AddressBook<GameAddress>;
   /** Every answer that a connection gets passes here. */
   readonly onAnswers: (answers: Uint8Array) => void;
   /** So many requests were answered TooMany because of failing checks. */
   readonly onTooManyFailures: (packets: number) => void;
+  /** A wrong service key was answered TooMany. */
+  readonly onTooManyKeys: () => void;
 }
 
 /**
@@ -32,9 +39,14 @@ export class GameSession extends Session implements PacketSource {
   readonly #halfSentMs: number;
   readonly #decoder = new PacketDecoder(MAX_SERVICE_PACKET_BYTES);
   readonly #inbox = new PacketInbox();
-  readonly #failures: FailureWindow;
+  readonly #addressRecord: GameAddress;
+  readonly #startedMs = performance.now();
+  /** Nothing has come yet, or no whole packet. */
+  #heard: "nothing" | "bytes" | "packets" = "nothing";
   /** Packets in a batch: while there are any, what comes now waits. */
   #inFlight = 0;
+  /** It waits for what others of its address have in flight: that may be all that the address may still fail at. */
+  #parked = false;
   /** The peer's last packet has been received, or what it sends cannot be read any more. */
   #receiveEnded = false;
   #broken: { readonly code: DisconnectCode; readonly message: string } | undefined;
@@ -45,22 +57,24 @@ export class GameSession extends Session implements PacketSource {
     super(context);
     this.#options = options;
     this.#halfSentMs = context.limits.halfSentMs;
-    this.#failures = new FailureWindow(options.maxFailuresPerMinute);
+    this.#addressRecord = options.addresses.of(context.address, this.#startedMs);
+    this.#addressRecord.connected();
   }
 
   get waiting(): number {
-    return this.#inbox.packets;
+    return this.#parked ? 0 : this.#inbox.packets;
   }
 
   moveInto(batch: Batch, maxPackets: number, maxBytes: number): void {
     this.guard(() => {
       const count = Math.min(maxPackets, this.#inbox.packets);
-      const allowance = this.#failures.allowance(performance.now()) - this.#inFlight;
+      const allowance = this.#addressRecord.allowance(performance.now());
       const taken = allowance >= count ? count : this.#allowed(count, allowance);
       const moved = this.#inbox.take(taken, maxBytes, (bytes, packets, receivedMs) => {
         batch.add(this, bytes, packets, receivedMs);
       });
       this.#inFlight += moved;
+      this.#addressRecord.asked(moved);
     });
   }
 
@@ -73,8 +87,9 @@ export class GameSession extends Session implements PacketSource {
 
   answered(answers: Uint8Array): void {
     this.guard(() => {
+      const packets = this.#inFlight;
       this.#inFlight = 0;
-      this.#failures.count(answers, performance.now());
+      this.#addressRecord.answered(answers, packets, performance.now());
       this.#answer(answers);
       this.#continueReading();
     });
@@ -89,11 +104,15 @@ export class GameSession extends Session implements PacketSource {
   protected onReceive(chunk: Uint8Array): void {
     if (this.#receiveEnded) return;
     const nowMs = performance.now();
+    if (this.#heard === "nothing") this.#heard = "bytes";
     let completed = false;
     try {
       this.#decoder.pushRuns(chunk, (bytes, packets) => {
         completed = true;
-        this.#inbox.push(bytes, packets, nowMs);
+        // The first packet was no right service key: nothing of what came with it is asked.
+        if (this.#receiveEnded) return;
+        if (this.#heard === "packets") this.#inbox.push(bytes, packets, nowMs);
+        else this.#receiveFirst(bytes, packets, nowMs);
       });
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
@@ -111,6 +130,10 @@ export class GameSession extends Session implements PacketSource {
   }
 
   protected override onSweep(nowMs: number): void {
+    if (this.#heard === "nothing" && !this.proven && nowMs - this.#startedMs > this.#options.firstByteMs) {
+      this.disconnect("first_byte");
+      return;
+    }
     // While reading pauses, the rest of the packet may wait in the network: that is not the peer's fault.
     if (!this.reading) this.#heldSinceMs &&= nowMs;
     if (this.#receiveEnded || this.#heldSinceMs === 0 || nowMs - this.#heldSinceMs <= this.#halfSentMs) return;
@@ -121,18 +144,74 @@ export class GameSession extends Session implements PacketSource {
 
   protected override onDisconnected(_code: DisconnectCode): void {
     this.#inbox.clear();
+    this.#addressRecord.disconnected(this.#resume);
     this.#options.dispatcher.remove(this);
   }
 
+  /** The first packets: whether the client may ask at all. */
+  #receiveFirst(bytes: Uint8Array, packets: number, nowMs: number): void {
+    this.#heard = "packets";
+    const showsKey = packetType(bytes) === SERVICE_KEY_REQUEST_TYPE;
+    const keyBytes = showsKey ? packetSizeAt(bytes, 0) : 0;
+    if (showsKey) {
+      const status = this.#judgeKey(bytes.subarray(0, keyBytes), nowMs);
+      this.#answer(serviceKeyAnswer(status));
+      this.#receiveEnded = status !== Status.Ok;
+    } else if (this.#options.serviceKeys.areNeeded) {
+      this.#answer(errorAnswer(Status.Denied, "a service key is needed first"));
+      this.#receiveEnded = true;
+    }
+    if (this.#receiveEnded) {
+      this.end("service_key");
+      return;
+    }
+    this.prove();
+    const left = packets - (showsKey ? 1 : 0);
+    if (left > 0) this.#inbox.push(bytes.subarray(keyBytes), left, nowMs);
+  }
+
+  #judgeKey(packet: Uint8Array, nowMs: number): Status {
+    const { serviceKeys } = this.#options;
+    let key: string;
+    try {
+      key = decodeServiceKey(packet);
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      return Status.Invalid;
+    }
+    // A port without keys accepts any: clients may have one before the port asks for it.
+    if (!serviceKeys.areNeeded || serviceKeys.include(key)) return Status.Ok;
+    const { wrongKeys } = this.#addressRecord;
+    if (wrongKeys.allowance(nowMs) > 0) {
+      wrongKeys.count(1, nowMs);
+      return Status.Denied;
+    }
+    this.#options.onTooManyKeys();
+    return Status.TooMany;
+  }
+
+  /** Less is in flight from this address: ask again. */
+  readonly #resume = (): void =>
+    this.guard(() => {
+      this.#parked = false;
+      this.#continueReading();
+    });
+
   /**
-   * How many of the next `count` packets may be asked if `allowance` of them may fail. The checks at the front that may
-   * not are answered TooMany, once nothing is in flight whose answers come before.
+   * How many of the next `count` packets may be asked if `allowance` of them may fail. Those at the front that may not are
+   * answered TooMany, once nothing is in flight whose answers come before; or they wait, if the address may still fail and
+   * it is others of it that have so much in flight.
    */
   #allowed(count: number, allowance: number): number {
     let left = allowance;
     const mayAsk = (type: number): boolean => !isGuess(type) || left-- > 0;
     const allowed = this.#inbox.leading(count, mayAsk);
     if (allowed > 0 || this.#inFlight > 0) return allowed;
+    if (!this.#addressRecord.isExhausted(performance.now())) {
+      this.#parked = true;
+      this.#addressRecord.wait(this.#resume);
+      return 0;
+    }
     const refused = this.#inbox.leading(this.#inbox.packets, isGuess);
     this.#inbox.take(refused, Number.POSITIVE_INFINITY, (bytes, packets) => {
       this.#answer(ownAnswers(bytes, packets, Status.TooMany));
@@ -144,7 +223,7 @@ export class GameSession extends Session implements PacketSource {
 
   /** What follows from the state after any change of it. */
   #continueReading(): void {
-    if (this.#inFlight === 0 && this.#inbox.packets > 0) this.#options.dispatcher.enqueue(this);
+    if (this.#inFlight === 0 && this.waiting > 0) this.#options.dispatcher.enqueue(this);
     if (!this.#receiveEnded) {
       if (this.#inbox.packets >= this.#options.maxWaitingPackets) this.pauseReading();
       else this.resumeReading();

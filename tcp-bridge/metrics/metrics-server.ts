@@ -1,29 +1,64 @@
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import type { Registry } from "prom-client";
+import { addressKey } from "../core/address-key.ts";
+import { Admission, type Place } from "../core/admission.ts";
 
 /** Whether the bridge should be sent work now; if not, why. */
 export type Readiness = { readonly ready: true } | { readonly ready: false; readonly reason: string };
 
+/** Where those who watch connect, and what they may cost. */
+export interface MetricsServerConfig {
+  readonly host: string;
+  readonly port: number;
+  /** Connections at once; the next one takes the place of the one that has waited longest without a request. */
+  readonly maxConnections: number;
+  /** From a connection's, or a request's, beginning to the end of its headers. */
+  readonly headersMs: number;
+  /** To the request's end, and for a response that is not read. */
+  readonly requestMs: number;
+}
+
+/** How often Node looks at its clocks; its own 30 s would make any shorter time one of 30 s. */
+const MAX_CHECK_INTERVAL_MS = 500;
+
 /** The port of those who watch: `/metrics`, `/healthz` (the process is alive), `/readyz`. */
 export class MetricsServer {
+  readonly #config: MetricsServerConfig;
   readonly #server: Server;
 
-  constructor(registry: Registry, readiness: () => Promise<Readiness>, onFault: (error: unknown) => void) {
-    this.#server = createServer((request, response) => {
+  constructor(
+    config: MetricsServerConfig,
+    registry: Registry,
+    readiness: () => Promise<Readiness>,
+    onFault: (error: unknown) => void,
+  ) {
+    this.#config = config;
+    const { headersMs, requestMs } = config;
+    const options = {
+      headersTimeout: Math.min(headersMs, requestMs),
+      requestTimeout: requestMs,
+      connectionsCheckingInterval: Math.min(MAX_CHECK_INTERVAL_MS, Math.ceil(headersMs / 2)),
+    };
+    this.#server = createServer(options, (request, response) => {
       answer(request, response, registry, readiness).catch((error: unknown) => {
         onFault(error);
         if (!response.headersSent) response.writeHead(500);
         response.end();
       });
     });
+    this.#server.setTimeout(requestMs);
+    this.#limitConnections();
   }
 
   /** Starts to listen. Rejects with the system's error, EADDRINUSE for one. */
-  async open(host: string, port: number): Promise<AddressInfo> {
+  async open(): Promise<AddressInfo> {
+    const { host, port } = this.#config;
     this.#server.listen({ host, port });
     await once(this.#server, "listening");
+    // An accept that fails (too many open files) is no reason to stop: the next may work.
+    this.#server.on("error", () => {});
     return this.#server.address() as AddressInfo;
   }
 
@@ -33,6 +68,26 @@ export class MetricsServer {
     this.#server.close();
     this.#server.closeAllConnections();
     await closed;
+  }
+
+  /** A connection keeps its place while its request is answered, and no longer. */
+  #limitConnections(): void {
+    const { maxConnections } = this.#config;
+    const admission = new Admission({ maxConnections, maxConnectionsPerAddress: maxConnections });
+    const places = new WeakMap<Socket, Place>();
+    this.#server.on("connection", (socket: Socket) => {
+      const place = admission.admit(addressKey(socket.remoteAddress), () => socket.destroy());
+      if (typeof place === "string") {
+        socket.destroy();
+        return;
+      }
+      places.set(socket, place);
+      socket.once("close", () => place.release());
+    });
+    this.#server.on("request", ({ socket }: IncomingMessage, response: ServerResponse) => {
+      places.get(socket)?.prove();
+      response.once("close", () => places.get(socket)?.doubt());
+    });
   }
 }
 

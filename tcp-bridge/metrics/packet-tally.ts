@@ -1,5 +1,5 @@
 import { HEADER_BYTES, packetSizeAt, packetType } from "../../protocol/packet-framing.ts";
-import { ERROR_RESPONSE_TYPE, serviceRequestKind } from "../../protocol/service-packets.ts";
+import { ERROR_RESPONSE_TYPE, SERVICE_KEY_RESPONSE_TYPE, serviceRequestKind } from "../../protocol/service-packets.ts";
 import { Status, statusName } from "../../protocol/status.ts";
 
 const STATUSES = Object.values(Status);
@@ -21,8 +21,13 @@ export class PacketTally {
     for (let type = 0; type <= ERROR_RESPONSE_TYPE; type++) {
       for (const status of STATUSES) {
         const count = this.#counts[type * STATUSES.length + status] ?? 0;
-        if (count > 0) yield { type: serviceRequestKind(type - 1) ?? "unknown", status: statusName(status), count };
+        if (count > 0) yield { type: kindOf(type), status: statusName(status), count };
       }
     }
   }
+}
+
+function kindOf(answerType: number): string {
+  if (answerType === SERVICE_KEY_RESPONSE_TYPE) return "serviceKey";
+  return serviceRequestKind(answerType - 1) ?? "unknown";
 }

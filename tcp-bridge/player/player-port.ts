@@ -26,6 +26,7 @@ export class PlayerPort {
     const options: PlayerSessionOptions = { limits, paths: this.#paths, failedJoins, observer };
     this.#listener = new Listener(endpoint, (context) => new PlayerSession(context, options), {
       limits,
+      shortestMs: limits.joinMs,
       // Before the TLS handshake nothing can be said.
       refusal: () => new Uint8Array(0),
       onRefused: (code) => observer.onRefused(code),

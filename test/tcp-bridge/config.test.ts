@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { parseBridgeConfig } from "../../tcp-bridge/config.ts";
 
-const needed = { EDGE_URL: "https://edge.example/", API_KEY: "key-1" };
+const needed = { EDGE_URL: "https://edge.example/", API_KEY: "key-1-of-32-characters-or-longer" };
 
 function messageOf(environment: Record<string, string>): string {
   try {
@@ -15,20 +15,23 @@ function messageOf(environment: Record<string, string>): string {
 describe("the bridge's configuration", () => {
   it("has the documented defaults", () => {
     expect(parseBridgeConfig(needed)).toEqual({
-      game: { host: "127.0.0.1", port: 7000 },
+      game: { host: "127.0.0.1", port: 7000, serviceKeys: [] },
       gameLimits: {
         maxConnections: 10_000,
         maxConnectionsPerAddress: 1_000,
+        firstByteMs: 10_000,
         halfSentMs: 10_000,
         idleMs: 600_000,
         maxUnreadBytes: 1_048_576,
         unreadMs: 10_000,
         maxWaitingPackets: 2000,
-        maxFailuresPerMinute: 1000,
+        maxFailuresPerMinute: 10_000,
+        maxWrongKeysPerMinute: 60,
       },
-      metrics: { host: "127.0.0.1", port: 7002 },
-      edge: { url: new URL("https://edge.example/"), apiKey: "key-1", deadlineMs: 2000, maxBatchesInFlight: 4 },
+      metrics: { host: "127.0.0.1", port: 7002, maxConnections: 64, headersMs: 5_000, requestMs: 10_000 },
+      edge: { url: new URL("https://edge.example/"), apiKey: needed.API_KEY, deadlineMs: 2000, maxBatchesInFlight: 4 },
       logLevel: "info",
+      warnings: [],
     });
   });
 
@@ -62,7 +65,8 @@ describe("the bridge's configuration", () => {
     "refuses plaintext on %s unless it is asked for",
     (host) => {
       expect(messageOf({ ...needed, BRIDGE_HOST: host })).toMatch(/^BRIDGE_HOST: .*BRIDGE_ALLOW_PLAINTEXT=1/);
-      expect(messageOf({ ...needed, BRIDGE_HOST: host, BRIDGE_ALLOW_PLAINTEXT: "1" })).toBe("accepted");
+      const anyone = { ...needed, BRIDGE_HOST: host, BRIDGE_ALLOW_ANYONE: "1" };
+      expect(messageOf({ ...anyone, BRIDGE_ALLOW_PLAINTEXT: "1" })).toBe("accepted");
     },
   );
 

@@ -15,12 +15,16 @@ afterEach(() => stack.close());
 describe("the limits of the game-server port", () => {
   it("refuse a connection too many, and say so", async () => {
     stack = await TestBridge.open({ BRIDGE_MAX_CONNECTIONS: "2" });
-    const [first] = await Promise.all([stack.connect(), stack.connect()]);
+    const [first, second] = await Promise.all([stack.connect(), stack.connect()]);
+    for (const peer of [first, second]) {
+      peer.send(check);
+      await peer.received(1);
+    }
     const third = await stack.connect();
     third.send(check);
     expect(await third.untilEnded()).toEqual([{ kind: "error", status: Status.TooMany, message: "connections" }]);
     expect(await stack.metric('artoria_bridge_refusals_total{code="connections"}')).toBe(1);
-    first?.close();
+    first.close();
     await until(async () => (await stack.metric("artoria_bridge_connections")) === 1);
     const next = await stack.connect();
     next.send(check);
@@ -29,7 +33,9 @@ describe("the limits of the game-server port", () => {
 
   it("refuse a connection too many from one address, and accept others", async () => {
     stack = await TestBridge.open({ BRIDGE_MAX_CONNECTIONS_PER_ADDRESS: "1" });
-    await stack.connect();
+    const first = await stack.connect();
+    first.send(check);
+    await first.received(1);
     const second = await stack.connect();
     expect(await second.untilEnded()).toMatchObject([{ message: "connections_per_address" }]);
     const elsewhere = await stack.connect("127.0.0.2");
@@ -116,7 +122,7 @@ describe("the limits of the game-server port", () => {
     const kinds = ["check", "count", "check", "checkAccess", "delete", "count"];
     expect(answers.slice(8).map(({ kind }) => kind)).toEqual(kinds);
     expect(await stack.metric('artoria_bridge_refusals_total{code="failing_checks"}')).toBe(4);
-    const other = await stack.connect();
+    const other = await stack.connect("127.0.0.2");
     other.send(alive);
     expect(await other.received(1)).toMatchObject([{ status: Ok }]);
   });

@@ -53,6 +53,7 @@ beforeEach(async () => {
   };
   listener = new Listener({ host: "127.0.0.1", port: 0 }, createSession, {
     limits: DEFAULT_CONNECTION_LIMITS,
+    shortestMs: DEFAULT_CONNECTION_LIMITS.idleMs,
     refusal: () => new Uint8Array(0),
     onRefused: () => {},
     onClosed: () => {},

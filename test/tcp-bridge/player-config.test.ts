@@ -2,7 +2,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { parseBridgeConfig } from "../../tcp-bridge/config.ts";
 import { type Certificate, selfSigned } from "../support/certificates.ts";
 
-const needed = { EDGE_URL: "https://edge.example/", API_KEY: "key-1" };
+const needed = { EDGE_URL: "https://edge.example/", API_KEY: "key-1-of-32-characters-or-longer" };
 
 let pair: { readonly PLAYER_TLS_CERT: string; readonly PLAYER_TLS_KEY: string };
 let certificate: Certificate;
@@ -40,7 +40,7 @@ describe("the player port's configuration", () => {
   });
 
   it("listens on the bridge's host, or on its own", () => {
-    const open = { ...pair, BRIDGE_HOST: "0.0.0.0", BRIDGE_ALLOW_PLAINTEXT: "1" };
+    const open = { ...pair, BRIDGE_HOST: "0.0.0.0", BRIDGE_ALLOW_PLAINTEXT: "1", BRIDGE_ALLOW_ANYONE: "1" };
     expect(playerPort(open)?.endpoint.host).toBe("0.0.0.0");
     expect(playerPort({ ...pair, PLAYER_HOST: "192.0.2.1" })?.endpoint.host).toBe("192.0.2.1");
   });

@@ -22,9 +22,9 @@ async function open(variables: Readonly<Record<string, string>> = {}): Promise<v
   bridge = await PlayerBridge.open(edge.url, variables);
 }
 
-async function joined(sessid = 7): Promise<{ player: PlayerPeer; room: EdgeSocket }> {
+async function joined(sessid = 7, localAddress?: string): Promise<{ player: PlayerPeer; room: EdgeSocket }> {
   const index = edge.sockets.length;
-  const player = await bridge.connect();
+  const player = await bridge.connect(localAddress);
   player.send(join(sessid));
   const room = await edge.socket(index);
   room.letIn();
@@ -59,9 +59,9 @@ describe("the limits of the player port", () => {
 
   it("refuse a connection too many, in all and from one address", async () => {
     await open({ PLAYER_MAX_CONNECTIONS: "2", PLAYER_MAX_CONNECTIONS_PER_ADDRESS: "1" });
-    await bridge.connect();
+    await joined(1);
     expect(await (await bridge.connect()).lastPacket()).toBeUndefined();
-    await bridge.connect("127.0.0.2");
+    await joined(2, "127.0.0.2");
     expect(await (await bridge.connect("127.0.0.3")).lastPacket()).toBeUndefined();
     expect(await bridge.metric('refusals_total{code="connections_per_address"}')).toBe(1);
     expect(await bridge.metric('refusals_total{code="connections"}')).toBe(1);
