@@ -8,10 +8,9 @@ export interface Bindings {
   readonly WRONG_KEY_LIMIT: RateLimit;
   /** Sessions for first visits, per address. */
   readonly NEW_VISITOR_LIMIT: RateLimit;
+  /** Logins and sign-ups, right ones too, per network. */
   readonly LOGIN_ADDRESS_LIMIT: RateLimit;
-  readonly LOGIN_USER_AT_ADDRESS_LIMIT: RateLimit;
-  readonly LOGIN_USER_LIMIT: RateLimit;
-  readonly LOGIN_SPARE_LIMIT: RateLimit;
+  readonly LOGIN_GUARD: DurableObjectNamespace<import("./browser/login-guard.ts").LoginGuard>;
   /** The worker of password-hasher/. */
   readonly PASSWORD_HASHER: Fetcher;
   /** What client/browser/ was built to. Deployed, requests for it do not reach the worker. */

@@ -16,7 +16,20 @@ export interface Settings {
   readonly trustedProxies: readonly string[];
   /** Browser accounts: what one may enter that has no grants of its own, and whether anybody may make one. */
   readonly web: { readonly grants: readonly string[]; readonly signup: "open" | "closed" };
+  readonly login: LoginLimits;
   readonly room: Pick<RoomLimits, "historyMessages" | "maxMembers">;
+}
+
+/** Tries at passwords, each within a minute (browser/login-limit.ts). A network is an IPv4 address, or 48 bits of IPv6. */
+export interface LoginLimits {
+  readonly triesPerAccount: number;
+  readonly triesPerAccountFromNetwork: number;
+  /** At one account, from a device on which it has logged in before. */
+  readonly triesPerDevice: number;
+  readonly failuresPerAddress: number;
+  readonly failuresPerNetwork: number;
+  readonly signupsPerAddress: number;
+  readonly signupsPerNetwork: number;
 }
 
 /** A variable is missing or not allowed. The message names it and says what is allowed, never its value. */
@@ -29,6 +42,9 @@ export class SettingsError extends Error {
 
 /** Ten years: longer is a typing error, not a lifetime. */
 const MAX_SECONDS = 10 * 365 * 24 * 3600;
+
+/** More a minute are no limit. */
+const MAX_TRIES = 100_000;
 
 const Variables = v.object({
   LOOPBACK_ONLY: v.optional(v.picklist(["0", "1"], 'allowed is "1" where nothing is beyond loopback, or "0"'), "0"),
@@ -56,6 +72,13 @@ const Variables = v.object({
   ),
   WEB_GRANTS: v.optional(v.pipe(v.string(), v.transform(splitList), Grants), "room:*"),
   SIGNUP: v.optional(v.picklist(["open", "closed"], 'allowed is "open" or "closed"'), "open"),
+  LOGIN_TRIES_PER_ACCOUNT: wholeNumber(1, MAX_TRIES, 30),
+  LOGIN_TRIES_PER_ACCOUNT_FROM_NETWORK: wholeNumber(1, MAX_TRIES, 10),
+  LOGIN_TRIES_PER_DEVICE: wholeNumber(1, MAX_TRIES, 10),
+  LOGIN_FAILURES_PER_ADDRESS: wholeNumber(1, MAX_TRIES, 60),
+  LOGIN_FAILURES_PER_NETWORK: wholeNumber(1, MAX_TRIES, 240),
+  SIGNUPS_PER_ADDRESS: wholeNumber(1, MAX_TRIES, 60),
+  SIGNUPS_PER_NETWORK: wholeNumber(1, MAX_TRIES, 240),
   ROOM_HISTORY_MESSAGES: wholeNumber(0, 1000, DEFAULT_ROOM_LIMITS.historyMessages),
   ROOM_MAX_MEMBERS: wholeNumber(1, 10_000, DEFAULT_ROOM_LIMITS.maxMembers),
 });
@@ -89,6 +112,15 @@ export function parseSettings(environment: object): Settings {
       limitPolicy: variables.SESSION_LIMIT_POLICY,
     },
     web: { grants: variables.WEB_GRANTS, signup: variables.SIGNUP },
+    login: {
+      triesPerAccount: variables.LOGIN_TRIES_PER_ACCOUNT,
+      triesPerAccountFromNetwork: variables.LOGIN_TRIES_PER_ACCOUNT_FROM_NETWORK,
+      triesPerDevice: variables.LOGIN_TRIES_PER_DEVICE,
+      failuresPerAddress: variables.LOGIN_FAILURES_PER_ADDRESS,
+      failuresPerNetwork: variables.LOGIN_FAILURES_PER_NETWORK,
+      signupsPerAddress: variables.SIGNUPS_PER_ADDRESS,
+      signupsPerNetwork: variables.SIGNUPS_PER_NETWORK,
+    },
     room: { historyMessages: variables.ROOM_HISTORY_MESSAGES, maxMembers: variables.ROOM_MAX_MEMBERS },
   };
 }

@@ -43,8 +43,8 @@ async function ask(request: object): Promise<{ status: number; retryAfter: strin
 it("the deployed hasher makes a hash, and compares with it", async () => {
   const { body } = await ask({ kind: "choose", password: "correct horse battery" });
   const { hash } = body as { hash: string };
-  const right = await ask({ kind: "verify", password: "correct horse battery", phc: hash });
-  const wrong = await ask({ kind: "verify", password: "correct horse batter", phc: hash });
+  const right = await ask({ kind: "verify", password: "correct horse battery", phc: hash, urgent: false });
+  const wrong = await ask({ kind: "verify", password: "correct horse batter", phc: hash, urgent: false });
   expect(right.body).toEqual({ kind: "verified", matches: true, outdated: false });
   expect(wrong.body).toEqual({ kind: "verified", matches: false, outdated: false });
 });
@@ -54,7 +54,7 @@ it("the deployed hasher makes no hash of a password that everybody uses", async 
 });
 
 it("the deployed hasher refuses what comes beyond its queue, and takes the next one after it", async () => {
-  const request = { kind: "verify", password: "x", phc: null };
+  const request = { kind: "verify", password: "x", phc: null, urgent: false };
   const answers = await Promise.all(Array.from({ length: 10 }, () => ask(request)));
   const busy = answers.filter(({ status }) => status === 503);
   expect(busy.length).toBeGreaterThan(0);

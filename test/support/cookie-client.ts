@@ -14,6 +14,7 @@ export class CookieClient {
     if (this.cookie !== undefined) headers.set("Cookie", `__Host-sid=${this.cookie}`);
     const response = await fetch(this.#origin + path, { redirect: "manual", ...init, headers });
     for (const set of response.headers.getSetCookie()) {
+      if (!set.startsWith("__Host-sid=")) continue;
       this.cookie = /Max-Age=0/.test(set) ? undefined : /^__Host-sid=([^;]+)/.exec(set)?.[1];
     }
     return response;

@@ -24,6 +24,15 @@ describe("parseSettings", () => {
         limitPolicy: "reject",
       },
       web: { grants: ["room:*"], signup: "open" },
+      login: {
+        triesPerAccount: 30,
+        triesPerAccountFromNetwork: 10,
+        triesPerDevice: 10,
+        failuresPerAddress: 60,
+        failuresPerNetwork: 240,
+        signupsPerAddress: 60,
+        signupsPerNetwork: 240,
+      },
       room: { historyMessages: 50, maxMembers: 1000 },
     });
   });
@@ -40,6 +49,13 @@ describe("parseSettings", () => {
       SESSION_LIMIT_POLICY: "evict-oldest",
       WEB_GRANTS: "room:lobby, /shop/*,",
       SIGNUP: "closed",
+      LOGIN_TRIES_PER_ACCOUNT: "1",
+      LOGIN_TRIES_PER_ACCOUNT_FROM_NETWORK: "2",
+      LOGIN_TRIES_PER_DEVICE: "3",
+      LOGIN_FAILURES_PER_ADDRESS: "4",
+      LOGIN_FAILURES_PER_NETWORK: "5",
+      SIGNUPS_PER_ADDRESS: "6",
+      SIGNUPS_PER_NETWORK: "7",
       ROOM_HISTORY_MESSAGES: "0",
       ROOM_MAX_MEMBERS: "10",
     });
@@ -55,6 +71,15 @@ describe("parseSettings", () => {
         limitPolicy: "evict-oldest",
       },
       web: { grants: ["room:lobby", "/shop/*"], signup: "closed" },
+      login: {
+        triesPerAccount: 1,
+        triesPerAccountFromNetwork: 2,
+        triesPerDevice: 3,
+        failuresPerAddress: 4,
+        failuresPerNetwork: 5,
+        signupsPerAddress: 6,
+        signupsPerNetwork: 7,
+      },
       room: { historyMessages: 0, maxMembers: 10 },
     });
   });
@@ -75,6 +100,7 @@ describe("parseSettings", () => {
     ["WEB_GRANTS.1", { ...redis, WEB_GRANTS: "room:*,a*b" }],
     ["WEB_GRANTS", { ...redis, WEB_GRANTS: Array(65).fill("a").join(",") }],
     ["SIGNUP", { ...redis, SIGNUP: "yes" }],
+    ["LOGIN_TRIES_PER_ACCOUNT", { ...redis, LOGIN_TRIES_PER_ACCOUNT: "0" }],
     ["ROOM_HISTORY_MESSAGES", { ...redis, ROOM_HISTORY_MESSAGES: "all" }],
     ["ROOM_MAX_MEMBERS", { ...redis, ROOM_MAX_MEMBERS: "0" }],
   ])("refuses a wrong %s by name, without its value", (name, environment) => {

@@ -18,14 +18,14 @@ export async function choosePassword(
 
 /**
  * Compares a password with an account's PHC string. Without one, for a name that nobody has, it takes as long and does not
- * match. Where the hash was made with other parameters than today's, `newHash` is to take its place.
+ * match. A known device (device-cookie.ts) does not wait behind strangers. Where the hash was made with other parameters than today's, `newHash` is to take its place.
  */
 export async function comparePassword(
   hasher: Fetcher,
   password: string,
-  phc: string | undefined,
+  { phc, knownDevice }: { readonly phc: string | undefined; readonly knownDevice: boolean },
 ): Promise<HasherBusy | { readonly kind: "compared"; readonly matches: boolean; readonly newHash?: string }> {
-  const verdict = await ask(hasher, { kind: "verify", password, phc: phc ?? null });
+  const verdict = await ask(hasher, { kind: "verify", password, phc: phc ?? null, urgent: knownDevice });
   if (verdict.kind === "busy") return verdict;
   if (verdict.kind !== "verified") throw new Error("the hasher answered another question");
   const { matches, outdated } = verdict;

@@ -36,3 +36,9 @@ export function addressKey(address: string | null): string {
     .map((group) => group.replace(/^0+(?=.)/, ""))
     .join(":");
 }
+
+/** The network of an address, for what an address alone does not bound: of IPv6 48 bits, which one customer can have. */
+export function networkKey(address: string | null): string {
+  const key = addressKey(address);
+  return key.includes(":") ? `${key.split(":", 3).join(":")}::/48` : key;
+}

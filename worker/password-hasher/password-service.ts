@@ -11,7 +11,13 @@ export type PasswordRequest =
   /** To hash anew what an account has already. */
   | { readonly kind: "rehash"; readonly password: string }
   /** To compare a password with an account's PHC string; null for an account that does not exist. */
-  | { readonly kind: "verify"; readonly password: string; readonly phc: string | null };
+  | {
+      readonly kind: "verify";
+      readonly password: string;
+      readonly phc: string | null;
+      /** Before those that are not, in a queue of its own. */
+      readonly urgent: boolean;
+    };
 
 /** What it answers with 200. */
 export type PasswordResponse =
@@ -63,9 +69,12 @@ export class PasswordService {
   async #decide(request: PasswordRequest): Promise<PasswordResponse | "busy"> {
     const { kind, password } = request;
     if (kind === "choose" && (await isCommonPassword(password))) return { kind: "common" };
-    return this.#queue.run(async () => {
-      if (kind !== "verify") return { kind: "hashed", hash: await hashPassword(password) };
-      return { kind: "verified", ...(await verifyPassword(password, request.phc ?? undefined)) };
-    });
+    return this.#queue.run(
+      async () => {
+        if (kind !== "verify") return { kind: "hashed", hash: await hashPassword(password) };
+        return { kind: "verified", ...(await verifyPassword(password, request.phc ?? undefined)) };
+      },
+      kind === "verify" && request.urgent,
+    );
   }
 }

@@ -37,7 +37,8 @@ describe("an account that somebody made", () => {
       password: PASSWORD,
     });
     const browser = new Browser();
-    browser.cookie = /^__Host-sid=([^;]+)/.exec(response.headers.get("Set-Cookie") ?? "")?.[1];
+    const [, session] = /__Host-sid=([^;]+)/.exec(response.headers.get("Set-Cookie") ?? "") ?? [];
+    browser.cookie = session;
     expect(await sessionOf(browser.sessid)).toMatchObject({ grants: ["/shop/*", "room:lobby"] });
     expect([await mayOpen(browser, "/shop/cart"), await mayOpen(browser, "/admin")]).toEqual([200, 403]);
   });

@@ -26,6 +26,8 @@ export function newName(): string {
 export class Browser {
   /** The session's token, as the cookie has it. */
   cookie: string | undefined;
+  /** What the device cookie has. */
+  device: string | undefined;
   readonly address: string;
   static #nextAddress = 1;
 
@@ -36,10 +38,16 @@ export class Browser {
   async open(path: string, init: RequestInit = {}): Promise<Response> {
     const headers = new Headers(init.headers);
     headers.set("CF-Connecting-IP", this.address);
-    if (this.cookie !== undefined && !headers.has("Cookie")) headers.set("Cookie", `__Host-sid=${this.cookie}`);
+    const cookies = [["__Host-sid", this.cookie] as const, ["__Host-device", this.device] as const];
+    const sent = cookies.flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${value}`]));
+    if (sent.length > 0 && !headers.has("Cookie")) headers.set("Cookie", sent.join("; "));
     const response = await ask(path, { ...init, headers });
-    const set = response.headers.get("Set-Cookie");
-    if (set !== null) this.cookie = /Max-Age=0/.test(set) ? undefined : /^__Host-sid=([^;]+)/.exec(set)?.[1];
+    for (const set of response.headers.getSetCookie()) {
+      const [, name, value] = /^([\w-]+)=([^;]*)/.exec(set) ?? [];
+      const kept = /Max-Age=0/.test(set) ? undefined : value;
+      if (name === "__Host-sid") this.cookie = kept;
+      if (name === "__Host-device") this.device = kept;
+    }
     return response;
   }
 

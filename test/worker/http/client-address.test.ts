@@ -1,6 +1,6 @@
 import { Hono } from "hono";
 import { describe, expect, it } from "vitest";
-import { addressKey, clientAddress } from "../../../worker/http/client-address.ts";
+import { addressKey, clientAddress, networkKey } from "../../../worker/http/client-address.ts";
 
 describe("the address of a client", () => {
   const trustedProxies = ["10.0.0.1", "10.0.0.2"];
@@ -38,4 +38,15 @@ describe("what limits count an address by", () => {
   ])("%s is %s", (address, key) => {
     expect(addressKey(address)).toBe(key);
   });
+});
+
+it.each([
+  ["192.0.2.1", "192.0.2.1"],
+  ["::ffff:192.0.2.1", "192.0.2.1"],
+  ["2001:db8:7:8:9::1", "2001:db8:7::/48"],
+  ["2001:0DB8:0007:ffff::", "2001:db8:7::/48"],
+  ["::1", "0:0:0::/48"],
+  [null, "unknown"],
+])("the network of %s is %s", (address, key) => {
+  expect(networkKey(address)).toBe(key);
 });

@@ -6,7 +6,8 @@ import { accountName, isAllowedPassword } from "../account-rules.ts";
 import { Accounts } from "../accounts.ts";
 import { choosePassword } from "../ask-password-hasher.ts";
 import { type CredentialsForm, readCredentialsForm } from "../credentials-form.ts";
-import { LOGIN_WINDOW_SECONDS, mayAddressTry } from "../login-limit.ts";
+import { rememberDevice } from "../device-cookie.ts";
+import { beginSignup } from "../login-limit.ts";
 import { type FormError, SignupPage } from "../pages/credentials-page.tsx";
 import { refuseBusy } from "../refuse-busy.ts";
 import { refusePage } from "../refuse-page.tsx";
@@ -25,7 +26,6 @@ const COMMON: FormError = {
   message: "Many people use this password, so it is tried first. Choose another.",
 };
 const TAKEN: FormError = { field: "user", message: "Somebody has this name already. Choose another." };
-const TOO_MANY: FormError = { message: "Too many tries. Wait a minute, then try again." };
 
 /** `/signup`: a new account is logged in at once. */
 export const signup = new Hono<PageEnv>()
@@ -42,9 +42,11 @@ export const signup = new Hono<PageEnv>()
     const name = accountName(form.user);
     if (name === undefined) return refuse(c, form, 400, BAD_NAME);
     if (!isAllowedPassword(form.password)) return refuse(c, form, 400, BAD_PASSWORD);
-    if (!(await mayAddressTry(c.env, clientAddress(c, c.get("settings"))))) {
-      c.header("Retry-After", String(LOGIN_WINDOW_SECONDS));
-      return refuse(c, form, 429, TOO_MANY);
+    const { settings } = c.var;
+    const attempt = await beginSignup(c.env, settings.login, clientAddress(c, settings));
+    if (attempt.kind === "wait") {
+      c.header("Retry-After", String(attempt.seconds));
+      return refuse(c, form, 429, { message: `Too many tries. Try again in ${attempt.seconds} seconds.` });
     }
     const accounts = new Accounts(c.env.DB);
     // What the database would refuse anyway is not worth a hash.
@@ -54,6 +56,7 @@ export const signup = new Hono<PageEnv>()
     if (chosen.kind === "busy") return refuseBusy(c, chosen);
     const account = await accounts.create(name, chosen.hash, Date.now());
     if (account === null) return refuse(c, form, 409, TAKEN);
+    await rememberDevice(c, name, undefined);
     // Whoever had the name before it was deleted is not this account.
     const status = await startSession(c, account, { endsOthers: true });
     // The account is there all the same: a login makes up for it.

@@ -1,0 +1,179 @@
+import { runInDurableObject } from "cloudflare:test";
+import { beforeAll, describe, expect, it } from "vitest";
+import type { TryOrigin } from "../../../worker/browser/login-limit.ts";
+import { beginLogin, beginSignup, guardName } from "../../../worker/browser/login-limit.ts";
+import { parseSettings } from "../../../worker/settings.ts";
+import { Browser, bindings, migrateAccounts, newName } from "../../worker/browser/browser.ts";
+
+beforeAll(migrateAccounts);
+
+const { login: limits } = parseSettings({ SESSION_STORE: "embedded" });
+
+/** How many of so many wrong tries at a name were let through to its password. */
+async function guess(name: string, tries: number, originOf: (index: number) => TryOrigin): Promise<number> {
+  let allowed = 0;
+  for (let index = 0; index < tries; index++) {
+    const { kind } = await beginLogin(bindings, limits, name, originOf(index));
+    if (kind === "go") allowed += 1;
+  }
+  return allowed;
+}
+
+/** Spends what strangers may try at a name. */
+async function attack(name: string): Promise<void> {
+  expect(await guess(name, 31, (index) => ({ address: `203.0.113.${index}` }))).toBe(30);
+}
+
+describe("an account", () => {
+  it("is tried 30 times a minute, from however many addresses", async () => {
+    expect(await guess(newName(), 60, (index) => ({ address: `198.51.100.${index}` }))).toBe(30);
+  });
+
+  it("is tried 10 times a minute from one address, however many try at the same moment", async () => {
+    const [name, { address }] = [newName(), new Browser()];
+    const tries = Array.from({ length: 100 }, () => beginLogin(bindings, limits, name, { address }));
+    expect((await Promise.all(tries)).filter(({ kind }) => kind === "go")).toHaveLength(10);
+  });
+
+  it("is tried 10 times a minute from one IPv6 network of 48 bits, whatever its addresses", async () => {
+    const allowed = await guess(newName(), 40, (index) => ({ address: `2001:db8:9:${index.toString(16)}::1` }));
+    expect(allowed).toBe(10);
+  });
+
+  it("that is under attack lets in who comes from a device that has logged in before, and nobody new", async () => {
+    const [name, owner] = [newName(), new Browser()];
+    await owner.signUp(name);
+    await owner.submit("/logout", {});
+    await attack(name);
+    const stranger = await new Browser().logIn(name);
+    expect(stranger.status).toBe(429);
+    expect((await owner.logIn(name)).status).toBe(303);
+    // The login gave it a new cookie, which serves as well.
+    expect((await owner.logIn(name)).status).toBe(303);
+  });
+
+  it("is tried 10 times a minute from a device that it knows", async () => {
+    expect(await guess(newName(), 30, () => ({ address: "192.0.2.1", device: "kim's phone" }))).toBe(10);
+  });
+
+  it("can be tried again a minute later, and not before", async () => {
+    const name = newName();
+    await attack(name);
+    const verdict = await beginLogin(bindings, limits, name, { address: "192.0.2.9" });
+    expect(verdict).toMatchObject({ kind: "wait", seconds: expect.any(Number) });
+    await age(name, 30_000);
+    expect(await guess(name, 1, () => ({ address: "192.0.2.9" }))).toBe(0);
+    await age(name, 30_000);
+    expect(await guess(name, 1, () => ({ address: "192.0.2.9" }))).toBe(1);
+  });
+
+  it("tells who tries too often when to come again", async () => {
+    const [name, browser] = [newName(), new Browser()];
+    await attack(name);
+    const response = await browser.logIn(name);
+    const seconds = Number(response.headers.get("Retry-After"));
+    expect(response.status).toBe(429);
+    expect(seconds).toBeGreaterThan(0);
+    expect(seconds).toBeLessThanOrEqual(60);
+    expect(await response.text()).toContain(`Try again in ${seconds} seconds`);
+  });
+});
+
+describe("a device cookie", () => {
+  it("is for the browser alone, lasts a year, and names neither the account nor the session", async () => {
+    const [name, browser] = [newName(), new Browser()];
+    const response = await browser.signUp(name);
+    const set = response.headers.getSetCookie().find((cookie) => cookie.startsWith("__Host-device="));
+    expect(set).toMatch(
+      /^__Host-device=[\w-]{22}\.\d+\.[\w-]{43}; Max-Age=31536000; Path=\/; HttpOnly; Secure; SameSite=Strict$/,
+    );
+    expect(set).not.toContain(name);
+    const before = browser.device;
+    await browser.logIn(name);
+    expect(browser.device).not.toBe(before);
+    expect(browser.device?.split("~")).toHaveLength(1);
+  });
+
+  it("is not given for a wrong password", async () => {
+    const [name, browser] = [newName(), new Browser()];
+    await new Browser().signUp(name);
+    await browser.logIn(name, "wrong password");
+    expect(browser.device).toBeUndefined();
+  });
+
+  it("of another account, a changed one, an old one and nonsense are as none", async () => {
+    const [name, owner, other] = [newName(), new Browser(), new Browser()];
+    await owner.signUp(name);
+    await other.signUp(newName());
+    await attack(name);
+    const [id = "", issued = "", mac = ""] = (owner.device ?? "").split(".");
+    const forged = [
+      other.device,
+      `${id}.${Number(issued) + 1}.${mac}`,
+      `${id.slice(1)}A.${issued}.${mac}`,
+      `${id}.${issued}.${"A".repeat(43)}`,
+      `${id}.1.${mac}`,
+      "~~~",
+      `${"~".repeat(5)}${owner.device}`,
+      "x".repeat(4000),
+    ];
+    for (const device of forged) {
+      const thief = new Browser();
+      thief.device = device;
+      expect([device, (await thief.logIn(name)).status]).toEqual([device, 429]);
+    }
+  });
+
+  it("holds the four accounts that logged in last on a browser that people share", async () => {
+    const [browser, names] = [new Browser(), Array.from({ length: 5 }, newName)];
+    for (const name of names) await browser.signUp(name);
+    expect(browser.device?.split("~")).toHaveLength(4);
+    const [first = "", second = ""] = names;
+    await attack(first);
+    await attack(second);
+    expect((await browser.logIn(first)).status).toBe(429);
+    expect((await browser.logIn(second)).status).toBe(303);
+  });
+});
+
+describe("an address", () => {
+  it("has 60 failures a minute, over all names", async () => {
+    const { address } = new Browser();
+    let allowed = 0;
+    for (let index = 0; index < 80; index++) allowed += await guess(newName(), 1, () => ({ address }));
+    expect(allowed).toBe(60);
+  });
+
+  it("in an IPv6 network of 48 bits has a part of the failures that the network has", async () => {
+    expect(limits.failuresPerNetwork).toBe(240);
+    const fewer = { ...limits, failuresPerNetwork: 24 };
+    let allowed = 0;
+    for (let index = 0; index < 30; index++) {
+      const address = `2001:db8:77:${index.toString(16)}::1`;
+      if ((await beginLogin(bindings, fewer, newName(), { address })).kind === "go") allowed += 1;
+    }
+    expect(allowed).toBe(24);
+  });
+
+  it("lets 200 players in within a minute, for what succeeds does not count", async () => {
+    const { address } = new Browser();
+    for (let player = 0; player < 200; player++) {
+      const attempt = await beginLogin(bindings, limits, newName(), { address });
+      if (attempt.kind === "wait") throw new Error(`player ${player} has to wait`);
+      await attempt.takeBack();
+    }
+  });
+
+  it("signs up 60 accounts a minute", async () => {
+    const { address } = new Browser();
+    const kinds: string[] = [];
+    for (let index = 0; index < 61; index++) kinds.push((await beginSignup(bindings, limits, address)).kind);
+    expect(kinds).toEqual([...Array(60).fill("go"), "wait"]);
+  });
+});
+
+/** Makes what was tried at a name so much older. */
+async function age(name: string, ms: number): Promise<void> {
+  const guard = bindings.LOGIN_GUARD.getByName(await guardName(["account", name]));
+  await runInDurableObject(guard, (_, { storage }) => storage.sql.exec("UPDATE tries SET at = at - ?", ms));
+}
