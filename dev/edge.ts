@@ -4,6 +4,8 @@ import { convertV4MiniflareOptions, Log, LogLevel, Miniflare } from "miniflare";
 import { unstable_getMiniflareWorkerOptions } from "wrangler";
 import { isLoopbackHost } from "../protocol/loopback.ts";
 import { buildAssets } from "./build-assets.ts";
+import { edgeSocket } from "./edge-socket.ts";
+import { freePort } from "./free-port.ts";
 import { hashInNode } from "./hash-in-node.ts";
 import { migrateDatabase } from "./migrate-database.ts";
 import { serveAsset } from "./serve-asset.ts";
@@ -41,10 +43,12 @@ export async function startEdge({ host, port, variables, stateDir }: EdgeConfig)
   // The rules are for many modules; the bundle is one, and Miniflare 5 refuses them.
   // Its stand-in for Cloudflare's asset servers is left out: it costs every request more than half of the speed.
   const { modulesRules: _, assets: __, ...options } = workerOptions;
+  const edgePort = port === 0 ? await freePort(host) : port;
   const miniflare = new Miniflare(
     convertV4MiniflareOptions({
       ...options,
       name: "artoria",
+      unsafeBindings: [edgeSocket(`${host}:${edgePort}`)],
       modules: [{ type: "ESModule", path: "index.js", contents: await bundle(main) }],
       serviceBindings: { ASSETS: serveAsset, PASSWORD_HASHER: hashInNode(variables) },
       bindings: {
@@ -52,8 +56,9 @@ export async function startEdge({ host, port, variables, stateDir }: EdgeConfig)
         LOOPBACK_ONLY: isLoopbackHost(host) ? "1" : "0",
         ...variables,
       },
-      host,
-      port,
+      // Miniflare's own socket believes what its headers say: it is for this process, and nobody is told its port.
+      host: "127.0.0.1",
+      port: 0,
       // No look-up of Cloudflare's request properties over the network.
       cf: false,
       telemetry: { enabled: false },
@@ -61,9 +66,9 @@ export async function startEdge({ host, port, variables, stateDir }: EdgeConfig)
       ...(stateDir !== undefined && { resourcePersistencePath: stateDir }),
     }),
   );
-  const url = await miniflare.ready;
+  await miniflare.ready;
   await migrateDatabase(miniflare);
-  return { url: url.origin, miniflare, close: () => miniflare.dispose() };
+  return { url: `http://${host}:${edgePort}`, miniflare, close: () => miniflare.dispose() };
 }
 
 /** The worker as one ES module, as wrangler would upload it. */

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { createServer } from "node:net";
+import { type AddressInfo, createServer } from "node:net";
 
 /**
  * Makes sure that a port can be listened on, so that a taken one is one clear line and not workerd's.
@@ -21,4 +21,19 @@ export async function assertFree(variable: string, host: string, port: number): 
   }
   server.close();
   await once(server, "close");
+}
+
+/**
+ * A port that was free a moment ago, for programs that cannot choose one themselves. Another process may take it first.
+ *
+ * @throws Error nothing can listen on this host
+ */
+export async function freePort(host = "127.0.0.1"): Promise<number> {
+  const server = createServer();
+  server.listen({ host, port: 0, exclusive: true });
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, "close");
+  return port;
 }

@@ -7,6 +7,7 @@ import { pages } from "./browser/pages.tsx";
 import { openStore } from "./http/open-store.ts";
 import { problem } from "./http/problem.ts";
 import { requireApiKey } from "./http/require-api-key.ts";
+import { requirePlainHost } from "./http/require-plain-host.ts";
 import { requireUtf8 } from "./http/require-utf8.ts";
 import { accounts } from "./routes/accounts.ts";
 import { apiDescription } from "./routes/api-description.ts";
@@ -49,6 +50,8 @@ app.route("/v1/check", check);
 app.use("/v1/packets", openStore(), requireApiKey(), limitBody(MAX_PACKETS_BYTES));
 app.route("/v1/packets", packets);
 
+// From here on are routes that say 200 to somebody without a credential.
+app.use(requirePlainHost());
 app.use(
   secureHeaders({
     contentSecurityPolicy: {

@@ -18,7 +18,9 @@ let evil: Server;
 let evilPort: number;
 
 beforeAll(async () => {
-  edge = await startEdge({ host: "127.0.0.1", port: 0, variables: { API_KEYS: "test-key" } });
+  // This test is the proxy that says where its tries come from.
+  const variables = { API_KEYS: "test-key", TRUSTED_PROXIES: "127.0.0.1" };
+  edge = await startEdge({ host: "127.0.0.1", port: 0, variables });
   // A page that sends a form to the edge as soon as it is shown, as an attacker's would.
   evil = createServer((request, response) => {
     const path = new URL(request.url ?? "/", "http://evil.invalid").searchParams.get("to");
@@ -99,7 +101,7 @@ function logIn(address: string, password: string): Promise<Response> {
   return fetch(`${edge.url}/login`, {
     method: "POST",
     redirect: "manual",
-    headers: { Origin: edge.url, "CF-Connecting-IP": address },
+    headers: { Origin: edge.url, "X-Forwarded-For": address },
     body: new URLSearchParams({ user: KIM.user, password }),
   });
 }

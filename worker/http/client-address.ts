@@ -5,15 +5,24 @@ import type { Settings } from "../settings.ts";
 const IpAddress = v.pipe(v.string(), v.ip());
 
 /**
- * The address that a request came from: CF-Connecting-IP, which Cloudflare sets and Miniflare sets unless it is there. Where
- * that is one of TRUSTED_PROXIES, the last address in X-Forwarded-For that is none. null if there is no such IP address.
+ * The address that a request came from: who connected, and where that is one of TRUSTED_PROXIES, the last address in
+ * X-Forwarded-For that is none. null if there is no such IP address.
  */
 export function clientAddress(c: Context, { trustedProxies }: Pick<Settings, "trustedProxies">): string | null {
   const hops = (c.req.header("X-Forwarded-For") ?? "").split(",").map((hop) => hop.trim());
-  const connected = c.req.header("CF-Connecting-IP") ?? "";
-  const address = [...hops, connected].findLast((hop) => !trustedProxies.includes(hop));
+  const address = [...hops, connectedAddress(c)].findLast((hop) => !trustedProxies.includes(hop));
   // Without a trusted proxy only who connected counts: anybody can write X-Forwarded-For.
   return v.is(IpAddress, address) ? address : null;
+}
+
+/**
+ * Who connected. Self-hosted, workerd says it in `cf.clientIp`, with the port, and a header may say anything. Cloudflare says it in
+ * CF-Connecting-IP, whatever a client sent.
+ */
+function connectedAddress(c: Context): string {
+  const { clientIp } = (c.req.raw.cf ?? {}) as { readonly clientIp?: string };
+  if (clientIp === undefined) return c.req.header("CF-Connecting-IP") ?? "";
+  return clientIp.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1");
 }
 
 /**

@@ -23,6 +23,22 @@ describe("the address of a client", () => {
   });
 });
 
+describe("the address of a client of a self-hosted edge", () => {
+  const app = new Hono().get("/", (c) => c.json(clientAddress(c, { trustedProxies: ["10.0.0.1", "::1"] })));
+
+  it.each([
+    ["who connected", "192.0.2.1:4711", "192.0.2.1"],
+    ["who connected over IPv6", "[2001:db8::7]:4711", "2001:db8::7"],
+    ["whom a trusted proxy forwards", "10.0.0.1:4711", "203.0.113.9"],
+    ["whom a trusted proxy forwards over IPv6", "[::1]:4711", "203.0.113.9"],
+    ["unknown on a Unix socket", "unix:/run/edge.sock", null],
+  ])("is %s, whatever CF-Connecting-IP says", async (_, clientIp, address) => {
+    const headers = { "CF-Connecting-IP": "198.51.100.1", "X-Forwarded-For": "6.6.6.6, 203.0.113.9" };
+    const request = new Request("http://edge.test/", { headers, cf: { clientIp } as Record<string, string> });
+    expect(await (await app.fetch(request)).json()).toBe(address);
+  });
+});
+
 describe("what limits count an address by", () => {
   it.each([
     ["192.0.2.1", "192.0.2.1"],
