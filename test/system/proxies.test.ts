@@ -1,10 +1,11 @@
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
-import { createServer, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
+import { createServer, type IncomingMessage, type Server } from "node:http";
+import { type AddressInfo, connect } from "node:net";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { type Edge, startEdge } from "../../dev/edge.ts";
 import { CookieClient } from "../support/cookie-client.ts";
+import { freePort } from "../support/free-port.ts";
 import { type ProxyProgram, startCaddy, startNginx } from "../support/proxy-program.ts";
 
 const PASSWORD = "correct horse battery";
@@ -22,38 +23,62 @@ const PROXIES = [
     name: "Caddy",
     start: startCaddy,
     file: "deploy/caddy/Caddyfile",
-    listen: (text: string, port: number) => text.replace("\nshop.example {", `\nhttp://127.0.0.1:${port} {`),
+    listen: (text: string, port: number) =>
+      text
+        .replace("\nshop.example {", `\nhttp://127.0.0.1:${port} {`)
+        .replaceAll("127.0.0.1:8786", `127.0.0.1:${checkPort}`),
   },
 ];
 
 let edge: Edge;
 let site: Server;
 let sitePort: number;
+/** Stands before the edge and keeps what the proxies hand to it. */
+let listener: Server;
+let listenerPort: number;
+let checkPort: number;
+let checks: IncomingMessage[] = [];
 
 beforeAll(async () => {
-  edge = await startEdge({ host: "127.0.0.1", port: 0, variables: { API_KEYS: "test-key", WEB_GRANTS: "/*" } });
-  // The protected site: it shows what it was sent.
-  site = createServer((request, response) => response.end(JSON.stringify({ url: request.url, ...request.headers })));
-  site.listen(0, "127.0.0.1");
-  await once(site, "listening");
-  sitePort = (site.address() as AddressInfo).port;
+  const variables = { API_KEYS: "test-key", WEB_GRANTS: "/*", TRUSTED_PROXIES: "127.0.0.1" };
+  edge = await startEdge({ host: "127.0.0.1", port: 0, variables });
+  checkPort = await freePort();
+  // The protected site: it shows what it was sent, as WSGI and CGI give it to a program too.
+  site = createServer((request, response) =>
+    response.end(JSON.stringify({ url: request.url, ...request.headers, folded: folded(request) })),
+  );
+  site.on("upgrade", (request, socket) => {
+    socket.end(
+      `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n${JSON.stringify(folded(request))}`,
+    );
+  });
+  sitePort = await listenAnywhere(site);
+  listener = createServer((request, response) => {
+    checks.push(request);
+    const token = request.headers.cookie ?? request.headers.authorization ?? "";
+    const status = token.includes("let-me-in") ? 200 : 401;
+    response.writeHead(status, status === 200 ? { "X-Session-User": "kim", "X-Session-Id": "7" } : {}).end();
+  });
+  listenerPort = await listenAnywhere(listener);
 });
 
 afterAll(async () => {
   await edge.close();
   site.close();
+  listener.close();
 });
 
 describe.each(PROXIES)("a site behind $name", ({ name, start, file, listen }) => {
   let proxy: ProxyProgram | undefined;
   let browser: CookieClient;
 
-  beforeAll(async () => {
+  const startBefore = async (edgeHost: string) => {
     const text = await readFile(file, "utf8");
-    const placed = text
-      .replaceAll("127.0.0.1:8787", new URL(edge.url).host)
-      .replaceAll("127.0.0.1:3000", `127.0.0.1:${sitePort}`);
-    proxy = await start((port) => listen(placed, port));
+    const placed = text.replaceAll("127.0.0.1:8787", edgeHost).replaceAll("127.0.0.1:3000", `127.0.0.1:${sitePort}`);
+    return start((port) => listen(placed, port));
+  };
+  beforeAll(async () => {
+    proxy = await startBefore(new URL(edge.url).host);
   });
   afterAll(() => proxy?.stop());
   beforeEach(() => {
@@ -80,6 +105,124 @@ describe.each(PROXIES)("a site behind $name", ({ name, start, file, listen }) =>
     expect(told).toBe(user);
     expect(id).toMatch(/^-?\d+$/);
     expect(id).not.toBe("1");
+  });
+
+  it("is told who it is once, in every spelling that it may fold", async () => {
+    browser.cookie = await issue(["*"]);
+    const cookie = `Cookie: __Host-sid=${browser.cookie}`;
+    const names = ["X-Session-User", "x-session-user", "X_Session_User", "X-SESSION_USER", "x_session-user"];
+    const ids = names.map((name) => name.replace(/user/i, "Id"));
+    const forged = [...names, ...names, ...ids].map((name) => `${name}: root`);
+    for (const connection of ["", "close", ...names, ...ids, "X-Session-User, X-Session-Id, X-Original-URI, Host"]) {
+      const lines = [cookie, ...forged, ...(connection === "" ? [] : [`Connection: ${connection}`])];
+      const text = await ask(proxy, "/", lines);
+      expect([connection, text.slice(0, 12)]).toEqual([connection, "HTTP/1.1 200"]);
+      const { folded: told } = JSON.parse(text.slice(text.indexOf("{"), text.lastIndexOf("}") + 1));
+      expect([connection, told]).toEqual([connection, { user: ["lee"], id: [expect.stringMatching(/^-?\d+$/)] }]);
+    }
+  });
+
+  it("upgrades to a WebSocket, and says there who it is as well", async () => {
+    const cookie = `Cookie: __Host-sid=${await issue(["*"])}`;
+    const upgrade = ["Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="];
+    for (const connection of ["Upgrade", "Upgrade, X-Session-User, X-Session-Id"]) {
+      const lines = [cookie, `Connection: ${connection}`, "X_Session_User: root", "X-Session-User: root", ...upgrade];
+      const text = await ask(proxy, "/live", lines);
+      expect(text).toMatch(/^HTTP\/1\.1 101 /);
+      expect(text).toMatch(/\{"user":\["lee"\],"id":\["-?\d+"\]\}/);
+      expect(await ask(proxy, "/live", lines.slice(1))).toMatch(/^HTTP\/1\.1 303 /);
+    }
+  });
+
+  it("does not upgrade to a protocol whose later requests nobody would check", async () => {
+    const cookie = `Cookie: __Host-sid=${await issue(["*"])}`;
+    for (const upgrade of ["h2c", "H2C", "websocket, h2c", "h2c, websocket", "evil"]) {
+      const h2c = [`Upgrade: ${upgrade}`, "Connection: Upgrade, HTTP2-Settings", "HTTP2-Settings: AAMAAABkAAQAAP__"];
+      expect([upgrade, await ask(proxy, "/", [cookie, ...h2c])]).not.toEqual([
+        upgrade,
+        expect.stringContaining(" 101 "),
+      ]);
+    }
+  });
+
+  it("opens to nobody by a header of Miniflare's, nor further than the grants", async () => {
+    const cookie = `Cookie: __Host-sid=${await issue(["/public/*"])}`;
+    for (const header of ["MF-Original-URL", "mf-original-url", "Mf_Original_Url", "MF-Route-Override", "MF-CF-Blob"]) {
+      const forged = `${header}: http://x/healthz`;
+      expect(await ask(proxy, "/admin/secret", [forged])).toMatch(/^HTTP\/1\.1 303 /);
+      expect(await ask(proxy, "/admin/secret", [forged, cookie])).toMatch(/^HTTP\/1\.1 403 /);
+      expect(await ask(proxy, "/public/page", [forged, cookie])).toMatch(/^HTTP\/1\.1 200 /);
+    }
+  });
+
+  it("opens to no spelling of a path that another reader takes for another", async () => {
+    const cookie = `Cookie: __Host-sid=${await issue(["/public/*"])}`;
+    const paths = [
+      ...["/public/%252e%252e/admin", "/public/..%252fadmin", "/public/%2e%2e/admin", "/public/../admin"],
+      ...[
+        "/public/..;/admin",
+        "/public/..%5cadmin",
+        "/public//../admin",
+        "/../../healthz",
+        "//healthz",
+        "/%2e%2e/healthz",
+      ],
+    ];
+    for (const path of paths) {
+      for (const lines of [[cookie], []])
+        expect([path, await ask(proxy, path, lines)]).not.toEqual([path, expect.stringMatching(/^HTTP\/1\.1 2/)]);
+    }
+  });
+
+  it("keeps its own query, whatever the check has of that name", async () => {
+    browser.cookie = await issue(["/shop/*"]);
+    const path = "/shop/cart?resource=1&resource=%2Fadmin";
+    expect(await seen(browser, path)).toMatchObject({ url: path });
+    expect((await browser.open("/admin?resource=/shop/cart")).status).toBe(403);
+  });
+
+  it("hands the check the credentials and the URI, and nothing else of the client's", async () => {
+    checks = [];
+    const alone = await startBefore(`127.0.0.1:${listenerPort}`);
+    try {
+      const sent = [
+        "User-Agent: evil",
+        "Accept: x/y",
+        "Origin: http://evil",
+        "Forwarded: for=evil",
+        "Range: bytes=0-1",
+      ];
+      const more = [
+        "X-Forwarded-For: 6.6.6.6",
+        "X-Forwarded-Uri: /u",
+        "X-Original-URI: /u",
+        "MF-Original-URL: http://x/",
+      ];
+      const rest = [
+        "CF-Connecting-IP: 6.6.6.6",
+        "Cache-Control: max-age=5",
+        "evil: evil",
+        "Upgrade: h2c",
+        "TE: trailers",
+      ];
+      const credentials = ["Cookie: __Host-sid=let-me-in", "Authorization: Basic let-me-in"];
+      const lines = [...credentials, ...sent, ...more, ...rest, "Content-Length: 4"];
+      expect(await ask(alone, "/a/%2e?resource=/b", lines, { method: "POST", body: "evil" })).toMatch(
+        /^HTTP\/1\.1 200 /,
+      );
+      const [check] = checks;
+      expect([check?.method, check?.url]).toEqual(["GET", "/v1/check"]);
+      const { host, connection: _, "user-agent": agent, "accept-encoding": __, ...headers } = check?.headers ?? {};
+      expect(headers).toEqual({
+        cookie: "__Host-sid=let-me-in",
+        authorization: "Basic let-me-in",
+        "x-original-uri": "/a/%2e?resource=/b",
+        "cache-control": "max-age=2",
+      });
+      expect(`${host} ${agent}`).not.toContain("evil");
+    } finally {
+      await alone.stop();
+    }
   });
 
   it("does not ask for another resource because a client says so", async () => {
@@ -110,16 +253,63 @@ describe.each(PROXIES)("a site behind $name", ({ name, start, file, listen }) =>
   });
 
   it("sees a client's own address in the session", async () => {
-    await signUp(browser, `${name}-choi`);
-    const me = await browser.open("/me", { headers: { Accept: "application/json", "CF-Connecting-IP": "192.0.2.1" } });
+    const body = new URLSearchParams({ user: `${name}-choi`, password: PASSWORD }).toString();
+    const form = [`Origin: ${proxy?.url}`, "Content-Type: application/x-www-form-urlencoded"];
+    const forged = ["CF-Connecting-IP: 192.0.2.1", "X-Forwarded-For: 192.0.2.1"];
+    const lines = [...form, ...forged, `Content-Length: ${body.length}`];
+    const signedUp = await ask(proxy, "/signup", lines, { method: "POST", body, from: "127.0.0.2" });
+    browser.cookie = /^set-cookie: __Host-sid=([^;]+)/im.exec(signedUp)?.[1];
+    const me = await browser.open("/me", { headers: { Accept: "application/json" } });
     const { sessions } = (await me.json()) as { sessions: { ip: string; expiresAt: number }[] };
-    expect(sessions.map(({ ip }) => ip)).toEqual(["127.0.0.1"]);
+    expect(sessions.map(({ ip }) => ip)).toEqual(["127.0.0.2"]);
     expect(sessions[0]?.expiresAt).toBeLessThan(Date.now() + HOUR_MS);
   });
 });
 
 function signUp(browser: CookieClient, user: string, returnTo = "/"): Promise<Response> {
   return browser.submit("/signup", { user, password: PASSWORD, return: returnTo });
+}
+
+/** The identity headers as a program behind WSGI or CGI finds them: by capitals and "_". */
+function folded({ rawHeaders }: IncomingMessage): Record<"user" | "id", string[]> {
+  const values = (variable: string) =>
+    rawHeaders.filter((_, i) => i % 2 === 1 && rawHeaders[i - 1]?.toUpperCase().replaceAll("-", "_") === variable);
+  return { user: values("X_SESSION_USER"), id: values("X_SESSION_ID") };
+}
+
+async function listenAnywhere(server: Server): Promise<number> {
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return (server.address() as AddressInfo).port;
+}
+
+/** The answer to a request of these very bytes. */
+async function ask(
+  proxy: ProxyProgram | undefined,
+  path: string,
+  lines: readonly string[],
+  { method = "GET", body = "", from = "127.0.0.1" } = {},
+): Promise<string> {
+  const { host, port } = new URL(proxy?.url ?? "");
+  const socket = connect({ port: Number(port), host: "127.0.0.1", localAddress: from }).setEncoding("utf8");
+  const closing = lines.some((line) => /^connection:/i.test(line)) ? [] : ["Connection: close"];
+  socket.write([`${method} ${path} HTTP/1.1`, `Host: ${host}`, ...closing, ...lines, "", body].join("\r\n"));
+  let text = "";
+  for await (const chunk of socket) {
+    text += chunk;
+    if (isWhole(text)) break;
+  }
+  socket.destroy();
+  return text;
+}
+
+/** Whether all of an answer has come, of which some are on a connection that stays. */
+function isWhole(text: string): boolean {
+  const [head, ...body] = text.split("\r\n\r\n");
+  if (body.length === 0) return false;
+  const length = /^content-length: (\d+)/im.exec(head ?? "")?.[1];
+  if (length !== undefined) return Buffer.byteLength(body.join("\r\n\r\n")) >= Number(length);
+  return /^transfer-encoding: chunked/im.test(head ?? "") && text.endsWith("\r\n0\r\n\r\n");
 }
 
 /** What the site was sent. */

@@ -6,32 +6,37 @@ export type CheckedResource =
   | { readonly kind: "named"; readonly name: string }
   | { readonly kind: "refused"; readonly reason: string };
 
-const CHECK_PATH = "/v1/check";
-
 /** What most proxies ask: a URL that is not worth a parser. */
 const NAMES_NOTHING = /^https?:\/\/[^/?#]*\/v1\/check$/;
 
 const NONE = { kind: "none" } as const;
 
+const AMBIGUOUS = { kind: "refused", reason: "the resource's path can be read in more than one way" } as const;
+
+/** What a reader that decodes once more would take for something else, and control characters, which some drop. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+const READ_AGAIN = /%[\da-f]{2}|[\\\0-\x1f\x7f]/i;
+
 const utf8 = new TextEncoder();
 
 /**
- * The resource of a `/v1/check` request: what follows the path (Envoy's way; the query is then the protected request's
- * own), otherwise exactly one of the query's `resource`, `X-Original-URI` (nginx) and `X-Forwarded-Uri` (Traefik,
- * Caddy). Two of them are refused: a proxy sets one, so the other was made up by its client.
+ * The resource of a `/v1/check` request: exactly one of the query's `resource`, `X-Original-URI` (nginx, Caddy, Envoy) and
+ * `X-Forwarded-Uri` (Traefik). Two of them are refused: a proxy sets one, so the other was made up by its client.
  *
  * A path is compared percent-decoded, without its query. One that a server behind might read as another path (dot
- * segments, encoded slashes, backslashes) is refused.
+ * segments, encoded slashes, backslashes, what is still encoded after decoding) is refused.
  */
 export function checkedResource({ url, headers }: Request): CheckedResource {
   const uris = [headers.get("X-Original-URI"), headers.get("X-Forwarded-Uri")].filter((uri) => uri !== null);
   if (uris.length === 0 && NAMES_NOTHING.test(url)) return NONE;
-  const { pathname, searchParams } = new URL(url);
-  const below = pathname.slice(CHECK_PATH.length);
-  if (below !== "") return namedByPath(below);
-  const named = [...searchParams.getAll("resource").map(namedAsIs), ...uris.map(namedByUri)];
+  const named = [...new URL(url).searchParams.getAll("resource").map(namedByQuery), ...uris.map(namedByUri)];
   if (named.length > 1) return { kind: "refused", reason: "the resource is named more than once" };
   return named[0] ?? NONE;
+}
+
+/** As it is compared: a path has been decoded by the caller. */
+function namedByQuery(name: string): CheckedResource {
+  return name.startsWith("/") && isAmbiguous(name.split("/")) ? AMBIGUOUS : namedAsIs(name);
 }
 
 /** The path of a request target: `/path?query`, or absolute as some proxies forward it. */
@@ -43,11 +48,9 @@ function namedByUri(uri: string): CheckedResource {
 }
 
 function namedByPath(path: string): CheckedResource {
-  const decoded = decodePath(path);
-  if (decoded === undefined || !decoded.startsWith("/")) {
-    return { kind: "refused", reason: "the resource's path can be read in more than one way" };
-  }
-  return namedAsIs(decoded);
+  const segments = decodeSegments(path);
+  if (segments === undefined || segments[0] !== "" || isAmbiguous(segments)) return AMBIGUOUS;
+  return namedAsIs(segments.join("/"));
 }
 
 function namedAsIs(name: string): CheckedResource {
@@ -57,15 +60,17 @@ function namedAsIs(name: string): CheckedResource {
   return { kind: "named", name };
 }
 
-/** The path with each segment percent-decoded, undefined where another reader may see other segments. */
-function decodePath(path: string): string | undefined {
+/** The path's segments, each percent-decoded; undefined if one is not valid percent-encoded UTF-8. */
+function decodeSegments(path: string): string[] | undefined {
   try {
-    const segments = path.split("/").map(decodeURIComponent);
-    // Servlet containers drop what follows a ";" in a segment: their "..;" is "..".
-    const ambiguous = segments.some((segment) => /^\.{1,2}(?:;|$)|[/\\]/.test(segment));
-    return ambiguous ? undefined : segments.join("/");
+    return path.split("/").map(decodeURIComponent);
   } catch {
-    // Not valid percent-encoded UTF-8.
     return undefined;
   }
+}
+
+/** Whether another reader may see other segments. */
+function isAmbiguous(segments: readonly string[]): boolean {
+  // Servlet containers drop what follows a ";" in a segment: their "..;" is "..".
+  return segments.some((segment) => /^\.{1,2}(?:;|$)|\//.test(segment) || READ_AGAIN.test(segment));
 }

@@ -31,8 +31,13 @@ const lastAdmissions = new WeakMap<Session, { readonly ageSeconds: number; reado
 
 const NOTHING_ASKED: Knowledge = { source: "edge", ageSeconds: 0 };
 
-/** `/v1/check`: may this client enter, here? Made to be called by proxies, with any method. */
-export const check = new Hono<AppEnv>().all("/*", (c): Response | Promise<Response> => {
+/**
+ * `/v1/check`: may this client enter, here? Made to be called by proxies, with any method.
+ *
+ * Nothing is asked below it. A proxy that put the protected path there would let its client choose the route: `..` in it is
+ * gone before a Worker sees it, on Cloudflare and in most proxies.
+ */
+export const check = new Hono<AppEnv>().all("/", (c): Response | Promise<Response> => {
   const opened = openOnce(c.env);
   const token = clientToken(c);
   if (token === undefined) return unauthenticated(c, NOTHING_ASKED);
@@ -42,6 +47,9 @@ export const check = new Hono<AppEnv>().all("/*", (c): Response | Promise<Respon
   if (remembered !== undefined) return answer(c, remembered, resource);
   return identifyClient(opened, token).then((identity) => answer(c, identity, resource));
 });
+check.all("/*", (c) =>
+  refused(c, NOTHING_ASKED, "denied", "the resource is named by X-Original-URI, not in this path"),
+);
 
 function answer(c: Context<AppEnv>, identity: Identity, resource: AllowedResource): Response {
   const { session, status } = identity;

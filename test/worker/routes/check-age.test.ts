@@ -33,11 +33,11 @@ describe("/v1/check with max-age", () => {
   it("says the same from memory: who, and where the grants reach", async () => {
     const { token, sessid, user } = await createSession({ grants: ["/shop/*"] });
     await remember(token);
-    const shop = await askAsClient(token, "/v1/check/shop/cart", { headers: TAKES_OLD });
+    const shop = await askAsClient(token, "/v1/check?resource=/shop/cart", { headers: TAKES_OLD });
     expect(shop.headers.get("X-Session-User")).toBe(encodeURIComponent(user));
     expect(shop.headers.get("X-Session-Id")).toBe(String(sessid));
     expect(whence(shop).slice(0, 2)).toEqual([200, "edge"]);
-    const admin = await askAsClient(token, "/v1/check/admin", { headers: TAKES_OLD });
+    const admin = await askAsClient(token, "/v1/check?resource=/admin", { headers: TAKES_OLD });
     expect(whence(admin).slice(0, 2)).toEqual([403, "edge"]);
   });
 
@@ -97,7 +97,7 @@ describe("/v1/check with max-age", () => {
     await remember(token);
     const refreshed = await askAsService("POST", "/v1/sessions", { user, sessid, grants: ["/shop/*"] });
     const { token: next } = await refreshed.json<Created>();
-    expect((await askAsClient(next, "/v1/check/admin", { headers: TAKES_OLD })).status).toBe(403);
+    expect((await askAsClient(next, "/v1/check?resource=/admin", { headers: TAKES_OLD })).status).toBe(403);
   });
 });
 

@@ -55,12 +55,20 @@ describe("/v1/check", () => {
     expect(await status("/v1/check")).toBe(200);
     expect(await status("/v1/check?resource=room%3Alobby")).toBe(200);
     expect(await status("/v1/check?resource=room%3Aattic")).toBe(403);
-    expect(await status("/v1/check/shop/cart?resource=admin")).toBe(200);
-    expect(await status("/v1/check/admin")).toBe(403);
+    expect(await status("/v1/check?resource=/shop/cart")).toBe(200);
+    expect(await status("/v1/check?resource=/admin")).toBe(403);
     expect(await status("/v1/check", { "X-Original-URI": "/shop/a?b=c" })).toBe(200);
     expect(await status("/v1/check", { "X-Original-URI": "/shop/../admin" })).toBe(403);
     expect(await status("/v1/check", { "X-Forwarded-Uri": "/admin" })).toBe(403);
     expect(await status("/v1/check", { "X-Forwarded-Uri": "/shop/", "X-Original-URI": "/shop/" })).toBe(403);
+  });
+
+  it("answers 403 below its path, to anybody, for what is there is no resource", async () => {
+    const { token } = await createSession();
+    for (const path of ["/v1/check/", "/v1/check/shop", "/v1/check/healthz?resource=/shop", "/v1/check//"]) {
+      expect([path, (await askAsClient(token, path)).status]).toEqual([path, 403]);
+      expect([path, (await ask(path)).status]).toEqual([path, 403]);
+    }
   });
 
   it("answers 401 once the session has ended", async () => {

@@ -22,11 +22,11 @@ describe("open routes", () => {
     const pagePaths = new Set(pages.routes.map(({ path }) => path));
     const served = app.routes
       .filter(({ path }) => !pagePaths.has(path))
-      .filter(({ path, method }) => method !== "ALL" || path.startsWith("/v1/check"))
+      .filter(({ path, method }) => method !== "ALL" || path === "/v1/check")
       .map(({ path, method }) => `${method === "ALL" ? "get" : method.toLowerCase()} ${path}`)
-      .map((route) => route.replaceAll(/:(\w+)/g, "{$1}").replace("/*", "/{path}"));
+      .map((route) => route.replaceAll(/:(\w+)/g, "{$1}"));
     const undocumented = ["get /openapi.json", "get /docs"];
-    expect(new Set([...described, ...undocumented])).toEqual(new Set([...served, "get /v1/check"]));
+    expect(new Set([...described, ...undocumented])).toEqual(new Set(served));
   });
 
   it("describes the body of a registration by the schema that validates it", async () => {
