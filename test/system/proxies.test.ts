@@ -23,10 +23,7 @@ const PROXIES = [
     name: "Caddy",
     start: startCaddy,
     file: "deploy/caddy/Caddyfile",
-    listen: (text: string, port: number) =>
-      text
-        .replace("\nshop.example {", `\nhttp://127.0.0.1:${port} {`)
-        .replaceAll("127.0.0.1:8786", `127.0.0.1:${checkPort}`),
+    listen: (text: string, port: number) => text.replace("\nshop.example {", `\nhttp://127.0.0.1:${port} {`),
   },
 ];
 
@@ -36,13 +33,11 @@ let sitePort: number;
 /** Stands before the edge and keeps what the proxies hand to it. */
 let listener: Server;
 let listenerPort: number;
-let checkPort: number;
 let checks: IncomingMessage[] = [];
 
 beforeAll(async () => {
   const variables = { API_KEYS: "test-key", WEB_GRANTS: "/*", TRUSTED_PROXIES: "127.0.0.1" };
   edge = await startEdge({ host: "127.0.0.1", port: 0, variables });
-  checkPort = await freePort();
   // The protected site: it shows what it was sent, as WSGI and CGI give it to a program too.
   site = createServer((request, response) =>
     response.end(JSON.stringify({ url: request.url, ...request.headers, folded: folded(request) })),
@@ -74,7 +69,10 @@ describe.each(PROXIES)("a site behind $name", ({ name, start, file, listen }) =>
 
   const startBefore = async (edgeHost: string) => {
     const text = await readFile(file, "utf8");
-    const placed = text.replaceAll("127.0.0.1:8787", edgeHost).replaceAll("127.0.0.1:3000", `127.0.0.1:${sitePort}`);
+    const placed = text
+      .replaceAll("127.0.0.1:8787", edgeHost)
+      .replaceAll("127.0.0.1:3000", `127.0.0.1:${sitePort}`)
+      .replaceAll("127.0.0.1:8786", `127.0.0.1:${await freePort()}`);
     return start((port) => listen(placed, port));
   };
   beforeAll(async () => {

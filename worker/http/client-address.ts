@@ -20,9 +20,9 @@ export function clientAddress(c: Context, { trustedProxies }: Pick<Settings, "tr
  * CF-Connecting-IP, whatever a client sent.
  */
 function connectedAddress(c: Context): string {
-  const { clientIp } = (c.req.raw.cf ?? {}) as { readonly clientIp?: string };
-  if (clientIp === undefined) return c.req.header("CF-Connecting-IP") ?? "";
-  return clientIp.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1");
+  const { cf } = c.req.raw as { readonly cf?: { readonly clientIp?: string } };
+  if (cf?.clientIp === undefined) return c.req.header("CF-Connecting-IP") ?? "";
+  return cf.clientIp.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1");
 }
 
 /**
