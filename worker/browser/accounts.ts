@@ -98,6 +98,15 @@ export class Accounts {
     return parseRow(row);
   }
 
+  /** Deletes an account; false if it was changed, disabled or deleted since it was read. */
+  async deleteUnchanged({ name, createdAt, revision }: Account): Promise<boolean> {
+    const { meta } = await this.#database
+      .prepare("DELETE FROM accounts WHERE name = ? AND created_at = ? AND revision = ? AND disabled = 0")
+      .bind(name, createdAt, revision)
+      .run();
+    return meta.changes === 1;
+  }
+
   /** Deletes an account; false if there is none of this name. */
   async delete(name: string): Promise<boolean> {
     const { meta } = await this.#database.prepare("DELETE FROM accounts WHERE name = ?").bind(name).run();

@@ -50,6 +50,8 @@ button { font: inherit; font-weight: 600; padding: .6rem 1rem; border: 1px solid
   color: var(--on-accent); background: var(--accent); white-space: nowrap; }
 .credentials button { margin-top: 1.5rem; }
 .quiet { color: var(--accent); background: none; padding: .35rem .75rem; }
+.danger { color: var(--page); background: var(--error); border-color: var(--error); }
+.end-others { margin-top: .75rem; text-align: right; }
 .error, .notice { margin: 0 0 1rem; padding: .75rem 1rem; border-radius: .4rem; border: 1px solid; }
 .error { color: var(--error); background: var(--error-page); }
 .notice { background: var(--card); border-color: var(--line); }

@@ -10,14 +10,19 @@ export interface CredentialsForm {
   readonly returnTo: string;
 }
 
-/** Reads the form, urlencoded or multipart; fields that are not known are passed over. */
+/** Reads a login or sign-up form. */
 export async function readCredentialsForm(c: Context): Promise<CredentialsForm> {
+  const text = await readForm(c);
+  return { user: text("user"), password: text("password"), returnTo: safeReturn(text("return"), requestHost(c)) };
+}
+
+/** Reads a form, urlencoded or multipart; gives a field's text, empty where it is missing or no text. */
+export async function readForm(c: Context): Promise<(name: string) => string> {
   const fields = await readFields(c);
-  const text = (name: string) => {
+  return (name) => {
     const value = fields[name];
     return typeof value === "string" ? value : "";
   };
-  return { user: text("user"), password: text("password"), returnTo: safeReturn(text("return"), requestHost(c)) };
 }
 
 /** The fields of a body; one that is broken has none. */

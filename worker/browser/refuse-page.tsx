@@ -14,7 +14,8 @@ export function refusePage(
   return c.html(<MessagePage visitor={c.get("visitor")} title={title} text={text} />, PROBLEMS[code].status);
 }
 
-function MessagePage({ visitor, title, text }: { visitor: Visitor; title: string; text: string }) {
+/** A page that says one thing. */
+export function MessagePage({ visitor, title, text }: { visitor: Visitor; title: string; text: string }) {
   return (
     <Layout title={title} visitor={visitor}>
       <h1>{title}</h1>

@@ -20,7 +20,15 @@ describe("a form that was sent from", () => {
     const [browser, name] = [new Browser(), newName()];
     await browser.signUp(name);
     const { sessid, cookie } = browser;
-    for (const path of ["/logout", "/login", "/signup", "/me/sessions/end"]) {
+    for (const path of [
+      "/logout",
+      "/login",
+      "/signup",
+      "/me/sessions/end",
+      "/me/sessions/end-others",
+      "/me/password",
+      "/me/delete",
+    ]) {
       const response = await browser.submit(
         path,
         { user: newName(), password: PASSWORD, sessid: String(sessid) },

@@ -1,6 +1,10 @@
 import { NAME_RULE, PASSWORD_RULE } from "../account-rules.ts";
 import type { Visitor } from "../visitor.ts";
+import { type FormError, FormField, FormMessage } from "./form-field.tsx";
 import { displayName, Layout } from "./layout.tsx";
+
+/** What is wrong with a login or a sign-up. */
+export type CredentialsError = FormError<"user" | "password">;
 
 /** What the form shows again after it was refused. */
 export interface CredentialsPageProps {
@@ -9,13 +13,7 @@ export interface CredentialsPageProps {
   readonly returnTo: string;
   /** What was typed as the user name. */
   readonly user?: string;
-  readonly error?: FormError;
-}
-
-/** What is wrong with the form, and with which of its fields; without a field with both together. */
-export interface FormError {
-  readonly message: string;
-  readonly field?: "user" | "password";
+  readonly error?: CredentialsError;
 }
 
 /** The login page. */
@@ -64,56 +62,26 @@ function CredentialsForm({ action, passwordKind, submit, returnTo, user, error }
   const focus = error?.field ?? (error === undefined || user === "" ? "user" : "password");
   return (
     <form method="post" action={action} class="credentials">
-      {error && (
-        <p id="error" class="error" role="alert">
-          {error.message}
-        </p>
-      )}
-      <label for="user">User name</label>
-      <input
-        id="user"
+      <FormMessage error={error} />
+      <FormField
         name="user"
-        type="text"
+        label="User name"
         autocomplete="username"
-        autocapitalize="none"
-        spellcheck={false}
-        required
+        rule={isNew ? NAME_RULE : undefined}
         value={user ?? ""}
-        autofocus={focus === "user"}
-        {...describedBy("user", error, isNew)}
+        focus={focus === "user"}
+        error={error}
       />
-      {isNew && (
-        <p id="user-rule" class="rule">
-          {NAME_RULE}
-        </p>
-      )}
-      <label for="password">Password</label>
-      <input
-        id="password"
+      <FormField
         name="password"
-        type="password"
+        label="Password"
         autocomplete={passwordKind}
-        required
-        autofocus={focus === "password"}
-        {...describedBy("password", error, isNew)}
+        rule={isNew ? PASSWORD_RULE : undefined}
+        focus={focus === "password"}
+        error={error}
       />
-      {isNew && (
-        <p id="password-rule" class="rule">
-          {PASSWORD_RULE}
-        </p>
-      )}
       <input type="hidden" name="return" value={returnTo} />
       <button type="submit">{submit}</button>
     </form>
   );
-}
-
-/** Ties the message and the rule to their field, so that a screen reader says them with it. */
-function describedBy(field: "user" | "password", error: FormError | undefined, hasRule: boolean) {
-  const isWrong = error !== undefined && (error.field ?? field) === field;
-  const ids = [...(isWrong ? ["error"] : []), ...(hasRule ? [`${field}-rule`] : [])];
-  return {
-    ...(isWrong && { "aria-invalid": "true" }),
-    ...(ids.length > 0 && { "aria-describedby": ids.join(" ") }),
-  };
 }

@@ -39,6 +39,28 @@ export function MePage({ visitor, account, sessions }: MePageProps) {
           <SessionItem session={session} isThis={session.sessid === visitor.sessid} />
         ))}
       </ul>
+      {sessions.length > 1 && (
+        <form method="post" action="/me/sessions/end-others" class="end-others">
+          <button type="submit" class="quiet">
+            End all others
+          </button>
+        </form>
+      )}
+      {account && (
+        <>
+          <h2>Your account</h2>
+          <ul class="cards">
+            <li>
+              <a href="/me/password">Change your password</a>
+              <p>Ends your sessions everywhere but here.</p>
+            </li>
+            <li>
+              <a href="/me/delete">Delete your account</a>
+              <p>Ends all your sessions, for good.</p>
+            </li>
+          </ul>
+        </>
+      )}
     </Layout>
   );
 }

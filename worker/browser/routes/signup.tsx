@@ -8,7 +8,7 @@ import { choosePassword } from "../ask-password-hasher.ts";
 import { type CredentialsForm, readCredentialsForm } from "../credentials-form.ts";
 import { rememberDevice } from "../device-cookie.ts";
 import { beginSignup } from "../login-limit.ts";
-import { type FormError, SignupPage } from "../pages/credentials-page.tsx";
+import { type CredentialsError, SignupPage } from "../pages/credentials-page.tsx";
 import { refuseBusy } from "../refuse-busy.ts";
 import { refusePage } from "../refuse-page.tsx";
 import { refuseSession } from "../refuse-session.tsx";
@@ -16,16 +16,16 @@ import { returnInQuery, safeReturn } from "../return-address.ts";
 import { startSession } from "../start-session.ts";
 import type { PageEnv } from "../visitor.ts";
 
-const BAD_NAME: FormError = { field: "user", message: "This name cannot be used. See below what is allowed." };
-const BAD_PASSWORD: FormError = {
+const BAD_NAME: CredentialsError = { field: "user", message: "This name cannot be used. See below what is allowed." };
+const BAD_PASSWORD: CredentialsError = {
   field: "password",
   message: "This password cannot be used. See below what is allowed.",
 };
-const COMMON: FormError = {
+const COMMON: CredentialsError = {
   field: "password",
   message: "Many people use this password, so it is tried first. Choose another.",
 };
-const TAKEN: FormError = { field: "user", message: "Somebody has this name already. Choose another." };
+const TAKEN: CredentialsError = { field: "user", message: "Somebody has this name already. Choose another." };
 
 /** `/signup`: a new account is logged in at once. */
 export const signup = new Hono<PageEnv>()
@@ -63,6 +63,11 @@ export const signup = new Hono<PageEnv>()
     return status === Status.Ok ? c.redirect(form.returnTo, 303) : refuseSession(c, status);
   });
 
-function refuse(c: Context<PageEnv>, { user, returnTo }: CredentialsForm, status: 400 | 409 | 429, error: FormError) {
+function refuse(
+  c: Context<PageEnv>,
+  { user, returnTo }: CredentialsForm,
+  status: 400 | 409 | 429,
+  error: CredentialsError,
+) {
   return c.html(<SignupPage visitor={c.get("visitor")} returnTo={returnTo} user={user} error={error} />, status);
 }

@@ -1,0 +1,129 @@
+import { type Context, Hono } from "hono";
+import { Status } from "../../../protocol/status.ts";
+import { clearSessionCookie } from "../../http/session-cookie.ts";
+import { accountOfUser, canBePassword, isAllowedPassword } from "../account-rules.ts";
+import { type Account, Accounts } from "../accounts.ts";
+import { askForLogin } from "../ask-for-login.ts";
+import { choosePassword } from "../ask-password-hasher.ts";
+import { readForm } from "../credentials-form.ts";
+import { endAccount } from "../end-account.ts";
+import {
+  type AccountDeletionError,
+  DeletionPage,
+  type PasswordChangeError,
+  PasswordPage,
+} from "../pages/own-account-pages.tsx";
+import { provePassword } from "../prove-password.ts";
+import { refuseBusy } from "../refuse-busy.ts";
+import { MessagePage, refusePage } from "../refuse-page.tsx";
+import { startSession } from "../start-session.ts";
+import type { PageEnv } from "../visitor.ts";
+
+const WRONG = "This is not your password.";
+const NOT_ALLOWED = "This password cannot be used. See below what is allowed.";
+const COMMON = "Many people use this password, so it is tried first. Choose another.";
+const NOT_THE_SAME = "The new password was not typed the same twice.";
+
+type Answer = Response | Promise<Response>;
+
+/** `/me/password` and `/me/delete`: what only the owner of an account may do, who knows its password. */
+export const ownAccount = new Hono<PageEnv>()
+  .get("/password", forOwner(showPasswordPage))
+  .post("/password", forOwner(changePassword))
+  .get("/delete", forOwner(showDeletionPage))
+  .post("/delete", forOwner(deleteAccount));
+
+/** A handler that gets the account of the visitor. */
+function forOwner(handle: (c: Context<PageEnv>, account: Account) => Answer) {
+  return async function forOwner(c: Context<PageEnv>): Promise<Response> {
+    const visitor = c.get("visitor");
+    if (visitor.kind !== "user") return askForLogin(c, visitor);
+    const name = accountOfUser(visitor.user);
+    const account = name === undefined ? null : await new Accounts(c.env.DB).find(name);
+    if (account !== null) return handle(c, account);
+    return refusePage(c, "not_found", "No account", "You are logged in by a service, which keeps no account here.");
+  };
+}
+
+async function changePassword(c: Context<PageEnv>, account: Account): Promise<Response> {
+  const form = await readForm(c);
+  const password = form("password");
+  // What can be said without a hash is said first.
+  if (!isAllowedPassword(password))
+    return showPasswordPage(c, account, 400, { field: "password", message: NOT_ALLOWED });
+  if (form("again") !== password) return showPasswordPage(c, account, 400, { field: "again", message: NOT_THE_SAME });
+  const proved = await proveOwner(c, account, form("current"), (status, message) =>
+    showPasswordPage(c, account, status, { field: "current", message }),
+  );
+  if (proved instanceof Response) return proved;
+  const chosen = await choosePassword(c.env.PASSWORD_HASHER, password);
+  if (chosen.kind === "common") return showPasswordPage(c, account, 400, { field: "password", message: COMMON });
+  if (chosen.kind === "busy") return refuseBusy(c, chosen);
+  const changed = await new Accounts(c.env.DB).changePassword(proved, chosen.hash);
+  if (changed === null) return refuseChanged(c);
+  const status = await startSession(c, changed, { endsOthers: true });
+  if (status === Status.Ok) return c.redirect("/me", 303);
+  if (status === Status.Denied) return refuseChanged(c);
+  const text = "Your password was changed, but not every session could be ended. Log in and end all others.";
+  return refusePage(c, "unavailable", "Not all was done", text);
+}
+
+async function deleteAccount(c: Context<PageEnv>, account: Account): Promise<Response> {
+  const form = await readForm(c);
+  const proved = await proveOwner(c, account, form("password"), (status, message) =>
+    showDeletionPage(c, account, status, { field: "password", message }),
+  );
+  if (proved instanceof Response) return proved;
+  const end = await endAccount(c.get("store"), proved.name, () => new Accounts(c.env.DB).deleteUnchanged(proved));
+  if (end.kind === "unavailable") {
+    return refusePage(c, "unavailable", "Not now", "Your account could not be deleted at the moment. Try again soon.");
+  }
+  if (end.kind === "not_found") return refuseChanged(c);
+  clearSessionCookie(c);
+  const visitor = { kind: "anonymous", maySignUp: c.get("visitor").maySignUp } as const;
+  const text = "Your account is deleted, and all your sessions have ended.";
+  return c.html(<MessagePage visitor={visitor} title="Good-bye" text={text} />);
+}
+
+/** The account, once its password is proved; otherwise the refusal. */
+async function proveOwner(
+  c: Context<PageEnv>,
+  { name }: Account,
+  password: string,
+  show: (status: 403 | 429, message: string) => Answer,
+): Promise<Account | Response> {
+  if (!canBePassword(password)) return show(403, WRONG);
+  const proof = await provePassword(c, name, password);
+  if (proof.kind === "right") return proof.account;
+  if (proof.kind === "busy") return refuseBusy(c, proof);
+  if (proof.kind === "wrong") return show(403, WRONG);
+  c.header("Retry-After", String(proof.seconds));
+  return show(429, `Too many tries. Try again in ${proof.seconds} seconds.`);
+}
+
+/** The account was changed, disabled or deleted by somebody else while its owner was at it: its sessions have ended. */
+function refuseChanged(c: Context<PageEnv>): Answer {
+  clearSessionCookie(c);
+  const text = "Your account was changed at the same time in another place. Log in again, then look at it.";
+  return refusePage(c, "conflict", "Changed meanwhile", text);
+}
+
+type PageStatus = 200 | 400 | 403 | 429;
+
+function showPasswordPage(
+  c: Context<PageEnv>,
+  { name }: Account,
+  status: PageStatus = 200,
+  error?: PasswordChangeError,
+): Answer {
+  return c.html(<PasswordPage visitor={c.get("visitor")} name={name} error={error} />, status);
+}
+
+function showDeletionPage(
+  c: Context<PageEnv>,
+  { name }: Account,
+  status: PageStatus = 200,
+  error?: AccountDeletionError,
+): Answer {
+  return c.html(<DeletionPage visitor={c.get("visitor")} name={name} error={error} />, status);
+}
