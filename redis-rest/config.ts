@@ -25,6 +25,8 @@ export interface RedisRestConfig {
   readonly replicaReads: boolean;
   /** Replicas that must have a write before it is answered; 0 is none. */
   readonly writeReplicas: number;
+  /** With writeReplicas: how old the proof may be, with which a read is answered at once, that the primary still has them. */
+  readonly readLeaseMs: number;
   /** The time a request has in all, whatever happens to Redis. */
   readonly deadlineMs: number;
 }
@@ -42,6 +44,12 @@ const DEFAULT_DEADLINE_MS = 1_000;
 /** What nobody guesses: 32 characters of base64 are 192 bits. */
 const MIN_TOKEN_CHARACTERS = 32;
 
+/**
+ * Below Sentinel's `down-after-milliseconds` in any set-up that is not a test (its default is 30 s), so that a lease of the old
+ * primary is over before another one is promoted; and well above a replica's stalls (a fork, a slow disk).
+ */
+const DEFAULT_READ_LEASE_MS = 1_000;
+
 /** Parses the environment (docs/architecture.md, "Configuration"). Throws ConfigError. */
 export function parseConfig(env: Environment): RedisRestConfig {
   const host = text(env, "REDIS_REST_HOST") ?? "127.0.0.1";
@@ -53,6 +61,7 @@ export function parseConfig(env: Environment): RedisRestConfig {
     redis,
     replicaReads: integer(env, "REPLICA_READS", 0, 0, 1) === 1,
     writeReplicas: integer(env, "WRITE_REPLICAS", 0, 0, 100),
+    readLeaseMs: integer(env, "READ_LEASE_MS", DEFAULT_READ_LEASE_MS, 100, 60_000),
     deadlineMs: integer(env, "REDIS_REST_DEADLINE_MS", DEFAULT_DEADLINE_MS, 50, 60_000),
   };
 }

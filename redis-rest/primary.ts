@@ -3,12 +3,20 @@ import type { Redis } from "ioredis";
 import type { Logger } from "pino";
 import type { RedisRestConfig } from "./config.ts";
 import { connectorTo } from "./primary-connector.ts";
-import { openConnection, runOn } from "./redis-connection.ts";
+import { type BatchOutcome, openConnection, runOn } from "./redis-connection.ts";
+import { PROOF_COMMAND } from "./replicated-writer.ts";
 import { Sentinels } from "./sentinels.ts";
 
 /** Redis could not be used as it is; the message is one line for whoever starts the program. */
 export class StartError extends Error {
   override readonly name = "StartError";
+}
+
+/** A connection that follows the primary. */
+export interface PrimaryConnection {
+  readonly redis: Redis;
+  /** Redis's `run_id` of the server that it leads to now, another one after each start; undefined while not known. */
+  readonly serverId: () => string | undefined;
 }
 
 /** Long enough for the sentinels to finish a failover that is under way (down-after 5 s and an election). */
@@ -28,7 +36,7 @@ export async function connectPrimary(
   config: RedisRestConfig,
   log: Logger,
   sentinels: Sentinels | undefined,
-): Promise<Redis> {
+): Promise<PrimaryConnection> {
   const route = sentinels === undefined ? {} : { Connector: connectorTo(sentinels, config.redis.tls) };
   const connection = openConnection(config.redis, config.deadlineMs, route);
   let lastError = "no answer";
@@ -36,16 +44,31 @@ export async function connectPrimary(
   connection.on("error", (error: Error) => {
     lastError = error.message;
   });
-  // Who waits before dialling the old primary again need not.
+  // After a move there is no reason to wait before dialling.
+  let hasMoved = false;
+  const dialIfMoved = () => {
+    if (!hasMoved || connection.status !== "reconnecting") return;
+    hasMoved = false;
+    connection.connect().catch(() => undefined);
+  };
+  connection.on("reconnecting", dialIfMoved);
   sentinels?.follow(() => {
-    if (connection.status === "reconnecting") connection.connect().catch(() => undefined);
+    hasMoved = true;
+    dialIfMoved();
   });
   let wasReady = false;
   connection.on("ready", () => {
     wasReady = true;
+    hasMoved = false;
     log.info("connected to the primary");
   });
+  let serverId: string | undefined;
+  const learnServerId = async () => {
+    serverId = runIdIn(await runOn(connection, [{ name: "INFO", args: ["server"] }])) ?? serverId;
+  };
+  connection.on("ready", () => void learnServerId());
   connection.on("close", () => {
+    serverId = undefined;
     if (wasReady) log.warn({ lastError }, "lost the primary");
     wasReady = false;
   });
@@ -56,11 +79,30 @@ export async function connectPrimary(
       throw new StartError(`Redis at ${placeOf(config)} can't be reached: ${lastError}`);
     });
     await refuseUnfit(connection, placeOf(config));
-    return connection;
+    await learnServerId();
+    return { redis: connection, serverId: () => serverId };
   } catch (error) {
     connection.disconnect();
     throw error;
   }
+}
+
+function runIdIn(outcome: BatchOutcome): string | undefined {
+  return outcome.kind === "replies" ? /^run_id:(\w+)\r?$/m.exec(String(outcome.replies[0]))?.[1] : undefined;
+}
+
+/**
+ * Refuses a user who may not do what the proofs of WRITE_REPLICAS take, which would otherwise look like replicas that do
+ * not acknowledge.
+ */
+export async function refuseWithoutProofs({ redis, serverId }: PrimaryConnection): Promise<void> {
+  const outcome = await runOn(redis, [PROOF_COMMAND, { name: "WAIT", args: ["0", "1"] }]);
+  const refusal = outcome.kind === "replies" ? outcome.replies.find((reply) => reply instanceof Error) : undefined;
+  const why = refusal instanceof Error ? refusal.message : "INFO does not tell run_id";
+  if (refusal === undefined && (serverId() !== undefined || outcome.kind === "unavailable")) return;
+  throw new StartError(
+    `WRITE_REPLICAS needs a Redis user that may call INFO, WAIT, and PUBLISH to the channel ${String(PROOF_COMMAND.args[0])}: ${why}`,
+  );
 }
 
 /** Refuses what could be connected to but not be served from. */

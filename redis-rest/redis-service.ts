@@ -4,7 +4,8 @@ import { createCommandRouter, type ExecuteBatch } from "./command-router.ts";
 import { type CommandTable, loadCommandTable } from "./command-table.ts";
 import type { RedisRestConfig } from "./config.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
-import { askSentinels, connectPrimary } from "./primary.ts";
+import { askSentinels, connectPrimary, type PrimaryConnection, refuseWithoutProofs } from "./primary.ts";
+import { PrimaryLease } from "./primary-lease.ts";
 import { type RunBatch, runOn } from "./redis-connection.ts";
 import { createReplicaReads } from "./replica-reads.ts";
 import { ReplicaSet } from "./replica-set.ts";
@@ -29,20 +30,26 @@ export async function connectRedis(config: RedisRestConfig, log: Logger): Promis
     for (const connection of connections) connection.disconnect();
   };
   try {
-    const connection = await connectPrimary(config, log, sentinels);
-    connections.push(connection);
-    const primary: RunBatch = (commands) => runOn(connection, commands);
-    const table = await loadCommandTable(primary);
-    const writerConnection = config.writeReplicas > 0 ? await connectPrimary(config, log, sentinels) : undefined;
-    if (writerConnection !== undefined) connections.push(writerConnection);
-    const isReady = () => connections.every(({ status }) => status === "ready");
+    const open = async () => {
+      const opened = await connectPrimary(config, log, sentinels);
+      connections.push(opened.redis);
+      return opened;
+    };
+    const { redis, serverId } = await open();
+    const unguarded: RunBatch = (commands) => runOn(redis, commands);
+    const table = await loadCommandTable(unguarded);
+    const writer = config.writeReplicas > 0 ? replicatedWriter(config, await open()) : undefined;
+    if (writer !== undefined) await refuseWithoutProofs({ redis, serverId });
+    const lease = writer && new PrimaryLease({ writer, serverId, leaseMs: config.readLeaseMs });
+    const primary = lease?.guard(unguarded) ?? unguarded;
+    const isReady = () => connections.every(({ status }) => status === "ready") && (lease?.isHeld ?? true);
     const replicas = config.replicaReads ? followReplicas(config, primary) : undefined;
     const metrics = createMetrics({ isPrimaryReady: isReady, replicas: () => replicas?.replicas ?? [], nowMs });
     const execute = createCommandRouter({
       table,
       deadlineMs: config.deadlineMs,
       primary,
-      writer: writerConnection === undefined ? primary : replicatedWriter(config, writerConnection),
+      writer: writer === undefined ? primary : (commands) => writer.run(commands),
       reader: replicas === undefined ? primary : replicaReads(config, primary, replicas, metrics),
       nowMs,
     });
@@ -71,11 +78,13 @@ function followReplicas(config: RedisRestConfig, askPrimary: RunBatch): ReplicaS
   return new ReplicaSet({ location: config.redis, deadlineMs: config.deadlineMs, askPrimary, nowMs });
 }
 
-function replicatedWriter({ writeReplicas, deadlineMs }: RedisRestConfig, connection: Redis): RunBatch {
+function replicatedWriter(
+  { writeReplicas, deadlineMs }: RedisRestConfig,
+  { redis, serverId }: PrimaryConnection,
+): ReplicatedWriter {
   // Half of the deadline, so that a batch behind a group that fails can still be answered.
   const waitMs = Math.floor(deadlineMs / 2);
-  const writer = new ReplicatedWriter({ connection, replicas: writeReplicas, waitMs, deadlineMs });
-  return (commands) => writer.run(commands);
+  return new ReplicatedWriter({ connection: redis, serverId, replicas: writeReplicas, waitMs, deadlineMs });
 }
 
 function replicaReads(config: RedisRestConfig, askPrimary: RunBatch, replicas: ReplicaSet, metrics: Metrics) {

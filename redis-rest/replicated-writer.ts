@@ -1,5 +1,6 @@
 import type { Redis } from "ioredis";
 import { type BatchOutcome, type RedisCommand, type RedisReply, runOn, unavailable } from "./redis-connection.ts";
+import { UnconfirmedWrites } from "./unconfirmed-writes.ts";
 
 export interface ReplicatedWriterOptions {
   /** A connection for nothing else: WAIT holds up whatever comes after it. */
@@ -10,6 +11,15 @@ export interface ReplicatedWriterOptions {
   readonly waitMs: number;
   /** A batch that could not be sent for this long is dropped: its caller has already been told. */
   readonly deadlineMs: number;
+  /** Which server the connection leads to now; undefined while that is not known. */
+  readonly serverId: () => string | undefined;
+}
+
+/** So many replicas have acknowledged something that was written at the server after a moment. */
+export interface ReplicationProof {
+  readonly server: string;
+  /** The time since that moment, by the clock on which more has passed: one stands still while a machine is suspended. */
+  ageMs(): number;
 }
 
 interface QueuedBatch {
@@ -22,6 +32,12 @@ interface QueuedBatch {
 const MAX_GROUP_COMMANDS = 4_096;
 
 /**
+ * Ends each group, so that even a group which changed nothing has something that the replicas can only acknowledge now:
+ * WAIT alone counts what they acknowledged earlier. It is replicated and leaves no trace.
+ */
+export const PROOF_COMMAND: RedisCommand = { name: "PUBLISH", args: ["artoria:proof", ""] };
+
+/**
  * Runs batches whose effects must be on `replicas` replicas before they are answered. While one WAIT is under way the
  * batches that arrive form a group, which goes out together with a single WAIT: a busy server pays for one round trip to
  * the replicas a group, not a batch. When too few replicas acknowledge in time the batch is `unavailable` with Redis's code
@@ -31,13 +47,27 @@ export class ReplicatedWriter {
   readonly #options: ReplicatedWriterOptions;
   #queue: QueuedBatch[] = [];
   #isSending = false;
+  #lastProof: ReplicationProof | undefined;
+  /** What is queued, or waits for the replicas. */
+  readonly unconfirmed = new UnconfirmedWrites();
 
   constructor(options: ReplicatedWriterOptions) {
     this.#options = options;
   }
 
+  /** Of the last group; undefined when that failed, so that what it may have done is on no replica. */
+  get lastProof(): ReplicationProof | undefined {
+    return this.#lastProof;
+  }
+
+  /** An empty batch gets no replies: it asks for a proof. */
   run(commands: readonly RedisCommand[]): Promise<BatchOutcome> {
-    return new Promise((resolve) => {
+    this.unconfirmed.add(commands);
+    return new Promise((answer) => {
+      const resolve = (outcome: BatchOutcome) => {
+        this.unconfirmed.remove(commands);
+        answer(outcome);
+      };
       this.#queue.push({ commands, dropAtMs: performance.now() + this.#options.deadlineMs, resolve });
       if (!this.#isSending) void this.#sendQueue();
     });
@@ -70,14 +100,16 @@ export class ReplicatedWriter {
   }
 
   async #sendGroup(group: readonly QueuedBatch[]): Promise<void> {
-    const { connection, replicas, waitMs } = this.#options;
+    const { connection, replicas, waitMs, serverId } = this.#options;
+    const proof = proofFromNow(serverId());
     const wait = { name: "WAIT", args: [String(replicas), String(waitMs)] };
-    const outcome = await runOn(connection, [...group.flatMap(({ commands }) => commands), wait]);
+    const outcome = await runOn(connection, [...group.flatMap(({ commands }) => commands), PROOF_COMMAND, wait]);
+    const refused = outcome.kind === "unavailable" || acknowledgedBy(outcome.replies.at(-1)) < replicas;
+    this.#lastProof = refused ? undefined : proof;
     if (outcome.kind === "unavailable") {
       for (const { resolve } of group) resolve(outcome);
       return;
     }
-    const refused = acknowledgedBy(outcome.replies.at(-1)) < replicas;
     let at = 0;
     for (const { commands, resolve } of group) {
       const replies = outcome.replies.slice(at, at + commands.length);
@@ -85,6 +117,13 @@ export class ReplicatedWriter {
       resolve(refused ? notReplicated(replicas, waitMs) : { kind: "replies", replies });
     }
   }
+}
+
+function proofFromNow(server: string | undefined): ReplicationProof | undefined {
+  if (server === undefined) return undefined;
+  const startMs = performance.now();
+  const startTimeMs = Date.now();
+  return { server, ageMs: () => Math.max(performance.now() - startMs, Date.now() - startTimeMs) };
 }
 
 /** WAIT answers with the number of replicas; if it fails, nobody knows of any. */

@@ -20,6 +20,7 @@ test("has a default for everything but Redis and the token", () => {
     },
     replicaReads: false,
     writeReplicas: 0,
+    readLeaseMs: 1_000,
     deadlineMs: 1_000,
   });
 });
@@ -70,6 +71,7 @@ test.each([
   ["REPLICA_READS", "yes"],
   ["REPLICA_READS", "2"],
   ["WRITE_REPLICAS", "1.5"],
+  ["READ_LEASE_MS", "99"],
   ["REDIS_REST_DEADLINE_MS", "0"],
 ])("refuses %s=%j in one line that names it", (name, value) => {
   let thrown: unknown;

@@ -5,6 +5,11 @@ import { type RedisReplication, startRedisReplication, withRedis } from "../supp
 import { startTestRedisRest } from "../support/redis-rest.ts";
 import { restPost } from "../support/rest-call.ts";
 
+const READ_LEASE_MS = 1_000;
+const DEADLINE_MS = 1_000;
+/** What a small, shared machine may add. */
+const SLACK_MS = 5_000;
+
 let replication: RedisReplication;
 let rest: RedisRest;
 
@@ -78,17 +83,78 @@ describe("while the replica keeps up", () => {
 });
 
 describe("while the replica is stopped", () => {
-  test("writes are refused though executed, reads are served, and writes come back by themselves", async () => {
-    const [replica] = replication.replicas;
-    replica?.signal("SIGSTOP");
+  const [stop, resume] = (["SIGSTOP", "SIGCONT"] as const).map(
+    (signal) => () => replication.replicas[0]?.signal(signal),
+  );
+  const UNPROVEN = { error: expect.stringMatching(/^NOREPLICAS too few replicas acknowledge the primary.*try again$/) };
+
+  test("writes are refused though executed, and come back by themselves", async () => {
+    stop?.();
     const refused = await restPost(rest, "/", ["SET", "unsure", "1"]);
     expect([refused.status, refused.json]).toEqual([503, { error: expect.stringMatching(/^NOREPLICAS .*try again$/) }]);
-    const read = await restPost(rest, "/", ["GET", "unsure"]);
-    expect([read.status, read.json]).toEqual([200, { result: "1" }]);
     const many = await Promise.all(Array.from({ length: 20 }, () => restPost(rest, "/", ["INCR", "n"])));
     expect(new Set(many.map(({ status }) => status))).toEqual(new Set([503]));
 
-    replica?.signal("SIGCONT");
+    resume?.();
     await eventually(async () => (await restPost(rest, "/", ["SET", "k", "v"])).status === 200);
   });
+
+  test("a read never shows a write that was refused, before the replica has it", async () => {
+    await restPost(rest, "/", ["SET", "doubtful", "old"]);
+    stop?.();
+    await restPost(rest, "/", ["SET", "doubtful", "new"]);
+    const read = await restPost(rest, "/", ["GET", "doubtful"]);
+    expect([read.status, read.json]).toEqual([503, UNPROVEN]);
+    resume?.();
+    await eventually(async () => (await restPost(rest, "/", ["GET", "doubtful"])).status === 200);
+    expect((await restPost(rest, "/", ["GET", "doubtful"])).json).toEqual({ result: "new" });
+  });
+
+  test("a read that may show a write on its way to the replica waits for it, and another does not", async () => {
+    await restPost(rest, "/pipeline", [
+      ["SET", "moving", "old"],
+      ["SET", "resting", "here"],
+    ]);
+    stop?.();
+    let isWritten = false;
+    const writing = restPost(rest, "/", ["SET", "moving", "new"]).then(({ status }) => {
+      isWritten = true;
+      return status;
+    });
+    const resting = await restPost(rest, "/", ["GET", "resting"]);
+    expect([resting.status, isWritten]).toEqual([200, false]);
+    const moving = restPost(rest, "/", ["GET", "moving"]);
+    resume?.();
+    expect((await moving).json).toEqual({ result: "new" });
+    expect([await writing, isWritten]).toEqual([200, true]);
+  });
+
+  test("reads without any write are refused within the lease and a deadline, and are served again", async () => {
+    expect((await restPost(rest, "/", ["GET", "k"])).status).toBe(200);
+    stop?.();
+    await eventually(
+      async () => (await restPost(rest, "/", ["GET", "k"])).status === 503,
+      READ_LEASE_MS + DEADLINE_MS + SLACK_MS,
+    );
+    const read = await restPost(rest, "/", ["GET", "k"]);
+    expect([read.status, read.json]).toEqual([503, UNPROVEN]);
+    expect((await fetch(`${rest.url}/readyz`)).status).toBe(503);
+    // What changes nothing would be acknowledged by what the replica said long ago.
+    expect((await restPost(rest, "/", ["DEL", "never there"])).status).toBe(503);
+    expect((await restPost(rest, "/", ["EVAL", "return redis.call('GET', KEYS[1])", "1", "k"])).status).toBe(503);
+    resume?.();
+    await eventually(async () => (await restPost(rest, "/", ["GET", "k"])).status === 200);
+    await eventually(async () => (await fetch(`${rest.url}/readyz`)).status === 200);
+  });
+});
+
+test("a user who may not publish the proofs is refused at the start", async () => {
+  await withRedis(replication.primary, (redis) =>
+    redis.call("ACL", "SETUSER", "quiet", "on", ">secret", "~*", "resetchannels", "+@all"),
+  );
+  const { host, port } = replication.primary;
+  const REDIS_URL = `redis://quiet:secret@${host}:${port}`;
+  await expect(startTestRedisRest({ REDIS_URL, WRITE_REPLICAS: "1" })).rejects.toThrow(
+    /^WRITE_REPLICAS needs a Redis user that may call INFO, WAIT, and PUBLISH to the channel artoria:proof: NOPERM/,
+  );
 });

@@ -36,6 +36,18 @@ export class TcpProxy {
     for (const pair of this.#pairs) for (const socket of pair) socket.pause().removeAllListeners("data");
   }
 
+  /** No byte gets through any more, neither on what is connected now nor on what is not yet: a partition, until {@link heal}. */
+  isolate(): void {
+    this.freeze();
+    this.#refusing = true;
+  }
+
+  /** Ends what {@link isolate} has left half-open. */
+  heal(): void {
+    this.cut();
+    this.restore();
+  }
+
   /** New connections end at once, until {@link restore}. */
   refuse(): void {
     this.#refusing = true;
