@@ -1,5 +1,13 @@
 import type { RedisCommand } from "./redis-connection.ts";
 
+/** What a body may hold; more is not even parsed. */
+export interface BodyLimits {
+  readonly maxCommands: number;
+}
+
+/** In a body: a command of 2^20 would make Redis hang up (networking.c, "invalid multibulk length"). */
+const MAX_ARGUMENTS = 250_000;
+
 /** What a request asks, or why it can't be understood: the text of a 400. */
 export type ParsedCommands =
   | { readonly kind: "commands"; readonly commands: readonly RedisCommand[] }
@@ -7,6 +15,7 @@ export type ParsedCommands =
 
 /** `POST /`: one JSON array, the command's name and its arguments. */
 export function parseCommandBody(body: Buffer): ParsedCommands {
+  if (countItems(body).all > MAX_ARGUMENTS) return tooManyArguments();
   const parsed = parseJson(body);
   if (parsed === undefined) return malformed("the body is not JSON");
   const command = parseCommand(parsed);
@@ -14,7 +23,10 @@ export function parseCommandBody(body: Buffer): ParsedCommands {
 }
 
 /** `POST /pipeline` and `/multi-exec`: a JSON array of such arrays. */
-export function parsePipelineBody(body: Buffer): ParsedCommands {
+export function parsePipelineBody(body: Buffer, { maxCommands }: BodyLimits): ParsedCommands {
+  const items = countItems(body, maxCommands);
+  if (items.outer > maxCommands) return malformed(`too many commands in a request. Limit: ${maxCommands}`);
+  if (items.all > MAX_ARGUMENTS + maxCommands) return tooManyArguments();
   const parsed = parseJson(body);
   if (parsed === undefined) return malformed("the body is not JSON");
   if (!Array.isArray(parsed) || parsed.length === 0) return malformed("the body must be an array of commands");
@@ -54,6 +66,42 @@ export const TOKEN_PARAMETER = "_token";
 
 function malformed(why: string): ParsedCommands {
   return { kind: "malformed", error: `ERR ${why}` };
+}
+
+function tooManyArguments(): ParsedCommands {
+  return malformed(`too many arguments in a request. Limit: ${MAX_ARGUMENTS}`);
+}
+
+const [COMMA, QUOTE, BACKSLASH, OPEN_LIST, CLOSE_LIST, OPEN_OBJECT] = Buffer.from(',"\\[]{');
+
+/**
+ * How many items the outer list of a JSON text has, and how many lists and items there are in all: what parsing it would
+ * make, told by its bytes alone. A text that is too short to have more than `enough` is not looked at.
+ */
+function countItems(json: Buffer, enough = MAX_ARGUMENTS): { readonly outer: number; readonly all: number } {
+  // An item and its comma are two bytes.
+  if (json.length <= 2 * enough) return { outer: 0, all: 0 };
+  let depth = 0;
+  let outer = 1;
+  let all = 1;
+  for (let at = 0; at < json.length; at++) {
+    const byte = json[at];
+    if (byte === QUOTE) at = endOfString(json, at + 1);
+    else if (byte === OPEN_LIST || byte === OPEN_OBJECT) all++;
+    else if (byte === COMMA) {
+      all++;
+      if (depth === 1) outer++;
+    }
+    if (byte === OPEN_LIST) depth++;
+    else if (byte === CLOSE_LIST) depth--;
+  }
+  return { outer, all };
+}
+
+function endOfString(json: Buffer, from: number): number {
+  let at = from;
+  while (at < json.length && json[at] !== QUOTE) at += json[at] === BACKSLASH ? 2 : 1;
+  return at;
 }
 
 /** Unlike Buffer's own, it leaves a byte order mark out. */

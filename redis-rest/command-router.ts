@@ -1,6 +1,12 @@
 import { type CommandTable, commandKind } from "./command-table.ts";
 import { withinDeadline } from "./deadline.ts";
-import type { BatchOutcome, RedisCommand, RunBatch } from "./redis-connection.ts";
+import {
+  type BatchOutcome,
+  type RedisCommand,
+  type RedisReply,
+  type RunBatch,
+  unavailable,
+} from "./redis-connection.ts";
 import type { RunReads } from "./replica-reads.ts";
 
 export interface CommandRouterOptions {
@@ -23,6 +29,9 @@ export interface ExecutedBatch {
 
 /** Answers within the deadline, whatever happens to Redis; `syncToken` is what the caller showed. */
 export type ExecuteBatch = (commands: readonly RedisCommand[], syncToken: string | undefined) => Promise<ExecutedBatch>;
+
+/** Few enough that their execution is no noticeable part of a deadline, unless each takes long. */
+const SLICE_COMMANDS = 1_000;
 
 /** A cursor means something only to the server that gave it: its hash tables are seeded at random. */
 const CURSOR_COMMANDS: ReadonlySet<string> = new Set(["SCAN", "SSCAN", "HSCAN", "ZSCAN"]);
@@ -51,14 +60,32 @@ export function createCommandRouter(options: CommandRouterOptions): ExecuteBatch
     return outcome;
   }
 
+  /**
+   * A long batch goes in slices, so that what others ask gets in between, and nothing more is sent when its deadline is
+   * over or its replies are too many. A transaction is one: it can't be parted.
+   */
+  async function inSlices(run: RunBatch, commands: readonly RedisCommand[]): Promise<BatchOutcome> {
+    if (commands.length <= SLICE_COMMANDS || commands[0]?.name === "MULTI") return run(commands);
+    const endMs = nowMs() + deadlineMs;
+    const replies: RedisReply[] = [];
+    for (let at = 0; at < commands.length; at += SLICE_COMMANDS) {
+      if (nowMs() > endMs || commands[0]?.limit?.isOver === true) return unavailable("not all commands were executed");
+      const outcome = await run(commands.slice(at, at + SLICE_COMMANDS));
+      if (outcome.kind === "unavailable") return outcome;
+      replies.push(...outcome.replies);
+    }
+    return { kind: "replies", replies };
+  }
+
   return async function execute(commands, shown) {
-    if (commands.every(isRead)) {
+    // Slices of one request from several replicas might go back in time.
+    if (commands.length <= SLICE_COMMANDS && commands.every(isRead)) {
       const notBeforeMs = shown === undefined ? 0 : tokens.newestMs(shown);
       const outcome = await withinDeadline(reader(commands, notBeforeMs), deadlineMs);
       return { outcome, syncToken: tokens.newest(shown) };
     }
     const writes = commands.some((command) => commandKind(table, command) === "write");
-    const outcome = await withinDeadline(writes ? write(commands) : primary(commands), deadlineMs);
+    const outcome = await withinDeadline(inSlices(writes ? write : primary, commands), deadlineMs);
     return { outcome, syncToken: writes ? tokens.next(shown) : tokens.newest(shown) };
   };
 }

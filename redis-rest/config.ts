@@ -1,5 +1,8 @@
 import { isIP } from "node:net";
 import ipaddr from "ipaddr.js";
+import type { BodyLimits } from "./command-body.ts";
+import type { ConnectionLimits } from "./connection-limits.ts";
+import type { MemoryLimits } from "./request-memory.ts";
 
 /** Where the primary is: an address that never changes, or the sentinels that know it. */
 export interface RedisLocation {
@@ -29,6 +32,9 @@ export interface RedisRestConfig {
   readonly readLeaseMs: number;
   /** The time a request has in all, whatever happens to Redis. */
   readonly deadlineMs: number;
+  readonly body: BodyLimits;
+  readonly memory: MemoryLimits;
+  readonly connections: ConnectionLimits;
 }
 
 /** A bad or missing variable; the message names it and says what is allowed, and never repeats a secret. */
@@ -40,6 +46,8 @@ type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Room for one read, one retry and the answer inside a caller's patience. */
 const DEFAULT_DEADLINE_MS = 1_000;
+
+const MEBIBYTE = 1024 * 1024;
 
 /** What nobody guesses: 32 characters of base64 are 192 bits. */
 const MIN_TOKEN_CHARACTERS = 32;
@@ -63,6 +71,18 @@ export function parseConfig(env: Environment): RedisRestConfig {
     writeReplicas: integer(env, "WRITE_REPLICAS", 0, 0, 100),
     readLeaseMs: integer(env, "READ_LEASE_MS", DEFAULT_READ_LEASE_MS, 100, 60_000),
     deadlineMs: integer(env, "REDIS_REST_DEADLINE_MS", DEFAULT_DEADLINE_MS, 50, 60_000),
+    body: { maxCommands: integer(env, "REDIS_REST_MAX_COMMANDS", 10_000, 1, 100_000) },
+    memory: {
+      maxAnswerBytes: integer(env, "REDIS_REST_MAX_ANSWER_BYTES", 16 * MEBIBYTE, 1024, 64 * MEBIBYTE),
+      maxHeldBytes: integer(env, "REDIS_REST_MAX_HELD_BYTES", 256 * MEBIBYTE, 16 * MEBIBYTE, 999_999_999),
+    },
+    connections: {
+      max: integer(env, "REDIS_REST_MAX_CONNECTIONS", 10_000, 1, 100_000),
+      maxPerAddress: integer(env, "REDIS_REST_MAX_CONNECTIONS_PER_ADDRESS", 1_000, 1, 100_000),
+      headersMs: integer(env, "REDIS_REST_HEADERS_MS", 5_000, 100, 60_000),
+      bodyMs: integer(env, "REDIS_REST_BODY_MS", 15_000, 100, 600_000),
+      unreadMs: integer(env, "REDIS_REST_UNREAD_MS", 15_000, 100, 600_000),
+    },
   };
 }
 

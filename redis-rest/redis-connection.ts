@@ -6,6 +6,23 @@ import { ReadyCommand } from "./ready-command.ts";
 export interface RedisCommand {
   readonly name: string;
   readonly args: readonly (string | Buffer)[];
+  /** What the request may still take, one object for all of its commands; without it replies are not bounded. */
+  readonly limit?: ReplyLimit;
+}
+
+/** What becomes of a reply: it is kept, dropped as it comes, or too much has been dropped and the connection must end. */
+export type ReplyVerdict = "keep" | "drop" | "cut";
+
+/** What the replies to one request may take. */
+export interface ReplyLimit {
+  /** Nothing more is kept: what has not been sent to Redis need not be. */
+  readonly isOver: boolean;
+  /** Decides about a reply of so many bytes that has come. */
+  take(bytes: number): ReplyVerdict;
+  /** One reply had more than MAX_REPLY_BYTES, and the connection was ended before it was whole. */
+  refuseReply(): void;
+  /** The limit to ask another server with; what this one still says is dropped. */
+  askAgain(): ReplyLimit;
 }
 
 /**
@@ -21,6 +38,12 @@ export type BatchOutcome =
 
 /** Anything that can be asked a batch of commands: one connection, or a policy over several. It does not reject. */
 export type RunBatch = (commands: readonly RedisCommand[]) => Promise<BatchOutcome>;
+
+/** What one reply may have before the connection is ended: four times the largest answer that may be allowed. */
+const MAX_REPLY_BYTES = 64 * 1024 * 1024;
+
+/** What an array's item costs besides its own bytes. */
+const ITEM_BYTES = 16;
 
 const RECONNECT_STEP_MS = 50;
 const RECONNECT_MAX_MS = 500;
@@ -47,7 +70,7 @@ export function openConnection(
   route: Pick<RedisOptions, "Connector"> = {},
 ): Redis {
   const { host, port, tls, username, password, database } = location;
-  return new Redis({
+  const redis = new Redis({
     ...connectionOptions(deadlineMs),
     host,
     port,
@@ -57,6 +80,8 @@ export function openConnection(
     db: database,
     ...route,
   });
+  boundReplies(redis);
+  return redis;
 }
 
 /** Opens such a connection to a server that has neither users nor databases: a sentinel. */
@@ -79,6 +104,42 @@ function connectionOptions(deadlineMs: number) {
   } as const;
 }
 
+/** Where the replies of a connection are: Redis gives them in the order of the commands. */
+interface ReplyMeter {
+  sent: number;
+  replied: number;
+  /** The reply that was under way had too many bytes. */
+  isCut: boolean;
+}
+
+const METERS = new WeakMap<Redis, ReplyMeter>();
+
+function meterOf(redis: Redis): ReplyMeter {
+  const known = METERS.get(redis);
+  if (known !== undefined) return known;
+  const meter = { sent: 0, replied: 0, isCut: false };
+  METERS.set(redis, meter);
+  return meter;
+}
+
+/** Ends the connection on which a single reply does not end: nothing else can stop it, and all of it would be kept. */
+function boundReplies(redis: Redis): void {
+  redis.on("connect", () => {
+    const { stream } = redis;
+    const meter = meterOf(redis);
+    Object.assign(meter, { sent: 0, replied: 0, isCut: false });
+    let replied = 0;
+    let bytes = 0;
+    stream.on("data", (chunk: Buffer) => {
+      bytes = meter.replied === replied ? bytes + chunk.length : chunk.length;
+      replied = meter.replied;
+      if (bytes <= MAX_REPLY_BYTES) return;
+      meter.isCut = true;
+      stream.destroy(new Error("a reply is too large"));
+    });
+  });
+}
+
 /** Sends the commands together, in their order, and collects the replies. */
 export async function runOn(redis: Redis, commands: readonly RedisCommand[]): Promise<BatchOutcome> {
   if (redis.status !== "ready") return unavailable("Redis is not reachable");
@@ -88,10 +149,19 @@ export async function runOn(redis: Redis, commands: readonly RedisCommand[]): Pr
     stream.cork();
     setImmediate(() => stream.uncork());
   }
-  const pending = commands.map(({ name, args }) => {
+  const meter = meterOf(redis);
+  const first = meter.sent;
+  meter.sent += commands.length;
+  const pending = commands.map(({ name, args, limit }) => {
     const command = new ReadyCommand(name, args);
     redis.sendCommand(command);
-    return (command.promise as Promise<RedisReply>).catch(asReply);
+    const onReply = (reply: RedisReply): RedisReply => {
+      meter.replied++;
+      const verdict = limit?.take(sizeOf(reply)) ?? "keep";
+      if (verdict === "cut") stream.destroy(new Error("replies are too large"));
+      return verdict === "keep" ? reply : null;
+    };
+    return (command.promise as Promise<RedisReply>).then(onReply, (error) => onReply(asReply(error)));
   });
   try {
     const replies = await Promise.all(pending);
@@ -99,6 +169,7 @@ export async function runOn(redis: Redis, commands: readonly RedisCommand[]): Pr
     if (refusal instanceof Error) return { kind: "unavailable", message: refusal.message };
     return { kind: "replies", replies };
   } catch {
+    if (meter.isCut) commands[meter.replied - first]?.limit?.refuseReply();
     return unavailable("the connection to Redis was lost before the reply; the command may have been executed");
   }
 }
@@ -107,6 +178,13 @@ export async function runOn(redis: Redis, commands: readonly RedisCommand[]): Pr
 function asReply(error: unknown): RedisReply {
   if (error instanceof Error && error.name === "ReplyError") return new Error(error.message);
   throw error;
+}
+
+function sizeOf(reply: RedisReply): number {
+  if (reply === null) return 0;
+  if (reply instanceof Error) return reply.message.length;
+  if (typeof reply === "string" || Buffer.isBuffer(reply)) return reply.length;
+  return reply.reduce<number>((bytes, item) => bytes + ITEM_BYTES + sizeOf(item), 0);
 }
 
 function reconnectDelayMs(attempt: number): number {

@@ -27,7 +27,7 @@ export function createReplicaReads({ replicas, askPrimary, patienceMs, onResult 
     const outcome = replica === undefined ? undefined : await withinDeadline(replica.run(commands), patienceMs);
     if (outcome === undefined || outcome.kind === "unavailable") {
       onResult("primary");
-      return askPrimary(commands);
+      return askPrimary(replica === undefined ? commands : again(commands));
     }
     const doubtful = commands.filter((_, at) => isDoubtful(outcome.replies[at] ?? null));
     if (doubtful.length === 0) {
@@ -41,6 +41,12 @@ export function createReplicaReads({ replicas, askPrimary, patienceMs, onResult 
     const replies = outcome.replies.map((reply) => (isDoubtful(reply) ? (verdict.replies[next++] ?? null) : reply));
     return { kind: "replies", replies };
   };
+}
+
+/** What the replica may still say does not count for the answer. */
+function again(commands: readonly RedisCommand[]): readonly RedisCommand[] {
+  const limit = commands[0]?.limit?.askAgain();
+  return limit === undefined ? commands : commands.map((command) => ({ ...command, limit }));
 }
 
 function isDoubtful(reply: RedisReply): boolean {

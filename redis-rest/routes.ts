@@ -1,6 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import { bearerCredential, tokenChecker } from "./bearer-token.ts";
 import {
+  type BodyLimits,
   type ParsedCommands,
   parseCommandBody,
   parseCommandPath,
@@ -11,10 +12,11 @@ import { refusal } from "./command-policy.ts";
 import type { ExecuteBatch } from "./command-router.ts";
 import type { CommandTable } from "./command-table.ts";
 import { errorAnswer, type HttpAnswer, jsonAnswer, SYNC_TOKEN_HEADER, unauthorizedAnswer } from "./http-answer.ts";
-import type { RedisReply } from "./redis-connection.ts";
+import type { RedisReply, ReplyLimit } from "./redis-connection.ts";
 import { repliesJson, replyJson, type StringEncoding } from "./reply-json.ts";
 import { readBody } from "./request-body.ts";
 import type { AnswerRequest } from "./request-listener.ts";
+import type { MemoryLimits, RequestMemory } from "./request-memory.ts";
 import { transactionBatch, transactionReply } from "./transaction.ts";
 
 /** What the routes stand on. */
@@ -22,6 +24,7 @@ export interface RedisRestServices {
   readonly token: string;
   readonly table: CommandTable;
   readonly execute: ExecuteBatch;
+  readonly body: BodyLimits;
 }
 
 /** As large as the real service's largest plan takes (Upstash, "max request size exceeded": 10 MB). */
@@ -35,25 +38,33 @@ type BatchResult =
   | { readonly kind: "answer"; readonly answer: HttpAnswer };
 
 /** The REST API of Upstash Redis: https://upstash.com/docs/redis/features/restapi. */
-export function createRoutes({ token, table, execute }: RedisRestServices): AnswerRequest {
+export function createRoutes({ token, table, execute, body: bodyLimits }: RedisRestServices): AnswerRequest {
   const isToken = tokenChecker(token);
 
-  return async function answerCommand(request, url) {
+  return async function answerCommand(request, url, memory) {
     const refused = refuse(request, url);
     if (refused !== undefined) return refused;
-    const body = await readBody(request, MAX_BODY_BYTES);
-    if (body === undefined) return errorAnswer(413, `ERR max request size exceeded. Limit: ${MAX_BODY_BYTES} bytes`);
+    const body = await readBody(request, MAX_BODY_BYTES, memory);
+    if (body === "no_room") return noRoomAnswer();
+    if (body === "too_large") return errorAnswer(413, `ERR max request size exceeded. Limit: ${MAX_BODY_BYTES} bytes`);
+    const answer = await answerBody(request, url, body, memory);
+    // What came instead of the replies that are missing is not the answer.
+    if (memory.replies.trouble === "no_room") return noRoomAnswer();
+    return memory.replies.trouble === "too_large" ? tooLargeAnswer(memory.limits) : answer;
+  };
+
+  function answerBody(request: IncomingMessage, url: URL, body: Buffer, { replies }: RequestMemory) {
     switch (request.method === "POST" ? url.pathname : undefined) {
       case "/":
-        return runOne(request, parseCommandBody(body));
+        return runOne(request, bound(parseCommandBody(body), replies));
       case "/pipeline":
-        return runPipeline(request, parsePipelineBody(body));
+        return runPipeline(request, bound(parsePipelineBody(body, bodyLimits), replies));
       case "/multi-exec":
-        return runTransaction(request, parsePipelineBody(body));
+        return runTransaction(request, bound(parsePipelineBody(body, bodyLimits), replies));
       default:
-        return runOne(request, parseCommandPath(url, body));
+        return runOne(request, bound(parseCommandPath(url, body), replies));
     }
-  };
+  }
 
   /** What is answered to a request whatever its body is. */
   function refuse(request: IncomingMessage, url: URL): HttpAnswer | undefined {
@@ -99,6 +110,23 @@ export function createRoutes({ token, table, execute }: RedisRestServices): Answ
     if (outcome.kind === "unavailable") return { kind: "answer", answer: errorAnswer(503, outcome.message) };
     return { kind: "replies", replies: inPlace(refusals, outcome.replies), syncToken };
   }
+}
+
+/** Gives each command the limit of its request. */
+function bound(parsed: ParsedCommands, limit: ReplyLimit): ParsedCommands {
+  if (parsed.kind === "malformed") return parsed;
+  return { kind: "commands", commands: parsed.commands.map(({ name, args }) => ({ name, args, limit })) };
+}
+
+function tooLargeAnswer({ maxAnswerBytes }: MemoryLimits): HttpAnswer {
+  return errorAnswer(
+    400,
+    `ERR max response size exceeded. Limit: ${maxAnswerBytes} bytes; what was asked may have happened`,
+  );
+}
+
+function noRoomAnswer(): HttpAnswer {
+  return errorAnswer(503, "ERR too much is held for other requests; what was asked may have happened; try again");
 }
 
 /** A reply for each command: of those that were refused the error, of the others what Redis replied, in its order. */

@@ -1,9 +1,10 @@
 import { once } from "node:events";
-import { createServer } from "node:http";
 import { type Logger, pino } from "pino";
 import { isLoopback, type RedisRestConfig } from "./config.ts";
+import { createLimitedServer } from "./connection-limits.ts";
 import { connectRedis } from "./redis-service.ts";
 import { createRequestListener } from "./request-listener.ts";
+import { HeldMemory } from "./request-memory.ts";
 import { createRoutes } from "./routes.ts";
 import { createStatusRoutes } from "./status-routes.ts";
 
@@ -25,8 +26,13 @@ export async function startRedisRest(config: RedisRestConfig, log: Logger = SILE
   const redis = await connectRedis(config, log);
   const { metrics, isReady, table, execute } = redis;
   const status = createStatusRoutes({ token, isMetricsOpen: isLoopback(host), metrics, isReady });
-  const commands = createRoutes({ token, table, execute });
-  const server = createServer(createRequestListener((request, url) => status(request, url) ?? commands(request, url)));
+  const commands = createRoutes({ token, table, execute, body: config.body });
+  const listener = createRequestListener({
+    answerRequest: (request, url, memory) => status(request, url) ?? commands(request, url, memory),
+    held: new HeldMemory(config.memory),
+    unreadMs: config.connections.unreadMs,
+  });
+  const server = createLimitedServer(config.connections, listener);
   server.listen(config.port, host);
   try {
     await once(server, "listening");

@@ -2,7 +2,9 @@ import type { BatchOutcome, RedisCommand, RedisReply } from "./redis-connection.
 
 /** The commands between MULTI and EXEC, as one batch on one connection. */
 export function transactionBatch(commands: readonly RedisCommand[]): readonly RedisCommand[] {
-  return [{ name: "MULTI", args: [] }, ...commands, { name: "EXEC", args: [] }];
+  const limit = commands[0]?.limit;
+  const exec = limit === undefined ? { name: "EXEC", args: [] } : { name: "EXEC", args: [], limit };
+  return [{ name: "MULTI", args: [] }, ...commands, exec];
 }
 
 /**

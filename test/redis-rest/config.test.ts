@@ -22,6 +22,9 @@ test("has a default for everything but Redis and the token", () => {
     writeReplicas: 0,
     readLeaseMs: 1_000,
     deadlineMs: 1_000,
+    body: { maxCommands: 10_000 },
+    memory: { maxAnswerBytes: 16_777_216, maxHeldBytes: 268_435_456 },
+    connections: { max: 10_000, maxPerAddress: 1_000, headersMs: 5_000, bodyMs: 15_000, unreadMs: 15_000 },
   });
 });
 
@@ -73,6 +76,14 @@ test.each([
   ["WRITE_REPLICAS", "1.5"],
   ["READ_LEASE_MS", "99"],
   ["REDIS_REST_DEADLINE_MS", "0"],
+  ["REDIS_REST_MAX_COMMANDS", "0"],
+  ["REDIS_REST_MAX_ANSWER_BYTES", "100000000"],
+  ["REDIS_REST_MAX_HELD_BYTES", "1"],
+  ["REDIS_REST_MAX_CONNECTIONS", "-1"],
+  ["REDIS_REST_MAX_CONNECTIONS_PER_ADDRESS", "none"],
+  ["REDIS_REST_HEADERS_MS", "5s"],
+  ["REDIS_REST_BODY_MS", "0"],
+  ["REDIS_REST_UNREAD_MS", "0"],
 ])("refuses %s=%j in one line that names it", (name, value) => {
   let thrown: unknown;
   try {

@@ -1,0 +1,129 @@
+import type { ReplyLimit, ReplyVerdict } from "./redis-connection.ts";
+
+export interface MemoryLimits {
+  /** What the replies to one request may have. */
+  readonly maxAnswerBytes: number;
+  /** What all requests together may hold of bodies and replies, until their answers have been read. */
+  readonly maxHeldBytes: number;
+}
+
+/** Small requests are bounded by the number of connections; only what one takes beyond this is counted. */
+const UNCOUNTED_BYTES = 64 * 1024;
+
+/** More than this is not read to its end for nobody: the connection ends, at the cost of whoever else waits on it. */
+const MAX_DROPPED_BYTES = 64 * 1024 * 1024;
+
+/** What all requests together hold. */
+export class HeldMemory {
+  readonly limits: MemoryLimits;
+  #bytes = 0;
+
+  constructor(limits: MemoryLimits) {
+    this.limits = limits;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** False, and nothing is added, when there is no room. */
+  add(bytes: number): boolean {
+    if (this.#bytes + bytes > this.limits.maxHeldBytes) return false;
+    this.#bytes += bytes;
+    return true;
+  }
+
+  remove(bytes: number): void {
+    this.#bytes -= bytes;
+  }
+}
+
+/** What one request holds, to be released when its answer has been read, or nobody reads it any more. */
+export class RequestMemory {
+  readonly #all: HeldMemory;
+  #bytes = 0;
+  #counted = 0;
+  #isReleased = false;
+  /** Of the commands; what replies to earlier ones still come are dropped. */
+  #replies: BoundedReplies;
+
+  constructor(all: HeldMemory) {
+    this.#all = all;
+    this.#replies = new BoundedReplies(this);
+  }
+
+  get limits(): MemoryLimits {
+    return this.#all.limits;
+  }
+
+  /** To go with each command. */
+  get replies(): BoundedReplies {
+    return this.#replies;
+  }
+
+  get isReleased(): boolean {
+    return this.#isReleased;
+  }
+
+  /** Takes what was read for the request; false when all requests together hold too much, or it is over. */
+  hold(bytes: number): boolean {
+    this.#bytes += bytes;
+    const uncounted = this.#bytes - UNCOUNTED_BYTES - this.#counted;
+    if (uncounted <= 0) return true;
+    if (this.#isReleased || !this.#all.add(uncounted)) return false;
+    this.#counted += uncounted;
+    return true;
+  }
+
+  askAgain(): BoundedReplies {
+    this.#replies = new BoundedReplies(this);
+    return this.#replies;
+  }
+
+  /** Idempotent. */
+  release(): void {
+    this.#all.remove(this.#counted);
+    this.#counted = 0;
+    this.#isReleased = true;
+  }
+}
+
+/** The replies to the commands of one request, asked of one server. */
+export class BoundedReplies implements ReplyLimit {
+  readonly #memory: RequestMemory;
+  #bytes = 0;
+  #droppedBytes = 0;
+  #trouble: "too_large" | "no_room" | undefined;
+
+  constructor(memory: RequestMemory) {
+    this.#memory = memory;
+  }
+
+  /** Why not all replies are there, if they are not. */
+  get trouble(): "too_large" | "no_room" | undefined {
+    return this.#trouble;
+  }
+
+  get isOver(): boolean {
+    return this.#trouble !== undefined || this.#memory.isReleased || this.#memory.replies !== this;
+  }
+
+  take(bytes: number): ReplyVerdict {
+    this.#bytes += bytes;
+    if (!this.isOver) {
+      if (this.#bytes > this.#memory.limits.maxAnswerBytes) this.#trouble = "too_large";
+      else if (this.#memory.hold(bytes)) return "keep";
+      else this.#trouble = "no_room";
+    }
+    this.#droppedBytes += bytes;
+    return this.#droppedBytes > MAX_DROPPED_BYTES ? "cut" : "drop";
+  }
+
+  refuseReply(): void {
+    this.#trouble = "too_large";
+  }
+
+  askAgain(): ReplyLimit {
+    return this.#memory.askAgain();
+  }
+}
