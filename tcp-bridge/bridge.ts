@@ -172,7 +172,10 @@ function openPlayerPort(
   logger: Logger,
 ): PlayerPort | undefined {
   if (player === undefined) return undefined;
-  const metrics = new PlayerMetrics(bridgeMetrics.registry, () => port.connections);
+  const metrics = new PlayerMetrics(bridgeMetrics.registry, {
+    connections: () => port.connections,
+    joinsWaiting: () => port.joinsWaiting,
+  });
   const port: PlayerPort = new PlayerPort(player, edge.url, {
     joinAnswered: (outcome) => metrics.joinAnswered(outcome),
     joinRefused: () => metrics.refused("failed_joins"),

@@ -19,6 +19,8 @@ export const PlayerVariables = v.object({
   PLAYER_MAX_UNREAD_BYTES: wholeNumber(1024, 2 ** 30, limits.maxUnreadBytes),
   PLAYER_UNREAD_MS: wholeNumber(1, 3_600_000, limits.unreadMs),
   PLAYER_MAX_FAILED_JOINS_PER_MINUTE: wholeNumber(1, 1_000_000_000, limits.maxFailedJoinsPerMinute),
+  PLAYER_MAX_ASKED_JOINS_PER_ADDRESS: wholeNumber(1, 1_000_000, limits.maxAskedJoinsPerAddress),
+  PLAYER_FAILED_JOIN_DELAY_MS: wholeNumber(1, 60_000, limits.failedJoinDelayMs),
   PLAYER_EDGE_DEADLINE_MS: wholeNumber(100, 60_000, limits.edgeDeadlineMs),
   PLAYER_MAX_EDGE_BYTES: wholeNumber(1024, 2 ** 30, limits.maxEdgeBytes),
 });
@@ -52,6 +54,8 @@ export function parsePlayerPort(
       maxUnreadBytes: variables.PLAYER_MAX_UNREAD_BYTES,
       unreadMs: variables.PLAYER_UNREAD_MS,
       maxFailedJoinsPerMinute: variables.PLAYER_MAX_FAILED_JOINS_PER_MINUTE,
+      maxAskedJoinsPerAddress: variables.PLAYER_MAX_ASKED_JOINS_PER_ADDRESS,
+      failedJoinDelayMs: variables.PLAYER_FAILED_JOIN_DELAY_MS,
       edgeDeadlineMs: variables.PLAYER_EDGE_DEADLINE_MS,
       maxEdgeBytes: variables.PLAYER_MAX_EDGE_BYTES,
     },

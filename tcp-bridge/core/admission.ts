@@ -72,14 +72,16 @@ export class Admission {
   }
 
   #weakest(own: AddressPlaces): AdmittedPlace | undefined {
-    // Who comes with many takes from itself.
-    let [weakest] = own.unproven;
+    let weakest: AdmittedPlace | undefined;
     let looks = 0;
     for (const place of this.#unproven) {
-      if (weakest === undefined || place.unprovenOfAddress >= weakest.unprovenOfAddress) weakest = place;
+      if (weakest === undefined || place.unprovenOfAddress > weakest.unprovenOfAddress) weakest = place;
       looks += 1;
       if (looks === CANDIDATES) break;
     }
+    // Who comes with many takes from itself.
+    const [oldestOfOwn] = own.unproven;
+    if (weakest !== undefined && own.unproven.size > weakest.unprovenOfAddress) return oldestOfOwn;
     return weakest;
   }
 }

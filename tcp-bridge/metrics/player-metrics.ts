@@ -11,15 +11,26 @@ export class PlayerMetrics {
   readonly #refusals: Counter<"code">;
   readonly #disconnects: Counter<"code">;
 
-  /** `connections` is asked when somebody reads the metrics. */
-  constructor(registry: Registry, connections: () => number) {
+  /** `sources` are asked when somebody reads the metrics. */
+  constructor(
+    registry: Registry,
+    sources: { readonly connections: () => number; readonly joinsWaiting: () => number },
+  ) {
     const registers = [registry];
     new Gauge({
       name: "artoria_bridge_player_connections",
       help: "Connections of players",
       registers,
       collect() {
-        this.set(connections());
+        this.set(sources.connections());
+      },
+    });
+    new Gauge({
+      name: "artoria_bridge_player_joins_waiting",
+      help: "Joins that wait, because of their address too many have failed and too many are under way",
+      registers,
+      collect() {
+        this.set(sources.joinsWaiting());
       },
     });
     this.#joins = new Counter({

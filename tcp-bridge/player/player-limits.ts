@@ -1,11 +1,12 @@
 import { type ConnectionLimits, DEFAULT_CONNECTION_LIMITS } from "../core/connection-limits.ts";
+import type { PlayerAddressLimits } from "./player-address.ts";
 
 /** The limits of the player port. */
-export interface PlayerPortLimits extends ConnectionLimits {
+export interface PlayerPortLimits extends ConnectionLimits, PlayerAddressLimits {
   /** From the TLS handshake's end to the whole Join. */
   readonly joinMs: number;
-  /** Joins of one address that may fail in a minute: an unknown session, or a broken protocol. */
-  readonly maxFailedJoinsPerMinute: number;
+  /** How late a player is told that its Join has failed, if its address is suspect. */
+  readonly failedJoinDelayMs: number;
   /** The edge must answer a Join, and a ping, within this time. */
   readonly edgeDeadlineMs: number;
   /** Bytes of one player that the edge has not taken; above it the player is not read from. */
@@ -18,6 +19,9 @@ export const DEFAULT_PLAYER_LIMITS: PlayerPortLimits = {
   idleMs: 30_000,
   joinMs: 5_000,
   maxFailedJoinsPerMinute: 60,
+  maxAskedJoinsPerAddress: 32,
+  // Below what a client waits for Joined, so that it hears why.
+  failedJoinDelayMs: 3_000,
   // Below a client's 10 s from its dial to Joined, so that it hears why.
   edgeDeadlineMs: 5_000,
   // As much as a client may have unacknowledged.

@@ -1,7 +1,8 @@
 import type { AddressInfo } from "node:net";
+import { AddressBook } from "../core/address-book.ts";
 import type { Endpoint } from "../core/endpoint.ts";
 import { Listener, type ListenerOptions } from "../core/listener.ts";
-import { FailedJoins } from "./failed-joins.ts";
+import { PlayerAddress } from "./player-address.ts";
 import type { PlayerPortLimits } from "./player-limits.ts";
 import { type PlayerObserver, PlayerSession, type PlayerSessionOptions } from "./player-session.ts";
 import { RoomPaths } from "./room-paths.ts";
@@ -19,14 +20,15 @@ export type PlayerPortObserver = PlayerObserver & Pick<ListenerOptions, "onRefus
 export class PlayerPort {
   readonly #listener: Listener;
   readonly #paths: RoomPaths;
+  readonly #waiting = new Set<PlayerSession>();
 
   constructor({ endpoint, limits }: PlayerPortConfig, edgeUrl: URL, observer: PlayerPortObserver) {
     this.#paths = new RoomPaths({ edgeUrl, timeoutMs: limits.edgeDeadlineMs });
-    const failedJoins = new FailedJoins(limits.maxFailedJoinsPerMinute);
-    const options: PlayerSessionOptions = { limits, paths: this.#paths, failedJoins, observer };
+    const addresses = new AddressBook(() => new PlayerAddress(limits));
+    const options: PlayerSessionOptions = { limits, paths: this.#paths, addresses, waiting: this.#waiting, observer };
     this.#listener = new Listener(endpoint, (context) => new PlayerSession(context, options), {
       limits,
-      shortestMs: limits.joinMs,
+      shortestMs: Math.min(limits.joinMs, limits.failedJoinDelayMs),
       // Before the TLS handshake nothing can be said.
       refusal: () => new Uint8Array(0),
       onRefused: (code) => observer.onRefused(code),
@@ -37,6 +39,11 @@ export class PlayerPort {
 
   get connections(): number {
     return this.#listener.connections;
+  }
+
+  /** Joins that wait until others of their address are answered. */
+  get joinsWaiting(): number {
+    return this.#waiting.size;
   }
 
   /** Starts to listen. Rejects with the system's error, EADDRINUSE for one. */

@@ -1,13 +1,15 @@
 import { ClosedCode, closedCodeOfWebSocket } from "../../protocol/closed-codes.ts";
 import { MAX_PLAYER_PACKET_BYTES, PacketDecoder, packetSizeAt, packetType } from "../../protocol/packet-framing.ts";
+import type { Join } from "../../protocol/player-packet.ts";
 import { decodePlayerPacket, PLAYER_PACKET_TYPES } from "../../protocol/player-packets.ts";
 import { ProtocolError } from "../../protocol/protocol-error.ts";
+import type { AddressBook } from "../core/address-book.ts";
 import type { DisconnectCode } from "../core/disconnect-code.ts";
 import { Session, type SessionContext } from "../core/session.ts";
 import { type EdgeFailure, edgeFailure } from "../edge/edge-result.ts";
 import { EdgeQuestions } from "./edge-questions.ts";
-import type { FailedJoins } from "./failed-joins.ts";
 import { closedPacket, pongPackets } from "./own-packets.ts";
+import type { PlayerAddress } from "./player-address.ts";
 import type { PlayerPortLimits } from "./player-limits.ts";
 import { readRoomMessage } from "./room-message.ts";
 import type { PathEnd, RoomPath, RoomPathEvents } from "./room-path.ts";
@@ -17,15 +19,25 @@ import type { RoomPaths } from "./room-paths.ts";
 export interface PlayerSessionOptions {
   readonly limits: PlayerPortLimits;
   readonly paths: RoomPaths;
-  readonly failedJoins: FailedJoins;
+  readonly addresses: AddressBook<PlayerAddress>;
+  /** The sessions whose Join waits until others of its address are answered. */
+  readonly waiting: Set<PlayerSession>;
   readonly observer: PlayerObserver;
+}
+
+/** What a player is told last. */
+interface LastWords {
+  /** A Closed, and what came before it in the same message. */
+  readonly bytes: Uint8Array;
+  readonly code: number;
+  readonly by: "bridge" | "room";
 }
 
 /** Who counts and logs. */
 export interface PlayerObserver {
   /** A Join was answered. */
   joinAnswered(outcome: "joined" | "resumed" | number): void;
-  /** A Join was not asked, because too many of its address have failed. */
+  /** A Join has waited too long: it was not asked. */
   joinRefused(): void;
   relayed(direction: "to_room" | "to_player", packets: number, bytes: number): void;
   /** A player was told Closed with this code. */
@@ -37,15 +49,24 @@ export interface PlayerObserver {
  * The connection of a player: whole packets to the room, whatever the room sends back. It keeps nothing of the player's
  * session, so a player may lose it at any time and come back through any bridge.
  *
- * `joining` until Join has come, `asking` until the room has answered it, `joined` then; `over` when Closed has left.
+ * `joining` until Join has come, `waiting` while too many others of a suspect address are asked, `asking` until the room
+ * has answered it, `joined` then; `held` when it has failed and is told late; `over` when Closed has left.
  */
 export class PlayerSession extends Session {
   readonly #options: PlayerSessionOptions;
   readonly #decoder = new PacketDecoder(MAX_PLAYER_PACKET_BYTES);
   readonly #questions: EdgeQuestions;
   readonly #startedMs = performance.now();
-  #phase: "joining" | "asking" | "joined" | "over" = "joining";
+  readonly #addressRecord: PlayerAddress;
+  #phase: "joining" | "waiting" | "asking" | "joined" | "held" | "over" = "joining";
   #path: RoomPath | undefined;
+  /** The Join that waits, what came behind it, and since when. */
+  #waiting: { readonly join: Join; readonly runs: Uint8Array[]; readonly sinceMs: number } | undefined;
+  /** The address counts a Join of this connection as asked. */
+  #isAsked = false;
+  /** What the player is told late. */
+  #held: LastWords | undefined;
+  #heldUntilMs = 0;
   /** The player will send no more. */
   #leaving = false;
   #heardMs = this.#startedMs;
@@ -56,20 +77,24 @@ export class PlayerSession extends Session {
     super(context);
     this.#options = options;
     this.#questions = new EdgeQuestions(options.limits.edgeDeadlineMs);
+    this.#addressRecord = options.addresses.of(context.address, this.#startedMs);
+    this.#addressRecord.connected();
   }
 
   drain(): void {
-    this.#close(ClosedCode.GoingAway, "this bridge stops");
+    if (this.#held !== undefined) this.#finish(this.#held);
+    else this.#close(ClosedCode.GoingAway, "this bridge stops");
   }
 
   protected onReceive(chunk: Uint8Array): void {
+    if (this.#isTold) return;
     const nowMs = performance.now();
     this.#heardMs = nowMs;
     let completed = false;
     try {
       this.#decoder.pushRuns(chunk, (run) => {
         completed = true;
-        if (this.#phase !== "over") this.#take(run);
+        if (!this.#isTold) this.#take(run);
       });
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
@@ -83,7 +108,7 @@ export class PlayerSession extends Session {
   protected override onReceiveEnd(): void {
     // Its last packets still reach the room, and the room's answers still reach it.
     this.#leaving = true;
-    if (this.#path === undefined) this.end();
+    if (this.#path === undefined || this.#isTold) this.end();
     else this.#path.close();
   }
 
@@ -96,7 +121,16 @@ export class PlayerSession extends Session {
   }
 
   protected override onSweep(nowMs: number): void {
-    const { joinMs, halfSentMs, idleMs } = this.#options.limits;
+    const { joinMs, halfSentMs, idleMs, edgeDeadlineMs } = this.#options.limits;
+    if (this.#held !== undefined) {
+      if (nowMs >= this.#heldUntilMs) this.#finish(this.#held);
+      return;
+    }
+    if (this.#waiting !== undefined && nowMs - this.#waiting.sinceMs > edgeDeadlineMs) {
+      this.#options.observer.joinRefused();
+      this.#close(ClosedCode.Unavailable, "too many joins of this address are under way, try again soon");
+      return;
+    }
     if (!this.writable) this.#questions.postpone(nowMs);
     // While reading pauses, what the peer sends waits in the network: that is not its fault.
     if (!this.reading) {
@@ -116,7 +150,19 @@ export class PlayerSession extends Session {
   }
 
   protected override onDisconnected(_code: DisconnectCode): void {
-    this.#path?.close();
+    // Who leaves before the answer has failed too: there is no way around the limit.
+    if (this.#phase === "asking") this.#addressRecord.failed(performance.now());
+    this.#phase = "over";
+    this.#stopWaiting();
+    this.#addressRecord.disconnected();
+    // The edge is done with it when its path is closed.
+    if (this.#path === undefined) this.#askedNoMore();
+    else this.#path.close();
+  }
+
+  /** Whether it is settled what the player is told: nothing more of it is taken. */
+  get #isTold(): boolean {
+    return this.#phase === "over" || this.#phase === "held";
   }
 
   /** Passes whole packets on: all but Ping, which asks for this connection alone. */
@@ -126,7 +172,7 @@ export class PlayerSession extends Session {
     for (let at = 0; at < run.byteLength; ) {
       const end = at + packetSizeAt(run, at);
       if (this.#phase === "joining") this.#join(run.subarray(at, end));
-      if (this.#phase === "over") return;
+      if (this.#isTold) return;
       if (packetType(run, at) === PLAYER_PACKET_TYPES.ping) {
         this.#relay(run.subarray(start, at), packets);
         this.#ping(run.subarray(at, end));
@@ -142,28 +188,57 @@ export class PlayerSession extends Session {
 
   #relay(bytes: Uint8Array, packets: number): void {
     if (packets === 0) return;
-    this.#path?.write(bytes);
+    if (this.#waiting !== undefined) this.#waiting.runs.push(bytes);
+    else this.#path?.write(bytes);
     this.#options.observer.relayed("to_room", packets, bytes.byteLength);
   }
 
   #join(packet: Uint8Array): void {
     const join = decodePlayerPacket(packet);
     if (join.kind !== "join") throw new ProtocolError("unexpected_packet", `${join.kind} before join`);
-    const { paths, failedJoins, observer } = this.#options;
     const nowMs = performance.now();
-    if (failedJoins.isExceeded(this.address, nowMs)) {
-      observer.joinRefused();
-      this.#close(ClosedCode.Unavailable, "too many joins of this address have failed, try again in a minute");
-      return;
-    }
-    this.#phase = "asking";
-    this.#questions.join(nowMs);
-    this.#path = paths.open(join, this.#pathEvents);
+    this.#phase = "waiting";
+    this.#waiting = { join, runs: [], sinceMs: nowMs };
+    this.#addressRecord.join(this.#ask, nowMs);
+    if (this.#waiting === undefined) return;
+    // What was received with it stays here, what comes later in the network.
+    this.#options.waiting.add(this);
+    this.pauseReading();
+  }
+
+  /** Asks the room to let the player in. */
+  readonly #ask = (): void =>
+    this.guard(() => {
+      const waiting = this.#stopWaiting();
+      if (waiting === undefined) return;
+      this.#phase = "asking";
+      this.#isAsked = true;
+      this.#questions.join(performance.now());
+      this.#path = this.#options.paths.open(waiting.join, this.#pathEvents);
+      for (const run of waiting.runs) this.#path.write(run);
+      this.resumeReading();
+    });
+
+  #stopWaiting(): { readonly join: Join; readonly runs: readonly Uint8Array[] } | undefined {
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    this.#options.waiting.delete(this);
+    this.#addressRecord.giveUp(this.#ask);
+    return waiting;
+  }
+
+  /** The edge has answered the Join, or will not be heard about it. */
+  #askedNoMore(): void {
+    if (!this.#isAsked) return;
+    this.#isAsked = false;
+    this.#addressRecord.answered(performance.now());
   }
 
   #ping(packet: Uint8Array): void {
     const ping = decodePlayerPacket(packet);
-    if (ping.kind === "ping" && this.#questions.ping(performance.now(), ping.nonce)) this.#path?.ping();
+    // While its Join waits there is no path that could be dead.
+    if (this.#path === undefined) return;
+    if (ping.kind === "ping" && this.#questions.ping(performance.now(), ping.nonce)) this.#path.ping();
   }
 
   readonly #pathEvents: RoomPathEvents = {
@@ -174,7 +249,7 @@ export class PlayerSession extends Session {
   };
 
   #passOn(message: Uint8Array): void {
-    if (this.#phase === "over") return;
+    if (this.#isTold) return;
     const read = readRoomMessage(message);
     if (read === undefined) {
       this.#edgeFailed(edgeFailure("edge_bad_answer", "a message that is not whole packets"), "the edge is broken");
@@ -182,11 +257,14 @@ export class PlayerSession extends Session {
     }
     const { packets, joined, closedCode } = read;
     const answer = joined ?? closedCode;
-    if (this.#phase === "asking" && answer !== undefined) this.#answered(answer);
+    const isLate = this.#phase === "asking" && answer !== undefined && this.#answered(answer);
     this.#options.observer.relayed("to_player", packets, message.byteLength);
+    if (closedCode !== undefined) {
+      this.#tell({ bytes: message, code: closedCode, by: "room" }, isLate);
+      return;
+    }
     this.send(message);
-    if (closedCode !== undefined) this.#finish(closedCode, "room");
-    else if (!this.writable) this.#path?.pause();
+    if (!this.writable) this.#path?.pause();
   }
 
   #pong(): void {
@@ -195,7 +273,8 @@ export class PlayerSession extends Session {
   }
 
   #pathClosed(end: PathEnd): void {
-    if (this.#phase === "over") return;
+    this.#askedNoMore();
+    if (this.#isTold) return;
     if (this.#leaving) this.end();
     else if (end.kind === "failed") this.#edgeFailed(end, "the edge cannot be reached");
     else this.#close(closedCodeOfWebSocket(end.closeCode) ?? ClosedCode.GoingAway, end.reason);
@@ -208,27 +287,44 @@ export class PlayerSession extends Session {
 
   /** Tells the player why, and ends. */
   #close(code: number, message: string): void {
-    if (this.#phase === "over") return;
-    if (this.#phase !== "joined") this.#answered(code);
-    this.send(closedPacket(code, message));
-    this.#finish(code, "bridge");
+    if (this.#isTold) return;
+    const isLate = this.#phase !== "joined" && this.#answered(code);
+    this.#tell({ bytes: closedPacket(code, message), code, by: "bridge" }, isLate);
   }
 
-  /** Closed has left. */
-  #finish(code: number, by: "bridge" | "room"): void {
-    this.#phase = "over";
-    this.#options.observer.told(code, by);
-    this.end();
+  #tell(last: LastWords, isLate: boolean): void {
+    if (isLate) {
+      this.#phase = "held";
+      this.#held = last;
+      this.#heldUntilMs = performance.now() + this.#options.limits.failedJoinDelayMs;
+    } else {
+      this.#finish(last);
+    }
     this.#path?.close();
   }
 
-  #answered(outcome: "joined" | "resumed" | number): void {
-    const { observer, failedJoins } = this.#options;
-    if (this.#phase === "asking") this.#phase = "joined";
+  /** Closed leaves, and the connection ends. */
+  #finish({ bytes, code, by }: LastWords): void {
+    this.#phase = "over";
+    this.#held = undefined;
+    this.send(bytes);
+    this.#options.observer.told(code, by);
+    this.end();
+  }
+
+  /** The Join has its answer. Returns whether the player is told late: it has failed, as others of its address before. */
+  #answered(outcome: "joined" | "resumed" | number): boolean {
+    const nowMs = performance.now();
+    this.#stopWaiting();
     this.#questions.joinAnswered();
-    observer.joinAnswered(outcome);
-    const guessed = outcome === ClosedCode.SessionInvalid || outcome === ClosedCode.ProtocolError;
-    if (guessed) failedJoins.count(this.address, performance.now());
+    this.#askedNoMore();
+    this.#options.observer.joinAnswered(outcome);
+    if (typeof outcome === "string") this.prove();
+    if (this.#phase === "asking") this.#phase = "joined";
+    if (outcome !== ClosedCode.SessionInvalid && outcome !== ClosedCode.ProtocolError) return false;
+    const isLate = this.#addressRecord.isSuspect(nowMs);
+    this.#addressRecord.failed(nowMs);
+    return isLate;
   }
 
   #applyBackpressure(): void {

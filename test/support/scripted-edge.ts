@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import { type WebSocket, WebSocketServer } from "ws";
 import { MAX_PLAYER_PACKET_BYTES } from "../../protocol/packet-framing.ts";
-import type { PlayerPacket } from "../../protocol/player-packet.ts";
+import type { Join, PlayerPacket } from "../../protocol/player-packet.ts";
 import { decodePlayerPacket } from "../../protocol/player-packets.ts";
 import { playerBytes } from "./player-peer.ts";
 import { splitPackets } from "./split-packets.ts";
@@ -20,13 +20,22 @@ export class EdgeSocket {
   readonly texts: string[] = [];
   closeCode: number | undefined;
 
-  constructor(socket: WebSocket, request: IncomingMessage) {
+  constructor(
+    socket: WebSocket,
+    request: IncomingMessage,
+    onJoin: ((join: Join, room: EdgeSocket) => void) | undefined,
+  ) {
     this.socket = socket;
     this.url = request.url ?? "";
     this.authorization = request.headers.authorization;
     socket.on("message", (data: Buffer, isBinary) => {
-      if (isBinary) this.messages.push(splitPackets(MAX_PLAYER_PACKET_BYTES, [data]).map(decodePlayerPacket));
-      else this.texts.push(data.toString());
+      if (!isBinary) {
+        this.texts.push(data.toString());
+        return;
+      }
+      const packets = splitPackets(MAX_PLAYER_PACKET_BYTES, [data]).map(decodePlayerPacket);
+      this.messages.push(packets);
+      for (const packet of packets) if (packet.kind === "join") onJoin?.(packet, this);
     });
     socket.on("error", () => undefined);
     socket.on("close", (code) => {
@@ -55,6 +64,8 @@ export class ScriptedEdge {
   readonly sockets: EdgeSocket[] = [];
   /** What becomes of an upgrade: accepted, refused with a status, or left without an answer. */
   upgrade: "accept" | "hang" | number = "accept";
+  /** Told of each Join that comes: it may answer. */
+  onJoin: ((join: Join, room: EdgeSocket) => void) | undefined;
   readonly #server: Server = createServer();
   readonly #webSockets = new WebSocketServer({ noServer: true });
   readonly #open = new Set<Duplex>();
@@ -94,7 +105,7 @@ export class ScriptedEdge {
     if (this.upgrade === "hang") return;
     if (this.upgrade === "accept") {
       this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => {
-        this.sockets.push(new EdgeSocket(webSocket, request));
+        this.sockets.push(new EdgeSocket(webSocket, request, this.onJoin));
       });
     } else {
       socket.end(`HTTP/1.1 ${this.upgrade} Refused\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`);

@@ -33,6 +33,8 @@ describe("the player port's configuration", () => {
         maxUnreadBytes: 1_048_576,
         unreadMs: 10_000,
         maxFailedJoinsPerMinute: 60,
+        maxAskedJoinsPerAddress: 32,
+        failedJoinDelayMs: 3_000,
         edgeDeadlineMs: 5_000,
         maxEdgeBytes: 262_144,
       },
