@@ -1,4 +1,6 @@
 import { HOW_TO_MAKE_A_KEY, isLoopbackHost, MIN_KEY_CHARACTERS } from "../protocol/loopback.ts";
+import { HASHER_SETTING_NAMES } from "../worker/password-hasher/password-service.ts";
+import { SETTING_NAMES } from "../worker/settings.ts";
 
 /** What `npm start` runs, from the environment (docs/configuration.md). */
 export interface StackConfig {
@@ -22,26 +24,11 @@ export interface StackConfig {
   readonly workerVariables: Readonly<Record<string, string>>;
 }
 
-/** The worker's own variables (worker/settings.ts) that a developer may set for `npm start`. */
-const WORKER_VARIABLES = [
-  "SESSION_TTL_SECONDS",
-  "SESSION_MAX_SECONDS",
-  "TOUCH_INTERVAL_SECONDS",
-  "MAX_SESSIONS_PER_USER",
-  "SESSION_LIMIT_POLICY",
-  "TRUSTED_PROXIES",
-  "LOGIN_TRIES_PER_ACCOUNT",
-  "LOGIN_TRIES_PER_ACCOUNT_FROM_NETWORK",
-  "LOGIN_TRIES_PER_DEVICE",
-  "LOGIN_FAILURES_PER_ADDRESS",
-  "LOGIN_FAILURES_PER_NETWORK",
-  "SIGNUPS_PER_ADDRESS",
-  "SIGNUPS_PER_NETWORK",
-  "PASSWORD_HASHES_AT_ONCE",
-  "PASSWORD_QUEUE",
-  "WEB_GRANTS",
-  "SIGNUP",
-];
+/** What `npm start` decides itself: by REDIS_URL, and by where it listens. */
+const DECIDED_HERE = ["SESSION_STORE", "UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN", "LOOPBACK_ONLY"];
+
+/** The worker's own variables that a developer may set: all that its schemas name. */
+const WORKER_VARIABLES = [...SETTING_NAMES, ...HASHER_SETTING_NAMES].filter((name) => !DECIDED_HERE.includes(name));
 
 /**
  * Parses the environment of `npm start`.

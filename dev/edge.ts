@@ -9,6 +9,7 @@ import { freePort } from "./free-port.ts";
 import { hashInNode } from "./hash-in-node.ts";
 import { migrateDatabase } from "./migrate-database.ts";
 import { serveAsset } from "./serve-asset.ts";
+import { prepareStateDirectory } from "./state-directory.ts";
 
 const WRANGLER_TOML = fileURLToPath(new URL("../wrangler.toml", import.meta.url));
 
@@ -37,6 +38,7 @@ export interface Edge {
  * @throws Error the port is taken, the worker does not build, or workerd does not start
  */
 export async function startEdge({ host, port, variables, stateDir }: EdgeConfig): Promise<Edge> {
+  if (stateDir !== undefined) await prepareStateDirectory(stateDir);
   await buildAssets();
   const { workerOptions, main } = unstable_getMiniflareWorkerOptions(WRANGLER_TOML);
   if (main === undefined) throw new Error("wrangler.toml: main is needed");

@@ -4,6 +4,8 @@ import { type Stack, startStack } from "./stack.ts";
 
 /** The program of `npm start`: the whole stack in this process and its children, until SIGINT or SIGTERM. */
 async function main(): Promise<void> {
+  // Sessions and accounts are written to STATE_DIR, by this process and by workerd: for the owner alone.
+  process.umask(0o077);
   const config = parseStackConfig(process.env);
   const stack = await startStack(config);
   process.stdout.write(banner(config, stack));

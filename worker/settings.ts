@@ -83,6 +83,9 @@ const Variables = v.object({
   ROOM_MAX_MEMBERS: wholeNumber(1, 10_000, DEFAULT_ROOM_LIMITS.maxMembers),
 });
 
+/** Every variable and secret that the worker reads. */
+export const SETTING_NAMES: readonly string[] = Object.keys(Variables.entries);
+
 /**
  * Parses the worker's environment; bindings in it are passed over.
  *

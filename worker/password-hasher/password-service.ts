@@ -34,6 +34,9 @@ const Limits = v.object({
   PASSWORD_QUEUE: wholeNumber(1, 10_000, 50),
 });
 
+/** Every variable that the password hasher reads. */
+export const HASHER_SETTING_NAMES: readonly string[] = Object.keys(Limits.entries);
+
 /**
  * Parses the hasher's variables (docs/configuration.md).
  *
