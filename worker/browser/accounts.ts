@@ -43,12 +43,18 @@ export class Accounts {
   }
 
   /** Creates the account; null if somebody has the name already. */
-  async create(name: string, passwordHash: string, now: number): Promise<Account | null> {
+  async create(
+    name: string,
+    passwordHash: string,
+    now: number,
+    grants: readonly string[] | null = null,
+  ): Promise<Account | null> {
     const row = await this.#database
       .prepare(
-        "INSERT INTO accounts (name, password_hash, created_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING RETURNING *",
+        `INSERT INTO accounts (name, password_hash, created_at, grants) VALUES (?, ?, ?, ?)
+         ON CONFLICT DO NOTHING RETURNING *`,
       )
-      .bind(name, passwordHash, now)
+      .bind(name, passwordHash, now, grantsText(grants))
       .first<Row>();
     return parseRow(row);
   }
@@ -89,7 +95,7 @@ export class Accounts {
       )
       .bind(
         Number(grants !== undefined),
-        grants ? JSON.stringify(grants) : null,
+        grantsText(grants ?? null),
         Number(disabled !== undefined),
         Number(disabled ?? false),
         name,
@@ -122,6 +128,10 @@ interface Row {
   readonly grants: string | null;
   readonly disabled: number;
   readonly revision: number;
+}
+
+function grantsText(grants: readonly string[] | null): string | null {
+  return grants === null ? null : JSON.stringify(grants);
 }
 
 function parseRow(row: Row | null): Account | null {

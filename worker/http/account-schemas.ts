@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { accountName, NAME_RULE } from "../browser/account-rules.ts";
+import { accountName, isAllowedPassword, NAME_RULE, PASSWORD_RULE } from "../browser/account-rules.ts";
 import { EpochMs, Grants, User } from "./schemas.ts";
 
 /** Accounts on one page of GET /v1/accounts. */
@@ -22,6 +22,22 @@ export const AccountsQuery = v.strictObject({
     v.minValue(1, PAGE_RULE),
     v.maxValue(MAX_PAGE, PAGE_RULE),
   ),
+});
+
+/** POST /v1/accounts */
+export const NewAccount = v.strictObject({
+  name: v.pipe(
+    v.string(`allowed are ${NAME_RULE}`),
+    v.transform(accountName),
+    v.string(`allowed are ${NAME_RULE}`),
+    v.metadata({ description: `Account name: ${NAME_RULE}` }),
+  ),
+  password: v.pipe(
+    v.string(`allowed are ${PASSWORD_RULE}`),
+    v.check(isAllowedPassword, `allowed are ${PASSWORD_RULE}`),
+    v.metadata({ description: `Password: ${PASSWORD_RULE}` }),
+  ),
+  grants: v.optional(Grants),
 });
 
 /** PATCH /v1/accounts/{name} */

@@ -2,12 +2,14 @@ import { Hono } from "hono";
 import type { AppEnv } from "../app-env.ts";
 import { userOfAccount } from "../browser/account-rules.ts";
 import { type Account, Accounts } from "../browser/accounts.ts";
+import { choosePassword } from "../browser/ask-password-hasher.ts";
 import { endAccount, endAccountSessions } from "../browser/end-account.ts";
-import { AccountChange, AccountParam, AccountsQuery } from "../http/account-schemas.ts";
+import { AccountChange, AccountParam, AccountsQuery, NewAccount } from "../http/account-schemas.ts";
 import { problem } from "../http/problem.ts";
 import { jsonBody, pathParams, query } from "../http/validate.ts";
 
 const NO_ACCOUNT = "name: no such account";
+const TAKEN = "name: an account has it already";
 const SESSIONS_LEFT = "not every session of the account could be ended: send the request again";
 
 /**
@@ -21,6 +23,22 @@ export const accounts = new Hono<AppEnv>()
     const found = await new Accounts(c.env.DB).list(after, limit + 1);
     const page = found.slice(0, limit);
     return c.json({ accounts: page.map(view), next: found.length > limit ? (page.at(-1)?.name ?? null) : null });
+  })
+  .post("/", jsonBody(NewAccount), async (c) => {
+    const { name, password, grants = null } = c.req.valid("json");
+    const accounts = new Accounts(c.env.DB);
+    // What the database would refuse anyway is not worth a hash.
+    if ((await accounts.find(name)) !== null) return problem(c, "conflict", TAKEN);
+    const chosen = await choosePassword(c.env.PASSWORD_HASHER, password);
+    if (chosen.kind === "common") return problem(c, "invalid", "password: many people use it, so it is tried first");
+    if (chosen.kind === "busy") {
+      c.header("Retry-After", String(chosen.retryAfterSeconds));
+      return problem(c, "unavailable", "too many passwords wait to be hashed");
+    }
+    // Whoever had the name before it was deleted is not this account.
+    if ((await endAccountSessions(c.get("store"), name)) === undefined) return problem(c, "unavailable");
+    const account = await accounts.create(name, chosen.hash, Date.now(), grants);
+    return account === null ? problem(c, "conflict", TAKEN) : c.json(view(account), 201);
   })
   .get("/:name", pathParams(AccountParam), async (c) => {
     const account = await new Accounts(c.env.DB).find(c.req.valid("param").name);

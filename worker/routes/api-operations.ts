@@ -1,5 +1,12 @@
 import type { GenericSchema } from "valibot";
-import { AccountChange, AccountPage, AccountView, ChangedAccount, DeletedAccount } from "../http/account-schemas.ts";
+import {
+  AccountChange,
+  AccountPage,
+  AccountView,
+  ChangedAccount,
+  DeletedAccount,
+  NewAccount,
+} from "../http/account-schemas.ts";
 import { PostedMessage, RoomMessageBody, RoomView } from "../http/room-schemas.ts";
 import {
   CheckList,
@@ -137,6 +144,15 @@ export const API_OPERATIONS: readonly ApiOperation[] = [
     ],
     answers: { 200: { description: "A page", body: AccountPage } },
     problems: [400],
+  },
+  {
+    method: "post",
+    path: "/v1/accounts",
+    caller: "service",
+    summary: "Create a browser account, also where the sign-up is closed",
+    body: NewAccount,
+    answers: { 201: { description: "Created", body: AccountView } },
+    problems: [400, 409, 413],
   },
   {
     method: "get",

@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from "vitest";
-import { Browser, migrateAccounts, newName } from "../browser/browser.ts";
+import { Browser, migrateAccounts, newName, PASSWORD, sessionOf } from "../browser/browser.ts";
 import { ask, askAsService, problemOf } from "./edge-client.ts";
 
 beforeAll(migrateAccounts);
@@ -12,7 +12,7 @@ interface Page {
 describe("GET /v1/accounts", () => {
   it("lists all accounts by name, page by page, without their passwords", async () => {
     const names: string[] = [];
-    for (let made = 0; made < 5; made++) {
+    for (let made = 0; made < 3; made++) {
       const name = newName();
       await new Browser().signUp(name);
       names.push(name);
@@ -36,6 +36,37 @@ describe("GET /v1/accounts", () => {
   it.each(["limit=0", "limit=1001", "limit=x", "limit=1&limit=2", "limit=", "page=2"])("refuses %s", async (query) => {
     const refused = await problemOf(await askAsService("GET", `/v1/accounts?${query}`));
     expect(refused).toMatchObject({ status: 400, detail: expect.stringMatching(/^(limit|page): /) });
+  });
+});
+
+describe("POST /v1/accounts", () => {
+  const create = (body: unknown) => askAsService("POST", "/v1/accounts", body);
+
+  it("creates an account with grants of its own, which its owner logs in to", async () => {
+    const [name, browser] = [newName(), new Browser()];
+    const created = await create({ name: name.toUpperCase(), password: PASSWORD, grants: ["/shop/*"] });
+    expect([created.status, await created.json()]).toMatchObject([
+      201,
+      { name, grants: ["/shop/*"], lastLoginAt: null },
+    ]);
+    expect((await browser.logIn(name)).status).toBe(303);
+    expect(await sessionOf(browser.sessid)).toMatchObject({ user: `web:${name}`, grants: ["/shop/*"] });
+    const again = await create({ name, password: "another password" });
+    expect(await problemOf(again)).toMatchObject({ status: 409, detail: "name: an account has it already" });
+    expect((await new Browser().logIn(name)).status).toBe(303);
+  });
+
+  it.each([
+    ["no name", { password: PASSWORD }, "name: needed"],
+    ["a name that nobody can have", { name: "two words", password: PASSWORD }, "name: allowed are"],
+    ["a short password", { name: "short", password: "1234567" }, "password: allowed are"],
+    ["a password that many people use", { name: "common", password: "password1" }, "password: many people use it"],
+    ["a grant that is none", { name: "grants", password: PASSWORD, grants: ["a*b"] }, "grants.0: allowed"],
+    ["another field", { name: "field", password: PASSWORD, admin: true }, "admin: no such field"],
+  ])("refuses %s with the field's name, and not the password", async (_, body, detail) => {
+    const refused = await problemOf(await create(body));
+    expect(refused).toMatchObject({ status: 400, code: "invalid", detail: expect.stringContaining(detail) });
+    expect(refused.detail).not.toContain(body.password);
   });
 });
 
@@ -97,6 +128,7 @@ describe("one account", () => {
 
   it.each([
     ["GET", "/v1/accounts"],
+    ["POST", "/v1/accounts"],
     ["GET", "/v1/accounts/kim"],
     ["PATCH", "/v1/accounts/kim"],
     ["DELETE", "/v1/accounts/kim"],

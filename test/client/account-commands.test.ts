@@ -1,0 +1,132 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { text } from "node:stream/consumers";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { freePort } from "../support/free-port.ts";
+import { type ProgramResult, runProgram } from "../support/run-program.ts";
+import { type RunningStack, startStackOn } from "../support/running-stack.ts";
+
+const PASSWORD = "correct horse battery";
+
+let stack: RunningStack;
+beforeAll(async () => {
+  stack = await startStackOn("embedded");
+});
+afterAll(() => stack.close());
+
+const API_KEY = () => stack.apiKey;
+
+function accounts(...args: string[]): Promise<ProgramResult> {
+  return runProgram("client/artoria.ts", ["accounts", ...args], { EDGE_URL: stack.edgeUrl, API_KEY: API_KEY() });
+}
+
+/** `accounts create`, with a password on the standard input. */
+async function create(name: string, password: string): Promise<ProgramResult> {
+  const child = spawn(process.execPath, ["client/artoria.ts", "accounts", "create", name], {
+    env: { PATH: process.env["PATH"], EDGE_URL: stack.edgeUrl, API_KEY: API_KEY() },
+    stdio: ["pipe", "pipe", "pipe"],
+  });
+  child.stdin.end(password);
+  const [stdout, stderr, [exitCode]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, "exit")]);
+  return { exitCode, stdout, stderr };
+}
+
+async function logIn(user: string): Promise<number> {
+  const body = new URLSearchParams({ user, password: PASSWORD });
+  const init = { method: "POST", body, headers: { Origin: stack.edgeUrl }, redirect: "manual" } as const;
+  return (await fetch(`${stack.edgeUrl}/login`, init)).status;
+}
+
+describe("artoria accounts", () => {
+  it("creates, lists, grants, disables, enables and deletes an account", async () => {
+    expect(await create("kim", `${PASSWORD}\n`)).toMatchObject({
+      exitCode: 0,
+      stdout: "Ok\nkim  enabled  as WEB_GRANTS says\n",
+      stderr: "",
+    });
+    expect(await create("kim", PASSWORD)).toMatchObject({ exitCode: 1, stdout: "Conflict\n" });
+    expect(await logIn("kim")).toBe(303);
+    expect(await accounts("grant", "kim", "/admin/*", "room:*")).toMatchObject({
+      exitCode: 0,
+      stdout: "Ok\nkim  enabled  /admin/* room:*\nsessions ended 1\n",
+    });
+    expect(await accounts("list")).toMatchObject({ exitCode: 0, stdout: "kim  enabled  /admin/* room:*\n" });
+    expect(await accounts("grant", "kim", "--none")).toMatchObject({ stdout: expect.stringContaining("nothing") });
+    expect(await accounts("grant", "kim", "--default")).toMatchObject({
+      stdout: expect.stringContaining("WEB_GRANTS"),
+    });
+
+    expect((await accounts("disable", "KIM")).stdout).toBe("Ok\nkim  disabled  as WEB_GRANTS says\nsessions ended 0\n");
+    expect(await logIn("kim")).toBe(401);
+    expect((await accounts("enable", "kim")).exitCode).toBe(0);
+    expect(await logIn("kim")).toBe(303);
+    const listed = JSON.parse((await accounts("list", "--json")).stdout);
+    expect(listed).toMatchObject({ status: "Ok", accounts: [{ name: "kim", grants: null, disabled: false }] });
+
+    expect(await accounts("delete", "kim")).toMatchObject({ exitCode: 0, stdout: "Ok\nsessions ended 1\n" });
+    expect(await accounts("delete", "kim")).toMatchObject({ exitCode: 1, stdout: "NotFound\n" });
+    expect(JSON.parse((await accounts("disable", "kim", "--json")).stdout)).toEqual({ status: "NotFound" });
+    expect(await logIn("kim")).toBe(401);
+  });
+
+  it("ends with 2 and one line that names what is wrong, and never the key", async () => {
+    const port = await freePort();
+    const wrong: [string[], Record<string, string>, RegExp][] = [
+      [["list"], { API_KEY: "not-the-key" }, /not a valid API key/],
+      [["list", "--edge", "http://edge.example"], {}, /API_KEY: needed/],
+      [["list", "--edge", "http://edge.example"], { API_KEY: "secret-key" }, /allowed is https, and http on loopback/],
+      [["list", "--edge", "ftp://127.0.0.1"], {}, /Allowed is an http or https URL/],
+      [["list", "--edge", `http://127.0.0.1:${port}`], { API_KEY: "secret-key" }, /ECONNREFUSED/],
+      [["grant", "kim"], {}, /one of grants, --default and --none/],
+      [["grant", "kim", "/a", "--default"], {}, /one of grants, --default and --none/],
+      [["disable", "two words"], { API_KEY: API_KEY() }, /name: allowed are/],
+      [["grant", "kim", "a*b"], { API_KEY: API_KEY() }, /grants\.0: allowed/],
+    ];
+    const results = await Promise.all(
+      wrong.map(([args, variables]) =>
+        runProgram("client/artoria.ts", ["accounts", ...args], { EDGE_URL: stack.edgeUrl, ...variables }),
+      ),
+    );
+    for (const [index, { exitCode, stdout, stderr }] of results.entries()) {
+      expect([index, exitCode, stdout]).toEqual([index, 2, ""]);
+      expect(stderr).toMatch(wrong[index]?.[2] ?? /^$/);
+      expect(stderr).not.toMatch(/secret-key|not-the-key/);
+    }
+    expect(await create("empty", "")).toMatchObject({ exitCode: 2, stderr: expect.stringContaining("a password") });
+    expect(await create("short", "1234567")).toMatchObject({
+      exitCode: 2,
+      stderr: expect.stringMatching(/password: /),
+    });
+  });
+
+  it("shows its key to no other host that the edge's URL is redirected to", async () => {
+    const seen: (string | undefined)[] = [];
+    const other = await listen((_, authorization) => void seen.push(authorization));
+    const first = await listen((server) => server, `http://127.0.0.1:${portOf(other)}/v1/accounts`);
+    const result = await runProgram("client/artoria.ts", ["accounts", "list"], {
+      EDGE_URL: `http://127.0.0.1:${portOf(first)}`,
+      API_KEY: "secret-key",
+    });
+    expect(result.exitCode).toBe(2);
+    expect(seen).toEqual([]);
+    other.close();
+    first.close();
+  });
+});
+
+async function listen(onRequest: (server: Server, authorization: string | undefined) => unknown, redirectTo = "") {
+  const server: Server = createServer((request, response) => {
+    onRequest(server, request.headers.authorization);
+    if (redirectTo !== "") response.writeHead(307, { Location: redirectTo });
+    response.end("{}");
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return server;
+}
+
+function portOf(server: Server): number {
+  return (server.address() as AddressInfo).port;
+}
