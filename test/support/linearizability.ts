@@ -44,6 +44,11 @@ export class History<Input, Output> {
     return [...this.#byKey.values()].flat();
   }
 
+  /** Takes operations that were recorded elsewhere, with times of one clock. */
+  put(key: string, operations: readonly Operation<Input, Output>[]): void {
+    this.#byKey.set(key, [...(this.#byKey.get(key) ?? []), ...operations]);
+  }
+
   /** Runs `act`; when it throws the operation has no output, and neither has this. */
   async record(client: number, key: string, input: Input, act: () => Promise<Output>): Promise<Output | undefined> {
     const calledAt = ++this.#now;

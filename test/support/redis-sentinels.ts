@@ -24,14 +24,32 @@ export async function startRedisWithSentinels(counts: {
   readonly sentinels: number;
 }): Promise<RedisWithSentinels> {
   const replication = await startRedisReplication(counts.replicas);
-  const sentinels: RedisServer[] = [];
-  const stop = async () => {
-    // The sentinels first, or they would fail over while the servers go.
-    await Promise.all(sentinels.map((sentinel) => sentinel.stop()));
-    await replication.stop();
-  };
   try {
-    const sentinelConfig = configOf(replication.primary, Math.floor(counts.sentinels / 2) + 1);
+    const watch = await startSentinels(replication.primary, counts);
+    return {
+      ...replication,
+      ...watch,
+      async stop() {
+        // The sentinels first, or they would fail over while the servers go.
+        await watch.stop();
+        await replication.stop();
+      },
+    };
+  } catch (error) {
+    await replication.stop();
+    throw error;
+  }
+}
+
+/** Starts the sentinels of a primary that runs already; `primary` is how they reach it, and tell others to. */
+export async function startSentinels(
+  primary: { readonly host: string; readonly port: number },
+  counts: { readonly replicas: number; readonly sentinels: number },
+): Promise<Pick<RedisWithSentinels, "sentinels" | "env" | "primaryPort" | "stop">> {
+  const sentinels: RedisServer[] = [];
+  const stop = async () => void (await Promise.all(sentinels.map((sentinel) => sentinel.stop())));
+  try {
+    const sentinelConfig = configOf(primary, Math.floor(counts.sentinels / 2) + 1);
     for (let started = 0; started < counts.sentinels; started++) {
       sentinels.push(await startRedisServer({ sentinelConfig }));
     }
@@ -41,7 +59,6 @@ export async function startRedisWithSentinels(counts: {
     throw error;
   }
   return {
-    ...replication,
     sentinels,
     env: {
       REDIS_SENTINELS: sentinels.map(({ host, port }) => `${host}:${port}`).join(","),
@@ -52,7 +69,7 @@ export async function startRedisWithSentinels(counts: {
   };
 }
 
-function configOf(primary: RedisServer, quorum: number): string {
+function configOf(primary: { readonly host: string; readonly port: number }, quorum: number): string {
   return [
     `sentinel monitor ${MASTER_NAME} ${primary.host} ${primary.port} ${quorum}`,
     `sentinel down-after-milliseconds ${MASTER_NAME} ${DOWN_AFTER_MS}`,
