@@ -1,6 +1,7 @@
 import * as v from "valibot";
 import { HOW_TO_MAKE_A_KEY, isLoopbackHost, MIN_KEY_CHARACTERS } from "../protocol/loopback.ts";
 import { DEFAULT_ROOM_LIMITS, type RoomLimits } from "../protocol/reliable/room-limits.ts";
+import type { BodyLimits } from "./http/body-intake.ts";
 import { Grants } from "./http/schemas.ts";
 import type { SessionPolicy } from "./session-store/session-store.ts";
 
@@ -17,6 +18,8 @@ export interface Settings {
   /** Browser accounts: what one may enter that has no grants of its own, and whether anybody may make one. */
   readonly web: { readonly grants: readonly string[]; readonly signup: "open" | "closed" };
   readonly login: LoginLimits;
+  /** Forms of pages that are not complete yet, in one isolate. */
+  readonly forms: BodyLimits;
   readonly room: Pick<RoomLimits, "historyMessages" | "maxMembers">;
 }
 
@@ -72,6 +75,9 @@ const Variables = v.object({
   ),
   WEB_GRANTS: v.optional(v.pipe(v.string(), v.transform(splitList), Grants), "room:*"),
   SIGNUP: v.optional(v.picklist(["open", "closed"], 'allowed is "open" or "closed"'), "open"),
+  FORM_TIMEOUT_SECONDS: wholeNumber(1, 600, 15),
+  MAX_WAITING_FORMS: wholeNumber(1, 10_000, 256),
+  MAX_WAITING_FORMS_PER_ADDRESS: wholeNumber(1, 10_000, 64),
   LOGIN_TRIES_PER_ACCOUNT: wholeNumber(1, MAX_TRIES, 30),
   LOGIN_TRIES_PER_ACCOUNT_FROM_NETWORK: wholeNumber(1, MAX_TRIES, 10),
   LOGIN_TRIES_PER_DEVICE: wholeNumber(1, MAX_TRIES, 10),
@@ -115,6 +121,11 @@ export function parseSettings(environment: object): Settings {
       limitPolicy: variables.SESSION_LIMIT_POLICY,
     },
     web: { grants: variables.WEB_GRANTS, signup: variables.SIGNUP },
+    forms: {
+      timeoutMs: variables.FORM_TIMEOUT_SECONDS * 1000,
+      maxWaiting: variables.MAX_WAITING_FORMS,
+      maxWaitingPerAddress: variables.MAX_WAITING_FORMS_PER_ADDRESS,
+    },
     login: {
       triesPerAccount: variables.LOGIN_TRIES_PER_ACCOUNT,
       triesPerAccountFromNetwork: variables.LOGIN_TRIES_PER_ACCOUNT_FROM_NETWORK,

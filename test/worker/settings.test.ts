@@ -24,6 +24,7 @@ describe("parseSettings", () => {
         limitPolicy: "reject",
       },
       web: { grants: ["room:*"], signup: "open" },
+      forms: { timeoutMs: 15_000, maxWaiting: 256, maxWaitingPerAddress: 64 },
       login: {
         triesPerAccount: 30,
         triesPerAccountFromNetwork: 10,
@@ -49,6 +50,9 @@ describe("parseSettings", () => {
       SESSION_LIMIT_POLICY: "evict-oldest",
       WEB_GRANTS: "room:lobby, /shop/*,",
       SIGNUP: "closed",
+      FORM_TIMEOUT_SECONDS: "1",
+      MAX_WAITING_FORMS: "2",
+      MAX_WAITING_FORMS_PER_ADDRESS: "1",
       LOGIN_TRIES_PER_ACCOUNT: "1",
       LOGIN_TRIES_PER_ACCOUNT_FROM_NETWORK: "2",
       LOGIN_TRIES_PER_DEVICE: "3",
@@ -71,6 +75,7 @@ describe("parseSettings", () => {
         limitPolicy: "evict-oldest",
       },
       web: { grants: ["room:lobby", "/shop/*"], signup: "closed" },
+      forms: { timeoutMs: 1000, maxWaiting: 2, maxWaitingPerAddress: 1 },
       login: {
         triesPerAccount: 1,
         triesPerAccountFromNetwork: 2,

@@ -18,18 +18,9 @@ export async function readCredentialsForm(c: Context): Promise<CredentialsForm> 
 
 /** Reads a form, urlencoded or multipart; gives a field's text, empty where it is missing or no text. */
 export async function readForm(c: Context): Promise<(name: string) => string> {
-  const fields = await readFields(c);
+  const fields = await c.req.parseBody();
   return (name) => {
     const value = fields[name];
     return typeof value === "string" ? value : "";
   };
-}
-
-/** The fields of a body; one that is broken has none. */
-async function readFields(c: Context): Promise<Record<string, unknown>> {
-  try {
-    return await c.req.parseBody();
-  } catch {
-    return {};
-  }
 }

@@ -1,11 +1,11 @@
 import { Hono, type MiddlewareHandler } from "hono";
-import { bodyLimit } from "hono/body-limit";
 import { openStore } from "../http/open-store.ts";
 import { isSameOrigin } from "../http/same-origin.ts";
 import { assets } from "./assets.ts";
 import { pageSecurity } from "./page-security.ts";
 import { HomePage } from "./pages/home-page.tsx";
 import { ASSETS_PATH } from "./pages/layout.tsx";
+import { receiveForm } from "./receive-form.ts";
 import { refusePage } from "./refuse-page.tsx";
 import { login } from "./routes/login.tsx";
 import { logout } from "./routes/logout.ts";
@@ -13,9 +13,6 @@ import { me } from "./routes/me.tsx";
 import { room } from "./routes/room.tsx";
 import { signup } from "./routes/signup.tsx";
 import { knowVisitor, type PageEnv } from "./visitor.ts";
-
-/** Two fields of text and a return address take less than 8 KiB; what is a little too long still gets a page that says so. */
-const MAX_FORM_BYTES = 64 * 1024;
 
 /** The pages for browsers. */
 export const pages = new Hono<PageEnv>();
@@ -30,7 +27,7 @@ pages.onError((error, c) => {
 });
 
 for (const path of ["/", "/login", "/signup", "/logout", "/me/*", "/rooms/*"]) {
-  pages.use(path, pageSecurity, keepPrivate(), openStore(), knowVisitor(), refuseForgery(), limitForm());
+  pages.use(path, pageSecurity, keepPrivate(), openStore(), knowVisitor(), refuseForgery(), receiveForm());
 }
 pages.get("/", (c) => c.html(<HomePage visitor={c.get("visitor")} />));
 pages.route("/login", login);
@@ -54,11 +51,4 @@ function refuseForgery(): MiddlewareHandler<PageEnv> {
     if (["GET", "HEAD", "OPTIONS"].includes(c.req.method) || isSameOrigin(c)) return next();
     return refusePage(c, "denied", "Refused", "Origin: only a page of this site may send this form.");
   };
-}
-
-function limitForm(): MiddlewareHandler<PageEnv> {
-  return bodyLimit({
-    maxSize: MAX_FORM_BYTES,
-    onError: (c) => refusePage(c, "too_large", "Too large", `Allowed are ${MAX_FORM_BYTES} bytes.`),
-  });
 }

@@ -2,6 +2,7 @@ import type { MiddlewareHandler } from "hono";
 import type { AppEnv, Bindings, Variables } from "../app-env.ts";
 import { openSessionStore } from "../session-store/open-session-store.ts";
 import { parseSettings } from "../settings.ts";
+import { BodyIntake } from "./body-intake.ts";
 import { CheckMemory } from "./check-memory.ts";
 import { ForgettingStore } from "./forgetting-store.ts";
 
@@ -9,6 +10,8 @@ import { ForgettingStore } from "./forgetting-store.ts";
 export interface Opened extends Variables {
   /** What it remembers of sessions, for `/v1/check` alone. */
   readonly memory: CheckMemory;
+  /** The bodies that it receives of those who have shown no credential. */
+  readonly intake: BodyIntake;
 }
 
 /** An isolate's environment does not change, so it is parsed once. */
@@ -23,7 +26,7 @@ export function openOnce(bindings: Bindings): Opened {
   const { maxSessionsPerUser, limitPolicy } = settings.policy;
   const evicts = maxSessionsPerUser > 0 && limitPolicy === "evict-oldest";
   const store = new ForgettingStore(openSessionStore(settings, bindings), memory, evicts);
-  const isolate = { settings, store, memory };
+  const isolate = { settings, store, memory, intake: new BodyIntake(settings.forms) };
   opened.set(bindings, isolate);
   return isolate;
 }

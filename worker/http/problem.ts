@@ -8,6 +8,7 @@ export const PROBLEMS = {
   unauthenticated: { status: 401, title: "No valid credential" },
   denied: { status: 403, title: "Not allowed" },
   not_found: { status: 404, title: "Not found" },
+  too_slow: { status: 408, title: "The request did not arrive in time" },
   conflict: { status: 409, title: "In conflict with what there is" },
   too_large: { status: 413, title: "The request is too large" },
   too_many: { status: 429, title: "A limit was reached" },

@@ -148,6 +148,7 @@ export const Problem = v.object({
     "not_found",
     "conflict",
     "too_large",
+    "too_slow",
     "too_many",
     "unavailable",
     "not_configured",
