@@ -32,6 +32,8 @@ export interface RedisRestConfig {
   readonly readLeaseMs: number;
   /** The time a request has in all, whatever happens to Redis. */
   readonly deadlineMs: number;
+  /** Whether a script that runs beyond its deadline is killed. */
+  readonly killScripts: boolean;
   readonly body: BodyLimits;
   readonly memory: MemoryLimits;
   readonly connections: ConnectionLimits;
@@ -71,6 +73,7 @@ export function parseConfig(env: Environment): RedisRestConfig {
     writeReplicas: integer(env, "WRITE_REPLICAS", 0, 0, 100),
     readLeaseMs: integer(env, "READ_LEASE_MS", DEFAULT_READ_LEASE_MS, 100, 60_000),
     deadlineMs: integer(env, "REDIS_REST_DEADLINE_MS", DEFAULT_DEADLINE_MS, 50, 60_000),
+    killScripts: integer(env, "REDIS_REST_KILL_SCRIPTS", 1, 0, 1) === 1,
     body: { maxCommands: integer(env, "REDIS_REST_MAX_COMMANDS", 10_000, 1, 100_000) },
     memory: {
       maxAnswerBytes: integer(env, "REDIS_REST_MAX_ANSWER_BYTES", 16 * MEBIBYTE, 1024, 64 * MEBIBYTE),

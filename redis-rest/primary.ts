@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import type { Redis } from "ioredis";
 import type { Logger } from "pino";
+import { killLostScripts } from "./busy-scripts.ts";
 import type { RedisRestConfig } from "./config.ts";
 import { connectorTo } from "./primary-connector.ts";
 import { type BatchOutcome, openConnection, runOn } from "./redis-connection.ts";
@@ -39,6 +40,7 @@ export async function connectPrimary(
 ): Promise<PrimaryConnection> {
   const route = sentinels === undefined ? {} : { Connector: connectorTo(sentinels, config.redis.tls) };
   const connection = openConnection(config.redis, config.deadlineMs, route);
+  if (config.killScripts) killLostScripts(connection, log);
   let lastError = "no answer";
   // Only the message: an error of ioredis carries its command, and that of a login the password.
   connection.on("error", (error: Error) => {

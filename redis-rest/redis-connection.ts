@@ -110,20 +110,40 @@ interface ReplyMeter {
   replied: number;
   /** The reply that was under way had too many bytes. */
   isCut: boolean;
+  /** When the connection was last lost while the reply to a script was due, by performance.now(). */
+  lostScriptAtMs: number;
+  /** What Redis says while the connection can't be used because a script keeps it busy. */
+  busy: string | undefined;
 }
 
 const METERS = new WeakMap<Redis, ReplyMeter>();
 
+/** These run for as long as their caller's script wants. */
+const RUNS_SCRIPT = /^(EVAL|EVALSHA|FCALL)(_RO)?$/;
+
+/** Whether Redis runs a script and so nothing else. */
+export function isBusy(errorReply: string): boolean {
+  return errorReply.startsWith("BUSY ");
+}
+
+/** When a connection was last lost while the reply to a script was due; -Infinity if it never was. */
+export function lostScriptAtMs(redis: Redis): number {
+  return meterOf(redis).lostScriptAtMs;
+}
+
 function meterOf(redis: Redis): ReplyMeter {
   const known = METERS.get(redis);
   if (known !== undefined) return known;
-  const meter = { sent: 0, replied: 0, isCut: false };
+  const meter = { sent: 0, replied: 0, isCut: false, lostScriptAtMs: Number.NEGATIVE_INFINITY, busy: undefined };
   METERS.set(redis, meter);
   return meter;
 }
 
 /** Ends the connection on which a single reply does not end: nothing else can stop it, and all of it would be kept. */
 function boundReplies(redis: Redis): void {
+  redis.on("error", ({ message }: Error) => {
+    meterOf(redis).busy = isBusy(message) ? message : undefined;
+  });
   redis.on("connect", () => {
     const { stream } = redis;
     const meter = meterOf(redis);
@@ -142,14 +162,18 @@ function boundReplies(redis: Redis): void {
 
 /** Sends the commands together, in their order, and collects the replies. */
 export async function runOn(redis: Redis, commands: readonly RedisCommand[]): Promise<BatchOutcome> {
-  if (redis.status !== "ready") return unavailable("Redis is not reachable");
+  const meter = meterOf(redis);
+  if (redis.status !== "ready") {
+    return meter.busy === undefined
+      ? unavailable("Redis is not reachable")
+      : { kind: "unavailable", message: meter.busy };
+  }
   const { stream } = redis;
   // One write for all that is asked in one turn of the event loop, by whichever callers: a write each costs twice as much.
   if (stream.writableCorked === 0) {
     stream.cork();
     setImmediate(() => stream.uncork());
   }
-  const meter = meterOf(redis);
   const first = meter.sent;
   meter.sent += commands.length;
   const pending = commands.map(({ name, args, limit }) => {
@@ -169,7 +193,12 @@ export async function runOn(redis: Redis, commands: readonly RedisCommand[]): Pr
     if (refusal instanceof Error) return { kind: "unavailable", message: refusal.message };
     return { kind: "replies", replies };
   } catch {
-    if (meter.isCut) commands[meter.replied - first]?.limit?.refuseReply();
+    const due = commands[meter.replied - first];
+    if (meter.isCut) due?.limit?.refuseReply();
+    // Of a transaction EXEC is what runs.
+    else if (due !== undefined && commands.some(({ name }) => RUNS_SCRIPT.test(name))) {
+      meter.lostScriptAtMs = performance.now();
+    }
     return unavailable("the connection to Redis was lost before the reply; the command may have been executed");
   }
 }

@@ -1,5 +1,6 @@
 import type { Redis } from "ioredis";
 import type { Logger } from "pino";
+import { killLostScripts } from "./busy-scripts.ts";
 import { createCommandRouter, type ExecuteBatch } from "./command-router.ts";
 import { type CommandTable, loadCommandTable } from "./command-table.ts";
 import type { RedisRestConfig } from "./config.ts";
@@ -43,7 +44,7 @@ export async function connectRedis(config: RedisRestConfig, log: Logger): Promis
     const lease = writer && new PrimaryLease({ writer, serverId, leaseMs: config.readLeaseMs });
     const primary = lease?.guard(unguarded) ?? unguarded;
     const isReady = () => connections.every(({ status }) => status === "ready") && (lease?.isHeld ?? true);
-    const replicas = config.replicaReads ? followReplicas(config, primary) : undefined;
+    const replicas = config.replicaReads ? followReplicas(config, primary, log) : undefined;
     const metrics = createMetrics({ isPrimaryReady: isReady, replicas: () => replicas?.replicas ?? [], nowMs });
     const execute = createCommandRouter({
       table,
@@ -74,8 +75,11 @@ export async function connectRedis(config: RedisRestConfig, log: Logger): Promis
   }
 }
 
-function followReplicas(config: RedisRestConfig, askPrimary: RunBatch): ReplicaSet {
-  return new ReplicaSet({ location: config.redis, deadlineMs: config.deadlineMs, askPrimary, nowMs });
+function followReplicas(config: RedisRestConfig, askPrimary: RunBatch, log: Logger): ReplicaSet {
+  const onOpen = (connection: Redis) => {
+    if (config.killScripts) killLostScripts(connection, log);
+  };
+  return new ReplicaSet({ location: config.redis, deadlineMs: config.deadlineMs, askPrimary, onOpen, nowMs });
 }
 
 function replicatedWriter(

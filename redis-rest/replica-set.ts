@@ -24,6 +24,8 @@ export interface ReplicaSetOptions {
   readonly location: RedisLocation;
   readonly deadlineMs: number;
   readonly askPrimary: RunBatch;
+  /** Called with each connection before it is used. */
+  readonly onOpen: (connection: Redis) => void;
   /** Milliseconds of a clock that does not jump. */
   readonly nowMs: () => number;
 }
@@ -119,6 +121,7 @@ export class ReplicaSet {
       member.freshAsOfMs = Number.NEGATIVE_INFINITY;
     });
     connection.on("error", () => undefined);
+    this.#options.onOpen(connection);
     connection.connect().catch(() => undefined);
     return member;
   }
