@@ -176,7 +176,7 @@ export class Listener {
       socket,
       address: admitted.address,
       isKnown,
-      prove: () => admitted.place.prove(),
+      place: admitted.place,
       limits,
       onFault,
       onClosed: (session, code) => {

@@ -1,4 +1,5 @@
 import type { Socket } from "node:net";
+import type { Place } from "./admission.ts";
 import type { ConnectionLimits } from "./connection-limits.ts";
 import type { DisconnectCode } from "./disconnect-code.ts";
 
@@ -11,8 +12,8 @@ export interface SessionContext {
   readonly address: string;
   /** The peer has shown a certificate of the port's authority: it is known. */
   readonly isKnown: boolean;
-  /** The connection keeps its place (core/admission.ts). */
-  readonly prove: () => void;
+  /** The connection keeps its place, or may lose it to the next one (core/admission.ts). */
+  readonly place: Pick<Place, "prove" | "doubt">;
   readonly limits: ConnectionLimits;
   /** Told of what a callback threw, and of why a session ended. */
   readonly onFault: (error: unknown) => void;
@@ -90,16 +91,28 @@ export abstract class Session {
     return !this.#outputFull;
   }
 
-  /** Whether the peer is worth its place when a port is full: {@link prove} was called, or its certificate did it. */
-  protected get proven(): boolean {
-    return this.#proven;
+  /** Whether the peer has shown a certificate of the port's authority. */
+  protected get isKnown(): boolean {
+    return this.#context.isKnown;
   }
 
   /** The peer has shown what silence cannot: its connection keeps its place when the port is full. */
   protected prove(): void {
     if (this.#proven) return;
     this.#proven = true;
-    this.#context.prove();
+    this.#context.place.prove();
+  }
+
+  /** What the peer has shown is too long ago: its place may be taken, until {@link prove} is called again. */
+  protected doubt(): void {
+    if (!this.#proven) return;
+    this.#proven = false;
+    this.#context.place.doubt();
+  }
+
+  /** For how long nothing was received or sent. */
+  protected quietMs(nowMs: number): number {
+    return nowMs - this.#lastActivityMs;
   }
 
   /** Called by the listener, once. */
@@ -181,7 +194,7 @@ export abstract class Session {
     const { idleMs, unreadMs } = this.#context.limits;
     if (this.#unreadSinceMs > 0 && nowMs - this.#unreadSinceMs > unreadMs) this.#unread();
     else if (this.#lingerSinceMs > 0 && nowMs - this.#lingerSinceMs > LINGER_MS) this.disconnect(this.#endCode);
-    else if (nowMs - this.#lastActivityMs > idleMs) this.disconnect("idle");
+    else if (this.quietMs(nowMs) > idleMs) this.disconnect("idle");
     else if (this.#state === "open") this.guard(() => this.onSweep(nowMs));
   }
 

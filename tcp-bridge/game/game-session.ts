@@ -119,6 +119,7 @@ export class GameSession extends Session implements PacketSource {
       this.#broken = { code: "protocol_error", message: error.message };
       this.#receiveEnded = true;
     }
+    if (completed && !this.#receiveEnded) this.prove();
     if (this.#decoder.heldBytes === 0) this.#heldSinceMs = 0;
     else if (completed || this.#heldSinceMs === 0) this.#heldSinceMs = nowMs;
     this.#continueReading();
@@ -130,10 +131,13 @@ export class GameSession extends Session implements PacketSource {
   }
 
   protected override onSweep(nowMs: number): void {
-    if (this.#heard === "nothing" && !this.proven && nowMs - this.#startedMs > this.#options.firstByteMs) {
+    const { firstByteMs, serviceKeys } = this.#options;
+    if (this.#heard === "nothing" && !this.isKnown && nowMs - this.#startedMs > firstByteMs) {
       this.disconnect("first_byte");
       return;
     }
+    // Where anyone may ask, a packet is soon sent: it proves no more than that the connection is in use.
+    if (!this.isKnown && !serviceKeys.areNeeded && this.quietMs(nowMs) > firstByteMs) this.doubt();
     // While reading pauses, the rest of the packet may wait in the network: that is not the peer's fault.
     if (!this.reading) this.#heldSinceMs &&= nowMs;
     if (this.#receiveEnded || this.#heldSinceMs === 0 || nowMs - this.#heldSinceMs <= this.#halfSentMs) return;
@@ -165,7 +169,6 @@ export class GameSession extends Session implements PacketSource {
       this.end("service_key");
       return;
     }
-    this.prove();
     const left = packets - (showsKey ? 1 : 0);
     if (left > 0) this.#inbox.push(bytes.subarray(keyBytes), left, nowMs);
   }

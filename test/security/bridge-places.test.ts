@@ -77,6 +77,19 @@ describe("11 addresses that fill the game port", () => {
     expect(await stack.metric("artoria_bridge_connections")).toBe(100);
   });
 
+  it("with connections that asked once and are silent since keep nobody out, and push out nobody who comes with few", async () => {
+    const stack = started(await TestBridge.open({ ...GAME_PLACES, BRIDGE_FIRST_BYTE_MS: "200" }));
+    const served = await stack.connect();
+    served.send({ kind: "count" });
+    await served.received(1);
+    await fill(stack.bridge.gameAddress, "\x04\x00\x07\x00");
+    for (const address of ["127.0.0.9", ...ADDRESSES]) {
+      await until(async () => (await checkFrom(stack, address)) === Status.NotFound);
+    }
+    served.send({ kind: "count" });
+    expect(await served.received(2)).toHaveLength(2);
+  });
+
   it("with TLS handshakes that never begin or stop half-way keep nobody out", async () => {
     const tls = { BRIDGE_TLS_CERT: server.cert, BRIDGE_TLS_KEY: server.key };
     const stack = started(await TestBridge.open({ ...GAME_PLACES, ...tls }));
