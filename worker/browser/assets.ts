@@ -42,7 +42,7 @@ dd { margin: 0; }
 form { margin: 0; }
 .credentials { display: grid; max-width: 24rem; margin-bottom: 1.5rem; }
 label { font-weight: 600; margin-top: 1rem; }
-.error + label, .credentials > label:first-child { margin-top: 0; }
+.error + label, .credentials > label:first-child, input[hidden] + label { margin-top: 0; }
 input { font: inherit; color: inherit; background: var(--page); border: 1px solid var(--soft); padding: .55rem .7rem;
   margin-top: .25rem; width: 100%; }
 input[aria-invalid] { border-color: var(--error); }
