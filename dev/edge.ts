@@ -13,6 +13,9 @@ import { prepareStateDirectory } from "./state-directory.ts";
 
 const WRANGLER_TOML = fileURLToPath(new URL("../wrangler.toml", import.meta.url));
 
+/** At ports that were free a moment ago. */
+const MAX_TRIES = 5;
+
 /** How to run the worker in Miniflare. */
 export interface EdgeConfig {
   readonly host: string;
@@ -45,13 +48,13 @@ export async function startEdge({ host, port, variables, stateDir }: EdgeConfig)
   // The rules are for many modules; the bundle is one, and Miniflare 5 refuses them.
   // Its stand-in for Cloudflare's asset servers is left out: it costs every request more than half of the speed.
   const { modulesRules: _, assets: __, ...options } = workerOptions;
-  const edgePort = port === 0 ? await freePort(host) : port;
-  const miniflare = new Miniflare(
+  const script = await bundle(main);
+  const { miniflare, address } = await openOn(host, port, (listenAt) =>
     convertV4MiniflareOptions({
       ...options,
       name: "artoria",
-      unsafeBindings: [edgeSocket(`${host}:${edgePort}`)],
-      modules: [{ type: "ESModule", path: "index.js", contents: await bundle(main) }],
+      unsafeBindings: [edgeSocket(listenAt)],
+      modules: [{ type: "ESModule", path: "index.js", contents: script }],
       serviceBindings: { ASSETS: serveAsset, PASSWORD_HASHER: hashInNode(variables) },
       bindings: {
         ...(options["bindings"] as Record<string, string>),
@@ -68,9 +71,27 @@ export async function startEdge({ host, port, variables, stateDir }: EdgeConfig)
       ...(stateDir !== undefined && { resourcePersistencePath: stateDir }),
     }),
   );
-  await miniflare.ready;
   await migrateDatabase(miniflare);
-  return { url: `http://${host}:${edgePort}`, miniflare, close: () => miniflare.dispose() };
+  return { url: `http://${address}`, miniflare, close: () => miniflare.dispose() };
+}
+
+type MiniflareOptions = ReturnType<typeof convertV4MiniflareOptions>;
+
+/** Opens Miniflare on the address that it is to listen on; port 0 is any free one. */
+async function openOn(host: string, port: number, options: (address: string) => MiniflareOptions) {
+  for (let tries = 1; ; tries++) {
+    const address = `${host.includes(":") ? `[${host}]` : host}:${port === 0 ? await freePort(host) : port}`;
+    const miniflare = new Miniflare(options(address));
+    try {
+      await miniflare.ready;
+      return { miniflare, address };
+    } catch (error) {
+      await miniflare.dispose().catch(() => undefined);
+      // Another program was faster at a port that was free.
+      const mayTryAgain = port === 0 && tries < MAX_TRIES && (error as { code?: string }).code === "ERR_ADDRESS_IN_USE";
+      if (!mayTryAgain) throw error;
+    }
+  }
 }
 
 /** The worker as one ES module, as wrangler would upload it. */
