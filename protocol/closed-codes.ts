@@ -13,7 +13,7 @@ export const ClosedCode = {
   ProtocolError: 4,
   /** The room has all the members that it may have. */
   RoomFull: 5,
-  /** More than 1 MiB was delivered and not acknowledged. */
+  /** The room waited for an Ack, a Join or a read that did not come in time. */
   TooSlow: 6,
   /** Shutdown or deploy. */
   GoingAway: 7,
@@ -21,6 +21,8 @@ export const ClosedCode = {
   Unavailable: 8,
   /** The session lacks the grant `room:<name>`. */
   Denied: 9,
+  /** The player sent beyond its budget, and more than a window of it without waiting for Acks. */
+  TooFast: 10,
 } as const;
 
 export type ClosedCode = (typeof ClosedCode)[keyof typeof ClosedCode];
@@ -45,6 +47,7 @@ const RULES: Readonly<Record<ClosedCode, ReconnectRule>> = {
   [ClosedCode.GoingAway]: "backoff",
   [ClosedCode.Unavailable]: "backoff",
   [ClosedCode.Denied]: "no",
+  [ClosedCode.TooFast]: "later",
 };
 
 const NAMES = new Map<number, ClosedCodeName>(

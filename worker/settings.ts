@@ -20,7 +20,17 @@ export interface Settings {
   readonly login: LoginLimits;
   /** Forms of pages that are not complete yet, in one isolate. */
   readonly forms: BodyLimits;
-  readonly room: Pick<RoomLimits, "historyMessages" | "maxMembers">;
+  readonly room: Pick<
+    RoomLimits,
+    | "historyMessages"
+    | "maxMembers"
+    | "maxSeatsPerUser"
+    | "maxUnjoined"
+    | "maxUnjoinedPerSession"
+    | "ackTimeoutMs"
+    | "sender"
+    | "log"
+  >;
 }
 
 /** Tries at passwords, each within a minute (browser/login-limit.ts). A network is an IPv4 address, or 48 bits of IPv6. */
@@ -49,6 +59,13 @@ const MAX_SECONDS = 10 * 365 * 24 * 3600;
 /** More a minute are no limit. */
 const MAX_TRIES = 100_000;
 
+/** A rate above it is none. */
+const MAX_RATE = 1_000_000_000;
+
+/** Half of it must be more than what a log holds that nobody needs (16 MiB); a Durable Object stores 10 GB. */
+const MIN_LOG_BYTES = 4 * DEFAULT_ROOM_LIMITS.log.maxBytes;
+const MAX_LOG_BYTES = 4 * 1024 ** 3;
+
 const Variables = v.object({
   LOOPBACK_ONLY: v.optional(v.picklist(["0", "1"], 'allowed is "1" where nothing is beyond loopback, or "0"'), "0"),
   API_KEYS: v.optional(v.string(), ""),
@@ -68,7 +85,7 @@ const Variables = v.object({
   SESSION_TTL_SECONDS: wholeNumber(1, MAX_SECONDS, 1800),
   SESSION_MAX_SECONDS: wholeNumber(1, MAX_SECONDS, 86_400),
   TOUCH_INTERVAL_SECONDS: wholeNumber(0, MAX_SECONDS, 60),
-  MAX_SESSIONS_PER_USER: wholeNumber(0, 10_000, 0),
+  MAX_SESSIONS_PER_USER: wholeNumber(0, 10_000, 100),
   SESSION_LIMIT_POLICY: v.optional(
     v.picklist(["reject", "evict-oldest"], 'allowed is "reject" or "evict-oldest"'),
     "reject",
@@ -87,6 +104,19 @@ const Variables = v.object({
   SIGNUPS_PER_NETWORK: wholeNumber(1, MAX_TRIES, 240),
   ROOM_HISTORY_MESSAGES: wholeNumber(0, 1000, DEFAULT_ROOM_LIMITS.historyMessages),
   ROOM_MAX_MEMBERS: wholeNumber(1, 10_000, DEFAULT_ROOM_LIMITS.maxMembers),
+  ROOM_MAX_SEATS_PER_USER: wholeNumber(1, 10_000, DEFAULT_ROOM_LIMITS.maxSeatsPerUser),
+  ROOM_MAX_UNJOINED: wholeNumber(1, 10_000, DEFAULT_ROOM_LIMITS.maxUnjoined),
+  ROOM_MAX_UNJOINED_PER_SESSION: wholeNumber(1, 10_000, DEFAULT_ROOM_LIMITS.maxUnjoinedPerSession),
+  ROOM_ACK_TIMEOUT_SECONDS: wholeNumber(1, 3600, DEFAULT_ROOM_LIMITS.ackTimeoutMs / 1000),
+  ROOM_MESSAGES_PER_SECOND: wholeNumber(1, MAX_RATE, DEFAULT_ROOM_LIMITS.sender.messages.perSecond),
+  ROOM_MESSAGE_BURST: wholeNumber(1, MAX_RATE, DEFAULT_ROOM_LIMITS.sender.messages.burst),
+  ROOM_BYTES_PER_SECOND: wholeNumber(1, MAX_RATE, DEFAULT_ROOM_LIMITS.sender.bytes.perSecond),
+  ROOM_BYTE_BURST: wholeNumber(1, MAX_RATE, DEFAULT_ROOM_LIMITS.sender.bytes.burst),
+  ROOM_DATAGRAMS_PER_SECOND: wholeNumber(1, MAX_RATE, DEFAULT_ROOM_LIMITS.sender.datagrams.perSecond),
+  ROOM_DATAGRAM_BURST: wholeNumber(1, MAX_RATE, DEFAULT_ROOM_LIMITS.sender.datagrams.burst),
+  ROOM_DATAGRAM_BYTES_PER_SECOND: wholeNumber(1, MAX_RATE, DEFAULT_ROOM_LIMITS.sender.datagramBytes.perSecond),
+  ROOM_DATAGRAM_BYTE_BURST: wholeNumber(1, MAX_RATE, DEFAULT_ROOM_LIMITS.sender.datagramBytes.burst),
+  ROOM_LOG_MAX_BYTES: wholeNumber(MIN_LOG_BYTES, MAX_LOG_BYTES, DEFAULT_ROOM_LIMITS.log.maxNeededBytes),
 });
 
 /** Every variable and secret that the worker reads. */
@@ -135,7 +165,7 @@ export function parseSettings(environment: object): Settings {
       signupsPerAddress: variables.SIGNUPS_PER_ADDRESS,
       signupsPerNetwork: variables.SIGNUPS_PER_NETWORK,
     },
-    room: { historyMessages: variables.ROOM_HISTORY_MESSAGES, maxMembers: variables.ROOM_MAX_MEMBERS },
+    room: parseRoom(variables),
   };
 }
 
@@ -170,6 +200,27 @@ function isStoreUrl(value: string): boolean {
 
 function isLoopbackUrl(value: string): boolean {
   return /^https?:\/\/\S+$/.test(value) && URL.canParse(value) && isLoopbackHost(new URL(value).hostname);
+}
+
+function parseRoom(variables: v.InferOutput<typeof Variables>): Settings["room"] {
+  return {
+    historyMessages: variables.ROOM_HISTORY_MESSAGES,
+    maxMembers: variables.ROOM_MAX_MEMBERS,
+    maxSeatsPerUser: variables.ROOM_MAX_SEATS_PER_USER,
+    maxUnjoined: variables.ROOM_MAX_UNJOINED,
+    maxUnjoinedPerSession: variables.ROOM_MAX_UNJOINED_PER_SESSION,
+    ackTimeoutMs: variables.ROOM_ACK_TIMEOUT_SECONDS * 1000,
+    sender: {
+      messages: { perSecond: variables.ROOM_MESSAGES_PER_SECOND, burst: variables.ROOM_MESSAGE_BURST },
+      bytes: { perSecond: variables.ROOM_BYTES_PER_SECOND, burst: variables.ROOM_BYTE_BURST },
+      datagrams: { perSecond: variables.ROOM_DATAGRAMS_PER_SECOND, burst: variables.ROOM_DATAGRAM_BURST },
+      datagramBytes: {
+        perSecond: variables.ROOM_DATAGRAM_BYTES_PER_SECOND,
+        burst: variables.ROOM_DATAGRAM_BYTE_BURST,
+      },
+    },
+    log: { ...DEFAULT_ROOM_LIMITS.log, maxNeededBytes: variables.ROOM_LOG_MAX_BYTES },
+  };
 }
 
 function splitList(text: string): string[] {

@@ -22,8 +22,8 @@ export interface Ours {
   stop(): Promise<void>;
 }
 
-/** Starts the parts in the order in which they need each other, with their defaults. */
-export async function startOurs(worker: BuiltWorker): Promise<Ours> {
+/** Starts the parts in the order in which they need each other, with their defaults but for `variables` of the worker. */
+export async function startOurs(worker: BuiltWorker, variables: Record<string, string> = {}): Promise<Ours> {
   const programs: Program[] = [];
   const stop = async () => {
     for (const program of programs.splice(0).reverse()) await program.stop();
@@ -38,6 +38,7 @@ export async function startOurs(worker: BuiltWorker): Promise<Ours> {
 
     const apiKey = randomBytes(24).toString("base64url");
     const { port: edgePort, program } = await startWorker(worker, {
+      ...variables,
       API_KEYS: apiKey,
       UPSTASH_REDIS_REST_URL: `http://127.0.0.1:${restPort}`,
       UPSTASH_REDIS_REST_TOKEN: token,

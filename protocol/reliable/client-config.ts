@@ -1,4 +1,5 @@
 import { type AckLimits, DEFAULT_ACK_LIMITS } from "./ack-policy.ts";
+import { SEND_WINDOW } from "./send-window.ts";
 
 /** What a client machine is made with. */
 export interface ClientConfig {
@@ -56,6 +57,5 @@ export const DEFAULT_CLIENT_LIMITS: ClientLimits = {
   retentionMs: 30_000,
   backOffBaseMs: 250,
   backOffCapMs: 8_000,
-  windowMessages: 1024,
-  windowBytes: 256 * 1024,
+  ...SEND_WINDOW,
 };

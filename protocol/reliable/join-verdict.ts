@@ -16,6 +16,8 @@ export interface JoinContext {
   readonly storage: RoomStorage;
   readonly limits: RoomLimits;
   readonly memberCount: number;
+  /** Seats of this user. */
+  readonly userSeats: number;
   /** The seat that the session has, if it has one. */
   readonly seat: Seat | undefined;
 }
@@ -41,6 +43,9 @@ export function judgeJoin(join: Join, identity: RoomIdentity, context: JoinConte
   }
   if (seat === undefined && context.memberCount >= limits.maxMembers) {
     return refused(ClosedCode.RoomFull, "the room has all the members it may have");
+  }
+  if (seat === undefined && context.userSeats >= limits.maxSeatsPerUser) {
+    return refused(ClosedCode.RoomFull, "this user has all the seats in the room that it may have");
   }
   return { kind: "accepted", resumed: false, offset: storage.historyStart(limits.historyMessages) };
 }

@@ -1,7 +1,9 @@
 import { AckPolicy } from "./ack-policy.ts";
+import { HeldPublishes, type HeldTotal } from "./held-publishes.ts";
 import { PacketOutbox } from "./packet-outbox.ts";
 import type { RoomLimits } from "./room-limits.ts";
 import type { ConnectionSnapshot, RoomIdentity } from "./room-output.ts";
+import type { SenderBudget } from "./sender-budget.ts";
 import { UnackedDeliveries } from "./unacked-deliveries.ts";
 
 /** One connection to a room: before its Join it has no seat. */
@@ -11,6 +13,12 @@ export class RoomConnection {
   readonly outbox = new PacketOutbox();
   readonly acks: AckPolicy;
   readonly unacked = new UnackedDeliveries();
+  /** What it has published beyond its budget. */
+  readonly held: HeldPublishes;
+  /** When more of that may be taken in. */
+  drainAtMs = 0;
+  /** Whether its Leave has come, and waits for that. */
+  leaves = false;
   /** When its Join must have come. */
   readonly joinDeadlineMs: number;
   /** The member whose seat it has, undefined before its Join. */
@@ -18,10 +26,16 @@ export class RoomConnection {
   attempt = 0;
   /** The log is sent up to this offset. */
   sent = 0;
-  /** Whether the replay has reached the log's end: from then on entries are sent as they are appended. */
+  /** Whether it was sent all of the log: then entries are sent as they are appended. Else it is replayed to, or paced. */
   live = false;
+  /** Whether its replay has once reached the log's end. */
+  established = false;
   /** The highest offset that the player acknowledged. */
   acknowledged = 0;
+  /** When that last rose, or the room began to wait for it. */
+  progressMs = 0;
+  /** Its session's. */
+  budget: SenderBudget | undefined;
   /** The highest seq that the room acknowledged. */
   confirmed = 0;
   /** Datagrams that it was sent since it was last heard. */
@@ -32,8 +46,9 @@ export class RoomConnection {
   /** Whether its driver should keep a new snapshot. */
   changed = false;
 
-  constructor(id: number, identity: RoomIdentity, limits: RoomLimits, nowMs: number) {
+  constructor(id: number, identity: RoomIdentity, limits: RoomLimits, heldTotal: HeldTotal, nowMs: number) {
     this.id = id;
+    this.held = new HeldPublishes(heldTotal);
     this.identity = identity;
     this.acks = new AckPolicy(limits);
     this.joinDeadlineMs = nowMs + limits.joinTimeoutMs;
@@ -41,10 +56,13 @@ export class RoomConnection {
   }
 
   /** Takes the seat of a member. */
-  take(member: number, place: Omit<ConnectionSnapshot, "member">): void {
+  take(member: number, place: Omit<ConnectionSnapshot, "member" | "holds">, budget: SenderBudget, nowMs: number): void {
     this.member = member;
     this.attempt = place.attempt;
     this.live = place.live;
+    this.established = place.established;
+    this.progressMs = nowMs;
+    this.budget = budget;
     this.sent = place.sent;
     this.acknowledged = place.acknowledged;
     this.confirmed = place.confirmed;
@@ -59,7 +77,7 @@ export class RoomConnection {
   }
 
   snapshot(member: number): ConnectionSnapshot {
-    const { attempt, live, sent, acknowledged, confirmed } = this;
-    return { member, attempt, live, sent, acknowledged, confirmed };
+    const { attempt, live, established, sent, acknowledged, confirmed } = this;
+    return { member, attempt, live, established, sent, acknowledged, confirmed, holds: this.held.length > 0 };
   }
 }

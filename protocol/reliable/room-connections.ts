@@ -1,6 +1,7 @@
 import type { ClosedCode } from "../closed-codes.ts";
 import type { Presence } from "../player-packet.ts";
 import { DATAGRAM_OVERHEAD_BYTES } from "../player-packets.ts";
+import type { HeldTotal } from "./held-publishes.ts";
 import { RoomConnection } from "./room-connection.ts";
 import type { RoomDelivery } from "./room-delivery.ts";
 import type { RoomLimits } from "./room-limits.ts";
@@ -13,6 +14,9 @@ export class RoomConnections {
   readonly #pingedMs: (connection: number) => number;
   readonly #byId = new Map<number, RoomConnection>();
   readonly #byMember = new Map<number, RoomConnection>();
+  /** Those without a Join, the oldest first. */
+  readonly #unjoined = new Set<RoomConnection>();
+  readonly #heldTotal: HeldTotal = { bytes: 0 };
   #outputs: RoomOutput[] = [];
 
   /** `pingedMs`: when a ping that the core does not see was last answered, 0 if never. */
@@ -23,8 +27,9 @@ export class RoomConnections {
   }
 
   add(id: number, identity: RoomIdentity, nowMs: number): RoomConnection {
-    const connection = new RoomConnection(id, identity, this.#limits, nowMs);
+    const connection = new RoomConnection(id, identity, this.#limits, this.#heldTotal, nowMs);
     this.#byId.set(id, connection);
+    this.#unjoined.add(connection);
     return connection;
   }
 
@@ -36,18 +41,26 @@ export class RoomConnections {
     return this.#byMember.get(member);
   }
 
+  /** The members' connections. */
+  joined(): Iterable<RoomConnection> {
+    return this.#byMember.values();
+  }
+
   all(): RoomConnection[] {
     return [...this.#byId.values()];
   }
 
   /** The connection is the member's from now on. */
   seat(connection: RoomConnection, member: number): void {
+    this.#unjoined.delete(connection);
     this.#byMember.set(member, connection);
   }
 
   /** Forgets a connection that has ended. */
   delete(connection: RoomConnection): void {
     this.#byId.delete(connection.id);
+    this.#unjoined.delete(connection);
+    connection.held.clear();
     const { member } = connection;
     if (member !== undefined && this.#byMember.get(member) === connection) this.#byMember.delete(member);
   }
@@ -60,12 +73,14 @@ export class RoomConnections {
     this.delete(connection);
   }
 
-  /** Passes a datagram to the other members: to those that keep up, for nobody waits for it. */
-  relay(from: number, body: Uint8Array): void {
+  /** Passes a datagram to the other members if its sender's budget allows: to those that keep up, for nobody waits for it. */
+  relay({ member: from, budget }: RoomConnection, body: Uint8Array, nowMs: number): void {
+    const bytes = DATAGRAM_OVERHEAD_BYTES + body.byteLength;
+    if (budget?.takeDatagram(bytes, this.#limits.sender, nowMs) === false) return;
     for (const [member, connection] of this.#byMember) {
       if (member === from || !this.#keepsUp(connection)) continue;
-      connection.outbox.add({ kind: "datagram", member: from, body });
-      connection.datagramBytes += DATAGRAM_OVERHEAD_BYTES + body.byteLength;
+      connection.outbox.add({ kind: "datagram", member: from ?? 0, body });
+      connection.datagramBytes += bytes;
     }
   }
 
@@ -83,23 +98,58 @@ export class RoomConnections {
 
   /** The connections whose Join is overdue. */
   withoutJoin(nowMs: number): RoomConnection[] {
-    return this.all().filter(({ member, joinDeadlineMs }) => member === undefined && nowMs >= joinDeadlineMs);
+    return [...this.#unjoined].filter(({ joinDeadlineMs }) => nowMs >= joinDeadlineMs);
+  }
+
+  /** A connection without a Join that must go for the newest one: its session's oldest, or the oldest of all. */
+  beyondUnjoined({ identity }: RoomConnection): RoomConnection | undefined {
+    const { maxUnjoined, maxUnjoinedPerSession } = this.#limits;
+    let first: RoomConnection | undefined;
+    let ofSession = 0;
+    for (const connection of this.#unjoined) {
+      if (connection.identity.session !== identity.session) continue;
+      first ??= connection;
+      ofSession += 1;
+    }
+    if (ofSession > maxUnjoinedPerSession) return first;
+    return this.#unjoined.size > maxUnjoined ? this.#unjoined.values().next().value : undefined;
+  }
+
+  /** The connections that the room waits for, and that have acknowledged nothing for too long. */
+  stalled(nowMs: number): RoomConnection[] {
+    return this.all().filter((connection) => nowMs >= (this.#stallMs(connection) ?? Number.POSITIVE_INFINITY));
+  }
+
+  /** When the first of them will have. */
+  get stallDeadlineMs(): number | undefined {
+    let earliest: number | undefined;
+    for (const connection of this.#byMember.values()) {
+      const stallMs = this.#stallMs(connection);
+      if (stallMs !== undefined) earliest = Math.min(earliest ?? stallMs, stallMs);
+    }
+    return earliest;
+  }
+
+  #stallMs({ member, live, progressMs }: RoomConnection): number | undefined {
+    return member === undefined || live ? undefined : progressMs + this.#limits.ackTimeoutMs;
   }
 
   get deadlineMs(): number | undefined {
     let earliest = Number.POSITIVE_INFINITY;
-    for (const { member, live, acks, joinDeadlineMs } of this.#byId.values()) {
+    for (const connection of this.#byId.values()) {
+      const { member, established, acks, held, joinDeadlineMs } = connection;
       if (member === undefined) earliest = Math.min(earliest, joinDeadlineMs);
-      else if (live) earliest = Math.min(earliest, acks.deadlineMs ?? earliest);
+      else if (established) earliest = Math.min(earliest, acks.deadlineMs ?? earliest);
+      if (held.length > 0) earliest = Math.min(earliest, connection.drainAtMs);
     }
     return Number.isFinite(earliest) ? earliest : undefined;
   }
 
   takeOutputs(nowMs: number): RoomOutput[] {
     for (const connection of this.#byId.values()) {
-      const { member, live, acks } = connection;
+      const { member, established, acks } = connection;
       // The first Ack after Joined ends the replay: before that none may go.
-      if (member !== undefined && live && acks.isDue(nowMs)) this.#delivery.confirm(connection, member);
+      if (member !== undefined && established && acks.isDue(nowMs)) this.#delivery.confirm(connection, member);
       this.#answerPing(connection);
       this.#flush(connection);
       if (member !== undefined && connection.changed) {

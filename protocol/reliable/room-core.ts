@@ -6,6 +6,7 @@ import { ProtocolError } from "../protocol-error.ts";
 import type { RoomConnection } from "./room-connection.ts";
 import { RoomConnections } from "./room-connections.ts";
 import { RoomDelivery } from "./room-delivery.ts";
+import { RoomIntake } from "./room-intake.ts";
 import { DEFAULT_ROOM_LIMITS, type RoomLimits } from "./room-limits.ts";
 import type { ConnectionSnapshot, RoomIdentity, RoomOutput } from "./room-output.ts";
 import { RoomSeating } from "./room-seating.ts";
@@ -38,6 +39,7 @@ export class RoomCore {
   readonly #connections: RoomConnections;
   readonly #delivery: RoomDelivery;
   readonly #seating: RoomSeating;
+  readonly #intake: RoomIntake;
 
   constructor(config: RoomConfig) {
     this.#onReceive = config.onReceive ?? postMessage;
@@ -51,18 +53,27 @@ export class RoomCore {
     this.#delivery = new RoomDelivery(config.storage, this.#seats, this.#limits);
     this.#connections = new RoomConnections(this.#limits, this.#delivery, config.pingedMs ?? (() => 0));
     this.#seating = new RoomSeating(config, this.#limits, this.#seats, this.#connections, this.#delivery);
+    this.#intake = new RoomIntake({
+      limits: this.#limits,
+      storage: this.#storage,
+      memberCount: () => this.#seats.count,
+      accept: (connection, publish, nowMs) => this.#accept(connection, publish, nowMs),
+    });
   }
 
   get members(): readonly Seat[] {
     return this.#seats.all();
   }
 
-  /** When {@link tick} must be called although the room has slept: the first held seat's end. */
+  /** When {@link tick} must be called although the room has slept: the first held seat's end, or an Ack that is missing. */
   get alarmMs(): number | undefined {
-    return this.#seats.deadlineMs;
+    const { deadlineMs = Number.POSITIVE_INFINITY } = this.#seats;
+    const { stallDeadlineMs = Number.POSITIVE_INFINITY } = this.#connections;
+    const earliest = Math.min(deadlineMs, stallDeadlineMs);
+    return Number.isFinite(earliest) ? earliest : undefined;
   }
 
-  /** When {@link tick} must be called while the room is awake: an Ack, or a connection that does not join. */
+  /** When {@link tick} must be called while the room is awake: an Ack, what waits, or a Join that does not come. */
   get deadlineMs(): number | undefined {
     return this.#connections.deadlineMs;
   }
@@ -77,14 +88,16 @@ export class RoomCore {
       if (snapshot !== undefined) this.#seating.restore(connection, snapshot, nowMs);
     }
     for (const { member } of this.members) {
-      if (this.#connections.ofMember(member) === undefined) this.#seats.hold(member, nowMs);
+      if (this.#connections.ofMember(member) === undefined) this.#seats.hold(member, undefined, nowMs);
     }
     this.#seats.expire(nowMs);
   }
 
   /** A connection, authenticated by its upgrade. `id` is any number that no other connection of this room has. */
   connected(id: number, identity: RoomIdentity, nowMs: number): void {
-    this.#connections.add(id, identity, nowMs);
+    const newest = this.#connections.add(id, identity, nowMs);
+    const oldest = this.#connections.beyondUnjoined(newest);
+    if (oldest !== undefined) this.#close(oldest, ClosedCode.Unavailable, "too many connections without a Join", nowMs);
   }
 
   /** A binary message came in: one or more whole packets. Messages of connections that do not count are ignored. */
@@ -112,7 +125,9 @@ export class RoomCore {
     const connection = this.#connections.find(id);
     if (connection === undefined) return;
     this.#connections.delete(connection);
-    if (connection.member !== undefined) this.#seats.hold(connection.member, nowMs);
+    if (connection.member === undefined) return;
+    if (connection.leaves) this.#seats.remove(connection.member, nowMs);
+    else this.#seats.hold(connection.member, connection.acknowledged, nowMs);
   }
 
   /** Time has passed. */
@@ -121,6 +136,13 @@ export class RoomCore {
     for (const connection of this.#connections.withoutJoin(nowMs)) {
       // A bad path is no broken contract: whoever it was may try again.
       this.#close(connection, ClosedCode.TooSlow, "join: it did not come in time", nowMs);
+    }
+    for (const connection of this.#connections.stalled(nowMs)) {
+      this.#close(connection, ClosedCode.TooSlow, "what was delivered is not acknowledged", nowMs);
+    }
+    for (const connection of this.#connections.all()) {
+      this.#intake.drain(connection, nowMs);
+      if (connection.leaves && connection.held.length === 0) this.#leave(connection, nowMs);
     }
   }
 
@@ -151,6 +173,10 @@ export class RoomCore {
 
   /** What is to be done, in order. What one turn has for one connection comes as one message. */
   takeOutputs(nowMs: number): RoomOutput[] {
+    this.#storage.trim(this.#limits.log, nowMs, () => ({
+      connected: this.#delivery.neededByConnected(this.#connections.joined()),
+      held: this.#seats.neededOffset,
+    }));
     return this.#connections.takeOutputs(nowMs);
   }
 
@@ -168,17 +194,17 @@ export class RoomCore {
         break;
       case "ack":
         if (packet.position > this.#storage.head) throw new ProtocolError("out_of_range", "ack: above the log's end");
-        this.#delivery.acknowledge(connection, seat.member, packet.position);
+        this.#delivery.acknowledge(connection, seat.member, packet.position, nowMs);
         break;
       case "datagram":
-        this.#connections.relay(seat.member, packet.body);
+        this.#connections.relay(connection, packet.body, nowMs);
         break;
       case "ping":
         connection.unansweredPing = packet.nonce;
         break;
       case "leave":
-        this.#delivery.confirm(connection, seat.member);
-        this.remove(seat.member, ClosedCode.Left, "left", nowMs);
+        connection.leaves = true;
+        if (connection.held.length === 0) this.#leave(connection, nowMs);
         break;
       default:
         throw new ProtocolError("unexpected_packet", `${packet.kind} from a player`);
@@ -186,14 +212,32 @@ export class RoomCore {
   }
 
   #publish(connection: RoomConnection, seat: Seat, publish: Publish, nowMs: number): void {
-    if (publish.seq <= seat.received) {
+    if (connection.leaves) throw new ProtocolError("unexpected_packet", "publish: after leave");
+    const last = seat.received + connection.held.length;
+    if (publish.seq <= last) {
       connection.acks.urge(nowMs);
       return;
     }
-    if (publish.seq > seat.received + 1) throw new ProtocolError("unexpected_packet", "seq: messages before it miss");
+    if (publish.seq > last + 1) throw new ProtocolError("unexpected_packet", "seq: messages before it miss");
+    if (this.#intake.publish(connection, publish, nowMs)) return;
+    this.#close(connection, ClosedCode.TooFast, "more is sent than may be on its way", nowMs);
+  }
+
+  /** Takes a message in that its sender's budget allows; false if that has no seat any more. */
+  #accept(connection: RoomConnection, publish: Publish, nowMs: number): boolean {
+    const seat = this.#seats.ofMember(connection.member ?? 0);
+    if (seat === undefined || this.#connections.find(connection.id) !== connection) return false;
     this.#seats.receive(seat, publish.seq);
     connection.acks.arrived(publish.body.byteLength, nowMs);
     this.#onReceive(this, seat, publish, nowMs);
+    return true;
+  }
+
+  #leave(connection: RoomConnection, nowMs: number): void {
+    const { member } = connection;
+    if (member === undefined || this.#connections.find(connection.id) !== connection) return;
+    this.#delivery.confirm(connection, member);
+    this.remove(member, ClosedCode.Left, "left", nowMs);
   }
 
   #join(connection: RoomConnection, join: Join, nowMs: number): void {
@@ -204,18 +248,13 @@ export class RoomCore {
 
   #append(entry: LogEntry): void {
     this.#storage.append(entry);
-    this.#storage.trim(this.#limits.log, entry.atMs);
-    for (const slow of this.#delivery.broadcast(entry, this.#connections.all())) {
-      if (this.#connections.find(slow.id) === slow) {
-        this.#close(slow, ClosedCode.TooSlow, "too much is delivered and not acknowledged", entry.atMs);
-      }
-    }
+    this.#delivery.broadcast(entry, this.#connections.joined());
   }
 
   /** Ends a connection; its seat, if it has one, is held. */
   #close(connection: RoomConnection, code: ClosedCode, message: string, nowMs: number): void {
     this.#connections.end(connection, code, message);
-    if (connection.member !== undefined) this.#seats.hold(connection.member, nowMs);
+    if (connection.member !== undefined) this.#seats.hold(connection.member, connection.acknowledged, nowMs);
   }
 }
 

@@ -5,12 +5,13 @@ import type { RoomLimits } from "./room-limits.ts";
 import type { RoomSeats } from "./room-seats.ts";
 import { isVisibleTo, type LogEntry, type RoomStorage } from "./room-storage.ts";
 
-/** Entries read at once for a replay. */
+/** Entries read at once for a replay, at most. */
 const REPLAY_PAGE_ENTRIES = 32;
 
 /**
  * Brings the log to the members' connections. A connection that joined is replayed what it has not got, as fast as it
- * acknowledges; the room's first Ack ends that; from then on it is live, and gets each entry when it is appended.
+ * acknowledges; the room's first Ack ends that; from then on it is live, and gets each entry when it is appended. One that
+ * falls too far behind with its Acks is paced: it gets the rest from the log, as in a replay, until it has caught up.
  */
 export class RoomDelivery {
   readonly #storage: RoomStorage;
@@ -25,44 +26,55 @@ export class RoomDelivery {
     this.#limits = limits;
   }
 
-  /** Sends more of the log, as much as may be unacknowledged, and the Ack when all of it is sent. */
+  /** Sends more of the log, as much as may be unacknowledged, and the Ack when all of it is sent for the first time. */
   replay(connection: RoomConnection, member: number): void {
     while (!connection.live) {
       this.#skipTrimmed(connection);
-      const page = this.#storage.read(connection.sent, member, REPLAY_PAGE_ENTRIES);
+      const limit = this.#pageEntries(connection);
+      const page = this.#storage.read(connection.sent, member, limit);
       const run = new DeliveryRun();
+      connection.changed = true;
       for (const entry of page) {
         if (connection.unacked.bytes >= this.#limits.replayWindowBytes) return;
         this.#send(connection, entry.offset, run, run.add(entry));
       }
-      connection.changed = true;
-      if (page.length < REPLAY_PAGE_ENTRIES) this.#endReplay(connection, member);
+      if (page.length < limit || connection.sent === this.#storage.head) this.#endReplay(connection, member);
     }
   }
 
-  /** Sends an entry that was just appended; the connections that are too slow for it are returned. */
-  broadcast(entry: LogEntry, connections: Iterable<RoomConnection>): RoomConnection[] {
+  /** Sends an entry that was just appended; to who is too far behind it is not sent before that has caught up. */
+  broadcast(entry: LogEntry, connections: Iterable<RoomConnection>): void {
     const run = this.#runFor(entry);
     const index = run.add(entry);
-    const slow: RoomConnection[] = [];
     for (const connection of connections) {
       if (!connection.live || connection.member === undefined) continue;
       if (!isVisibleTo(entry, connection.member)) connection.sent = entry.offset;
-      else this.#send(connection, entry.offset, run, index);
-      if (connection.unacked.bytes > this.#limits.slowPlayerBytes) slow.push(connection);
+      else if (connection.unacked.bytes < this.#limits.liveWindowBytes)
+        this.#send(connection, entry.offset, run, index);
+      else this.#pace(connection, entry.atMs);
     }
-    return slow;
+  }
+
+  /** Above which offset the log is needed, by members with a connection. */
+  neededByConnected(connections: Iterable<RoomConnection>): number {
+    let needed = Number.POSITIVE_INFINITY;
+    for (const connection of connections) {
+      if (connection.member !== undefined) needed = Math.min(needed, connection.acknowledged);
+    }
+    return needed;
   }
 
   /** The player has everything up to `position`, which may be more than this connection has carried. */
-  acknowledge(connection: RoomConnection, member: number, position: number): void {
+  acknowledge(connection: RoomConnection, member: number, position: number, nowMs: number): void {
     if (position <= connection.acknowledged) return;
     connection.acknowledged = position;
     connection.unacked.acknowledge(position);
+    connection.progressMs = nowMs;
     connection.changed = true;
     if (connection.live) return;
     connection.sent = Math.max(connection.sent, position);
-    this.replay(connection, member);
+    // Each reading of the log is to be worth it, however small the Acks are.
+    if (connection.unacked.bytes <= this.#limits.replayWindowBytes / 2) this.replay(connection, member);
   }
 
   /** Tells who is there. */
@@ -112,9 +124,25 @@ export class RoomDelivery {
     this.tellMembers(connection);
   }
 
+  /** As many entries as fit, by the log's average: what is read and does not fit is read again. */
+  #pageEntries({ unacked }: RoomConnection): number {
+    const { head, first, bytes } = this.#storage;
+    const average = bytes / Math.max(1, head + 1 - first);
+    const fitting = Math.ceil((this.#limits.replayWindowBytes - unacked.bytes) / Math.max(1, average));
+    return Math.min(REPLAY_PAGE_ENTRIES, Math.max(1, fitting));
+  }
+
+  #pace(connection: RoomConnection, nowMs: number): void {
+    connection.live = false;
+    connection.progressMs = nowMs;
+    connection.changed = true;
+  }
+
   #endReplay(connection: RoomConnection, member: number): void {
     connection.sent = this.#storage.head;
     connection.live = true;
+    if (connection.established) return;
+    connection.established = true;
     this.confirm(connection, member);
   }
 

@@ -17,11 +17,15 @@ export interface ConnectionSnapshot {
   readonly attempt: number;
   /** Whether it has everything in the log; then `sent` does not matter. */
   readonly live: boolean;
+  /** Whether it has ever had. */
+  readonly established: boolean;
   readonly sent: number;
   /** The highest offset that the player acknowledged. */
   readonly acknowledged: number;
   /** The highest seq that the room acknowledged to it. */
   readonly confirmed: number;
+  /** Whether it has published what waits in the room's memory. */
+  readonly holds: boolean;
 }
 
 /** Whose connection it is, as its upgrade proved. */

@@ -8,6 +8,7 @@ import type { RoomLimits } from "./room-limits.ts";
 import type { ConnectionSnapshot } from "./room-output.ts";
 import type { RoomSeats } from "./room-seats.ts";
 import type { RoomStorage, Seat } from "./room-storage.ts";
+import { SenderBudgets } from "./sender-budget.ts";
 
 const REPLACED = "a newer connection has this session";
 
@@ -19,6 +20,7 @@ export class RoomSeating {
   readonly #seats: RoomSeats;
   readonly #connections: RoomConnections;
   readonly #delivery: RoomDelivery;
+  readonly #budgets: SenderBudgets;
 
   constructor(
     { name, storage }: { readonly name: string; readonly storage: RoomStorage },
@@ -33,6 +35,7 @@ export class RoomSeating {
     this.#seats = seats;
     this.#connections = connections;
     this.#delivery = delivery;
+    this.#budgets = new SenderBudgets(limits.sender);
   }
 
   /**
@@ -48,6 +51,7 @@ export class RoomSeating {
       storage: this.#storage,
       limits: this.#limits,
       memberCount: this.#seats.count,
+      userSeats: this.#seats.countOfUser(identity.user),
       seat,
     });
     if (verdict.kind === "accepted") this.#seat(connection, join.attempt, seat, verdict, nowMs);
@@ -64,7 +68,13 @@ export class RoomSeating {
       return;
     }
     if (newer !== undefined) this.#connections.end(newer, ClosedCode.Replaced, REPLACED);
-    connection.take(member, live ? { ...snapshot, sent: this.#storage.head } : snapshot);
+    if (snapshot.holds) {
+      // It was never acknowledged: the player sends it again, but not on this connection.
+      this.#connections.end(connection, ClosedCode.GoingAway, "the room lost its memory");
+      return;
+    }
+    const place = live ? { ...snapshot, sent: this.#storage.head } : snapshot;
+    connection.take(member, place, this.#budgets.of(seat.session, nowMs), nowMs);
     this.#connections.seat(connection, member);
     this.#delivery.recount(connection, member);
     this.#delivery.replay(connection, member);
@@ -85,7 +95,8 @@ export class RoomSeating {
       before === undefined
         ? this.#seats.create(session, user, offset, attempt, nowMs)
         : this.#seats.connect(before, attempt, offset, nowMs);
-    connection.take(member, { attempt, live: false, sent: offset, acknowledged: offset, confirmed: received });
+    const place = { attempt, live: false, established: false, sent: offset, acknowledged: offset, confirmed: received };
+    connection.take(member, place, this.#budgets.of(session, nowMs), nowMs);
     this.#connections.seat(connection, member);
     const { retentionSeconds, heartbeatSeconds } = this.#limits;
     const { epoch } = this.#storage;

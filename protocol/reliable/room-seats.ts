@@ -15,6 +15,8 @@ export class RoomSeats {
   readonly #onPresence: OnPresence;
   readonly #byMember = new Map<number, Seat>();
   readonly #bySession = new Map<string, number>();
+  /** What the members whose seats are held had acknowledged; of those that this memory has not seen, nothing is known. */
+  readonly #acknowledged = new Map<number, number>();
 
   constructor(storage: RoomStorage, retentionMs: number, onPresence: OnPresence) {
     this.#storage = storage;
@@ -39,6 +41,21 @@ export class RoomSeats {
     return this.#byMember.get(this.#bySession.get(session) ?? 0);
   }
 
+  countOfUser(user: string): number {
+    let count = 0;
+    for (const seat of this.#byMember.values()) if (seat.user === user) count += 1;
+    return count;
+  }
+
+  /** Above which offset held seats need the log. */
+  get neededOffset(): number {
+    let needed = Number.POSITIVE_INFINITY;
+    for (const { member, heldSinceMs } of this.#byMember.values()) {
+      if (heldSinceMs !== null) needed = Math.min(needed, this.#acknowledged.get(member) ?? 0);
+    }
+    return needed;
+  }
+
   /** When the first held seat is to be given up. */
   get deadlineMs(): number | undefined {
     let earliest: number | undefined;
@@ -60,16 +77,18 @@ export class RoomSeats {
 
   /** A connection takes the seat. A fresh one may read from `start` on, if that is before what it could. */
   connect(seat: Seat, attempt: number, start: number, nowMs: number): Seat {
+    this.#acknowledged.delete(seat.member);
     const connected: Seat = { ...seat, attempt, start: Math.min(seat.start, start), heldSinceMs: null };
     this.#save(connected);
     if (seat.heldSinceMs !== null) this.#onPresence(connected, Presence.Resumed, nowMs);
     return connected;
   }
 
-  /** The seat's connection is lost. */
-  hold(member: number, nowMs: number): void {
+  /** The seat's connection is lost, which had acknowledged so much. */
+  hold(member: number, acknowledged: number | undefined, nowMs: number): void {
     const seat = this.#byMember.get(member);
     if (seat === undefined || seat.heldSinceMs !== null) return;
+    if (acknowledged !== undefined) this.#acknowledged.set(member, acknowledged);
     const held: Seat = { ...seat, heldSinceMs: nowMs };
     this.#save(held);
     this.#onPresence(held, Presence.Held, nowMs);
@@ -84,6 +103,7 @@ export class RoomSeats {
     const seat = this.#byMember.get(member);
     if (seat === undefined) return undefined;
     this.#byMember.delete(member);
+    this.#acknowledged.delete(member);
     this.#bySession.delete(seat.session);
     this.#storage.deleteSeat(member);
     this.#onPresence(seat, Presence.Left, nowMs);

@@ -8,6 +8,8 @@ export interface RoomStorage {
   readonly head: number;
   /** The lowest offset still kept, `head + 1` if none is. */
   readonly first: number;
+  /** Bytes of the log as {@link logEntryBytes} counts them. */
+  readonly bytes: number;
 
   /** Keeps an entry whose offset is `head + 1`. */
   append(entry: LogEntry): void;
@@ -18,8 +20,11 @@ export interface RoomStorage {
   /** The offset after which the last `messages` messages to everybody begin; `first - 1` if there are not so many. */
   historyStart(messages: number): number;
 
-  /** Deletes the oldest entries until the log is within its bounds. Called after each append. */
-  trim(bounds: LogBounds, nowMs: number): void;
+  /**
+   * Deletes the oldest entries until the log is within its bounds, or somebody needs what is next. `needs` is asked only if
+   * the log is beyond its bounds. Called in each turn; one that has very much to delete may leave some of it to the next.
+   */
+  trim(bounds: LogBounds, nowMs: number, needs: () => LogNeeds): void;
 
   loadSeats(): readonly Seat[];
   saveSeat(seat: Seat): void;
@@ -35,6 +40,30 @@ export interface LogBounds {
   /** Bytes as {@link logEntryBytes} counts them. */
   readonly maxBytes: number;
   readonly maxAgeMs: number;
+  /** How old an entry may be that is kept beyond those bounds because somebody needs it. */
+  readonly neededMs: number;
+  /** Bytes of the log when it is: half of them for connected members, all of them for held seats. */
+  readonly maxNeededBytes: number;
+}
+
+/** Above which offset the log is needed: `head` or more if nothing is. */
+export interface LogNeeds {
+  /** By members who have a connection, and have not acknowledged it. */
+  readonly connected: number;
+  /** By members whose seat is held. */
+  readonly held: number;
+}
+
+/** Whether the oldest entry of a log that is beyond its bounds must stay: `bytes` is what is kept, this entry included. */
+export function isNeeded(
+  oldest: { readonly offset: number; readonly atMs: number },
+  bytes: number,
+  { neededMs, maxNeededBytes }: LogBounds,
+  needs: LogNeeds,
+  nowMs: number,
+): boolean {
+  if (oldest.atMs < nowMs - neededMs || bytes > maxNeededBytes) return false;
+  return oldest.offset > needs.held || (oldest.offset > needs.connected && bytes <= maxNeededBytes / 2);
 }
 
 /** One line of the log: offsets have no holes. */
@@ -82,8 +111,15 @@ export function isVisibleTo(entry: LogEntry, member: number): boolean {
   return entry.kind === "presence" || entry.to === 0 || entry.to === member || entry.from === member;
 }
 
-/** What an entry costs: about its row. */
+/** What an entry costs beside its text or body: about its row. */
+const ENTRY_BYTES = 40;
+
+/** What an entry costs. */
 export function logEntryBytes(entry: LogEntry): number {
-  const fixed = 40;
-  return fixed + (entry.kind === "message" ? entry.body.byteLength : entry.user.length);
+  return entry.kind === "message" ? logMessageBytes(entry.body) : ENTRY_BYTES + entry.user.length;
+}
+
+/** What a message costs as an entry. */
+export function logMessageBytes(body: Uint8Array): number {
+  return ENTRY_BYTES + body.byteLength;
 }

@@ -17,6 +17,14 @@ export interface WindowLimits {
 /** `seq u64, to u32` in front of a published body. */
 const PUBLISH_OVERHEAD_BYTES = HEADER_BYTES + 8 + 4;
 
+/** What may be on its way to a room at once (docs/wire-protocol.md, "Messages"): a room counts on it. */
+export const SEND_WINDOW: WindowLimits = { windowMessages: 1024, windowBytes: 256 * 1024 };
+
+/** Bytes of a message as a window counts them: with its packet's header. */
+export function publishBytes(body: Uint8Array): number {
+  return PUBLISH_OVERHEAD_BYTES + body.byteLength;
+}
+
 /**
  * The messages that the room has not acknowledged, in order. Its first one has the seq after the last acknowledged one:
  * the numbers follow from the place, and only a new seat renumbers them.
@@ -47,7 +55,7 @@ export class SendWindow {
 
   /** Takes a copy of a message; undefined if the window is full. */
   add(to: number, body: Uint8Array): number | undefined {
-    const bytes = this.#bytes + sizeOf(body);
+    const bytes = this.#bytes + publishBytes(body);
     if (this.#messages.length >= this.#limits.windowMessages || bytes > this.#limits.windowBytes) {
       this.#refused = true;
       return undefined;
@@ -125,14 +133,10 @@ export class SendWindow {
 
   #release(count: number): number | undefined {
     const released = this.#messages.splice(0, count);
-    for (const message of released) this.#bytes -= sizeOf(message.body);
+    for (const message of released) this.#bytes -= publishBytes(message.body);
     this.#acknowledgedSeq += count;
     this.#carried = Math.max(0, this.#carried - count);
     this.#everCarried -= count;
     return released.at(-1)?.id;
   }
-}
-
-function sizeOf(body: Uint8Array): number {
-  return PUBLISH_OVERHEAD_BYTES + body.byteLength;
 }

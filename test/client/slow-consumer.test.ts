@@ -18,7 +18,7 @@ let connection: ReliableConnection;
 let receivedBytes: number;
 
 beforeEach(async () => {
-  server = await RoomServer.open({ retentionSeconds: 300 });
+  server = await RoomServer.open({ retentionSeconds: 300, ackTimeoutMs: 500 });
   proxy = await TcpProxy.open(server.tlsPort);
   const { cert: ca } = server.certificate;
   const token = makeToken(1, new Uint8Array(16));
@@ -55,7 +55,8 @@ describe("a consumer that is slow", () => {
     connection.connect();
     await until(() => connection.state === "Established");
     announceAll();
-    // The room takes it for slow, as it would any that does not ack; it comes back, and is not sent without end.
+    // The room waits for it; then it takes it for slow, as it would any that does not ack. It comes back, and is not sent
+    // without end.
     await until(() => interruptions.includes(ClosedCode.TooSlow));
     for (let cuts = 0; cuts < 20; cuts++) {
       const { dials } = proxy;

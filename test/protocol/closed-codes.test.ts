@@ -12,6 +12,7 @@ const TABLE = [
   [7, "GoingAway", "backoff"],
   [8, "Unavailable", "backoff"],
   [9, "Denied", "no"],
+  [10, "TooFast", "later"],
 ] as const;
 
 describe("closed codes", () => {

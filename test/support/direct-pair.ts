@@ -1,12 +1,13 @@
 import { ClientMachine } from "../../protocol/reliable/client-machine.ts";
 import type { ClientEvent } from "../../protocol/reliable/client-output.ts";
 import { RoomCore } from "../../protocol/reliable/room-core.ts";
+import type { RoomLimits } from "../../protocol/reliable/room-limits.ts";
 import { MemoryRoomStorage } from "./memory-room-storage.ts";
 
 /** A client and a room with nothing between them: what one writes, the other has at once. */
 export class DirectPair {
   readonly storage = new MemoryRoomStorage(1);
-  readonly room = new RoomCore({ name: "lobby", storage: this.storage });
+  readonly room: RoomCore;
   readonly client = new ClientMachine({
     token: new Uint8Array(20),
     room: "lobby",
@@ -18,8 +19,9 @@ export class DirectPair {
   #nowMs = 1_000;
   #link = 0;
 
-  constructor(onEvent: (event: ClientEvent) => void = () => undefined) {
+  constructor(onEvent: (event: ClientEvent) => void = () => undefined, limits: Partial<RoomLimits> = {}) {
     this.#onEvent = onEvent;
+    this.room = new RoomCore({ name: "lobby", storage: this.storage, limits });
   }
 
   get nowMs(): number {

@@ -1,7 +1,9 @@
 import {
+  isNeeded,
   isVisibleTo,
   type LogBounds,
   type LogEntry,
+  type LogNeeds,
   logEntryBytes,
   type RoomStorage,
   type Seat,
@@ -72,10 +74,13 @@ export class MemoryRoomStorage implements RoomStorage {
     return messages === 0 ? this.#head : this.first - 1;
   }
 
-  trim(bounds: LogBounds, nowMs: number): void {
+  trim(bounds: LogBounds, nowMs: number, needs: () => LogNeeds): void {
+    if (this.length === 0 || !this.#isBeyond(bounds, nowMs)) return;
+    const needed = needs();
     while (this.length > 0 && this.#isBeyond(bounds, nowMs)) {
-      const [oldest] = this.#entries.slice(this.#kept, this.#kept + 1);
-      if (oldest !== undefined) this.#bytes -= logEntryBytes(oldest);
+      const oldest = this.#entries[this.#kept];
+      if (oldest === undefined || isNeeded(oldest, this.#bytes, bounds, needed, nowMs)) break;
+      this.#bytes -= logEntryBytes(oldest);
       this.#kept += 1;
     }
     if (this.#kept > 1024 && this.#kept * 2 > this.#entries.length) {

@@ -33,8 +33,10 @@ export class RoomProbe {
     action(this.core, this.nowMs);
     for (const output of this.core.takeOutputs(this.nowMs)) {
       if (output.kind === "write") {
-        const packets = splitPackets(MAX_PLAYER_PACKET_BYTES, [output.bytes]).map(decodePlayerPacket);
-        this.#packets.set(output.connection, [...(this.#packets.get(output.connection) ?? []), ...packets]);
+        const taken = this.#packets.get(output.connection) ?? [];
+        for (const packet of splitPackets(MAX_PLAYER_PACKET_BYTES, [output.bytes]))
+          taken.push(decodePlayerPacket(packet));
+        this.#packets.set(output.connection, taken);
       } else if (output.kind === "snapshot") this.#snapshots.set(output.connection, output.snapshot);
       else if (output.kind === "close") this.closes.push({ connection: output.connection, code: output.code });
       else this.presences.push(`${output.member}:${output.state}`);
@@ -47,9 +49,18 @@ export class RoomProbe {
 
   /** A player sends these packets in one message. */
   receive(id: number, ...packets: PlayerPacket[]): void {
-    const writer = new ByteWriter();
-    for (const packet of packets) writePlayerPacket(writer, packet);
-    this.turn((core, nowMs) => core.received(id, writer.finish(), nowMs));
+    this.receiveTogether([[id, packets]]);
+  }
+
+  /** Players send these packets, a message each, in one turn. */
+  receiveTogether(messages: readonly (readonly [id: number, packets: readonly PlayerPacket[]])[]): void {
+    this.turn((core, nowMs) => {
+      for (const [id, packets] of messages) {
+        const writer = new ByteWriter();
+        for (const packet of packets) writePlayerPacket(writer, packet);
+        core.received(id, writer.finish(), nowMs);
+      }
+    });
   }
 
   /** Connects and joins; the Joined that came, and nothing else, is taken. */

@@ -20,7 +20,7 @@ describe("parseSettings", () => {
         idleMs: 1_800_000,
         maxMs: 86_400_000,
         touchIntervalMs: 60_000,
-        maxSessionsPerUser: 0,
+        maxSessionsPerUser: 100,
         limitPolicy: "reject",
       },
       web: { grants: ["room:*"], signup: "open" },
@@ -34,7 +34,27 @@ describe("parseSettings", () => {
         signupsPerAddress: 60,
         signupsPerNetwork: 240,
       },
-      room: { historyMessages: 50, maxMembers: 1000 },
+      room: {
+        historyMessages: 50,
+        maxMembers: 1000,
+        maxSeatsPerUser: 10,
+        maxUnjoined: 1000,
+        maxUnjoinedPerSession: 4,
+        ackTimeoutMs: 30_000,
+        sender: {
+          messages: { perSecond: 500, burst: 2000 },
+          bytes: { perSecond: 262_144, burst: 524_288 },
+          datagrams: { perSecond: 200, burst: 400 },
+          datagramBytes: { perSecond: 131_072, burst: 524_288 },
+        },
+        log: {
+          maxEntries: 10_000,
+          maxBytes: 16_777_216,
+          maxAgeMs: 3_600_000,
+          neededMs: 60_000,
+          maxNeededBytes: 134_217_728,
+        },
+      },
     });
   });
 
@@ -62,6 +82,19 @@ describe("parseSettings", () => {
       SIGNUPS_PER_NETWORK: "7",
       ROOM_HISTORY_MESSAGES: "0",
       ROOM_MAX_MEMBERS: "10",
+      ROOM_MAX_SEATS_PER_USER: "1",
+      ROOM_MAX_UNJOINED: "2",
+      ROOM_MAX_UNJOINED_PER_SESSION: "3",
+      ROOM_ACK_TIMEOUT_SECONDS: "4",
+      ROOM_MESSAGES_PER_SECOND: "5",
+      ROOM_MESSAGE_BURST: "6",
+      ROOM_BYTES_PER_SECOND: "7",
+      ROOM_BYTE_BURST: "8",
+      ROOM_DATAGRAMS_PER_SECOND: "9",
+      ROOM_DATAGRAM_BURST: "10",
+      ROOM_DATAGRAM_BYTES_PER_SECOND: "11",
+      ROOM_DATAGRAM_BYTE_BURST: "12",
+      ROOM_LOG_MAX_BYTES: "67108864",
     });
     expect(settings).toEqual({
       apiKeys: [OLD_KEY, NEW_KEY],
@@ -85,7 +118,27 @@ describe("parseSettings", () => {
         signupsPerAddress: 6,
         signupsPerNetwork: 7,
       },
-      room: { historyMessages: 0, maxMembers: 10 },
+      room: {
+        historyMessages: 0,
+        maxMembers: 10,
+        maxSeatsPerUser: 1,
+        maxUnjoined: 2,
+        maxUnjoinedPerSession: 3,
+        ackTimeoutMs: 4000,
+        sender: {
+          messages: { perSecond: 5, burst: 6 },
+          bytes: { perSecond: 7, burst: 8 },
+          datagrams: { perSecond: 9, burst: 10 },
+          datagramBytes: { perSecond: 11, burst: 12 },
+        },
+        log: {
+          maxEntries: 10_000,
+          maxBytes: 16_777_216,
+          maxAgeMs: 3_600_000,
+          neededMs: 60_000,
+          maxNeededBytes: 67_108_864,
+        },
+      },
     });
   });
 
@@ -108,6 +161,8 @@ describe("parseSettings", () => {
     ["LOGIN_TRIES_PER_ACCOUNT", { ...redis, LOGIN_TRIES_PER_ACCOUNT: "0" }],
     ["ROOM_HISTORY_MESSAGES", { ...redis, ROOM_HISTORY_MESSAGES: "all" }],
     ["ROOM_MAX_MEMBERS", { ...redis, ROOM_MAX_MEMBERS: "0" }],
+    ["ROOM_MESSAGES_PER_SECOND", { ...redis, ROOM_MESSAGES_PER_SECOND: "0" }],
+    ["ROOM_LOG_MAX_BYTES", { ...redis, ROOM_LOG_MAX_BYTES: "1000000" }],
   ])("refuses a wrong %s by name, without its value", (name, environment) => {
     expect(() => parseSettings(environment)).toThrow(new RegExp(`^${name}: .*(allowed|needed)`));
     expect(() => parseSettings(environment)).not.toThrow(/secret|redis\.test/);

@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import { DEFAULT_CLIENT_LIMITS } from "../../../protocol/reliable/client-config.ts";
 import type { ClientEvent } from "../../../protocol/reliable/client-output.ts";
 import { DEFAULT_ROOM_LIMITS } from "../../../protocol/reliable/room-limits.ts";
+import { logMessageBytes } from "../../../protocol/reliable/room-storage.ts";
 import { DirectPair } from "../../support/direct-pair.ts";
 
 const BODY = new Uint8Array(16).fill(1);
@@ -48,7 +49,8 @@ describe("memory", () => {
     while (sent < MESSAGES) {
       sent += fillWindow(pair);
       pair.exchange();
-      pair.pass(100);
+      // In 2.1 s a budget lets a window through.
+      pair.pass(2_100);
       if (heapAtTenth === 0 && sent >= MESSAGES / 10) heapAtTenth = heapBytes();
     }
     expect(delivered).toBe(sent);
@@ -60,21 +62,30 @@ describe("memory", () => {
   it("of a room that holds 12,000 messages for a player stays at the log's bounds, and the rest is an exact Gap", () => {
     const offsets: number[] = [];
     const gaps: ClientEvent[] = [];
-    const pair = new DirectPair((event) => {
+    const onEvent = (event: ClientEvent) => {
       if (event.kind === "message") offsets.push(event.offset);
       if (event.kind === "gap") gaps.push(event);
-    });
+    };
+    const maxNeededBytes = 10_000 * logMessageBytes(BODY);
+    const pair = new DirectPair(onEvent, { log: { ...DEFAULT_ROOM_LIMITS.log, maxEntries: 100, maxNeededBytes } });
     pair.client.connect(pair.nowMs);
     pair.exchange();
     pair.pass(100);
     pair.cut();
-    for (let message = 0; message < 12_000; message++) pair.room.post(0, 0, BODY, pair.nowMs);
-    expect(pair.storage.length).toBe(DEFAULT_ROOM_LIMITS.log.maxEntries);
+    for (let message = 0; message < 12_000; message++) {
+      pair.room.post(0, 0, BODY, pair.nowMs);
+      pair.room.takeOutputs(pair.nowMs);
+      expect(pair.storage.bytes).toBeLessThanOrEqual(maxNeededBytes);
+    }
+    expect(pair.storage.length).toBe(10_000);
     pair.pass(1);
     pair.pass(100);
-    // Offsets: joined 1, held 2, the messages 3..12002, resumed 12003; the last 10,000 are kept.
-    expect(gaps).toEqual([{ kind: "gap", from: 2, to: 2_003 }]);
-    expect(offsets).toEqual(Array.from({ length: 12_002 - 2_003 }, (_, index) => 2_004 + index));
+    // Offsets: joined 1, held 2, the messages 3..12002.
+    expect(gaps).toEqual([{ kind: "gap", from: 2, to: 2_002 }]);
+    expect(offsets).toEqual(Array.from({ length: 10_000 }, (_, index) => 2_003 + index));
     expect(pair.client.state).toBe("Established");
+    // Nobody needs it any more.
+    for (let second = 0; second < 3; second++) pair.pass(1_000);
+    expect(pair.storage.length).toBe(100);
   });
 });

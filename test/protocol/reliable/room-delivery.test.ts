@@ -22,22 +22,57 @@ function flood(room: RoomProbe, count: number): void {
 }
 
 describe("a room's delivery", () => {
-  it("bears a player with 1 MiB delivered and not acknowledged, and not a byte more", () => {
+  it("sends a player at most 512 KiB that are not acknowledged, and the rest when 128 KiB of that are left", () => {
+    const room = twoPlayers();
+    flood(room, 256);
+    room.receive(1, { kind: "ack", position: room.storage.head });
+    flood(room, 256);
+    for (const id of [1, 2]) room.takePackets(id);
+    flood(room, 10);
+    // 256 KiB and 512 KiB.
+    expect([room.takeKinds(1).length, room.takeKinds(2).length]).toEqual([10, 0]);
+    room.receive(2, { kind: "ack", position: 514 - 129 });
+    expect(room.takeKinds(2)).toEqual([]);
+    room.receive(2, { kind: "ack", position: 514 - 128 });
+    expect(room.takeKinds(2)).toEqual(Array.from({ length: 10 }, (_, at) => `deliver ${515 + at}`));
+    // It has caught up: it is live again.
+    flood(room, 1);
+    expect(room.takeKinds(2)).toEqual(["deliver 525"]);
+    expect(room.closes).toEqual([]);
+  });
+
+  it("closes a player that it waits for and that acknowledges nothing for 30 s, and no other", () => {
     const room = twoPlayers();
     flood(room, 512);
     room.receive(1, { kind: "ack", position: room.storage.head });
-    flood(room, 512);
+    room.wait(600_000);
     expect(room.closes).toEqual([]);
-    room.turn((core, nowMs) => core.post(0, 0, new Uint8Array(0), nowMs));
+    flood(room, 1);
+    expect(room.core.alarmMs).toBe(room.nowMs + 30_000);
+    room.wait(29_999);
+    room.receive(2, { kind: "ack", position: 3 });
+    room.wait(29_999);
+    expect(room.closes).toEqual([]);
+    room.wait(1);
     expect(room.closes).toEqual([{ connection: 2, code: ClosedCode.TooSlow }]);
     expect(room.takePackets(2).at(-1)).toMatchObject({ kind: "closed", code: 6 });
     expect(room.presences.at(-1)).toBe("2:2");
+  });
+
+  it("acknowledges what a player says whom it paces", () => {
+    const room = twoPlayers(new RoomProbe({ liveWindowBytes: KIB }));
+    flood(room, 3);
+    room.takePackets(2);
+    room.publish(2, 1);
+    room.wait(100);
+    expect(room.takePackets(2)).toEqual([{ kind: "ack", position: 1 }]);
   });
 
   it("does not count what was for others", () => {
     const room = twoPlayers();
     room.join(3, "park");
     for (let seq = 1; seq <= 1100; seq++) {
+      room.nowMs += 5;
       room.publish(1, seq, PACKET_OF_1_KIB, 3);
       for (const id of [1, 3]) room.receive(id, { kind: "ack", position: room.storage.head });
     }
@@ -109,20 +144,20 @@ describe("a room's delivery", () => {
   });
 
   it("tells exactly what the log has lost, and then who is there", () => {
-    const room = twoPlayers(new RoomProbe({ log: { ...DEFAULT_ROOM_LIMITS.log, maxEntries: 4 } }));
+    const room = twoPlayers(new RoomProbe({ log: { ...DEFAULT_ROOM_LIMITS.log, neededMs: -1, maxEntries: 4 } }));
     room.turn((core, nowMs) => core.disconnected(2, nowMs));
     flood(room, 6);
     room.join(3, "lee", { epoch: 77, delivered: 2, attempt: 2 });
     const [gap, ...rest] = room.takePackets(3);
-    // 2 joins, held, 6 messages, resumed: offsets 7..10 are kept.
-    expect(gap).toEqual({ kind: "gap", from: 3, to: 6 });
+    // 2 joins, held, 6 messages: offsets 6..9 are kept, until the resume's own is the tenth.
+    expect(gap).toEqual({ kind: "gap", from: 3, to: 5 });
     expect(rest.map((packet) => packet.kind)).toEqual([
-      ...["presence", "presence", "deliver", "deliver", "deliver", "presence", "ack"],
+      ...["presence", "presence", "deliver", "deliver", "deliver", "deliver", "presence", "ack"],
     ]);
   });
 
   it("tells the gap too when the log is trimmed in the middle of a replay", () => {
-    const log = { ...DEFAULT_ROOM_LIMITS.log, maxEntries: 5 };
+    const log = { ...DEFAULT_ROOM_LIMITS.log, neededMs: -1, maxEntries: 5 };
     const room = twoPlayers(new RoomProbe({ log, replayWindowBytes: KIB }));
     room.turn((core, nowMs) => core.disconnected(2, nowMs));
     flood(room, 3);

@@ -1,7 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { ClosedCode } from "../../../protocol/closed-codes.ts";
+import { DEFAULT_ROOM_LIMITS } from "../../../protocol/reliable/room-limits.ts";
 import { RoomProbe } from "../../support/room-probe.ts";
 
+const SENDER = DEFAULT_ROOM_LIMITS.sender;
 const KIM = { id: 1, session: "kim" };
 const LEE = { id: 2, session: "lee" };
 
@@ -66,14 +68,39 @@ describe("a room that lost its memory", () => {
   });
 
   it("knows again how far behind a player is", () => {
-    const room = twoPlayers(new RoomProbe({ slowPlayerBytes: 1_000 }));
+    const room = twoPlayers(new RoomProbe({ liveWindowBytes: 700 }));
     const say = () => room.turn((core, nowMs) => core.post(0, 0, new Uint8Array(380), nowMs));
     say();
     room.receive(1, { kind: "ack", position: room.storage.head });
     say();
     room.rebuild([KIM, LEE]);
     say();
-    expect(room.closes).toEqual([{ connection: 2, code: ClosedCode.TooSlow }]);
+    expect([room.takeKinds(1).length, room.takeKinds(2).length]).toEqual([3, 2]);
+    room.receive(2, { kind: "ack", position: 4 });
+    expect(room.takeKinds(2)).toEqual(["deliver 5"]);
+  });
+
+  it("goes on pacing a player, and acknowledges what that one says meanwhile", () => {
+    const room = twoPlayers(new RoomProbe({ liveWindowBytes: 300, replayWindowBytes: 300 }));
+    for (let message = 0; message < 5; message++) {
+      room.turn((core, nowMs) => core.post(0, 0, new Uint8Array(180), nowMs));
+    }
+    room.takePackets(2);
+    room.rebuild([KIM, LEE]);
+    room.publish(2, 1);
+    room.publish(2, 1);
+    expect(room.takePackets(2)).toEqual([{ kind: "ack", position: 1 }]);
+    room.receive(2, { kind: "ack", position: 4 });
+    expect(room.takeKinds(2)).toEqual(["deliver 5", "deliver 6"]);
+  });
+
+  it("closes a connection whose messages waited there, which sends them again", () => {
+    const room = twoPlayers(new RoomProbe({ sender: { ...SENDER, messages: { perSecond: 1, burst: 1 } } }));
+    for (let seq = 1; seq <= 3; seq++) room.publish(1, seq);
+    room.rebuild([KIM, LEE]);
+    expect(room.closes).toEqual([{ connection: 1, code: ClosedCode.GoingAway }]);
+    const back = room.join(3, "kim", { epoch: 77, delivered: 2, attempt: 2 });
+    expect(back).toMatchObject({ resumed: true, received: 1 });
   });
 
   it("keeps waiting for the Join of a connection that had none", () => {

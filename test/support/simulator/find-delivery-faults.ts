@@ -6,11 +6,17 @@ import type { Chronicle } from "./simulated-room.ts";
 type Told = Extract<ClientEvent, { kind: "message" | "presence" }>;
 
 /**
+ * `keepsNeeded`: whether the log's bounds leave room for all that anybody needs, so that no seat may be told of a gap.
+ *
  * Walks through what a player was told, next to the log: each entry is as it was written, none comes twice or out of
  * order, and what was left out is covered by a Gap that the log's bounds or a lost seat explain.
  */
-export function findDeliveryFaults(player: SimulatedPlayer, chronicles: readonly Chronicle[]): string[] {
-  const walk = new DeliveryWalk(player.name, chronicles);
+export function findDeliveryFaults(
+  player: SimulatedPlayer,
+  chronicles: readonly Chronicle[],
+  keepsNeeded: boolean,
+): string[] {
+  const walk = new DeliveryWalk(player.name, chronicles, keepsNeeded);
   for (const event of player.events) walk.take(event);
   if (player.closed === undefined) walk.end();
   return walk.faults;
@@ -19,6 +25,7 @@ export function findDeliveryFaults(player: SimulatedPlayer, chronicles: readonly
 class DeliveryWalk {
   readonly faults: string[] = [];
   readonly #name: string;
+  readonly #keepsNeeded: boolean;
   readonly #chronicles: readonly Chronicle[];
   #chronicle: Chronicle | undefined;
   #member = 0;
@@ -26,8 +33,9 @@ class DeliveryWalk {
   #position: number | undefined;
   #seatIsNew = false;
 
-  constructor(name: string, chronicles: readonly Chronicle[]) {
+  constructor(name: string, chronicles: readonly Chronicle[], keepsNeeded: boolean) {
     this.#name = name;
+    this.#keepsNeeded = keepsNeeded;
     this.#chronicles = chronicles;
   }
 
@@ -54,10 +62,12 @@ class DeliveryWalk {
   }
 
   #skip(from: number, to: number): void {
-    if (this.#position !== undefined && from !== this.#position + 1)
-      this.#fault(`gap from ${from} at ${this.#position}`);
+    if (this.#position !== undefined && from <= this.#position) this.#fault(`gap from ${from} at ${this.#position}`);
+    // A room that paced a player may know that what comes before it was for others.
+    if (this.#position !== undefined) this.#expectNothingBetween(this.#position, from);
     const trimmed = to < (this.#chronicle?.storage.first ?? 0);
     if (!trimmed && !this.#seatIsNew) this.#fault(`gap to ${to} although the log still has it`);
+    if (this.#keepsNeeded && !this.#seatIsNew) this.#fault(`gap to ${to} although it was needed`);
     this.#position = to;
   }
 

@@ -5,12 +5,13 @@ import type { SimulatedPlayer } from "./simulated-player.ts";
 import type { Chronicle, SimulatedRoom } from "./simulated-room.ts";
 
 /** Holds what the players were told against what really happened: every difference is a fault. */
-export function findFaults(room: SimulatedRoom, players: readonly SimulatedPlayer[]): string[] {
+export function findFaults(room: SimulatedRoom, players: readonly SimulatedPlayer[], keepsNeeded: boolean): string[] {
   return [
     ...room.chronicles.flatMap(findPresenceFaults),
     ...findGhosts(room, players),
     ...players.flatMap((player) => [
-      ...findDeliveryFaults(player, room.chronicles),
+      ...findDeliveryFaults(player, room.chronicles, keepsNeeded),
+      ...findBudgetFaults(player),
       ...findSendFaults(player, room.chronicles),
       ...findHandoverFaults(player),
       ...findEndFaults(player, players),
@@ -84,6 +85,12 @@ function findSendFaults(player: SimulatedPlayer, chronicles: readonly Chronicle[
     if (!confirmed.has(id) && !unconfirmed.has(id)) faults.push(`${player.name}: nobody says what became of ${id}`);
   }
   return faults;
+}
+
+/** Who keeps to its window is slowed down by Acks only. */
+function findBudgetFaults({ name, events }: SimulatedPlayer): string[] {
+  const closed = events.some((event) => event.kind === "interrupted" && event.code === ClosedCode.TooFast);
+  return closed ? [`${name}: closed as too fast`] : [];
 }
 
 /** Each handover begins, and then ends or fails, before the next. */

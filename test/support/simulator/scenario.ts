@@ -1,5 +1,8 @@
-import { seededRandom } from "../random.ts";
+import { ClosedCode } from "../../../protocol/closed-codes.ts";
+import type { SenderRates } from "../../../protocol/reliable/sender-budget.ts";
+import { type Random, seededRandom } from "../random.ts";
 import { findFaults } from "./find-faults.ts";
+import { FLOODER_CLOSES, SimulatedFlooder } from "./simulated-flooder.ts";
 import { SimulatedNetwork } from "./simulated-network.ts";
 import { SimulatedPlayer } from "./simulated-player.ts";
 import { SimulatedRoom } from "./simulated-room.ts";
@@ -13,6 +16,9 @@ const PATIENCE_MS = 120_000;
 /** After so long every stalled connection has ended, and the room has given up what nobody came back to. */
 const GIVEN_UP_MS = 75_000;
 
+/** A log that keeps all that anybody needs for longer than a scenario lasts. */
+const AMPLE = { neededMs: 600_000, maxNeededBytes: 1 << 26 };
+
 /** What a scenario came to. */
 export interface ScenarioReport {
   /** What broke the contract; none if it was kept. */
@@ -22,18 +28,31 @@ export interface ScenarioReport {
   readonly failedHandovers: number;
   readonly gaps: number;
   readonly unconfirmed: number;
+  /** Connections of the flooder that were closed as too fast. */
+  readonly tooFast: number;
+  /** Connections of players that were closed as too slow: they come back. */
+  readonly tooSlow: number;
 }
 
 /** Runs the scenario of a seed: the same seed is the same scenario. */
 export function runScenario(seed: number): ScenarioReport {
   const random = seededRandom(seed);
   const clock = new VirtualClock(Date.UTC(2027, 0, 1));
+  // Where there is room for all that members need, they get all of it; else a long absence finds the log trimmed.
+  const keepsNeeded = random.chance(0.5);
   const room = new SimulatedRoom(clock, {
     historyMessages: random.integer(0, 20),
-    // Small enough that a long absence finds the log trimmed, and slow players are found out.
-    log: { maxEntries: random.integer(10, 200), maxBytes: 1 << 20, maxAgeMs: 3_600_000 },
-    ...(random.chance(0.3) ? { slowPlayerBytes: 600, replayWindowBytes: 200 } : {}),
+    log: {
+      maxEntries: random.integer(10, 200),
+      maxBytes: 1_000,
+      maxAgeMs: 3_600_000,
+      ...(keepsNeeded ? AMPLE : { neededMs: random.integer(100, 20_000), maxNeededBytes: random.integer(500, 20_000) }),
+    },
+    // Small enough that players are paced, and slow ones found out.
+    ...(random.chance(0.3) ? { liveWindowBytes: 600, replayWindowBytes: 200 } : {}),
+    ...(random.chance(0.3) ? { ackTimeoutMs: random.integer(1_000, 8_000) } : {}),
     ...(random.chance(0.3) ? { retentionSeconds: random.integer(2, 8) } : {}),
+    ...(random.chance(0.4) ? { sender: smallBudget(random) } : {}),
   });
   const network = new SimulatedNetwork(clock, random, room, random.integer(1, 3));
   const limits = random.chance(0.2) ? { windowMessages: 4, windowBytes: 1024 } : {};
@@ -41,14 +60,18 @@ export function runScenario(seed: number): ScenarioReport {
     const name = String.fromCharCode(97 + index);
     return new SimulatedPlayer(name, `session-${name}`, network, limits);
   });
-  startTrouble({ clock, random, room, network, players, untilMs: clock.nowMs + TROUBLE_MS, limits });
+  const flooder = new SimulatedFlooder(room);
+  startTrouble({ clock, random, room, network, players, flooder, untilMs: clock.nowMs + TROUBLE_MS, limits });
   clock.run(clock.nowMs + TROUBLE_MS);
   network.heal();
+  flooder.leave();
   const settle = () => clock.run(clock.nowMs + PATIENCE_MS, () => players.every((player) => isSettled(player, room)));
   settle();
   clock.run(clock.nowMs + GIVEN_UP_MS);
   const settled = settle();
-  const faults = findFaults(room, players);
+  const faults = findFaults(room, players, keepsNeeded);
+  for (const code of flooder.closes)
+    if (!FLOODER_CLOSES.includes(code)) faults.push(`the flooder is closed with ${code}`);
   if (!settled)
     faults.push(`hangs: ${players.map((player) => `${player.name} is ${player.machine.state}`).join(", ")}`);
   const events = players.flatMap((player) => player.events);
@@ -58,8 +81,18 @@ export function runScenario(seed: number): ScenarioReport {
     handovers: events.filter(({ kind }) => kind === "handoverEnd").length,
     failedHandovers: events.filter(({ kind }) => kind === "handoverFailed").length,
     gaps: events.filter(({ kind }) => kind === "gap").length,
+    tooFast: flooder.closes.filter((code) => code === ClosedCode.TooFast).length,
+    tooSlow: events.filter((event) => event.kind === "interrupted" && event.code === ClosedCode.TooSlow).length,
     unconfirmed: events.reduce((sum, event) => sum + ("unconfirmed" in event ? event.unconfirmed.length : 0), 0),
   };
+}
+
+function smallBudget(random: Random): SenderRates {
+  const rate = (least: number, most: number) => ({
+    perSecond: random.integer(least, most),
+    burst: random.integer(least, most),
+  });
+  return { messages: rate(5, 50), bytes: rate(500, 5_000), datagrams: rate(1, 50), datagramBytes: rate(50, 5_000) };
 }
 
 /** Whether nothing more is to come: the player has ended, or has and is known to have everything. */

@@ -68,6 +68,11 @@ export class SimulatedPlayer {
     this.#turn((nowMs) => this.machine.datagram(Uint8Array.of(1, 2, 3), nowMs));
   }
 
+  /** Its user is slow, or not any more. */
+  holdAcks(held: boolean): void {
+    this.#turn(() => this.machine.holdAcks(held));
+  }
+
   hint(): void {
     this.#turn((nowMs) => this.machine.networkChanged(nowMs));
   }

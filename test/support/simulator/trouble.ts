@@ -1,5 +1,6 @@
 import type { ClientLimits } from "../../../protocol/reliable/client-config.ts";
 import type { Random } from "../random.ts";
+import type { SimulatedFlooder } from "./simulated-flooder.ts";
 import type { SimulatedNetwork } from "./simulated-network.ts";
 import { SimulatedPlayer } from "./simulated-player.ts";
 import type { SimulatedRoom } from "./simulated-room.ts";
@@ -12,13 +13,14 @@ export interface Stage {
   readonly network: SimulatedNetwork;
   /** A second window of a session joins them. */
   readonly players: SimulatedPlayer[];
+  readonly flooder: SimulatedFlooder;
   readonly untilMs: number;
   readonly limits: Partial<ClientLimits>;
 }
 
 /** Lets the players talk and everything else go wrong, at random moments until the end of the trouble. */
 export function startTrouble(stage: Stage): void {
-  const { clock, random, players, untilMs } = stage;
+  const { clock, random, players, flooder, untilMs } = stage;
   const startMs = clock.nowMs;
   const moment = () => random.integer(startMs, untilMs);
   for (const player of [...players]) {
@@ -32,8 +34,21 @@ export function startTrouble(stage: Stage): void {
     }
     if (random.chance(0.2)) clock.at(moment(), () => player.datagram());
     if (random.chance(0.3)) clock.at(moment(), () => player.hint());
+    if (random.chance(0.1)) clock.at(moment(), () => talkWithoutEnd(stage, player));
+    if (random.chance(0.2)) {
+      const heldMs = moment();
+      clock.at(heldMs, () => player.holdAcks(true));
+      clock.at(Math.min(untilMs, heldMs + random.integer(1_000, 40_000)), () => player.holdAcks(false));
+    }
     if (random.chance(0.08)) clock.at(moment(), () => player.disconnect());
     if (random.chance(0.05)) clock.at(moment(), () => openSecondWindow(stage, player));
+  }
+  for (let flood = random.chance(0.15) ? random.integer(1, 4) : 0; flood > 0; flood--) {
+    // A path whose window is small would take longer than anybody's patience for more that is for everybody.
+    const isPrivate = random.chance(0.6);
+    const [count, bytes] =
+      isPrivate && random.chance(0.6) ? [random.integer(10, 60), 16_000] : [random.integer(10, 300), 9];
+    clock.at(moment(), () => flooder.flood(count, bytes, isPrivate));
   }
   for (let fault = random.integer(0, 12); fault > 0; fault--) clock.at(moment(), () => breakSomething(stage));
 }
@@ -42,6 +57,11 @@ function recipient({ random, room }: Stage): number {
   const members = room.memberNumbers;
   if (random.chance(0.7) || members.length === 0) return 0;
   return members[random.integer(0, members.length - 1)] ?? 0;
+}
+
+/** As much as its window takes: the room's Acks slow it down, and nothing else happens to it. */
+function talkWithoutEnd(stage: Stage, player: SimulatedPlayer): void {
+  for (let message = stage.random.integer(10, 100); message > 0; message--) player.send(recipient(stage), 0);
 }
 
 /** The same session once more: the room takes the newest, and the older has to go. */

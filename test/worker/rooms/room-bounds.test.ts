@@ -1,6 +1,7 @@
 import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
 import { ClosedCode } from "../../../protocol/closed-codes.ts";
+import type { PlayerPacket } from "../../../protocol/player-packet.ts";
 import { SqliteRoomStorage } from "../../../worker/rooms/storage/sqlite-room-storage.ts";
 import { askAsService, createSession } from "../routes/edge-client.ts";
 import { evict, joinAs, newRoom, ringAlarm, roomObject, setClockAhead } from "./room-object.ts";
@@ -8,46 +9,56 @@ import { joinPacket, RoomPlayer } from "./room-player.ts";
 
 const HOUR_MS = 60 * 60 * 1000;
 
+/** Each of these says or does the same 24 times, which no budget slows down; resolves when the room has it all. */
+async function flood(room: string, users: readonly string[], packet: PlayerPacket): Promise<void> {
+  const players = await Promise.all(users.map((user) => joinAs(room, user)));
+  for (const player of players) {
+    for (let at = 0; at < 24; at++) player.send(packet.kind === "publish" ? { ...packet, seq: at + 1 } : packet);
+    player.send({ kind: "leave" });
+    await player.closed();
+  }
+}
+
 describe("a room's bounds", () => {
-  it("close a player who never acknowledges after 1 MiB, and let it resume", async () => {
+  it("send a player who never acknowledges 512 KiB, and the rest when it does; close it after 30 s; and let it resume", async () => {
     const room = newRoom();
     const { token } = await createSession();
     const lazy = await RoomPlayer.join(room, token);
     const { epoch } = await lazy.first("joined");
-    const lee = await joinAs(room, "lee");
-    const body = new Uint8Array(16_000).fill(120);
-    let seq = 0;
-    while (lazy.closeCode === undefined) {
-      seq += 1;
-      lee.send({ kind: "publish", seq, to: 0, body });
-      await lee.heard(seq);
-      lee.send({ kind: "ack", position: lee.all("deliver").at(-1)?.offset ?? 0 });
-      expect(seq).toBeLessThan(100);
-    }
+    await flood(room, ["lee", "park", "ray"], { kind: "publish", seq: 0, to: 0, body: new Uint8Array(16_000) });
+    // 512 KiB / (16,000 + 20 bytes of header) = 32.7
+    expect(lazy.all("deliver").length).toBe(33);
+    lazy.send({ kind: "ack", position: lazy.all("deliver").at(-20)?.offset ?? 0 });
+    // What it says itself is acknowledged meanwhile.
+    lazy.publish(1, "still here");
+    await lazy.until(() => lazy.all("ack").at(-1)?.position === 1);
+    expect([lazy.all("deliver").length, lazy.closeCode]).toEqual([33, undefined]);
+    await setClockAhead(room, 31_000);
+    await ringAlarm(room);
     expect(await lazy.closed()).toBe(ClosedCode.TooSlow);
-    // 1 MiB / (16,000 + 20 bytes of header) = 65.4
-    expect(lazy.all("deliver").length).toBe(66);
+    const offset = lazy.all("deliver").at(-1)?.offset ?? 0;
     const back = await RoomPlayer.dial(room, token);
-    back.send(joinPacket(room, { epoch, delivered: lazy.all("deliver").at(-1)?.offset ?? 0, attempt: 2 }));
-    expect(await back.first("joined")).toMatchObject({ resumed: true });
+    back.send(joinPacket(room, { epoch, delivered: offset, attempt: 2 }));
+    expect(await back.first("joined")).toMatchObject({ resumed: true, offset });
+    // 256 KiB are sent ahead.
+    for (const count of [16, 32, 72 - 33 + 1]) {
+      await back.heard(count);
+      back.send({ kind: "ack", position: back.all("deliver").at(-1)?.offset ?? 0 });
+    }
+    expect(back.all("gap")).toEqual([]);
   });
 
   it("drop datagrams to a player of whom nothing is heard after 1 MiB, until it pings", async () => {
     const room = newRoom();
     const quiet = await joinAs(room, "quiet");
-    const lee = await joinAs(room, "lee");
-    const body = new Uint8Array(16_376);
-    const flood = async (seq: number) => {
-      for (let sent = 0; sent < 70; sent++) lee.send({ kind: "datagram", member: 0, body });
-      lee.publish(seq, "flooded");
-      await quiet.heard(seq);
-      return quiet.all("datagram").length;
-    };
+    const datagram = { kind: "datagram", member: 0, body: new Uint8Array(16_376) } as const;
+    await flood(room, ["lee", "park", "ray"], datagram);
     // 1 MiB / 16 KiB = 64
-    expect(await flood(1)).toBe(64);
+    expect(quiet.all("datagram").length).toBe(64);
     quiet.sendRaw("ping");
     await quiet.until(() => quiet.texts.length > 0);
-    expect(await flood(2)).toBe(128);
+    await flood(room, ["kim", "sue", "tom"], datagram);
+    expect(quiet.all("datagram").length).toBe(128);
   });
 
   it("give a newcomer the last 50 messages, and no private ones of others", async () => {
@@ -108,15 +119,64 @@ describe("a room's bounds", () => {
     const kim = await joinAs(room, "kim");
     const body = new Uint8Array();
     for (let seq = 0; seq < 10_200; ) {
+      // Its budget lets 500 messages a second through.
+      await setClockAhead(room, seq * 2);
       kim.send(...Array.from({ length: 200 }, () => ({ kind: "publish", seq: ++seq, to: 0, body }) as const));
       await kim.heard(seq);
       kim.send({ kind: "ack", position: kim.all("deliver").at(-1)?.offset ?? 0 });
     }
-    const rows = await runInDurableObject(roomObject(room), (_, { storage }) =>
-      storage.sql.exec("SELECT COUNT(*) AS n, MIN(offset) AS first, MAX(offset) AS last FROM log").one(),
-    );
-    expect(rows).toEqual({ n: 10_000, first: 202, last: 10_201 });
+    const rows = () =>
+      runInDurableObject(roomObject(room), (_, { storage }) =>
+        storage.sql.exec("SELECT COUNT(*) AS n, MIN(offset) AS first, MAX(offset) AS last FROM log").one(),
+      );
+    await expect.poll(rows, { timeout: 30_000 }).toEqual({ n: 10_000, first: 202, last: 10_201 });
     expect(kim.closeCode).toBeUndefined();
+  });
+
+  it("slow a member down that says more than its budget allows, and end it alone when it does not wait", async () => {
+    const room = newRoom();
+    const quiet = await joinAs(room, "quiet");
+    const mallory = await joinAs(room, "mallory");
+    const body = new Uint8Array(16_000);
+    const say = (from: number, count: number) =>
+      mallory.send(
+        ...Array.from({ length: count }, (_, at) => ({ kind: "publish", seq: from + at, to: 0, body }) as const),
+      );
+    say(1, 40);
+    await quiet.heard(33);
+    quiet.send({ kind: "ack", position: quiet.all("deliver").at(-1)?.offset ?? 0 });
+    // Seven of them wait, and go at 256 KiB a second.
+    await quiet.heard(40);
+    expect([mallory.closeCode, quiet.closeCode]).toEqual([undefined, undefined]);
+    say(41, 40);
+    expect(await mallory.closed()).toBe(ClosedCode.TooFast);
+    expect(quiet.closeCode).toBeUndefined();
+  });
+
+  it("give a user at most ten seats, and the eleventh when one is left", async () => {
+    const room = newRoom();
+    const user = `many-${room}`;
+    const seats = await Promise.all(Array.from({ length: 10 }, () => joinAs(room, user)));
+    const { token } = await createSession({ user });
+    const refused = await RoomPlayer.dial(room, token);
+    refused.send(joinPacket(room));
+    expect(await refused.closed()).toBe(ClosedCode.RoomFull);
+    await joinAs(room, "somebody-else");
+    seats[0]?.send({ kind: "leave" });
+    await seats[0]?.closed();
+    expect(await (await RoomPlayer.join(room, token)).first("joined")).toMatchObject({ resumed: false });
+  });
+
+  it("keep four connections of a session without a Join, the newest", async () => {
+    const room = newRoom();
+    const { token } = await createSession();
+    const players: RoomPlayer[] = [];
+    for (let count = 0; count < 6; count++) players.push(await RoomPlayer.dial(room, token));
+    expect(await players[0]?.closed()).toBe(ClosedCode.Unavailable);
+    expect(await players[1]?.closed()).toBe(ClosedCode.Unavailable);
+    players[5]?.send(joinPacket(room));
+    await players[5]?.first("ack");
+    expect(players.slice(2).map(({ closeCode }) => closeCode)).toEqual([undefined, undefined, undefined, undefined]);
   });
 
   it("close a connection that does not join within 5 s", async () => {

@@ -6,7 +6,16 @@ import { SqliteRoomStorage } from "../../../worker/rooms/storage/sqlite-room-sto
 import { MemoryRoomStorage } from "../../support/memory-room-storage.ts";
 import { newRoom, roomObject } from "./room-object.ts";
 
-const BOUNDS = { maxEntries: 20, maxBytes: 3000, maxAgeMs: 10_000 };
+const BOUNDS = { maxEntries: 20, maxBytes: 3000, maxAgeMs: 10_000, neededMs: 5_000, maxNeededBytes: 9_000 };
+
+const nobody = () => ({ connected: Number.POSITIVE_INFINITY, held: Number.POSITIVE_INFINITY });
+
+/** Members who are so far behind: of each kind at times. */
+function somebody({ offset }: LogEntry) {
+  const behind = (entries: number, pauses: number) =>
+    offset % pauses < pauses / 2 ? offset - entries : Number.POSITIVE_INFINITY;
+  return () => ({ connected: behind(40, 50), held: behind(60, 90) });
+}
 
 /** Runs in an object without a room, with a storage of its own. */
 function withStorage(test: (storage: SqliteRoomStorage, durable: DurableObjectStorage) => void): Promise<void> {
@@ -35,12 +44,12 @@ describe("SqliteRoomStorage", () => {
       for (const entry of entries(200)) {
         const change = (log: RoomStorage) => {
           log.append(entry);
-          log.trim(BOUNDS, entry.atMs);
+          log.trim(BOUNDS, entry.atMs, somebody(entry));
         };
         change(memory);
         kept.turn(() => change(kept));
         if (entry.offset % 17 === 0) kept = SqliteRoomStorage.find(durable) ?? kept;
-        expect([kept.head, kept.first]).toEqual([memory.head, memory.first]);
+        expect([kept.head, kept.first, kept.bytes]).toEqual([memory.head, memory.first, memory.bytes]);
         for (const member of [1, 3]) {
           expect(kept.read(entry.offset - 10, member, 6)).toEqual(memory.read(entry.offset - 10, member, 6));
         }
@@ -57,7 +66,7 @@ describe("SqliteRoomStorage", () => {
         for (const entry of entries(200)) {
           for (const log of [storage, memory]) {
             log.append(entry);
-            log.trim(BOUNDS, entry.atMs);
+            log.trim(BOUNDS, entry.atMs, nobody);
           }
           if (entry.offset % 29 !== 0) continue;
           expect([storage.head, storage.first]).toEqual([memory.head, memory.first]);
@@ -73,7 +82,7 @@ describe("SqliteRoomStorage", () => {
     await withStorage((storage, durable) => {
       storage.turn(() => {
         for (const entry of entries(5)) storage.append(entry);
-        storage.trim(BOUNDS, 1_000_000);
+        storage.trim(BOUNDS, 1_000_000, nobody);
       });
       const again = SqliteRoomStorage.find(durable);
       expect([again?.head, again?.first]).toEqual([5, 6]);

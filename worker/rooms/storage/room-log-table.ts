@@ -1,12 +1,19 @@
 import type { Presence } from "../../../protocol/player-packet.ts";
-import { type LogBounds, type LogEntry, logEntryBytes } from "../../../protocol/reliable/room-storage.ts";
+import {
+  isNeeded,
+  type LogBounds,
+  type LogEntry,
+  type LogNeeds,
+  logEntryBytes,
+} from "../../../protocol/reliable/room-storage.ts";
 
 /** The columns of a row, and as many rows in one INSERT as 100 parameters allow, which is what a Durable Object takes. */
 const COLUMNS = 8;
 const INSERT_ROWS = Math.floor(100 / COLUMNS);
 
-/** Rows looked at once for a trim. */
+/** Rows looked at once for a trim, and deleted in one: more than a turn can append, so that a log that grew comes down. */
 const TRIM_PAGE_ROWS = 64;
+const MAX_TRIM_ROWS = 16_384;
 
 /**
  * The log in SQLite: one row an entry, whatever the number of members. Each row knows the bytes of the whole log up to
@@ -23,7 +30,7 @@ export class RoomLogTable {
   /** When the oldest entry was made, epoch ms. */
   #oldestMs = Number.POSITIVE_INFINITY;
   #unwritten: SqlStorageValue[] = [];
-  #trimWanted: { readonly bounds: LogBounds; readonly nowMs: number } | undefined;
+  #trimWanted: { readonly bounds: LogBounds; readonly nowMs: number; readonly needs: LogNeeds } | undefined;
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
@@ -54,6 +61,11 @@ export class RoomLogTable {
     return this.#first;
   }
 
+  /** Bytes of the entries that are kept. */
+  get bytes(): number {
+    return this.#total - this.#trimmed;
+  }
+
   append(entry: LogEntry): void {
     const total = this.#total + logEntryBytes(entry);
     const isMessage = entry.kind === "message";
@@ -81,9 +93,9 @@ export class RoomLogTable {
       this.#sql.exec(insertText(part.length / COLUMNS), ...part);
     }
     if (this.#trimWanted === undefined) return;
-    const { bounds, nowMs } = this.#trimWanted;
+    const { bounds, nowMs, needs } = this.#trimWanted;
     this.#trimWanted = undefined;
-    this.#deleteBeyond(bounds, nowMs);
+    this.#deleteBeyond(bounds, nowMs, needs);
   }
 
   /** The entries above `after` that the member gets, in order, at most `limit`. */
@@ -110,13 +122,17 @@ export class RoomLogTable {
     return (start?.offset ?? this.#first) - 1;
   }
 
-  /** Has the oldest entries deleted until the log is within its bounds. */
-  trim(bounds: LogBounds, nowMs: number): void {
-    if (this.#isBeyond(bounds, nowMs)) this.#trimWanted = { bounds, nowMs };
+  /** Has the oldest entries deleted until the log is within its bounds, or what is next is needed. */
+  trim(bounds: LogBounds, nowMs: number, needs: () => LogNeeds): void {
+    if (this.#isBeyond(bounds, nowMs)) this.#trimWanted = { bounds, nowMs, needs: needs() };
   }
 
-  #deleteBeyond(bounds: LogBounds, nowMs: number): void {
-    while (this.#isBeyond(bounds, nowMs)) {
+  #deleteBeyond(bounds: LogBounds, nowMs: number, needs: LogNeeds): void {
+    const mayDelete = () =>
+      this.#isBeyond(bounds, nowMs) &&
+      !isNeeded({ offset: this.#first, atMs: this.#oldestMs }, this.bytes, bounds, needs, nowMs);
+    const before = this.#first;
+    while (mayDelete() && this.#first - before < MAX_TRIM_ROWS) {
       const oldest = this.#sql.exec<{ total: number; next: number | null }>(
         `SELECT log.total, newer.at AS next FROM log LEFT JOIN log AS newer ON newer.offset = log.offset + 1
          WHERE log.offset >= ? ORDER BY log.offset LIMIT ?`,
@@ -124,12 +140,13 @@ export class RoomLogTable {
         TRIM_PAGE_ROWS,
       );
       for (const { total, next } of oldest.toArray()) {
-        if (!this.#isBeyond(bounds, nowMs)) break;
+        if (!mayDelete()) break;
         this.#trimmed = total;
         this.#first += 1;
         this.#oldestMs = next ?? Number.POSITIVE_INFINITY;
       }
     }
+    if (this.#first === before) return;
     // The last row would take its offset with it.
     if (this.#first > this.#head) this.#sql.exec("UPDATE room SET head = ?", this.#head);
     this.#sql.exec("DELETE FROM log WHERE offset < ?", this.#first);

@@ -1,4 +1,4 @@
-import type { LogBounds, LogEntry, RoomStorage, Seat } from "../../../protocol/reliable/room-storage.ts";
+import type { LogBounds, LogEntry, LogNeeds, RoomStorage, Seat } from "../../../protocol/reliable/room-storage.ts";
 import { RoomLogTable } from "./room-log-table.ts";
 import { RoomRecord } from "./room-record.ts";
 import { RoomSeatTable } from "./room-seat-table.ts";
@@ -39,6 +39,10 @@ export class SqliteRoomStorage implements RoomStorage {
     return this.#log.first;
   }
 
+  get bytes(): number {
+    return this.#log.bytes;
+  }
+
   /** Runs a turn: all that it changes is kept or, if it throws, none; then the room's memory is to be thrown away. */
   turn<T>(action: () => T): T {
     return this.#storage.transactionSync(() => {
@@ -61,8 +65,8 @@ export class SqliteRoomStorage implements RoomStorage {
     return this.#log.historyStart(messages);
   }
 
-  trim(bounds: LogBounds, nowMs: number): void {
-    this.#log.trim(bounds, nowMs);
+  trim(bounds: LogBounds, nowMs: number, needs: () => LogNeeds): void {
+    this.#log.trim(bounds, nowMs, needs);
   }
 
   loadSeats(): readonly Seat[] {
