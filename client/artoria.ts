@@ -1,4 +1,5 @@
 import { Command, CommanderError } from "commander";
+import { oneLine } from "../protocol/log-line.ts";
 import { addAccountCommands } from "./command/account-commands.ts";
 import { addChatCommand } from "./command/chat-command.ts";
 import { ExitCode } from "./command/exit-code.ts";
@@ -23,7 +24,7 @@ function fail(error: unknown): void {
     process.exitCode = error.exitCode === 0 ? ExitCode.Ok : ExitCode.Error;
     return;
   }
-  process.stderr.write(`artoria: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.stderr.write(`artoria: ${oneLine(error instanceof Error ? error.message : String(error))}\n`);
   process.exitCode = ExitCode.Error;
 }
 

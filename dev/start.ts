@@ -1,3 +1,4 @@
+import { oneLine } from "../protocol/log-line.ts";
 import { banner } from "./banner.ts";
 import { parseStackConfig } from "./config.ts";
 import { type Stack, startStack } from "./stack.ts";
@@ -29,7 +30,11 @@ function stopOnSignal(stack: Stack): void {
   }
 }
 
-main().catch((error: Error) => {
-  process.stderr.write(`npm start: ${error.message}\n`);
+function fail(error: unknown): void {
+  process.stderr.write(`npm start: ${oneLine(error instanceof Error ? error.message : String(error))}\n`);
   process.exit(1);
-});
+}
+
+// Node would print the message as it is, and its line breaks with it.
+process.on("uncaughtException", fail);
+main().catch(fail);

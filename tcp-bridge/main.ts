@@ -1,3 +1,4 @@
+import { describeError, oneLine } from "../protocol/log-line.ts";
 import { startBridge } from "./bridge.ts";
 import { parseBridgeConfig } from "./config.ts";
 import { ConfigError } from "./config-error.ts";
@@ -15,17 +16,14 @@ async function main(): Promise<void> {
   process.on("SIGINT", stop);
 }
 
-/** What the operator can mend is one line; what only we can mend keeps its stack. */
+/** One line: what the operator can mend in its own words, what only we can mend with its stack. */
 function fail(error: unknown): void {
-  process.stderr.write(`artoria bridge: ${describe(error)}\n`);
+  // Of a system call: "listen EADDRINUSE: address already in use 127.0.0.1:7000".
+  const isOperators = error instanceof ConfigError || (error instanceof Error && "syscall" in error);
+  process.stderr.write(`artoria bridge: ${isOperators ? oneLine(error.message) : describeError(error)}\n`);
   process.exit(1);
 }
 
-function describe(error: unknown): string {
-  if (error instanceof ConfigError) return error.message;
-  if (!(error instanceof Error)) return String(error);
-  // Of a system call: "listen EADDRINUSE: address already in use 127.0.0.1:7000".
-  return "syscall" in error ? error.message : (error.stack ?? error.message);
-}
-
+// Node would print the message as it is, and its line breaks with it.
+process.on("uncaughtException", fail);
 main().catch(fail);

@@ -9,6 +9,7 @@ import { problem } from "./http/problem.ts";
 import { requireApiKey } from "./http/require-api-key.ts";
 import { requirePlainHost } from "./http/require-plain-host.ts";
 import { requireUtf8 } from "./http/require-utf8.ts";
+import { logFault } from "./log-fault.ts";
 import { accounts } from "./routes/accounts.ts";
 import { apiDescription } from "./routes/api-description.ts";
 import { check } from "./routes/check.ts";
@@ -36,9 +37,7 @@ app.onError((error, c) => {
   if (error instanceof SettingsError) return problem(c, "not_configured", error.message);
   // Hono's own refusals: a body that is not JSON.
   if (error instanceof HTTPException && error.status < 500) return problem(c, "invalid", `body: ${error.message}`);
-  // The message may hold what a client sent; its name and place say enough.
-  // biome-ignore lint/suspicious/noConsole: a Worker's log is its console
-  console.error("unexpected", error.name, error.stack?.split("\n")[1]?.trim());
+  logFault("unexpected", error);
   return problem(c, "unavailable", "an unexpected error, it was logged");
 });
 app.notFound((c) => problem(c, "not_found", "no such route; GET /docs lists them"));

@@ -1,6 +1,7 @@
 import { Hono, type MiddlewareHandler } from "hono";
 import { openStore } from "../http/open-store.ts";
 import { isSameOrigin } from "../http/same-origin.ts";
+import { logFault } from "../log-fault.ts";
 import { assets } from "./assets.ts";
 import { pageSecurity } from "./page-security.ts";
 import { HomePage } from "./pages/home-page.tsx";
@@ -18,8 +19,7 @@ import { knowVisitor, type PageEnv } from "./visitor.ts";
 export const pages = new Hono<PageEnv>();
 
 pages.onError((error, c) => {
-  // biome-ignore lint/suspicious/noConsole: a Worker's log is its console
-  console.error("page failed", error.name, error.stack?.split("\n")[1]?.trim());
+  logFault("page failed", error);
   c.header("Cache-Control", "no-store");
   // Who it is may be what could not be found out.
   c.set("visitor", { kind: "unknown", maySignUp: false });

@@ -1,9 +1,9 @@
 import { ClosedCode } from "../../protocol/closed-codes.ts";
 import type { RoomCore } from "../../protocol/reliable/room-core.ts";
 import type { RoomLimits } from "../../protocol/reliable/room-limits.ts";
+import { logFault } from "../log-fault.ts";
 import type { SessionStore } from "../session-store/session-store.ts";
 import { GatherWindow } from "./gather-window.ts";
-import { logFault } from "./log-fault.ts";
 import { type RoomCredential, roomIdentity } from "./room-credential.ts";
 import type { RoomHooks, RoomMember } from "./room-hooks.ts";
 import { findInvalidSeats } from "./room-session-check.ts";

@@ -4,7 +4,7 @@ import { RoomCore } from "../../protocol/reliable/room-core.ts";
 import type { RoomLimits } from "../../protocol/reliable/room-limits.ts";
 import type { RoomOutput } from "../../protocol/reliable/room-output.ts";
 import type { Seat } from "../../protocol/reliable/room-storage.ts";
-import { logFault } from "./log-fault.ts";
+import { logFault } from "../log-fault.ts";
 import type { RoomHooks, RoomMember } from "./room-hooks.ts";
 import type { RoomSockets } from "./room-sockets.ts";
 import type { SqliteRoomStorage } from "./storage/sqlite-room-storage.ts";

@@ -1,0 +1,54 @@
+import { describe, expect, it } from "vitest";
+import { describeError, oneLine, placeOfError } from "../../protocol/log-line.ts";
+
+const FORGED = '{"level":30,"msg":"forged"}';
+
+describe("a line of a log", () => {
+  it.each(["\n", "\r", "\r\n", "\v", "\f", "\u0085", "\u2028", "\u2029", "\u001b[2K", "\b"])(
+    "is not begun by what follows %j",
+    (breaks) => {
+      const line = oneLine(`before${breaks}${FORGED}`);
+      expect(line).toMatch(/^before(?:\\u[\da-f]{4})+/);
+      expect(line).not.toMatch(/[\p{Cc}\p{Zl}\p{Zp}]/u);
+    },
+  );
+
+  it("keeps all other text as it is", () => {
+    expect(oneLine("listen EADDRINUSE: 127.0.0.1:7000, 한글 é 🙂")).toBe(
+      "listen EADDRINUSE: 127.0.0.1:7000, 한글 é 🙂",
+    );
+  });
+});
+
+describe("an error", () => {
+  it("is one line with its name, message and stack", () => {
+    const line = describeError(new RangeError(`first\n${FORGED}`));
+    expect(line).toContain(`RangeError: first\\u000a${FORGED} at `);
+    expect(line).toContain("log-line.test.ts");
+    expect(line).not.toContain("\n");
+  });
+
+  it.each(["", "plain", `first\n${FORGED}`, `first\n    at forged (${FORGED})`, "\n", "Error", "E"])(
+    "with the message %j is told by its name and place alone",
+    (message) => {
+      expect(placeOfError(new Error(message))).toMatch(/^Error at .*log-line\.test\.ts:\d+:\d+\)?$/);
+    },
+  );
+
+  it("whose name or message was changed afterwards begins no line and tells no message", () => {
+    const error = new Error("one");
+    // It is written when it is first read.
+    expect(error.stack).toContain("one");
+    error.name = `Odd\n${FORGED}`;
+    error.message = "another";
+    expect(placeOfError(error)).toBe(`Odd\\u000a${FORGED} at an unknown place`);
+  });
+
+  it("that is none is told by its type", () => {
+    expect([placeOfError("secret"), placeOfError(undefined), describeError("a\nb")]).toEqual([
+      "string",
+      "undefined",
+      "a\\u000ab",
+    ]);
+  });
+});

@@ -1,0 +1,10 @@
+import { placeOfError } from "../protocol/log-line.ts";
+
+/**
+ * Logs a fault of our own code, or of a room's content code, as one line: what it was and where, never its message, which may
+ * hold what a client sent.
+ */
+export function logFault(where: string, fault: unknown): void {
+  // biome-ignore lint/suspicious/noConsole: a Worker's log is its console
+  console.error(where, placeOfError(fault));
+}
