@@ -40,7 +40,11 @@ export async function connectRedis(config: RedisRestConfig, log: Logger): Promis
     const unguarded: RunBatch = (commands) => runOn(redis, commands);
     const table = await loadCommandTable(unguarded);
     const writer = config.writeReplicas > 0 ? replicatedWriter(config, await open()) : undefined;
-    if (writer !== undefined) await refuseWithoutProofs({ redis, serverId });
+    if (writer !== undefined) {
+      await refuseWithoutProofs({ redis, serverId });
+      // The first proof. When it fails, requests are refused until one does not.
+      await writer.run([]);
+    }
     const lease = writer && new PrimaryLease({ writer, serverId, leaseMs: config.readLeaseMs });
     const primary = lease?.guard(unguarded) ?? unguarded;
     const isReady = () => connections.every(({ status }) => status === "ready") && (lease?.isHeld ?? true);

@@ -4,6 +4,8 @@ const SCRIPT_COMMANDS: ReadonlySet<string> = new Set(["EVAL", "EVALSHA", "EVAL_R
 /** What they answer depends on keys that they do not name. */
 const WHOLE_DATABASE: ReadonlySet<string> = new Set(["KEYS", "SCAN", "DBSIZE", "RANDOMKEY", "FLUSHDB"]);
 
+const MAX_KEY_LENGTH = 256;
+
 /**
  * Writes that too few replicas have acknowledged yet. A read that may show one of them must not be answered before they
  * have: a failover might take the write back. Which keys a command has is not looked up: any of its arguments may be one,
@@ -27,7 +29,7 @@ export class UnconfirmedWrites {
     if (this.#batches === 0) return false;
     if (this.#wholeDatabase > 0) return true;
     return commands.some(
-      (command) => WHOLE_DATABASE.has(command.name) || wordsOf(command).some((word) => this.#words.has(String(word))),
+      (command) => WHOLE_DATABASE.has(command.name) || wordsOf(command).some((word) => this.#words.has(keyOf(word))),
     );
   }
 
@@ -37,13 +39,18 @@ export class UnconfirmedWrites {
     for (const command of commands) {
       if (WHOLE_DATABASE.has(command.name)) this.#wholeDatabase += change;
       for (const word of wordsOf(command)) {
-        const text = String(word);
-        const count = (this.#words.get(text) ?? 0) + change;
-        if (count === 0) this.#words.delete(text);
-        else this.#words.set(text, count);
+        const key = keyOf(word);
+        const count = (this.#words.get(key) ?? 0) + change;
+        if (count === 0) this.#words.delete(key);
+        else this.#words.set(key, count);
       }
     }
   }
+}
+
+/** A value may be long: two that begin alike count as the same. */
+function keyOf(word: string | Buffer): string {
+  return String(word.length > MAX_KEY_LENGTH ? word.slice(0, MAX_KEY_LENGTH) : word);
 }
 
 function wordsOf({ name, args }: RedisCommand): RedisCommand["args"] {
