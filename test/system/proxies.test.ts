@@ -234,6 +234,27 @@ describe.each(PROXIES)("a site behind $name", ({ name, start, file, listen }) =>
     expect((await browser.open("/shop/..%2fadmin")).status).toBeGreaterThanOrEqual(400);
   });
 
+  it("gets none of the pages' forms, whose fields are passwords", async () => {
+    await signUp(browser, `${name}-jung`);
+    const pages = [
+      "/login",
+      "/signup",
+      "/logout",
+      "/me",
+      "/me/password",
+      "/me/delete",
+      "/me/sessions/end",
+      "/me/sessions/end-others",
+    ];
+    for (const path of pages) {
+      for (const method of ["GET", "POST"]) {
+        const text = await (await browser.open(path, { method, headers: { Origin: "https://evil.example" } })).text();
+        expect([path, method, text]).not.toEqual([path, method, expect.stringContaining("folded")]);
+      }
+    }
+    expect(await (await browser.open("/metropolis")).text()).toContain("folded");
+  });
+
   it("is closed again after the logout", async () => {
     await signUp(browser, `${name}-lee`);
     const { cookie } = browser;
