@@ -90,8 +90,12 @@ it("ends another browser's session from the page that lists them", async () => {
     await fillIn(there, user, "Log in");
     expect(await there.getByRole("listitem").count()).toBe(2);
     await here.goto(`${edge.url}/me`);
-    await here.getByRole("button", { name: /^End/ }).click();
-    expect(await here.getByRole("listitem").count()).toBe(1);
+    await here.getByRole("button", { name: /^End, / }).click();
+    await here.getByLabel("Password").fill(PASSWORD);
+    await here.getByRole("button", { name: "End this session" }).click();
+    await here.waitForURL(/\/me$/);
+    expect(await here.getByText("this browser").count()).toBe(1);
+    expect(await here.getByRole("button", { name: /^End/ }).count()).toBe(0);
     await there.reload();
     expect(new URL(there.url()).pathname).toBe("/login");
   } finally {

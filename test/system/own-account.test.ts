@@ -58,6 +58,8 @@ it("ends all other sessions, then deletes the account", async () => {
   await enter(there, "login", "lee");
   await here.goto(`${edge.url}/me`);
   await here.getByRole("button", { name: "End all others" }).click();
+  await here.getByLabel("Password").fill(PASSWORD);
+  await here.getByRole("button", { name: "End all other sessions" }).click();
   await here.waitForURL(`${edge.url}/me`);
   expect(await here.getByRole("button", { name: "End all others" }).count()).toBe(0);
   await there.goto(`${edge.url}/me`);

@@ -92,7 +92,11 @@ describe("the end of all other sessions", () => {
     await third.signUp(newName());
     const { sessid, cookie } = here;
     const before = await sessionOf(sessid);
-    const ended = await here.submit("/me/sessions/end-others", {});
+    const asked = await here.submit("/me/sessions/end-others", {});
+    expect([asked.status, await asked.text()]).toEqual([200, expect.stringContaining('name="password"')]);
+    expect((await here.submit("/me/sessions/end-others", { password: "wrong password" })).status).toBe(403);
+    expect((await there.open("/v1/check")).status).toBe(200);
+    const ended = await here.submit("/me/sessions/end-others", { password: PASSWORD });
     expect([ended.status, ended.headers.get("Location")]).toEqual([303, "/me"]);
     expect(here.cookie).toBe(cookie);
     expect(await sessionOf(sessid)).toMatchObject({ createdAt: before?.createdAt });
@@ -100,15 +104,18 @@ describe("the end of all other sessions", () => {
     expect(await (await here.open("/me")).text()).not.toContain("End all others");
   });
 
-  it("is there for a service's user too, who has no password here", async () => {
+  it("is the service's for its users, who have no password here", async () => {
     const [browser, session] = [new Browser(), await createSession()];
     const other = await createSession({ user: session.user });
     browser.cookie = session.token;
-    expect((await browser.submit("/me/sessions/end-others", {})).status).toBe(303);
-    expect([await sessionOf(session.sessid), await sessionOf(other.sessid)]).toEqual([
-      expect.objectContaining({ user: session.user }),
-      undefined,
-    ]);
+    const tries: [string, Record<string, string>][] = [
+      ["/me/sessions/end-others", { password: PASSWORD }],
+      ["/me/sessions/end", { password: PASSWORD, sessid: String(other.sessid) }],
+    ];
+    for (const [path, fields] of tries)
+      expect([path, (await browser.submit(path, fields)).status]).toEqual([path, 404]);
+    expect(await sessionOf(other.sessid)).toMatchObject({ user: session.user });
+    expect((await (await browser.open("/me")).text()).match(/action="\/me\/sessions\/end"/g)).toHaveLength(1);
     for (const path of ["/me/password", "/me/delete"]) {
       expect([path, (await browser.open(path)).status]).toEqual([path, 404]);
       expect([path, (await browser.submit(path, { password: PASSWORD })).status]).toEqual([path, 404]);

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { createSession } from "../routes/edge-client.ts";
-import { Browser, migrateAccounts, newName, sessionOf } from "./browser.ts";
+import { Browser, migrateAccounts, newName, PASSWORD, sessionOf } from "./browser.ts";
 
 const JSON_ONLY = { headers: { Accept: "application/json" } };
 
@@ -31,11 +31,20 @@ describe("/me", () => {
     expect(data.sessions.map(({ sessid }) => sessid).sort()).toEqual([first.sessid, second.sessid].sort());
   });
 
-  it("ends another session of the user", async () => {
+  it("ends another session of the user, who shows the password again", async () => {
     const [name, first, second] = [newName(), new Browser(), new Browser()];
     await first.signUp(name);
     await second.logIn(name);
-    const ended = await first.submit("/me/sessions/end", { sessid: String(second.sessid) });
+    const sessid = String(second.sessid);
+    const asked = await first.submit("/me/sessions/end", { sessid });
+    const page = await asked.text();
+    expect([asked.status, page]).toEqual([200, expect.stringContaining('name="password"')]);
+    expect(page).toContain(`<input type="hidden" name="sessid" value="${sessid}"`);
+    const refused = await first.submit("/me/sessions/end", { sessid, password: "wrong password" });
+    expect([refused.status, await refused.text()]).toEqual([403, expect.stringContaining("not your password")]);
+    expect((await second.open("/v1/check")).status).toBe(200);
+
+    const ended = await first.submit("/me/sessions/end", { sessid, password: PASSWORD });
     expect([ended.status, ended.headers.get("Location")]).toEqual([303, "/me"]);
     expect((await second.open("/v1/check")).status).toBe(401);
     expect((await first.open("/v1/check")).status).toBe(200);
@@ -53,7 +62,9 @@ describe("/me", () => {
   it("ends nobody else's", async () => {
     const [browser, { sessid }] = [new Browser(), await createSession()];
     await browser.signUp(newName());
-    expect((await browser.submit("/me/sessions/end", { sessid: String(sessid) })).status).toBe(403);
+    const refused = await browser.submit("/me/sessions/end", { sessid: String(sessid), password: PASSWORD });
+    expect(refused.status).toBe(403);
+    expect(await refused.text()).toContain("Not yours");
     expect((await browser.submit("/me/sessions/end", { sessid: "1 OR 1=1" })).status).toBe(400);
     expect((await browser.submit("/me/sessions/end", {})).status).toBe(400);
     expect(await sessionOf(sessid)).toBeDefined();

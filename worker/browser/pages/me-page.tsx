@@ -36,10 +36,10 @@ export function MePage({ visitor, account, sessions }: MePageProps) {
       <h2 id="sessions">Where you are logged in</h2>
       <ul class="sessions" aria-labelledby="sessions">
         {newestFirst.map((session) => (
-          <SessionItem session={session} isThis={session.sessid === visitor.sessid} />
+          <SessionItem session={session} isThis={session.sessid === visitor.sessid} mayEnd={account !== null} />
         ))}
       </ul>
-      {sessions.length > 1 && (
+      {account && sessions.length > 1 && (
         <form method="post" action="/me/sessions/end-others" class="end-others">
           <button type="submit" class="quiet">
             End all others
@@ -65,7 +65,14 @@ export function MePage({ visitor, account, sessions }: MePageProps) {
   );
 }
 
-function SessionItem({ session, isThis }: { session: Session; isThis: boolean }) {
+interface SessionItemProps {
+  readonly session: Session;
+  readonly isThis: boolean;
+  /** Whether the visitor has a password here, which is asked for before another session is ended. */
+  readonly mayEnd: boolean;
+}
+
+function SessionItem({ session, isThis, mayEnd }: SessionItemProps) {
   const from = session.ip ?? "an unknown address";
   return (
     <li>
@@ -79,12 +86,14 @@ function SessionItem({ session, isThis }: { session: Session; isThis: boolean })
           If unused, until <Moment ms={session.expiresAt} />
         </p>
       </div>
-      <form method="post" action="/me/sessions/end">
-        <input type="hidden" name="sessid" value={String(session.sessid)} />
-        <button type="submit" class="quiet" aria-label={`${isThis ? "Log out" : "End"}, ${from}`}>
-          {isThis ? "Log out" : "End"}
-        </button>
-      </form>
+      {(isThis || mayEnd) && (
+        <form method="post" action="/me/sessions/end">
+          <input type="hidden" name="sessid" value={String(session.sessid)} />
+          <button type="submit" class="quiet" aria-label={`${isThis ? "Log out" : "End"}, ${from}`}>
+            {isThis ? "Log out" : "End"}
+          </button>
+        </form>
+      )}
     </li>
   );
 }

@@ -6,8 +6,8 @@ import { Layout } from "./layout.tsx";
 /** What is wrong with the form that changes a password. */
 export type PasswordChangeError = FormError<"current" | "password" | "again">;
 
-/** What is wrong with the form that deletes an account. */
-export type AccountDeletionError = FormError<"password">;
+/** What is wrong with a form that asks for nothing but the password. */
+export type PasswordError = FormError<"password">;
 
 interface OwnAccountPageProps<Error> {
   readonly visitor: Visitor;
@@ -56,7 +56,7 @@ export function PasswordPage({ visitor, name, error }: OwnAccountPageProps<Passw
 }
 
 /** The page on which an owner deletes the account. */
-export function DeletionPage({ visitor, name, error }: OwnAccountPageProps<AccountDeletionError>) {
+export function DeletionPage({ visitor, name, error }: OwnAccountPageProps<PasswordError>) {
   return (
     <Layout title="Delete your account" visitor={visitor}>
       <h1>Delete your account</h1>
@@ -70,6 +70,33 @@ export function DeletionPage({ visitor, name, error }: OwnAccountPageProps<Accou
         <button type="submit" class="danger">
           Delete account
         </button>
+      </form>
+      <BackToAccount />
+    </Layout>
+  );
+}
+
+/** The page on which an owner ends another session, or without `sessid` all others. */
+export function EndSessionsPage({
+  visitor,
+  name,
+  sessid,
+  error,
+}: OwnAccountPageProps<PasswordError> & { readonly sessid: number | undefined }) {
+  const [title, action] =
+    sessid === undefined
+      ? ["End all other sessions", "/me/sessions/end-others"]
+      : ["End this session", "/me/sessions/end"];
+  return (
+    <Layout title={title} visitor={visitor}>
+      <h1>{title}</h1>
+      <p>Your password shows that it is you who asks.</p>
+      <form method="post" action={action} class="credentials">
+        <FormMessage error={error} />
+        <AccountName name={name} />
+        {sessid !== undefined && <input type="hidden" name="sessid" value={String(sessid)} />}
+        <FormField name="password" label="Password" autocomplete="current-password" focus error={error} />
+        <button type="submit">{title}</button>
       </form>
       <BackToAccount />
     </Layout>

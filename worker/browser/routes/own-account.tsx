@@ -1,16 +1,21 @@
 import { type Context, Hono } from "hono";
+import * as v from "valibot";
+import type { DeleteRequest, DeleteUserRequest } from "../../../protocol/session-request.ts";
 import { Status } from "../../../protocol/status.ts";
+import { SessidText } from "../../http/schemas.ts";
 import { clearSessionCookie } from "../../http/session-cookie.ts";
+import { runOne } from "../../session-store/run-one.ts";
 import { accountOfUser, canBePassword, isAllowedPassword } from "../account-rules.ts";
 import { type Account, Accounts } from "../accounts.ts";
-import { askForLogin } from "../ask-for-login.ts";
+import { askForLogin, refuseUnknown } from "../ask-for-login.ts";
 import { choosePassword } from "../ask-password-hasher.ts";
 import { readForm } from "../credentials-form.ts";
 import { endAccount } from "../end-account.ts";
 import {
-  type AccountDeletionError,
   DeletionPage,
+  EndSessionsPage,
   type PasswordChangeError,
+  type PasswordError,
   PasswordPage,
 } from "../pages/own-account-pages.tsx";
 import { provePassword } from "../prove-password.ts";
@@ -26,8 +31,10 @@ const NOT_THE_SAME = "The new password was not typed the same twice.";
 
 type Answer = Response | Promise<Response>;
 
-/** `/me/password` and `/me/delete`: what only the owner of an account may do, who knows its password. */
+/** Below `/me`: what only the owner of an account may do, who knows its password. */
 export const ownAccount = new Hono<PageEnv>()
+  .post("/sessions/end", endSession)
+  .post("/sessions/end-others", forOwner(endOthers))
   .get("/password", forOwner(showPasswordPage))
   .post("/password", forOwner(changePassword))
   .get("/delete", forOwner(showDeletionPage))
@@ -43,6 +50,56 @@ function forOwner(handle: (c: Context<PageEnv>, account: Account) => Answer) {
     if (account !== null) return handle(c, account);
     return refusePage(c, "not_found", "No account", "You are logged in by a service, which keeps no account here.");
   };
+}
+
+/** One's own ends as by a logout. Another one asks for the password: who finds a browser open may not shut its owner out. */
+async function endSession(c: Context<PageEnv>): Promise<Response> {
+  const visitor = c.get("visitor");
+  if (visitor.kind !== "user") return askForLogin(c, visitor);
+  const { user, sessid: own } = visitor;
+  const wanted = v.safeParse(SessidText, (await readForm(c))("sessid"));
+  if (!wanted.success) return refusePage(c, "invalid", "Not a session", "sessid: the number of one of your sessions");
+  const sessid = wanted.output;
+  if (sessid !== own) {
+    return forOwner((_, account) => endAfterProof(c, account, { kind: "delete", sessid, user }))(c);
+  }
+  const { status } = await runOne(c.get("store"), { kind: "delete", sessid, user });
+  if (status === Status.Unavailable) return refuseUnknown(c);
+  clearSessionCookie(c);
+  return c.redirect("/", 303);
+}
+
+/** This session stays as it is: a new one in its place would live longer than SESSION_MAX_SECONDS after the login. */
+async function endOthers(c: Context<PageEnv>, account: Account): Promise<Response> {
+  const visitor = c.get("visitor");
+  if (visitor.kind !== "user") return askForLogin(c, visitor);
+  return endAfterProof(c, account, { kind: "deleteUser", user: visitor.user, except: visitor.sessid });
+}
+
+/** Ends other sessions of the owner. The form of /me has no password in it: the page that asks for it is the answer. */
+async function endAfterProof(
+  c: Context<PageEnv>,
+  account: Account,
+  request: DeleteRequest | DeleteUserRequest,
+): Promise<Response> {
+  const form = await readForm(c);
+  const show = (status: PageStatus, error?: PasswordError) => {
+    const sessid = request.kind === "delete" ? request.sessid : undefined;
+    return c.html(
+      <EndSessionsPage visitor={c.get("visitor")} name={account.name} sessid={sessid} error={error} />,
+      status,
+    );
+  };
+  if (form("password") === "") return show(200);
+  const proved = await proveOwner(c, account, form("password"), (status, message) =>
+    show(status, { field: "password", message }),
+  );
+  if (proved instanceof Response) return proved;
+  const { status } = await runOne(c.get("store"), request);
+  if (status === Status.Unavailable) return refuseUnknown(c);
+  if (status === Status.Denied) return refusePage(c, "denied", "Not yours", "You can end your own sessions only.");
+  // One that ended meanwhile is what was wanted.
+  return c.redirect("/me", 303);
 }
 
 async function changePassword(c: Context<PageEnv>, account: Account): Promise<Response> {
@@ -123,7 +180,7 @@ function showDeletionPage(
   c: Context<PageEnv>,
   { name }: Account,
   status: PageStatus = 200,
-  error?: AccountDeletionError,
+  error?: PasswordError,
 ): Answer {
   return c.html(<DeletionPage visitor={c.get("visitor")} name={name} error={error} />, status);
 }
