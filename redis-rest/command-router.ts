@@ -53,19 +53,11 @@ export function createCommandRouter(options: CommandRouterOptions): ExecuteBatch
     return commandKind(table, command) === "read" && !CURSOR_COMMANDS.has(command.name);
   }
 
-  /** A write that is late for its deadline counts too, from when it was executed. */
-  async function write(commands: readonly RedisCommand[]): Promise<BatchOutcome> {
-    const outcome = await writer(commands);
-    tokens.advance();
-    return outcome;
-  }
-
   /**
    * A long batch goes in slices, so that what others ask gets in between, and nothing more is sent when its deadline is
    * over or its replies are too many. A transaction is one: it can't be parted.
    */
   async function inSlices(run: RunBatch, commands: readonly RedisCommand[]): Promise<BatchOutcome> {
-    if (commands.length <= SLICE_COMMANDS || commands[0]?.name === "MULTI") return run(commands);
     const endMs = nowMs() + deadlineMs;
     const replies: RedisReply[] = [];
     for (let at = 0; at < commands.length; at += SLICE_COMMANDS) {
@@ -85,8 +77,14 @@ export function createCommandRouter(options: CommandRouterOptions): ExecuteBatch
       return { outcome, syncToken: tokens.newest(shown) };
     }
     const writes = commands.some((command) => commandKind(table, command) === "write");
-    const outcome = await withinDeadline(inSlices(writes ? write : primary, commands), deadlineMs);
-    return { outcome, syncToken: writes ? tokens.next(shown) : tokens.newest(shown) };
+    const run = writes ? writer : primary;
+    const isWhole = commands.length <= SLICE_COMMANDS || commands[0]?.name === "MULTI";
+    const pending = isWhole ? run(commands) : inSlices(run, commands);
+    const outcome = await withinDeadline(pending, deadlineMs);
+    if (!writes) return { outcome, syncToken: tokens.newest(shown) };
+    // A write that is late for its deadline counts too, from when it was executed.
+    if (outcome.kind === "unavailable") void pending.then(() => tokens.advance());
+    return { outcome, syncToken: tokens.next(shown) };
   };
 }
 

@@ -176,16 +176,16 @@ export async function runOn(redis: Redis, commands: readonly RedisCommand[]): Pr
   }
   const first = meter.sent;
   meter.sent += commands.length;
-  const pending = commands.map(({ name, args, limit }) => {
-    const command = new ReadyCommand(name, args);
+  let limit = commands[0]?.limit;
+  let bounded = boundedBy(limit, meter, stream);
+  const pending = commands.map((asked) => {
+    const command = new ReadyCommand(asked.name, asked.args);
     redis.sendCommand(command);
-    const onReply = (reply: RedisReply): RedisReply => {
-      meter.replied++;
-      const verdict = limit?.take(sizeOf(reply)) ?? "keep";
-      if (verdict === "cut") stream.destroy(new Error("replies are too large"));
-      return verdict === "keep" ? reply : null;
-    };
-    return (command.promise as Promise<RedisReply>).then(onReply, (error) => onReply(asReply(error)));
+    if (asked.limit !== limit) {
+      limit = asked.limit;
+      bounded = boundedBy(limit, meter, stream);
+    }
+    return (command.promise as Promise<RedisReply>).then(bounded.onReply, bounded.onError);
   });
   try {
     const replies = await Promise.all(pending);
@@ -201,6 +201,17 @@ export async function runOn(redis: Redis, commands: readonly RedisCommand[]): Pr
     }
     return unavailable("the connection to Redis was lost before the reply; the command may have been executed");
   }
+}
+
+/** What to do with each reply to the commands of one request. */
+function boundedBy(limit: ReplyLimit | undefined, meter: ReplyMeter, stream: Redis["stream"]) {
+  function onReply(reply: RedisReply): RedisReply {
+    meter.replied++;
+    const verdict = limit === undefined ? "keep" : limit.take(sizeOf(reply));
+    if (verdict === "cut") stream.destroy(new Error("replies are too large"));
+    return verdict === "keep" ? reply : null;
+  }
+  return { onReply, onError: (error: unknown) => onReply(asReply(error)) };
 }
 
 /** An error reply is a reply; anything else that rejects a command is the connection's end. */
