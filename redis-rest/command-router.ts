@@ -30,8 +30,12 @@ export interface ExecutedBatch {
 /** Answers within the deadline, whatever happens to Redis; `syncToken` is what the caller showed. */
 export type ExecuteBatch = (commands: readonly RedisCommand[], syncToken: string | undefined) => Promise<ExecutedBatch>;
 
-/** Few enough that their execution is no noticeable part of a deadline, unless each takes long. */
-const SLICE_COMMANDS = 1_000;
+/**
+ * Redis executes what it has read and only then replies, so the first slice is small enough that large replies to it are
+ * no noticeable part of a deadline. The next ones double: what fitted before is not far from fitting.
+ */
+const FIRST_SLICE_COMMANDS = 128;
+const MAX_SLICE_COMMANDS = 1_024;
 
 /** A cursor means something only to the server that gave it: its hash tables are seeded at random. */
 const CURSOR_COMMANDS: ReadonlySet<string> = new Set(["SCAN", "SSCAN", "HSCAN", "ZSCAN"]);
@@ -60,9 +64,13 @@ export function createCommandRouter(options: CommandRouterOptions): ExecuteBatch
   async function inSlices(run: RunBatch, commands: readonly RedisCommand[]): Promise<BatchOutcome> {
     const endMs = nowMs() + deadlineMs;
     const replies: RedisReply[] = [];
-    for (let at = 0; at < commands.length; at += SLICE_COMMANDS) {
+    for (
+      let size = FIRST_SLICE_COMMANDS;
+      replies.length < commands.length;
+      size = Math.min(2 * size, MAX_SLICE_COMMANDS)
+    ) {
       if (nowMs() > endMs || commands[0]?.limit?.isOver === true) return unavailable("not all commands were executed");
-      const outcome = await run(commands.slice(at, at + SLICE_COMMANDS));
+      const outcome = await run(commands.slice(replies.length, replies.length + size));
       if (outcome.kind === "unavailable") return outcome;
       replies.push(...outcome.replies);
     }
@@ -71,14 +79,14 @@ export function createCommandRouter(options: CommandRouterOptions): ExecuteBatch
 
   return async function execute(commands, shown) {
     // Slices of one request from several replicas might go back in time.
-    if (commands.length <= SLICE_COMMANDS && commands.every(isRead)) {
+    if (commands.length <= FIRST_SLICE_COMMANDS && commands.every(isRead)) {
       const notBeforeMs = shown === undefined ? 0 : tokens.newestMs(shown);
       const outcome = await withinDeadline(reader(commands, notBeforeMs), deadlineMs);
       return { outcome, syncToken: tokens.newest(shown) };
     }
     const writes = commands.some((command) => commandKind(table, command) === "write");
     const run = writes ? writer : primary;
-    const isWhole = commands.length <= SLICE_COMMANDS || commands[0]?.name === "MULTI";
+    const isWhole = commands.length <= FIRST_SLICE_COMMANDS || commands[0]?.name === "MULTI";
     const pending = isWhole ? run(commands) : inSlices(run, commands);
     const outcome = await withinDeadline(pending, deadlineMs);
     if (!writes) return { outcome, syncToken: tokens.newest(shown) };

@@ -11,7 +11,7 @@ export interface MemoryLimits {
 const UNCOUNTED_BYTES = 64 * 1024;
 
 /** More than this is not read to its end for nobody: the connection ends, at the cost of whoever else waits on it. */
-const MAX_DROPPED_BYTES = 64 * 1024 * 1024;
+const MAX_DROPPED_BYTES = 128 * 1024 * 1024;
 
 /** What all requests together hold. */
 export class HeldMemory {

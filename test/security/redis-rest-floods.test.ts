@@ -101,7 +101,7 @@ describe("an answer", () => {
       const answer = await restPost(rest, "/pipeline", gets);
       expect([answer.status, answer.json]).toEqual([400, tooLarge]);
     });
-    expect((await callsOf("get")) - before).toBeLessThanOrEqual(1_000);
+    expect((await callsOf("get")) - before).toBeLessThanOrEqual(128);
   });
 
   test("to a transaction whose replies are too many is an error", async () => {
