@@ -17,19 +17,65 @@ const STATES: Readonly<Record<ClientState, string>> = {
   Established: "Connected",
 };
 
-/** The room's page: `data-room` names it, `data-cookie` says whether the browser's cookie may enter. */
-function start(): void {
+/**
+ * The room's page: `data-room` names it, `data-cookie` says whether the browser's cookie may enter, and `data-user` as whom. A token in
+ * the address is taken out of it at once; beside a login the visitor chooses, for a link may bring somebody else's.
+ */
+async function start(): Promise<void> {
+  const token = takeToken();
+  // Another link to this page, opened over it, loads nothing by itself.
+  addEventListener("hashchange", () => {
+    if (tokenInAddress() !== null) location.reload();
+  });
   const view = new ChatView();
-  const { room = "", cookie } = pageElement("chat", HTMLElement).dataset;
-  const token = new URLSearchParams(location.hash.slice(1)).get("token") ?? undefined;
-  if (token === undefined && cookie !== "yes") {
-    stop(view, "Not connected: log in to chat");
-  } else if (token !== undefined && parseToken(token) === undefined) {
-    stop(view, "Not connected: the token in the address is none");
-  } else {
-    pageElement("entrance", HTMLElement).hidden = true;
-    connect(view, room, token);
+  const { room = "", cookie, user = "" } = pageElement("chat", HTMLElement).dataset;
+  if (token === null) {
+    if (cookie === "yes") enter(view, room, { user, token: undefined });
+    else stop(view, "Not connected: log in to chat");
+    return;
   }
+  const owner = parseToken(token) === undefined ? undefined : await userOf(token);
+  if (owner === undefined) return stop(view, "Not connected: the token in the address is not valid");
+  const byToken = { user: owner, token };
+  if (cookie !== "yes") return enter(view, room, byToken);
+  if (user === owner) return enter(view, room, { user, token: undefined });
+  view.askWho(user, owner, (choice) => enter(view, room, choice === "login" ? { user, token: undefined } : byToken));
+}
+
+function tokenInAddress(): string | null {
+  return new URLSearchParams(location.hash.slice(1)).get("token");
+}
+
+/** The address's token, which is neither in it nor in the browser's history any more. */
+function takeToken(): string | null {
+  const token = tokenInAddress();
+  if (token !== null) history.replaceState(history.state, "", location.pathname + location.search);
+  return token;
+}
+
+/** Whose session a token is: undefined if it is none, "" if that is not known at the moment. */
+async function userOf(token: string): Promise<string | undefined> {
+  const headers = { Authorization: `Bearer ${token}` };
+  try {
+    const response = await fetch("/v1/session", { headers, credentials: "omit" });
+    if (response.status === 401) return undefined;
+    if (!response.ok) return "";
+    const { user } = (await response.json()) as { user: string | null };
+    return user ?? undefined;
+  } catch {
+    return "";
+  }
+}
+
+/** As whom somebody enters; without a token it is the cookie that speaks. */
+interface Entrance {
+  readonly user: string;
+  readonly token: string | undefined;
+}
+
+function enter(view: ChatView, room: string, { user, token }: Entrance): void {
+  view.showWho(user, token !== undefined);
+  connect(view, room, token);
 }
 
 function connect(view: ChatView, room: string, token: string | undefined): void {
@@ -79,4 +125,4 @@ function stop(view: ChatView, why: string): void {
   view.end();
 }
 
-start();
+void start();

@@ -49,6 +49,29 @@ export class ChatView {
     this.#hint.textContent = text;
   }
 
+  /** As whom the visitor is here; an empty user is not known. */
+  showWho(user: string, byToken: boolean): void {
+    pageElement("entrance", HTMLElement).hidden = true;
+    pageElement("choice", HTMLElement).hidden = true;
+    const who = pageElement("who", HTMLElement);
+    const as = user === "" ? [] : [" as ", isolated("b", user)];
+    const how = byToken ? " by the token in the address." : user === "" ? " by your login." : ".";
+    who.replaceChildren("You are here", ...as, how);
+    who.hidden = false;
+  }
+
+  /** Asks as whom to enter; nothing is done before it is said. */
+  askWho(login: string, owner: string, choose: (choice: "login" | "token") => void): void {
+    const button = (id: string, user: string, otherwise: string, choice: "login" | "token"): void => {
+      const element = pageElement(id, HTMLButtonElement);
+      element.replaceChildren(...(user === "" ? [otherwise] : ["Enter as ", isolated("b", user)]));
+      element.addEventListener("click", () => choose(choice));
+    };
+    button("choose-login", login, "Enter by your login", "login");
+    button("choose-token", owner, "Enter by the token", "token");
+    pageElement("choice", HTMLElement).hidden = false;
+  }
+
   /** Nothing can be written any more. */
   end(): void {
     this.input.disabled = true;

@@ -39,15 +39,20 @@ async function person(viewport = DESKTOP): Promise<ChatBrowser> {
   return browser;
 }
 
-async function enterAs(user: string, viewport = DESKTOP, origin = edge.url): Promise<ChatBrowser> {
+/** The room's address with a token of this user's. */
+async function addressFor(user: string, origin = edge.url): Promise<string> {
   const response = await fetch(`${edge.url}/v1/sessions`, {
     method: "POST",
     headers: { Authorization: `Bearer ${API_KEY}`, "Content-Type": "application/json" },
     body: JSON.stringify({ user }),
   });
   const { token } = (await response.json()) as { token: string };
+  return `${origin}/rooms/${room}#token=${token}`;
+}
+
+async function enterAs(user: string, viewport = DESKTOP, origin = edge.url): Promise<ChatBrowser> {
   const browser = await person(viewport);
-  await browser.enter(`${origin}/rooms/${room}#token=${token}`);
+  await browser.enter(await addressFor(user, origin));
   return browser;
 }
 
@@ -93,16 +98,14 @@ describe("the chat page", () => {
   });
 
   it("asks its path at once when the network or who looks at the page has changed", async () => {
-    const kim = await enterAs("kim");
+    const kim = await person();
     let pings = 0;
     kim.page.on("websocket", (socket) => {
       socket.on("framesent", ({ payload }) => {
         if (payload === "ping") pings += 1;
       });
     });
-    // Reloaded, so that its WebSocket is seen.
-    await kim.page.reload();
-    await kim.stateIs("Connected");
+    await kim.enter(await addressFor("kim"));
     for (const change of [
       "dispatchEvent(new Event('online'))",
       "document.dispatchEvent(new Event('visibilitychange'))",
@@ -125,6 +128,63 @@ describe("the chat page", () => {
     await kim.page.waitForURL(`**/rooms/${room}`);
     await kim.stateIs("Connected");
     expect(await kim.members()).toEqual([`web:kim-${room}`]);
+    expect(kim.complaints).toEqual([]);
+  });
+
+  it("takes the token out of the address and the history at once, and says as whom one is here", async () => {
+    const lee = await person();
+    const address = await addressFor("lee");
+    await lee.enter(address);
+    const [page] = address.split("#");
+    expect(lee.page.url()).toBe(page);
+    expect(await lee.page.evaluate("location.href + history.length")).toBe(`${page}2`);
+    await until(
+      async () => (await lee.page.locator("#who").textContent()) === "You are here as lee by the token in the address.",
+    );
+    expect(await lee.members()).toEqual(["lee"]);
+    // Another link over the same page is read, and taken out, as the first.
+    await lee.page.evaluate(`location.hash = ${JSON.stringify(new URL(await addressFor("ann")).hash)}`);
+    await until(async () => (await lee.page.locator("#who").textContent())?.includes("as ann") === true);
+    await lee.stateIs("Connected");
+    expect(lee.page.url()).toBe(page);
+    expect(lee.complaints).toEqual([]);
+  });
+
+  it("says that a token in the address is none, and takes it out", async () => {
+    const lee = await person();
+    for (const token of ["nonsense", "A".repeat(27)]) {
+      await lee.page.goto("about:blank");
+      await lee.page.goto(`${edge.url}/rooms/${room}#token=${token}`);
+      await lee.stateIs("Not connected: the token in the address is not valid");
+      expect(lee.page.url()).not.toContain(token);
+    }
+  });
+
+  it("lets who is logged in choose whether a token in the address speaks for them", async () => {
+    const kim = await person();
+    const name = `kim-${room}`;
+    await kim.page.goto(`${edge.url}/signup?return=/rooms/${room}`);
+    await kim.page.getByLabel("User name").fill(name);
+    await kim.page.getByLabel("Password").fill("correct horse battery");
+    await kim.page.getByRole("button", { name: "Sign up" }).click();
+    await kim.page.waitForURL(`**/rooms/${room}`);
+    await kim.stateIs("Connected");
+    await kim.page.goto("about:blank");
+    const address = await addressFor("eve");
+    await kim.page.goto(address);
+    const asLogin = kim.page.getByRole("button", { name: `Enter as web:${name}` });
+    await asLogin.waitFor();
+    await kim.stateIs("Not connected");
+    expect(kim.page.url()).toBe(address.split("#")[0]);
+    await asLogin.click();
+    await kim.stateIs("Connected");
+    expect(await kim.members()).toContain(`web:${name}`);
+    expect(await kim.page.locator("#who").textContent()).toBe(`You are here as web:${name}.`);
+    await kim.page.goto("about:blank");
+    await kim.page.goto(address);
+    await kim.page.getByRole("button", { name: "Enter as eve" }).click();
+    await kim.stateIs("Connected");
+    expect(await kim.members()).toContain("eve");
     expect(kim.complaints).toEqual([]);
   });
 

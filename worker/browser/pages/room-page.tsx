@@ -6,7 +6,13 @@ export function RoomPage({ room, visitor }: { room: string; visitor: Visitor }) 
   return (
     <Layout title={`Room ${room}`} visitor={visitor} script={`${ASSETS_PATH}/chat-page.js`}>
       <link rel="stylesheet" href={`${ASSETS_PATH}/chat-page.css`} />
-      <div id="chat" class="chat" data-room={room} data-cookie={visitor.kind === "anonymous" ? "no" : "yes"}>
+      <div
+        id="chat"
+        class="chat"
+        data-room={room}
+        data-cookie={visitor.kind === "anonymous" ? "no" : "yes"}
+        data-user={visitor.kind === "user" ? visitor.user : ""}
+      >
         <div class="chat-head">
           <h1>{room}</h1>
           <p id="state" role="status">
@@ -19,6 +25,13 @@ export function RoomPage({ room, visitor }: { room: string; visitor: Visitor }) 
         <p id="entrance" class="notice" hidden={visitor.kind !== "anonymous"}>
           <a href={`/login?return=/rooms/${room}`}>Log in</a> to chat here.
         </p>
+        <p id="who" class="notice" role="note" hidden />
+        <div id="choice" class="notice" role="alertdialog" aria-labelledby="choice-text" hidden>
+          <p id="choice-text">
+            You are logged in, and the address that you opened holds a token of somebody else. As whom do you enter?
+          </p>
+          <button type="button" id="choose-login" /> <button type="button" id="choose-token" class="quiet" />
+        </div>
         <noscript>
           <p class="notice">The chat needs JavaScript.</p>
         </noscript>
