@@ -27,6 +27,7 @@ const MAX_CHECK_INTERVAL_MS = 500;
 export class MetricsServer {
   readonly #config: MetricsServerConfig;
   readonly #server: Server;
+  readonly #onFault: (error: unknown) => void;
 
   constructor(
     config: MetricsServerConfig,
@@ -35,6 +36,7 @@ export class MetricsServer {
     onFault: (error: unknown) => void,
   ) {
     this.#config = config;
+    this.#onFault = onFault;
     const { headersMs, requestMs } = config;
     const options = {
       headersTimeout: Math.min(headersMs, requestMs),
@@ -58,7 +60,7 @@ export class MetricsServer {
     this.#server.listen({ host, port });
     await once(this.#server, "listening");
     // An accept that fails (too many open files) is no reason to stop: the next may work.
-    this.#server.on("error", () => {});
+    this.#server.on("error", this.#onFault);
     return this.#server.address() as AddressInfo;
   }
 
