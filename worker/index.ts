@@ -4,6 +4,7 @@ import { openOnce } from "./http/open-store.ts";
 
 export { LoginGuard } from "./browser/login-guard.ts";
 export { ChatRoom } from "./rooms/chat-room.ts";
+export { SessionRooms } from "./rooms/session-rooms.ts";
 export { EmbeddedSessions } from "./session-store/embedded-sessions.ts";
 
 export default {

@@ -20,6 +20,8 @@ export interface Settings {
   readonly login: LoginLimits;
   /** Forms of pages that are not complete yet, in one isolate. */
   readonly forms: BodyLimits;
+  /** Rooms that a session may be in at once. */
+  readonly maxRoomsPerSession: number;
   readonly room: Pick<
     RoomLimits,
     | "historyMessages"
@@ -104,6 +106,7 @@ const Variables = v.object({
   SIGNUPS_PER_NETWORK: wholeNumber(1, MAX_TRIES, 240),
   ROOM_HISTORY_MESSAGES: wholeNumber(0, 1000, DEFAULT_ROOM_LIMITS.historyMessages),
   ROOM_MAX_MEMBERS: wholeNumber(1, 10_000, DEFAULT_ROOM_LIMITS.maxMembers),
+  ROOM_MAX_ROOMS_PER_SESSION: wholeNumber(1, 1000, 20),
   ROOM_MAX_SEATS_PER_USER: wholeNumber(1, 10_000, DEFAULT_ROOM_LIMITS.maxSeatsPerUser),
   ROOM_MAX_UNJOINED: wholeNumber(1, 10_000, DEFAULT_ROOM_LIMITS.maxUnjoined),
   ROOM_MAX_UNJOINED_PER_SESSION: wholeNumber(1, 10_000, DEFAULT_ROOM_LIMITS.maxUnjoinedPerSession),
@@ -165,6 +168,7 @@ export function parseSettings(environment: object): Settings {
       signupsPerAddress: variables.SIGNUPS_PER_ADDRESS,
       signupsPerNetwork: variables.SIGNUPS_PER_NETWORK,
     },
+    maxRoomsPerSession: variables.ROOM_MAX_ROOMS_PER_SESSION,
     room: parseRoom(variables),
   };
 }

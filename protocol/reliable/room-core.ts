@@ -65,6 +65,11 @@ export class RoomCore {
     return this.#seats.all();
   }
 
+  /** Whether a session has a seat. */
+  isIn(session: string): boolean {
+    return this.#seats.ofSession(session) !== undefined;
+  }
+
   /** When {@link tick} must be called although the room has slept: the first held seat's end, or an Ack that is missing. */
   get alarmMs(): number | undefined {
     const { deadlineMs = Number.POSITIVE_INFINITY } = this.#seats;

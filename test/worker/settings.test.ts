@@ -34,6 +34,7 @@ describe("parseSettings", () => {
         signupsPerAddress: 60,
         signupsPerNetwork: 240,
       },
+      maxRoomsPerSession: 20,
       room: {
         historyMessages: 50,
         maxMembers: 1000,
@@ -82,6 +83,7 @@ describe("parseSettings", () => {
       SIGNUPS_PER_NETWORK: "7",
       ROOM_HISTORY_MESSAGES: "0",
       ROOM_MAX_MEMBERS: "10",
+      ROOM_MAX_ROOMS_PER_SESSION: "7",
       ROOM_MAX_SEATS_PER_USER: "1",
       ROOM_MAX_UNJOINED: "2",
       ROOM_MAX_UNJOINED_PER_SESSION: "3",
@@ -118,6 +120,7 @@ describe("parseSettings", () => {
         signupsPerAddress: 6,
         signupsPerNetwork: 7,
       },
+      maxRoomsPerSession: 7,
       room: {
         historyMessages: 0,
         maxMembers: 10,

@@ -75,6 +75,10 @@ export class OpenRoom {
     return this.#turns.members;
   }
 
+  isIn(session: string): boolean {
+    return this.#turns.core.isIn(session);
+  }
+
   connect(socket: WebSocket, credential: RoomCredential): void {
     const connection = this.#sockets.accept(socket, credential, this.#nowMs());
     const identity = roomIdentity(credential);

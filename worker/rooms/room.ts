@@ -7,6 +7,8 @@ import type { Bindings } from "../app-env.ts";
 import { openOnce } from "../http/open-store.ts";
 import { readAdmitted } from "./admitted-upgrade.ts";
 import { OpenRoom } from "./open-room.ts";
+import { refusal, refuseUpgrade } from "./refuse-upgrade.ts";
+import { roomIdentity } from "./room-credential.ts";
 import type { RoomHooks, RoomMember, RoomMessage } from "./room-hooks.ts";
 import { SqliteRoomStorage } from "./storage/sqlite-room-storage.ts";
 
@@ -79,6 +81,13 @@ export abstract class Room extends DurableObject<Bindings> {
   /** An upgrade that the worker has let in. */
   override async fetch(request: Request): Promise<Response> {
     const { room, credential } = readAdmitted(request);
+    const { session } = roomIdentity(credential);
+    if (!this.isIn(session)) {
+      const { maxRoomsPerSession } = openOnce(this.env).settings;
+      const enters = await this.env.SESSION_ROOMS.getByName(session).enter(session, room, maxRoomsPerSession);
+      if (!enters)
+        return refuseUpgrade(refusal(ClosedCode.RoomFull, "the session is in all the rooms that it may be in"));
+    }
     const { 0: client, 1: server } = new WebSocketPair();
     this.#storedOrNew(room).connect(server, credential);
     return new Response(null, { status: 101, webSocket: client });
@@ -99,6 +108,11 @@ export abstract class Room extends DurableObject<Bindings> {
   override async alarm(): Promise<void> {
     await this.#stored()?.alarm();
     if (this.#stored()?.isAbandoned === true) await this.#forget();
+  }
+
+  /** Whether a session has a seat here. No turn is begun for it: those who come back together are taken in together. */
+  isIn(session: string): boolean {
+    return this.#stored()?.isIn(session) ?? false;
   }
 
   /** For a service: what there is of the room. */
