@@ -11,6 +11,9 @@ const MAX_HELD_BYTES = 32 * 1024 * 1024;
 /** So long a member's messages are gathered that its budget lets through one by one. */
 const DRAIN_INTERVAL_MS = 20;
 
+/** So soon it is tried again at the latest: the rates of a full log may be over by then. */
+const MAX_DRAIN_INTERVAL_MS = 1_000;
+
 /** What a member's message needs to be taken in. */
 export interface IntakeContext {
   readonly limits: RoomLimits;
@@ -63,7 +66,8 @@ export class RoomIntake {
   }
 
   #drainAtMs({ budget }: RoomConnection, nowMs: number): number {
-    return Math.max(nowMs + DRAIN_INTERVAL_MS, budget?.messageAtMs(this.#rates(), nowMs) ?? 0);
+    const readyMs = budget?.messageAtMs(this.#rates(), nowMs) ?? nowMs;
+    return Math.min(Math.max(readyMs, nowMs + DRAIN_INTERVAL_MS), nowMs + MAX_DRAIN_INTERVAL_MS);
   }
 
   #mayHold({ held }: RoomConnection, { body }: Publish): boolean {
