@@ -88,14 +88,13 @@ it("ends another browser's session from the page that lists them", async () => {
     const there = await (await other.open()).newPage();
     await there.goto(`${edge.url}/login?return=/me`);
     await fillIn(there, user, "Log in");
-    expect(await there.getByRole("listitem").count()).toBe(2);
+    expect(await sessionsOn(there)).toBe(2);
     await here.goto(`${edge.url}/me`);
     await here.getByRole("button", { name: /^End, / }).click();
     await here.getByLabel("Password").fill(PASSWORD);
     await here.getByRole("button", { name: "End this session" }).click();
     await here.waitForURL(/\/me$/);
-    expect(await here.getByText("this browser").count()).toBe(1);
-    expect(await here.getByRole("button", { name: /^End/ }).count()).toBe(0);
+    expect(await sessionsOn(here)).toBe(1);
     await there.reload();
     expect(new URL(there.url()).pathname).toBe("/login");
   } finally {
@@ -131,6 +130,11 @@ it("works without JavaScript, by keyboard, and says what was wrong at the field"
   await page.keyboard.press("Enter");
   await page.waitForURL(`${edge.url}/`);
 });
+
+/** How many sessions the page of an account lists. */
+function sessionsOn(page: Page): Promise<number> {
+  return page.getByRole("list", { name: "Where you are logged in" }).getByRole("listitem").count();
+}
 
 function newUser(): string {
   nextUser += 1;
