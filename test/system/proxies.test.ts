@@ -44,7 +44,7 @@ beforeAll(async () => {
   );
   site.on("upgrade", (request, socket) => {
     socket.end(
-      `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n${JSON.stringify(folded(request))}`,
+      `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${request.headers.upgrade}\r\n\r\n${JSON.stringify(folded(request))}`,
     );
   });
   sitePort = await listenAnywhere(site);
