@@ -30,6 +30,8 @@ beforeEach(async () => {
   const variables = {
     API_KEYS: "key",
     SESSION_STORE: "redis",
+    // One user registers them all.
+    MAX_SESSIONS_PER_USER: "0",
     UPSTASH_REDIS_REST_URL: rest.url,
     UPSTASH_REDIS_REST_TOKEN: REDIS_REST_TOKEN,
   };
