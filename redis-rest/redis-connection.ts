@@ -139,10 +139,16 @@ function meterOf(redis: Redis): ReplyMeter {
   return meter;
 }
 
-/** Ends the connection on which a single reply does not end: nothing else can stop it, and all of it would be kept. */
+/**
+ * Keeps the connection's meter, and ends the connection on which a single reply does not end: nothing else can stop it, and
+ * all of it would be kept.
+ */
 function boundReplies(redis: Redis): void {
   redis.on("error", ({ message }: Error) => {
     meterOf(redis).busy = isBusy(message) ? message : undefined;
+  });
+  redis.on("ready", () => {
+    meterOf(redis).busy = undefined;
   });
   redis.on("connect", () => {
     const { stream } = redis;
