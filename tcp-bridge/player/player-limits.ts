@@ -17,6 +17,9 @@ export interface PlayerPortLimits extends ConnectionLimits, PlayerAddressLimits 
 export const DEFAULT_PLAYER_LIMITS: PlayerPortLimits = {
   ...DEFAULT_CONNECTION_LIMITS,
   idleMs: 30_000,
+  // As long as a room waits for an Ack: it paces a slow player, and the bridge must not close it before. A room sends up to
+  // 256 KiB at once, so this is a link of 9 KB/s.
+  unreadMs: 30_000,
   joinMs: 5_000,
   maxFailedJoinsPerMinute: 60,
   maxAskedJoinsPerAddress: 32,

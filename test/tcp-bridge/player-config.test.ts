@@ -31,7 +31,7 @@ describe("the player port's configuration", () => {
         halfSentMs: 10_000,
         idleMs: 30_000,
         maxUnreadBytes: 1_048_576,
-        unreadMs: 10_000,
+        unreadMs: 30_000,
         maxFailedJoinsPerMinute: 60,
         maxAskedJoinsPerAddress: 32,
         failedJoinDelayMs: 3_000,
