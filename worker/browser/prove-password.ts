@@ -1,5 +1,5 @@
 import type { Context } from "hono";
-import { clientAddress } from "../http/client-address.ts";
+import { clientAddress, networkKey } from "../http/client-address.ts";
 import { type Account, Accounts } from "./accounts.ts";
 import { comparePassword, type HasherBusy } from "./ask-password-hasher.ts";
 import { knownDevice, rememberDevice } from "./device-cookie.ts";
@@ -29,13 +29,15 @@ export type PasswordProof =
 export async function provePassword(c: Context<PageEnv>, name: string, password: string): Promise<PasswordProof> {
   const { settings } = c.var;
   const device = await knownDevice(c, name);
-  const origin = { address: clientAddress(c, settings), device: device?.id };
+  const address = clientAddress(c, settings);
+  const origin = { address, device: device?.id };
   const attempt = await beginLogin(c.env, settings.login, name, origin);
   if (attempt.kind === "wait") return attempt;
   const account = await new Accounts(c.env.DB).find(name);
   const verdict = await comparePassword(c.env.PASSWORD_HASHER, password, {
     phc: account?.passwordHash,
     knownDevice: device !== undefined,
+    from: networkKey(address),
   });
   if (verdict.kind === "busy") {
     await attempt.takeBack();

@@ -5,7 +5,12 @@ import { HashQueue, type HashQueueLimits } from "./hash-queue.ts";
 import { hashPassword, type PasswordVerdict, verifyPassword } from "./password.ts";
 
 /** What the hasher is asked. */
-export type PasswordRequest =
+export type PasswordRequest = {
+  /** What asks, as limits count it: passwords wait by turns of it. */
+  readonly from: string;
+} & PasswordQuestion;
+
+type PasswordQuestion =
   /** To hash a password that somebody chose. */
   | { readonly kind: "choose"; readonly password: string }
   /** To hash anew what an account has already. */
@@ -70,14 +75,14 @@ export class PasswordService {
   }
 
   async #decide(request: PasswordRequest): Promise<PasswordResponse | "busy"> {
-    const { kind, password } = request;
+    const { kind, password, from } = request;
     if (kind === "choose" && (await isCommonPassword(password))) return { kind: "common" };
     return this.#queue.run(
       async () => {
         if (kind !== "verify") return { kind: "hashed", hash: await hashPassword(password) };
         return { kind: "verified", ...(await verifyPassword(password, request.phc ?? undefined)) };
       },
-      kind === "verify" && request.urgent,
+      { from, urgent: kind === "verify" && request.urgent },
     );
   }
 }

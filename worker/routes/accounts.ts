@@ -29,7 +29,7 @@ export const accounts = new Hono<AppEnv>()
     const accounts = new Accounts(c.env.DB);
     // What the database would refuse anyway is not worth a hash.
     if ((await accounts.find(name)) !== null) return problem(c, "conflict", TAKEN);
-    const chosen = await choosePassword(c.env.PASSWORD_HASHER, password);
+    const chosen = await choosePassword(c.env.PASSWORD_HASHER, password, "operators");
     if (chosen.kind === "common") return problem(c, "invalid", "password: many people use it, so it is tried first");
     if (chosen.kind === "busy") {
       c.header("Retry-After", String(chosen.retryAfterSeconds));

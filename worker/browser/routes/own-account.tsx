@@ -2,6 +2,7 @@ import { type Context, Hono } from "hono";
 import * as v from "valibot";
 import type { DeleteRequest, DeleteUserRequest } from "../../../protocol/session-request.ts";
 import { Status } from "../../../protocol/status.ts";
+import { clientAddress, networkKey } from "../../http/client-address.ts";
 import { SessidText } from "../../http/schemas.ts";
 import { clearSessionCookie } from "../../http/session-cookie.ts";
 import { runOne } from "../../session-store/run-one.ts";
@@ -113,7 +114,7 @@ async function changePassword(c: Context<PageEnv>, account: Account): Promise<Re
     showPasswordPage(c, account, status, { field: "current", message }),
   );
   if (proved instanceof Response) return proved;
-  const chosen = await choosePassword(c.env.PASSWORD_HASHER, password);
+  const chosen = await choosePassword(c.env.PASSWORD_HASHER, password, networkKey(clientAddress(c, c.var.settings)));
   if (chosen.kind === "common") return showPasswordPage(c, account, 400, { field: "password", message: COMMON });
   if (chosen.kind === "busy") return refuseBusy(c, chosen);
   const changed = await new Accounts(c.env.DB).changePassword(proved, chosen.hash);

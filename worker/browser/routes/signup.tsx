@@ -1,6 +1,6 @@
 import { type Context, Hono } from "hono";
 import { Status } from "../../../protocol/status.ts";
-import { clientAddress } from "../../http/client-address.ts";
+import { clientAddress, networkKey } from "../../http/client-address.ts";
 import { requestHost } from "../../http/same-origin.ts";
 import { accountName, isAllowedPassword } from "../account-rules.ts";
 import { Accounts } from "../accounts.ts";
@@ -43,7 +43,8 @@ export const signup = new Hono<PageEnv>()
     if (name === undefined) return refuse(c, form, 400, BAD_NAME);
     if (!isAllowedPassword(form.password)) return refuse(c, form, 400, BAD_PASSWORD);
     const { settings } = c.var;
-    const attempt = await beginSignup(c.env, settings.login, clientAddress(c, settings));
+    const address = clientAddress(c, settings);
+    const attempt = await beginSignup(c.env, settings.login, address);
     if (attempt.kind === "wait") {
       c.header("Retry-After", String(attempt.seconds));
       return refuse(c, form, 429, { message: `Too many tries. Try again in ${attempt.seconds} seconds.` });
@@ -51,7 +52,7 @@ export const signup = new Hono<PageEnv>()
     const accounts = new Accounts(c.env.DB);
     // What the database would refuse anyway is not worth a hash.
     if ((await accounts.find(name)) !== null) return refuse(c, form, 409, TAKEN);
-    const chosen = await choosePassword(c.env.PASSWORD_HASHER, form.password);
+    const chosen = await choosePassword(c.env.PASSWORD_HASHER, form.password, networkKey(address));
     if (chosen.kind === "common") return refuse(c, form, 400, COMMON);
     if (chosen.kind === "busy") return refuseBusy(c, chosen);
     const account = await accounts.create(name, chosen.hash, Date.now());
