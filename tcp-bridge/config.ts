@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { isLoopbackHost } from "../protocol/loopback.ts";
 import { AccessVariables, checkAccess } from "./access-variables.ts";
 import { ConfigError } from "./config-error.ts";
 import { DEFAULT_CONNECTION_LIMITS } from "./core/connection-limits.ts";
@@ -94,7 +95,7 @@ export function parseBridgeConfig(environment: Readonly<Record<string, string | 
     gameLimits: {
       maxConnections: variables.BRIDGE_MAX_CONNECTIONS,
       maxConnectionsPerAddress: variables.BRIDGE_MAX_CONNECTIONS_PER_ADDRESS,
-      firstByteMs: variables.BRIDGE_FIRST_BYTE_MS,
+      firstByteMs: firstByteMs(environment, variables),
       halfSentMs: variables.BRIDGE_HALF_SENT_MS,
       idleMs: variables.BRIDGE_IDLE_MS,
       maxUnreadBytes: variables.BRIDGE_MAX_UNREAD_BYTES,
@@ -120,4 +121,13 @@ export function parseBridgeConfig(environment: Readonly<Record<string, string | 
     logLevel: variables.LOG_LEVEL,
     warnings,
   };
+}
+
+/** A program of this machine may open its connections before it needs them: its silence fills no port (Admission). */
+function firstByteMs(
+  environment: Readonly<Record<string, string | undefined>>,
+  { BRIDGE_HOST, BRIDGE_FIRST_BYTE_MS, BRIDGE_IDLE_MS }: v.InferOutput<typeof Variables>,
+): number {
+  const isChosen = environment.BRIDGE_FIRST_BYTE_MS !== undefined;
+  return !isChosen && isLoopbackHost(BRIDGE_HOST) ? BRIDGE_IDLE_MS : BRIDGE_FIRST_BYTE_MS;
 }

@@ -30,6 +30,9 @@ export interface GameSessionOptions {
   readonly onTooManyKeys: () => void;
 }
 
+/** How long a packet keeps the place of a connection that is silent since, where anyone may ask. */
+const MAX_TRUST_MS = 10_000;
+
 /**
  * The connection of a game server: packets in, answers out, in order. It passes packets on without looking into them;
  * what they say is decided at the edge.
@@ -137,7 +140,7 @@ export class GameSession extends Session implements PacketSource {
       return;
     }
     // Where anyone may ask, a packet is soon sent: it proves no more than that the connection is in use.
-    if (!this.isKnown && !serviceKeys.areNeeded && this.quietMs(nowMs) > firstByteMs) this.doubt();
+    if (!this.isKnown && !serviceKeys.areNeeded && this.quietMs(nowMs) > Math.min(firstByteMs, MAX_TRUST_MS)) this.doubt();
     // While reading pauses, the rest of the packet may wait in the network: that is not the peer's fault.
     if (!this.reading) this.#heldSinceMs &&= nowMs;
     if (this.#receiveEnded || this.#heldSinceMs === 0 || nowMs - this.#heldSinceMs <= this.#halfSentMs) return;

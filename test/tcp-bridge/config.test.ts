@@ -19,7 +19,7 @@ describe("the bridge's configuration", () => {
       gameLimits: {
         maxConnections: 10_000,
         maxConnectionsPerAddress: 1_000,
-        firstByteMs: 10_000,
+        firstByteMs: 600_000,
         halfSentMs: 10_000,
         idleMs: 600_000,
         maxUnreadBytes: 1_048_576,
@@ -33,6 +33,16 @@ describe("the bridge's configuration", () => {
       logLevel: "info",
       warnings: [],
     });
+  });
+
+  it("lets a pool of connections that is opened in advance be silent on loopback, and for 10 s beyond it", () => {
+    const firstByteMs = (environment: Record<string, string>) =>
+      parseBridgeConfig({ ...needed, ...environment }).gameLimits.firstByteMs;
+    const beyond = { BRIDGE_HOST: "0.0.0.0", BRIDGE_ALLOW_PLAINTEXT: "1", BRIDGE_ALLOW_ANYONE: "1" };
+    expect(firstByteMs({ BRIDGE_IDLE_MS: "700000" })).toBe(700_000);
+    expect(firstByteMs({ BRIDGE_FIRST_BYTE_MS: "10000" })).toBe(10_000);
+    expect(firstByteMs(beyond)).toBe(10_000);
+    expect(firstByteMs({ ...beyond, BRIDGE_FIRST_BYTE_MS: "30000" })).toBe(30_000);
   });
 
   it.each([
