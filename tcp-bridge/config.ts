@@ -128,6 +128,6 @@ function firstByteMs(
   environment: Readonly<Record<string, string | undefined>>,
   { BRIDGE_HOST, BRIDGE_FIRST_BYTE_MS, BRIDGE_IDLE_MS }: v.InferOutput<typeof Variables>,
 ): number {
-  const isChosen = environment.BRIDGE_FIRST_BYTE_MS !== undefined;
-  return !isChosen && isLoopbackHost(BRIDGE_HOST) ? BRIDGE_IDLE_MS : BRIDGE_FIRST_BYTE_MS;
+  const { BRIDGE_FIRST_BYTE_MS: chosen } = environment;
+  return chosen === undefined && isLoopbackHost(BRIDGE_HOST) ? BRIDGE_IDLE_MS : BRIDGE_FIRST_BYTE_MS;
 }

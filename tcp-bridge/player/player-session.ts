@@ -64,6 +64,7 @@ export class PlayerSession extends Session {
   #waiting: { readonly join: Join; readonly runs: Uint8Array[]; readonly sinceMs: number } | undefined;
   /** The address counts a Join of this connection as asked. */
   #isAsked = false;
+  #askedMs = 0;
   /** What the player is told late. */
   #held: LastWords | undefined;
   #heldUntilMs = 0;
@@ -150,8 +151,7 @@ export class PlayerSession extends Session {
   }
 
   protected override onDisconnected(_code: DisconnectCode): void {
-    // Who leaves before the answer has failed too: there is no way around the limit.
-    if (this.#phase === "asking") this.#addressRecord.failed(performance.now());
+    this.#leftUnanswered(performance.now());
     this.#phase = "over";
     this.#stopWaiting();
     this.#addressRecord.disconnected();
@@ -213,7 +213,8 @@ export class PlayerSession extends Session {
       if (waiting === undefined) return;
       this.#phase = "asking";
       this.#isAsked = true;
-      this.#questions.join(performance.now());
+      this.#askedMs = performance.now();
+      this.#questions.join(this.#askedMs);
       this.#path = this.#options.paths.open(waiting.join, this.#pathEvents);
       for (const run of waiting.runs) this.#path.write(run);
       this.resumeReading();
@@ -325,6 +326,16 @@ export class PlayerSession extends Session {
     const isLate = this.#addressRecord.isSuspect(nowMs);
     this.#addressRecord.failed(nowMs);
     return isLate;
+  }
+
+  /**
+   * Who leaves before the answer has failed too, or that were a way around the limit. But where the edge keeps players
+   * waiting for half of its time, an honest crowd gives up and dials again: that must not make its address suspect.
+   */
+  #leftUnanswered(nowMs: number): void {
+    const waitedMs = nowMs - this.#askedMs;
+    if (this.#phase !== "asking" || waitedMs > this.#options.limits.edgeDeadlineMs / 2) return;
+    this.#addressRecord.failed(nowMs);
   }
 
   #applyBackpressure(): void {

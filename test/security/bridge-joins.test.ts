@@ -95,6 +95,22 @@ describe("who joins with a valid session", () => {
     expect(guesser?.ended).toBe(false);
   });
 
+  it("does not make its address suspect by giving up on an edge that is slow", async () => {
+    await open({ ...LATE, PLAYER_MAX_FAILED_JOINS_PER_MINUTE: "10", PLAYER_EDGE_DEADLINE_MS: "2000" });
+    const answerJoin = edge.onJoin;
+    edge.onJoin = undefined;
+    const startMs = performance.now();
+    const crowd = await players(20, 1);
+    await until(() => edge.sockets.filter(({ packets }) => packets.length > 0).length === 20);
+    await until(() => performance.now() - startMs > 1_500);
+    for (const peer of crowd) peer.close();
+    await until(async () => (await bridge.metric("connections")) === 0);
+    edge.onJoin = answerJoin;
+    const [expired] = await players(1, BOGUS);
+    // An address that is suspect would be told 60 s later.
+    expect(await expired?.lastPacket()).toMatchObject({ code: ClosedCode.SessionInvalid });
+  });
+
   it("loses nothing that it sent behind its Join while that waited", async () => {
     await open({ ...LATE, PLAYER_MAX_FAILED_JOINS_PER_MINUTE: "1", PLAYER_MAX_ASKED_JOINS_PER_ADDRESS: "1" });
     await exhaust(1);
