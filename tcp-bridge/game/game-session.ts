@@ -140,7 +140,8 @@ export class GameSession extends Session implements PacketSource {
       return;
     }
     // Where anyone may ask, a packet is soon sent: it proves no more than that the connection is in use.
-    if (!this.isKnown && !serviceKeys.areNeeded && this.quietMs(nowMs) > Math.min(firstByteMs, MAX_TRUST_MS)) this.doubt();
+    if (!this.isKnown && !serviceKeys.areNeeded && this.quietMs(nowMs) > Math.min(firstByteMs, MAX_TRUST_MS))
+      this.doubt();
     // While reading pauses, the rest of the packet may wait in the network: that is not the peer's fault.
     if (!this.reading) this.#heldSinceMs &&= nowMs;
     if (this.#receiveEnded || this.#heldSinceMs === 0 || nowMs - this.#heldSinceMs <= this.#halfSentMs) return;
