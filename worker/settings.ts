@@ -119,6 +119,8 @@ const Variables = v.object({
   ROOM_DATAGRAM_BURST: wholeNumber(1, MAX_RATE, DEFAULT_ROOM_LIMITS.sender.datagrams.burst),
   ROOM_DATAGRAM_BYTES_PER_SECOND: wholeNumber(1, MAX_RATE, DEFAULT_ROOM_LIMITS.sender.datagramBytes.perSecond),
   ROOM_DATAGRAM_BYTE_BURST: wholeNumber(1, MAX_RATE, DEFAULT_ROOM_LIMITS.sender.datagramBytes.burst),
+  ROOM_PACKETS_PER_SECOND: wholeNumber(1, MAX_RATE, DEFAULT_ROOM_LIMITS.sender.packets.perSecond),
+  ROOM_PACKET_BURST: wholeNumber(1, MAX_RATE, DEFAULT_ROOM_LIMITS.sender.packets.burst),
   ROOM_LOG_MAX_BYTES: wholeNumber(MIN_LOG_BYTES, MAX_LOG_BYTES, DEFAULT_ROOM_LIMITS.log.maxNeededBytes),
 });
 
@@ -222,6 +224,7 @@ function parseRoom(variables: v.InferOutput<typeof Variables>): Settings["room"]
         perSecond: variables.ROOM_DATAGRAM_BYTES_PER_SECOND,
         burst: variables.ROOM_DATAGRAM_BYTE_BURST,
       },
+      packets: { perSecond: variables.ROOM_PACKETS_PER_SECOND, burst: variables.ROOM_PACKET_BURST },
     },
     log: { ...DEFAULT_ROOM_LIMITS.log, maxNeededBytes: variables.ROOM_LOG_MAX_BYTES },
   };

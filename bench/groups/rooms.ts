@@ -29,6 +29,8 @@ const NO_BUDGET = {
   ROOM_MESSAGE_BURST: "1000000000",
   ROOM_BYTES_PER_SECOND: "1000000000",
   ROOM_BYTE_BURST: "1000000000",
+  ROOM_PACKETS_PER_SECOND: "1000000000",
+  ROOM_PACKET_BURST: "1000000000",
 };
 
 /** What players say to a room, delivered to each of its members, by WebSocket on both sides. */

@@ -109,6 +109,10 @@ export class RoomCore {
   received(id: number, message: Uint8Array, nowMs: number): void {
     const connection = this.#connections.find(id);
     if (connection === undefined) return;
+    if (message.byteLength === 0) {
+      this.#close(connection, ClosedCode.ProtocolError, "message: it holds no packet", nowMs);
+      return;
+    }
     connection.heard(nowMs);
     this.#seats.expire(nowMs);
     const decoder = new PacketDecoder(MAX_PLAYER_PACKET_BYTES);
@@ -186,6 +190,10 @@ export class RoomCore {
   }
 
   #takePacket(connection: RoomConnection, bytes: Uint8Array, nowMs: number): void {
+    if (connection.budget?.takePacket(this.#limits.sender, nowMs) === false) {
+      this.#close(connection, ClosedCode.TooFast, "more packets are sent than may be", nowMs);
+      return;
+    }
     const packet = decodePlayerPacket(bytes);
     if (packet.kind === "join") {
       this.#join(connection, packet, nowMs);

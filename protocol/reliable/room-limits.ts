@@ -49,6 +49,7 @@ export const DEFAULT_ROOM_LIMITS: RoomLimits = {
     bytes: { perSecond: 256 * 1024, burst: 512 * 1024 },
     datagrams: { perSecond: 200, burst: 400 },
     datagramBytes: { perSecond: 128 * 1024, burst: 512 * 1024 },
+    packets: { perSecond: 10_000, burst: 20_000 },
   },
   datagramWindowBytes: 1024 * 1024,
   log: {

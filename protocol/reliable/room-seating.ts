@@ -8,7 +8,7 @@ import type { RoomLimits } from "./room-limits.ts";
 import type { ConnectionSnapshot } from "./room-output.ts";
 import type { RoomSeats } from "./room-seats.ts";
 import type { RoomStorage, Seat } from "./room-storage.ts";
-import { SenderBudgets } from "./sender-budget.ts";
+import { type SenderBudget, SenderBudgets } from "./sender-budget.ts";
 
 const REPLACED = "a newer connection has this session";
 
@@ -54,7 +54,12 @@ export class RoomSeating {
       userSeats: this.#seats.countOfUser(identity.user),
       seat,
     });
-    if (verdict.kind === "accepted") this.#seat(connection, join.attempt, seat, verdict, nowMs);
+    if (verdict.kind === "refused") return verdict;
+    const budget = this.#budgets.of(identity.session, nowMs);
+    if (!budget.takeJoin(this.#limits.sender, nowMs)) {
+      return { kind: "refused", code: ClosedCode.TooFast, message: "more packets and joins are sent than may be" };
+    }
+    this.#seat(connection, join.attempt, seat, verdict, budget, nowMs);
     return verdict;
   }
 
@@ -86,6 +91,7 @@ export class RoomSeating {
     attempt: number,
     before: Seat | undefined,
     { resumed, offset }: { readonly resumed: boolean; readonly offset: number },
+    budget: SenderBudget,
     nowMs: number,
   ): void {
     const { session, user } = connection.identity;
@@ -96,7 +102,7 @@ export class RoomSeating {
         ? this.#seats.create(session, user, offset, attempt, nowMs)
         : this.#seats.connect(before, attempt, offset, nowMs);
     const place = { attempt, live: false, established: false, sent: offset, acknowledged: offset, confirmed: received };
-    connection.take(member, place, this.#budgets.of(session, nowMs), nowMs);
+    connection.take(member, place, budget, nowMs);
     this.#connections.seat(connection, member);
     const { retentionSeconds, heartbeatSeconds } = this.#limits;
     const { epoch } = this.#storage;

@@ -12,7 +12,12 @@ export interface SenderRates {
   readonly datagrams: Rate;
   /** Bytes of datagrams, each with its packet's header. */
   readonly datagramBytes: Rate;
+  /** All of its packets, whatever becomes of them: each costs the room time. */
+  readonly packets: Rate;
 }
+
+/** What a Join costs in packets: everybody hears of it, and it is answered with what was said before. */
+const JOIN_PACKETS = 1_000;
 
 /**
  * What a session may still send to a room. It is the session's, not its connection's: who comes back goes on with what was
@@ -23,6 +28,21 @@ export class SenderBudget {
   readonly #bytes = new TokenBucket();
   readonly #datagrams = new TokenBucket();
   readonly #datagramBytes = new TokenBucket();
+  readonly #packets = new TokenBucket();
+
+  /** Whether a packet may be looked at; then it is paid for. */
+  takePacket({ packets }: SenderRates, nowMs: number): boolean {
+    if (this.#packets.refill(packets, nowMs) <= 0) return false;
+    this.#packets.spend(1);
+    return true;
+  }
+
+  /** The same for a Join. */
+  takeJoin({ packets }: SenderRates, nowMs: number): boolean {
+    if (this.#packets.refill(packets, nowMs) <= 0) return false;
+    this.#packets.spend(JOIN_PACKETS);
+    return true;
+  }
 
   /** Whether a message may go now; then it is paid for. */
   takeMessage(bytes: number, rates: SenderRates, nowMs: number): boolean {
@@ -49,12 +69,13 @@ export class SenderBudget {
   }
 
   /** Whether nothing of it is used up, so that a new one is as good. */
-  isFull({ messages, bytes, datagrams, datagramBytes }: SenderRates, nowMs: number): boolean {
+  isFull({ messages, bytes, datagrams, datagramBytes, packets }: SenderRates, nowMs: number): boolean {
     return (
       this.#messages.refill(messages, nowMs) >= messages.burst &&
       this.#bytes.refill(bytes, nowMs) >= bytes.burst &&
       this.#datagrams.refill(datagrams, nowMs) >= datagrams.burst &&
-      this.#datagramBytes.refill(datagramBytes, nowMs) >= datagramBytes.burst
+      this.#datagramBytes.refill(datagramBytes, nowMs) >= datagramBytes.burst &&
+      this.#packets.refill(packets, nowMs) >= packets.burst
     );
   }
 }

@@ -16,6 +16,7 @@ const UNLIMITED: Partial<RoomLimits> = {
     bytes: { perSecond: 1e9, burst: 1e9 },
     datagrams: sender.datagrams,
     datagramBytes: sender.datagramBytes,
+    packets: { perSecond: 1e9, burst: 1e9 },
   },
 };
 
@@ -205,6 +206,58 @@ describe("one member's flood", () => {
     const packets = room.takePackets(99);
     return { gaps: kinds(packets, "gap"), missed: kinds(packets, "deliver") };
   }
+});
+
+describe("what one member's packets cost the room", () => {
+  const { burst: most, perSecond } = sender.packets;
+  const worthless: readonly PlayerPacket[] = [
+    { kind: "ping", nonce: 1 },
+    { kind: "ack", position: 1 },
+    { kind: "publish", seq: 1, to: 0, body: new Uint8Array(0) },
+    { kind: "datagram", member: 0, body: new Uint8Array(0) },
+  ];
+
+  it.each(worthless)("is bounded, also if they change nothing: $kind", (packet) => {
+    const room = roomOf(2);
+    room.publish(MALLORY, 1);
+    for (let second = 0; second < 10; second++) {
+      room.receive(MALLORY, ...Array<PlayerPacket>(perSecond - 100).fill(packet));
+      room.wait(1_000);
+    }
+    expect(room.closes).toEqual([]);
+    room.receive(MALLORY, ...Array<PlayerPacket>(most + 1_000).fill(packet));
+    expect(room.closes).toEqual([{ connection: MALLORY, code: ClosedCode.TooFast }]);
+    expect(room.takePackets(MALLORY).at(-1)).toMatchObject({ kind: "closed", code: ClosedCode.TooFast });
+    // The seat is kept; others are as they were, and so is the session, once it has waited.
+    expect(room.join(8, "mallory", { attempt: 2 })).toBeUndefined();
+    room.wait(9_000);
+    expect(room.join(9, "mallory", { epoch: 77, delivered: 1, attempt: 3 })).toMatchObject({ resumed: true });
+    room.publish(2, 1);
+    expect(kinds(room.takePackets(3), "deliver")).toBe(2);
+  });
+
+  it("is not nothing for a message without any: it breaks the protocol", () => {
+    const room = roomOf(1);
+    room.receive(MALLORY);
+    expect(room.closes).toEqual([{ connection: MALLORY, code: ClosedCode.ProtocolError }]);
+  });
+
+  it("includes its Joins: who comes and goes without end is told TooFast, and the others hear of it 20 times", () => {
+    const room = roomOf(1);
+    room.takePackets(2);
+    for (let id = 100; id < 1_100; id++) {
+      room.join(id, "sybil");
+      room.receive(id, { kind: "leave" });
+    }
+    expect(kinds(room.takePackets(2), "presence")).toBeLessThanOrEqual(2 * 20);
+    expect(room.closes.filter(({ code }) => code === ClosedCode.TooFast).length).toBeGreaterThanOrEqual(980);
+    // A phone whose network comes and goes all the time joins 4 times a second.
+    for (let id = 2_000; id < 2_400; id++) {
+      room.wait(250);
+      expect(room.join(id, "phone", { epoch: 77, delivered: 1, attempt: id })).toBeDefined();
+      room.turn((core, nowMs) => core.disconnected(id, nowMs));
+    }
+  });
 });
 
 describe("an honest crowd", () => {

@@ -47,6 +47,7 @@ describe("parseSettings", () => {
           bytes: { perSecond: 262_144, burst: 524_288 },
           datagrams: { perSecond: 200, burst: 400 },
           datagramBytes: { perSecond: 131_072, burst: 524_288 },
+          packets: { perSecond: 10_000, burst: 20_000 },
         },
         log: {
           maxEntries: 10_000,
@@ -96,6 +97,8 @@ describe("parseSettings", () => {
       ROOM_DATAGRAM_BURST: "10",
       ROOM_DATAGRAM_BYTES_PER_SECOND: "11",
       ROOM_DATAGRAM_BYTE_BURST: "12",
+      ROOM_PACKETS_PER_SECOND: "13",
+      ROOM_PACKET_BURST: "14",
       ROOM_LOG_MAX_BYTES: "67108864",
     });
     expect(settings).toEqual({
@@ -133,6 +136,7 @@ describe("parseSettings", () => {
           bytes: { perSecond: 7, burst: 8 },
           datagrams: { perSecond: 9, burst: 10 },
           datagramBytes: { perSecond: 11, burst: 12 },
+          packets: { perSecond: 13, burst: 14 },
         },
         log: {
           maxEntries: 10_000,

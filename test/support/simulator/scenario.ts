@@ -1,4 +1,5 @@
 import { ClosedCode } from "../../../protocol/closed-codes.ts";
+import { DEFAULT_ROOM_LIMITS } from "../../../protocol/reliable/room-limits.ts";
 import type { SenderRates } from "../../../protocol/reliable/sender-budget.ts";
 import { type Random, seededRandom } from "../random.ts";
 import { findFaults } from "./find-faults.ts";
@@ -92,7 +93,14 @@ function smallBudget(random: Random): SenderRates {
     perSecond: random.integer(least, most),
     burst: random.integer(least, most),
   });
-  return { messages: rate(5, 50), bytes: rate(500, 5_000), datagrams: rate(1, 50), datagramBytes: rate(50, 5_000) };
+  const { packets } = DEFAULT_ROOM_LIMITS.sender;
+  return {
+    messages: rate(5, 50),
+    bytes: rate(500, 5_000),
+    datagrams: rate(1, 50),
+    datagramBytes: rate(50, 5_000),
+    packets,
+  };
 }
 
 /** Whether nothing more is to come: the player has ended, or has and is known to have everything. */
