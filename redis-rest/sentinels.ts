@@ -53,6 +53,9 @@ const REPORT_LIFE_MS = 10_000;
 /** The others that a sentinel knows are asked for this often, so that a list of one that was configured grows. */
 const LEARN_EVERY_POLLS = 40;
 
+/** More than anybody runs: each that is learned of is a connection, and one that lies could name any number. */
+const MAX_SENTINELS = 32;
+
 /**
  * Asks all sentinels four times a second who the primary is, and believes the report of the newest failover: a sentinel that
  * a partition has left with the old primary still names that one. It asks, over connections that come back by themselves,
@@ -103,7 +106,7 @@ export class Sentinels implements PrimaryLocator {
 
   #meet(address: ServerAddress, isConfigured: boolean): void {
     const name = `${address.host}:${address.port}`;
-    if (this.#isClosed || this.#sentinels.has(name)) return;
+    if (this.#isClosed || this.#sentinels.has(name) || (!isConfigured && this.#sentinels.size >= MAX_SENTINELS)) return;
     const connection = openSentinelConnection(address, this.#options.deadlineMs);
     const sentinel: Sentinel = { connection, isConfigured, report: undefined, isBeingAsked: false };
     this.#sentinels.set(name, sentinel);
@@ -155,6 +158,11 @@ export class Sentinels implements PrimaryLocator {
       return;
     }
     const epoch = Number(field(master, "config-epoch") ?? 0);
+    // One that talks nonsense must not have a say: an epoch that is no number would be neither above nor below the others.
+    if (host === "" || !isPort(Number(port)) || !Number.isSafeInteger(epoch)) {
+      this.#problem = `${name}: its answer is no address, or no epoch`;
+      return;
+    }
     sentinel.report = { address: { host, port: Number(port) }, epoch, atMs: performance.now() };
     this.#decide();
   }
@@ -184,13 +192,17 @@ export class Sentinels implements PrimaryLocator {
     for (const other of Array.isArray(others) ? others : []) {
       const host = field(other, "ip");
       const port = Number(field(other, "port"));
-      if (host !== undefined && host !== "" && port > 0) this.#meet({ host, port }, false);
+      if (host !== undefined && host !== "" && isPort(port)) this.#meet({ host, port }, false);
     }
   }
 }
 
 export function isSame(one: ServerAddress, other: ServerAddress | undefined): boolean {
   return one.host === other?.host && one.port === other.port;
+}
+
+function isPort(port: number): boolean {
+  return Number.isInteger(port) && port > 0 && port < 65_536;
 }
 
 /** A value of the flat list of names and values that Sentinel answers with. */

@@ -5,8 +5,8 @@ import { RespServer, respArray, respBulk } from "../support/resp-server.ts";
 
 /** A sentinel that says what it is told to. */
 interface Spoken {
-  port: number;
-  epoch: number;
+  port: number | string;
+  epoch: number | string;
   others: readonly number[];
 }
 
@@ -63,6 +63,40 @@ describe("Sentinels", () => {
     say({ port: 1, epoch: 1, others: [second.port] }, { port: 5, epoch: 5 });
     ask(1);
     await eventually(() => sentinels?.primary?.port === 5);
+  });
+
+  test.each([
+    { epoch: "nonsense" },
+    { epoch: "1e999" },
+    { port: "nonsense", epoch: 9 },
+    { port: 65_536, epoch: 9 },
+    { port: -1, epoch: 9 },
+  ])("do not heed one of them that talks nonsense, $epoch and $port", async (nonsense) => {
+    say(nonsense, { port: 2, epoch: 7 }, { port: 2, epoch: 7 });
+    const moves = ask(3);
+    await askedThrice(said[0]);
+    await eventually(() => sentinels?.primary?.port === 2);
+    say({}, { port: 3, epoch: 8 }, { port: 3, epoch: 8 });
+    await eventually(() => sentinels?.primary?.port === 3);
+    expect(moves.map((address) => address?.port)).toEqual([2, 3]);
+  });
+
+  test("that name very many others make few connections", async () => {
+    const dialled = new Set<number>();
+    const strangers = await Promise.all(
+      Array.from({ length: 60 }, (_, at) =>
+        RespServer.listen(() => {
+          dialled.add(at);
+          return "+OK\r\n";
+        }),
+      ),
+    );
+    servers.push(...strangers);
+    say({ port: 1, epoch: 1, others: strangers.map(({ port }) => port) });
+    ask(1);
+    await eventually(() => dialled.size >= 31);
+    await askedThrice(said[0]);
+    expect(dialled.size).toBe(31);
   });
 
   test("that know no primary of that name are named in the problem, and are asked until they do", async () => {
