@@ -1,6 +1,7 @@
 import type { Context } from "hono";
 import { getCookie, setCookie } from "hono/cookie";
 import type { Bindings } from "../app-env.ts";
+import type { Account } from "./accounts.ts";
 import type { PageEnv } from "./visitor.ts";
 
 /** Beside the session's cookie, and as little seen by scripts and other sites. */
@@ -12,8 +13,11 @@ const MAX_AGE_SECONDS = 365 * 24 * 3600;
 /** People who share a browser; who was there last stays. */
 const MAX_ACCOUNTS = 4;
 
-/** `id.issued.mac`: 16 random bytes, epoch seconds, HMAC-SHA256. It names neither the account nor a session. */
+/** `id.issued.mac`: 16 random bytes, epoch seconds, HMAC-SHA256 with the account as it was. It names neither that nor a session. */
 const ENTRY = /^([\w-]{22})\.(\d{1,12})\.([\w-]{43})$/;
+
+/** What of an account its devices are bound to: who knew an earlier password, or had the name before, has none. */
+export type DeviceOwner = Pick<Account, "name" | "createdAt" | "revision">;
 
 /** A device on which an account's password was right before. */
 export interface KnownDevice {
@@ -25,10 +29,17 @@ export interface KnownDevice {
 /**
  * The device that the browser's cookie shows, if this account has logged in on it (OWASP, "Device cookies"). It is no
  * credential: all it gives is the right to try a password while others are kept from it.
+ *
+ * @param find looks the account up; asked only where there is a cookie
  */
-export async function knownDevice(c: Context<PageEnv>, account: string): Promise<KnownDevice | undefined> {
+export async function knownDevice(
+  c: Context<PageEnv>,
+  find: () => Promise<DeviceOwner | null>,
+): Promise<KnownDevice | undefined> {
   const entries = entriesOf(c);
   if (entries.length === 0) return undefined;
+  const account = await find();
+  if (account === null) return undefined;
   const key = await deviceKey(c.env);
   const oldest = Date.now() / 1000 - MAX_AGE_SECONDS;
   for (const entry of entries) {
@@ -42,7 +53,7 @@ export async function knownDevice(c: Context<PageEnv>, account: string): Promise
 /** Gives the browser a new cookie for an account that has just logged in; `before` is the device that it showed. */
 export async function rememberDevice(
   c: Context<PageEnv>,
-  account: string,
+  account: DeviceOwner,
   before: KnownDevice | undefined,
 ): Promise<void> {
   const id = toBase64url(crypto.getRandomValues(new Uint8Array(16)));
@@ -64,8 +75,9 @@ function entriesOf(c: Context): string[] {
   return entries.filter((entry) => ENTRY.test(entry));
 }
 
-function signed(account: string, id: string, issued: string): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from(new TextEncoder().encode(JSON.stringify(["artoria device", account, id, issued])));
+function signed({ name, createdAt, revision }: DeviceOwner, id: string, issued: string): Uint8Array<ArrayBuffer> {
+  const text = JSON.stringify(["artoria device", name, createdAt, revision, id, issued]);
+  return Uint8Array.from(new TextEncoder().encode(text));
 }
 
 const keys = new WeakMap<Bindings, Promise<CryptoKey>>();

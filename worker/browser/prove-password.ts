@@ -2,7 +2,7 @@ import type { Context } from "hono";
 import { clientAddress, networkKey } from "../http/client-address.ts";
 import { type Account, Accounts } from "./accounts.ts";
 import { comparePassword, type HasherBusy } from "./ask-password-hasher.ts";
-import { knownDevice, rememberDevice } from "./device-cookie.ts";
+import { type KnownDevice, knownDevice } from "./device-cookie.ts";
 import { beginLogin } from "./login-limit.ts";
 import type { PageEnv } from "./visitor.ts";
 
@@ -13,6 +13,8 @@ export type PasswordProof =
       readonly account: Account;
       /** To take the place of the account's hash, where that was made with other parameters than today's. */
       readonly newHash?: string;
+      /** The browser's device, if the account has logged in on it before. */
+      readonly device?: KnownDevice | undefined;
     }
   /** Or there is no such account, or it is disabled: which of these, nobody is told. */
   | { readonly kind: "wrong" }
@@ -22,18 +24,19 @@ export type PasswordProof =
 
 /**
  * Compares a password with an account's, within the limits on tries (login-limit.ts); wherever an account's password is
- * asked for, it is asked for here. Where it was right, the browser's device is known from now on.
+ * asked for, it is asked for here.
  *
  * @param name in the spelling of account-rules.ts
  */
 export async function provePassword(c: Context<PageEnv>, name: string, password: string): Promise<PasswordProof> {
   const { settings } = c.var;
-  const device = await knownDevice(c, name);
+  const accounts = new Accounts(c.env.DB);
+  const device = await knownDevice(c, () => accounts.find(name));
   const address = clientAddress(c, settings);
   const origin = { address, device: device?.id };
   const attempt = await beginLogin(c.env, settings.login, name, origin);
   if (attempt.kind === "wait") return attempt;
-  const account = await new Accounts(c.env.DB).find(name);
+  const account = await accounts.find(name);
   const verdict = await comparePassword(c.env.PASSWORD_HASHER, password, {
     phc: account?.passwordHash,
     knownDevice: device !== undefined,
@@ -45,6 +48,5 @@ export async function provePassword(c: Context<PageEnv>, name: string, password:
   }
   if (account === null || account.disabled || !verdict.matches) return { kind: "wrong" };
   await attempt.takeBack();
-  await rememberDevice(c, name, device);
-  return { kind: "right", account, ...(verdict.newHash !== undefined && { newHash: verdict.newHash }) };
+  return { kind: "right", account, device, ...(verdict.newHash !== undefined && { newHash: verdict.newHash }) };
 }

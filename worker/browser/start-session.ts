@@ -7,6 +7,7 @@ import { setSessionCookie } from "../http/session-cookie.ts";
 import { runOne } from "../session-store/run-one.ts";
 import { userOfAccount } from "./account-rules.ts";
 import { type Account, Accounts } from "./accounts.ts";
+import { type KnownDevice, rememberDevice } from "./device-cookie.ts";
 import type { PageEnv } from "./visitor.ts";
 
 export interface SessionStart {
@@ -14,11 +15,14 @@ export interface SessionStart {
   readonly newHash?: string | undefined;
   /** Whether all sessions end that the account has. */
   readonly endsOthers?: boolean;
+  /** The browser's device, where it was known before. */
+  readonly device?: KnownDevice | undefined;
 }
 
 /**
  * Logs an account in: a new session takes the place of the one that the browser showed, whose id stops working, so that an
- * id which somebody fixed or saw before the login is worth nothing after it. Without Ok the cookie is as it was.
+ * id which somebody fixed or saw before the login is worth nothing after it. The browser's device is known from now on. Without Ok the
+ * cookies are as they were.
  *
  * Who changes, disables or deletes an account writes that first and ends its sessions then. Here the session comes first
  * and a look at the account then: one of the two sees the other. Denied: the account is not any more what it was when
@@ -27,7 +31,7 @@ export interface SessionStart {
 export async function startSession(
   c: Context<PageEnv>,
   account: Account,
-  { newHash, endsOthers = false }: SessionStart = {},
+  { newHash, endsOthers = false, device }: SessionStart = {},
 ): Promise<Status> {
   const { store, settings } = c.var;
   const user = userOfAccount(account.name);
@@ -47,6 +51,7 @@ export async function startSession(
     const { status } = await runOne(store, { kind: "delete", sessid, user });
     return status === Status.Unavailable ? status : Status.Denied;
   }
+  await rememberDevice(c, account, device);
   setSessionCookie(c, issued.token);
   return Status.Ok;
 }

@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import type { TryOrigin } from "../../../worker/browser/login-limit.ts";
 import { beginLogin, beginSignup, guardName } from "../../../worker/browser/login-limit.ts";
 import { parseSettings } from "../../../worker/settings.ts";
-import { Browser, bindings, migrateAccounts, newName } from "../../worker/browser/browser.ts";
+import { Browser, bindings, migrateAccounts, newName, PASSWORD } from "../../worker/browser/browser.ts";
 
 beforeAll(migrateAccounts);
 
@@ -122,6 +122,30 @@ describe("a device cookie", () => {
       thief.device = device;
       expect([device, (await thief.logIn(name)).status]).toEqual([device, 429]);
     }
+  });
+
+  it("of who knew an earlier password is as none; the owner's new one is known", async () => {
+    const [name, owner, thief] = [newName(), new Browser(), new Browser()];
+    await owner.signUp(name);
+    await thief.logIn(name);
+    const password = "staple horse battery";
+    const changed = await owner.submit("/me/password", { current: PASSWORD, password, again: password });
+    expect([changed.status, owner.device?.split("~").length]).toEqual([303, 1]);
+    await attack(name);
+    expect((await thief.logIn(name, "a guess of his")).status).toBe(429);
+    expect((await owner.logIn(name, password)).status).toBe(303);
+  });
+
+  it("of who had the name before it was deleted is as none", async () => {
+    const [name, squatter, owner] = [newName(), new Browser(), new Browser()];
+    await squatter.signUp(name);
+    const { device } = squatter;
+    expect((await squatter.submit("/me/delete", { password: PASSWORD })).status).toBe(200);
+    await owner.signUp(name);
+    await attack(name);
+    squatter.device = device;
+    expect((await squatter.logIn(name, "a guess of his")).status).toBe(429);
+    expect((await owner.logIn(name)).status).toBe(303);
   });
 
   it("holds the four accounts that logged in last on a browser that people share", async () => {

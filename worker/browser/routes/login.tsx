@@ -31,7 +31,7 @@ export const login = new Hono<PageEnv>()
       return refuse(c, form, 429, tooMany(proof.seconds));
     }
     if (proof.kind === "wrong") return refuse(c, form, 401, WRONG);
-    const status = await startSession(c, proof.account, { newHash: proof.newHash });
+    const status = await startSession(c, proof.account, { newHash: proof.newHash, device: proof.device });
     // It was changed, disabled or deleted while its password was compared.
     if (status === Status.Denied) return refuse(c, form, 401, WRONG);
     if (status !== Status.Ok) return refuseSession(c, status);

@@ -19,7 +19,7 @@ import {
   type PasswordError,
   PasswordPage,
 } from "../pages/own-account-pages.tsx";
-import { provePassword } from "../prove-password.ts";
+import { type PasswordProof, provePassword } from "../prove-password.ts";
 import { refuseBusy } from "../refuse-busy.ts";
 import { MessagePage, refusePage } from "../refuse-page.tsx";
 import { startSession } from "../start-session.ts";
@@ -117,9 +117,9 @@ async function changePassword(c: Context<PageEnv>, account: Account): Promise<Re
   const chosen = await choosePassword(c.env.PASSWORD_HASHER, password, networkKey(clientAddress(c, c.var.settings)));
   if (chosen.kind === "common") return showPasswordPage(c, account, 400, { field: "password", message: COMMON });
   if (chosen.kind === "busy") return refuseBusy(c, chosen);
-  const changed = await new Accounts(c.env.DB).changePassword(proved, chosen.hash);
+  const changed = await new Accounts(c.env.DB).changePassword(proved.account, chosen.hash);
   if (changed === null) return refuseChanged(c);
-  const status = await startSession(c, changed, { endsOthers: true });
+  const status = await startSession(c, changed, { endsOthers: true, device: proved.device });
   if (status === Status.Ok) return c.redirect("/me", 303);
   if (status === Status.Denied) return refuseChanged(c);
   const text = "Your password was changed, but not every session could be ended. Log in and end all others.";
@@ -132,7 +132,9 @@ async function deleteAccount(c: Context<PageEnv>, account: Account): Promise<Res
     showDeletionPage(c, account, status, { field: "password", message }),
   );
   if (proved instanceof Response) return proved;
-  const end = await endAccount(c.get("store"), proved.name, () => new Accounts(c.env.DB).deleteUnchanged(proved));
+  const end = await endAccount(c.get("store"), account.name, () =>
+    new Accounts(c.env.DB).deleteUnchanged(proved.account),
+  );
   if (end.kind === "unavailable") {
     return refusePage(c, "unavailable", "Not now", "Your account could not be deleted at the moment. Try again soon.");
   }
@@ -143,16 +145,18 @@ async function deleteAccount(c: Context<PageEnv>, account: Account): Promise<Res
   return c.html(<MessagePage visitor={visitor} title="Good-bye" text={text} />);
 }
 
+type RightPassword = Extract<PasswordProof, { kind: "right" }>;
+
 /** The account, once its password is proved; otherwise the refusal. */
 async function proveOwner(
   c: Context<PageEnv>,
   { name }: Account,
   password: string,
   show: (status: 403 | 429, message: string) => Answer,
-): Promise<Account | Response> {
+): Promise<RightPassword | Response> {
   if (!canBePassword(password)) return show(403, WRONG);
   const proof = await provePassword(c, name, password);
-  if (proof.kind === "right") return proof.account;
+  if (proof.kind === "right") return proof;
   if (proof.kind === "busy") return refuseBusy(c, proof);
   if (proof.kind === "wrong") return show(403, WRONG);
   c.header("Retry-After", String(proof.seconds));

@@ -6,7 +6,6 @@ import { accountName, isAllowedPassword } from "../account-rules.ts";
 import { Accounts } from "../accounts.ts";
 import { choosePassword } from "../ask-password-hasher.ts";
 import { type CredentialsForm, readCredentialsForm } from "../credentials-form.ts";
-import { rememberDevice } from "../device-cookie.ts";
 import { beginSignup } from "../login-limit.ts";
 import { type CredentialsError, SignupPage } from "../pages/credentials-page.tsx";
 import { refuseBusy } from "../refuse-busy.ts";
@@ -57,7 +56,6 @@ export const signup = new Hono<PageEnv>()
     if (chosen.kind === "busy") return refuseBusy(c, chosen);
     const account = await accounts.create(name, chosen.hash, Date.now());
     if (account === null) return refuse(c, form, 409, TAKEN);
-    await rememberDevice(c, name, undefined);
     // Whoever had the name before it was deleted is not this account.
     const status = await startSession(c, account, { endsOthers: true });
     // The account is there all the same: a login makes up for it.
