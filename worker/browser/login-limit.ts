@@ -1,7 +1,7 @@
 import type { Bindings } from "../app-env.ts";
 import { addressKey, networkKey } from "../http/client-address.ts";
 import type { LoginLimits } from "../settings.ts";
-import { type GuardVerdict, TRY_WINDOW_MS, type TryBudget } from "./login-guard.ts";
+import { type GuardVerdict, type LoginGuard, TRY_WINDOW_MS, type TryBudget } from "./login-guard.ts";
 
 /** Who tries a password, and where. */
 export interface TryOrigin {
@@ -16,6 +16,8 @@ export type TryVerdict =
       readonly kind: "go";
       /** The try counts no more: the password was right, or was not compared. */
       takeBack(): Promise<void>;
+      /** The try counts for the whole window: the password was wrong. */
+      settle(): Promise<void>;
     }
   | { readonly kind: "wait"; readonly seconds: number };
 
@@ -55,9 +57,11 @@ export async function beginSignup(
 ): Promise<TryVerdict> {
   if (await isFlood(bindings, address)) return { kind: "wait", seconds: TRY_WINDOW_MS / 1000 };
   const [from, network] = [addressKey(address), networkKey(address)];
-  return begin(bindings, [
+  const verdict = await begin(bindings, [
     [["network", network], budgetsOf("signups", from, network, limits.signupsPerAddress, limits.signupsPerNetwork)],
   ]);
+  if (verdict.kind === "go") await verdict.settle();
+  return verdict;
 }
 
 /** What is counted by the runtime, near the client and roughly: it keeps a flood from the guards. */
@@ -79,9 +83,12 @@ type Counted = readonly (readonly [by: readonly string[], budgets: readonly TryB
 
 /** Asks the guards one after the other, and takes back what was counted if one of them says to wait. */
 async function begin({ LOGIN_GUARD }: Bindings, counted: Counted): Promise<TryVerdict> {
-  const takeBacks: (() => Promise<void>)[] = [];
+  const counts: { readonly guard: DurableObjectStub<LoginGuard>; readonly tries: readonly number[] }[] = [];
   const takeBack = async () => {
-    await Promise.all(takeBacks.map((one) => one()));
+    await Promise.all(counts.map(({ guard, tries }) => guard.takeBack(tries)));
+  };
+  const settle = async () => {
+    await Promise.all(counts.map(({ guard, tries }) => guard.settle(tries)));
   };
   for (const [by, budgets] of counted) {
     const guard = LOGIN_GUARD.getByName(await guardName(by));
@@ -90,9 +97,9 @@ async function begin({ LOGIN_GUARD }: Bindings, counted: Counted): Promise<TryVe
       await takeBack();
       return verdict;
     }
-    takeBacks.push(async () => guard.takeBack(verdict.tries));
+    counts.push({ guard, tries: verdict.tries });
   }
-  return { kind: "go", takeBack };
+  return { kind: "go", takeBack, settle };
 }
 
 /** Names that are made up make no more objects than these, and a crowd of logins wakes no more. */

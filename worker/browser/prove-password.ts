@@ -46,7 +46,10 @@ export async function provePassword(c: Context<PageEnv>, name: string, password:
     await attempt.takeBack();
     return verdict;
   }
-  if (account === null || account.disabled || !verdict.matches) return { kind: "wrong" };
+  if (account === null || account.disabled || !verdict.matches) {
+    await attempt.settle();
+    return { kind: "wrong" };
+  }
   await attempt.takeBack();
   return { kind: "right", account, device, ...(verdict.newHash !== undefined && { newHash: verdict.newHash }) };
 }

@@ -10,7 +10,7 @@ export function refuseSession(c: Context<PageEnv>, status: Status): Response | P
         c,
         "too_many",
         "Too many sessions",
-        "You are logged in at too many places. Log out at one of them first.",
+        "You are logged in at too many places. Log out at one of them, or end sessions on its account page; the unused ones end by themselves.",
       )
     : refusePage(
         c,

@@ -13,8 +13,10 @@ const { login: limits } = parseSettings({ SESSION_STORE: "embedded" });
 async function guess(name: string, tries: number, originOf: (index: number) => TryOrigin): Promise<number> {
   let allowed = 0;
   for (let index = 0; index < tries; index++) {
-    const { kind } = await beginLogin(bindings, limits, name, originOf(index));
-    if (kind === "go") allowed += 1;
+    const attempt = await beginLogin(bindings, limits, name, originOf(index));
+    if (attempt.kind !== "go") continue;
+    allowed += 1;
+    await attempt.settle();
   }
   return allowed;
 }
@@ -186,6 +188,15 @@ describe("an address", () => {
       if (attempt.kind === "wait") throw new Error(`player ${player} has to wait`);
       await attempt.takeBack();
     }
+  });
+
+  it("has to wait 2 s, and no minute, while the passwords of 60 others are compared", async () => {
+    const { address } = new Browser();
+    const begin = () => beginLogin(bindings, limits, newName(), { address });
+    const attempts = await Promise.all(Array.from({ length: 60 }, begin));
+    expect(await begin()).toEqual({ kind: "wait", seconds: 2 });
+    for (const attempt of attempts) if (attempt.kind === "go") await attempt.settle();
+    expect(await begin()).toMatchObject({ kind: "wait", seconds: 60 });
   });
 
   it("signs up 60 accounts a minute", async () => {
