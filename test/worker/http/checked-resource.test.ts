@@ -16,6 +16,15 @@ describe("checkedResource", () => {
     ["an absolute URI", "/v1/check", { "X-Forwarded-Uri": "https://shop.test/a?b" }, "/a"],
     ["an absolute URI without a path", "/v1/check", { "X-Forwarded-Uri": "https://shop.test" }, "/"],
     ["dots that are no segment", "/v1/check", { "X-Original-URI": "/..a/.b;c/..." }, "/..a/.b;c/..."],
+    ["a space, an umlaut and plus signs", "/v1/check", { "X-Original-URI": "/a%20b/%C3%BC+%2B" }, "/a b/ü++"],
+    [
+      "a session id and dots at the end",
+      "/v1/check",
+      { "X-Original-URI": "/x;jsessionid=1A/dir./f." },
+      "/x;jsessionid=1A/dir./f.",
+    ],
+    ["a doubled slash", "/v1/check", { "X-Original-URI": "//a//b/" }, "//a//b/"],
+    ["whatever the site's query holds", "/v1/check", { "X-Original-URI": "/a?b=%252F&c=..%5C&resource=/d" }, "/a"],
     ["a comma in the path", "/v1/check", { "X-Original-URI": "/a,b" }, "/a,b"],
   ])("takes %s", (_, path, headers, name) => {
     expect(ask(path, headers)).toEqual(name === undefined ? { kind: "none" } : { kind: "named", name });
