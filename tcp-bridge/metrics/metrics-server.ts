@@ -23,6 +23,9 @@ export interface MetricsServerConfig {
 /** How often Node looks at its clocks; its own 30 s would make any shorter time one of 30 s. */
 const MAX_CHECK_INTERVAL_MS = 500;
 
+const EXPOSITIONS_AT_ONCE = 20;
+const EXPOSITIONS_PER_SECOND = 10;
+
 /** The port of those who watch: `/metrics`, `/healthz` (the process is alive), `/readyz`. */
 export class MetricsServer {
   readonly #config: MetricsServerConfig;
@@ -38,18 +41,23 @@ export class MetricsServer {
     this.#config = config;
     this.#onFault = onFault;
     const { headersMs, requestMs } = config;
+    const exposition = new Exposition(registry);
     const options = {
       headersTimeout: Math.min(headersMs, requestMs),
       requestTimeout: requestMs,
       connectionsCheckingInterval: Math.min(MAX_CHECK_INTERVAL_MS, Math.ceil(headersMs / 2)),
     };
     this.#server = createServer(options, (request, response) => {
-      answer(request, response, registry, readiness).catch((error: unknown) => {
+      answer(request, response, exposition, readiness).catch((error: unknown) => {
         onFault(error);
         if (!response.headersSent) response.writeHead(500);
         response.end();
       });
     });
+    // Requests that come behind each other on one connection would have the event loop for themselves; to refuse each of them
+    // costs as much as to answer.
+    this.#server.maxRequestsPerSocket = 1;
+    this.#server.on("dropRequest", (_request, socket) => socket.destroy());
     this.#server.setTimeout(requestMs);
     this.#limitConnections();
   }
@@ -93,16 +101,41 @@ export class MetricsServer {
   }
 }
 
+/** The metrics as text. To write them takes time that the game port needs: who asks too often gets the last text again. */
+class Exposition {
+  readonly contentType: string;
+  readonly #registry: Registry;
+  #text: Promise<string> | undefined;
+  #spare = EXPOSITIONS_AT_ONCE;
+  #atMs = performance.now();
+
+  constructor(registry: Registry) {
+    this.#registry = registry;
+    this.contentType = registry.contentType;
+  }
+
+  text(): Promise<string> {
+    const nowMs = performance.now();
+    const refilled = this.#spare + ((nowMs - this.#atMs) * EXPOSITIONS_PER_SECOND) / 1000;
+    this.#spare = Math.min(EXPOSITIONS_AT_ONCE, refilled);
+    this.#atMs = nowMs;
+    if (this.#text !== undefined && this.#spare < 1) return this.#text;
+    this.#spare -= 1;
+    this.#text = this.#registry.metrics();
+    return this.#text;
+  }
+}
+
 async function answer(
   request: IncomingMessage,
   response: ServerResponse,
-  registry: Registry,
+  exposition: Exposition,
   readiness: () => Promise<Readiness>,
 ): Promise<void> {
   if (request.method !== "GET" && request.method !== "HEAD") return end(response, 405, "text/plain", "only GET\n");
   switch (request.url) {
     case "/metrics":
-      return end(response, 200, registry.contentType, await registry.metrics());
+      return end(response, 200, exposition.contentType, await exposition.text());
     case "/healthz":
       return end(response, 200, "application/json", '{"alive":true}\n');
     case "/readyz": {
@@ -115,6 +148,6 @@ async function answer(
 }
 
 function end(response: ServerResponse, status: number, contentType: string, body: string): void {
-  response.writeHead(status, { "Content-Type": contentType, "Cache-Control": "no-store" });
+  response.writeHead(status, { "Content-Type": contentType, "Cache-Control": "no-store", Connection: "close" });
   response.end(body);
 }

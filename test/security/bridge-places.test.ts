@@ -174,6 +174,27 @@ describe("11 addresses that fill the player port", () => {
 describe("the metrics port", () => {
   const HALF = "GET /metrics HTTP/1.1\r\nHost: x\r\n";
 
+  it("answers one request of a connection, however many come behind it, and the game port is asked meanwhile", async () => {
+    const stack = started(await TestBridge.open());
+    const { port } = stack.bridge.metricsAddress;
+    const flood = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n".repeat(2_000);
+    const answers = await Promise.all(
+      Array.from({ length: 8 }, async () => {
+        const socket = connect(port, "127.0.0.1");
+        sockets.push(socket);
+        let text = "";
+        socket.on("error", () => undefined);
+        socket.on("data", (chunk: Buffer) => (text += chunk.toString("latin1")));
+        socket.write(flood);
+        await until(() => socket.closed);
+        return text;
+      }),
+    );
+    for (const text of answers) expect(text.split("HTTP/1.1 200 OK").length - 1).toBeLessThanOrEqual(1);
+    expect(await checkFrom(stack, "127.0.0.1")).toBe(Status.NotFound);
+    expect((await stack.watch("/metrics")).status).toBe(200);
+  });
+
   it("answers a probe while it is full of silent and half-sent requests", async () => {
     const stack = started(await TestBridge.open({ METRICS_MAX_CONNECTIONS: "20" }));
     for (const first of ["", HALF, "\r\n"]) {
