@@ -22,7 +22,8 @@ const NAME = new RegExp(`^[\\p{L}\\p{N}][\\p{L}\\p{N}\\p{M}._-]{0,${MAX_NAME_CHA
 export function accountName(typed: string): string | undefined {
   // Normalising is not free: what is far too long is refused as it is.
   if (typed.length > 4 * MAX_NAME_CHARACTERS) return undefined;
-  const name = typed.trim().normalize("NFKC").toLowerCase();
+  // Lower case may compose anew (a Greek capital before U+0345): an operator's spelling of a name must come out as that name.
+  const name = typed.trim().normalize("NFKC").toLowerCase().normalize("NFKC");
   const isAllowed = NAME.test(name) && new TextEncoder().encode(name).length <= MAX_NAME_BYTES;
   return isAllowed ? name : undefined;
 }
