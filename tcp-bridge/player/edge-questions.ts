@@ -1,12 +1,17 @@
 /** Pings whose answer is pending: a player who sends more without an answer loses nothing that it can use. */
 const MAX_NONCES = 64;
 
+/** A client of ours sends one in some seconds; each costs the bridge time. */
+const MAX_PINGS_PER_SECOND = 1_000;
+
 /** What the edge has been asked and has not answered: a Join, and whether the path is alive. */
 export class EdgeQuestions {
   readonly #deadlineMs: number;
   #joinDueMs = Number.POSITIVE_INFINITY;
   #pongDueMs = Number.POSITIVE_INFINITY;
   #nonces: number[] = [];
+  #pings = 0;
+  #pingsSinceMs = 0;
 
   /** `deadlineMs`: how long an answer may take. */
   constructor(deadlineMs: number) {
@@ -20,6 +25,16 @@ export class EdgeQuestions {
 
   joinAnswered(): void {
     this.#joinDueMs = Number.POSITIVE_INFINITY;
+  }
+
+  /** The player sends a Ping; false if it has sent too many within a second. */
+  countPing(nowMs: number): boolean {
+    if (nowMs - this.#pingsSinceMs >= 1_000) {
+      this.#pingsSinceMs = nowMs;
+      this.#pings = 0;
+    }
+    this.#pings += 1;
+    return this.#pings <= MAX_PINGS_PER_SECOND;
   }
 
   /** Whether to ask the edge if it is alive: not if it is asked already. `nonce` is of the player's Ping, if that wants to know. */

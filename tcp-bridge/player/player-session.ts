@@ -236,10 +236,15 @@ export class PlayerSession extends Session {
   }
 
   #ping(packet: Uint8Array): void {
+    const nowMs = performance.now();
+    if (!this.#questions.countPing(nowMs)) {
+      this.#close(ClosedCode.TooFast, "more pings are sent than may be");
+      return;
+    }
     const ping = decodePlayerPacket(packet);
     // While its Join waits there is no path that could be dead.
     if (this.#path === undefined) return;
-    if (ping.kind === "ping" && this.#questions.ping(performance.now(), ping.nonce)) this.#path.ping();
+    if (ping.kind === "ping" && this.#questions.ping(nowMs, ping.nonce)) this.#path.ping();
   }
 
   readonly #pathEvents: RoomPathEvents = {

@@ -89,6 +89,17 @@ describe("the limits of the player port", () => {
     await until(() => room.closeCode !== undefined);
   });
 
+  it("end the connection of a player who sends Pings without end, and of no other", async () => {
+    await open({});
+    const { player } = await joined();
+    player.send(...Array.from({ length: 900 }, (_, nonce) => ({ kind: "ping", nonce }) as const));
+    const other = await joined(8);
+    expect(player.ended).toBe(false);
+    player.send(...Array.from({ length: 5_000 }, (_, nonce) => ({ kind: "ping", nonce }) as const));
+    expect(await player.lastPacket()).toMatchObject({ kind: "closed", code: ClosedCode.TooFast });
+    expect(other.player.ended).toBe(false);
+  });
+
   it("answer a Join with Unavailable that has waited too long for others of a suspect address", async () => {
     const limits = { PLAYER_MAX_FAILED_JOINS_PER_MINUTE: "1", PLAYER_MAX_ASKED_JOINS_PER_ADDRESS: "1" };
     await open({ ...limits, PLAYER_EDGE_DEADLINE_MS: "600" });
