@@ -14,7 +14,7 @@ export default defineConfig({
       miniflare: {
         serviceBindings: { PASSWORD_HASHER: hashInNode({}) },
         bindings: {
-          API_KEYS: "test-key,next-key",
+          API_KEYS: "test-key-0123456789-0123456789-01,next-key-0123456789-0123456789-01",
           LOOPBACK_ONLY: "1",
           MIGRATIONS: await readD1Migrations("./migrations"),
         },

@@ -27,10 +27,13 @@ ${servers}
   }));
 }
 
+const CADDY_OPTIONS = "\tadmin off\n\tauto_https off\n\tlog {\n\t\tlevel ERROR\n\t}";
+
 /** Caddy with a Caddyfile; `config` is given the port to listen on. */
 export function startCaddy(config: (port: number) => string): Promise<ProxyProgram> {
   return start("/usr/bin/caddy", config, (_, sites) => ({
-    file: `{\n\tadmin off\n\tauto_https off\n\tlog {\n\t\tlevel ERROR\n\t}\n}\n${sites}`,
+    // The sites may begin with global options of their own.
+    file: /^\{$/m.test(sites) ? sites.replace(/^\{$/m, `{\n${CADDY_OPTIONS}`) : `{\n${CADDY_OPTIONS}\n}\n${sites}`,
     args: (file) => ["run", "--config", file, "--adapter", "caddyfile"],
   }));
 }

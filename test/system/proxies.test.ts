@@ -200,6 +200,13 @@ describe.each(PROXIES)("a site behind $name", ({ name, start, file, listen }) =>
     expect((await browser.open("/admin?resource=/shop/cart")).status).toBe(403);
   });
 
+  it("lets a client go that never ends its headers", async () => {
+    const { port } = new URL(proxy?.url ?? "");
+    const socket = connect(Number(port), "127.0.0.1").resume();
+    socket.write(`GET / HTTP/1.1\r\nHost: ${SITE}\r\n`);
+    await once(socket, "close", { signal: AbortSignal.timeout(30_000) });
+  });
+
   it("hands the check the credentials and the URI, and nothing else of the client's", async () => {
     checks = [];
     const alone = await startBefore(`127.0.0.1:${listenerPort}`);

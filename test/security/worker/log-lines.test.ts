@@ -19,7 +19,7 @@ it.each([
     ...(path === "/login" && { method: "POST", body: new URLSearchParams({ user: "kim", password: "x".repeat(9) }) }),
     headers: {
       Origin: "https://edge.test",
-      Authorization: "Bearer test-key",
+      Authorization: "Bearer test-key-0123456789-0123456789-01",
       "CF-Connecting-IP": new Browser().address,
     },
   });

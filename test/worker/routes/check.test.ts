@@ -29,7 +29,7 @@ describe("/v1/check", () => {
     ["nothing", {}],
     ["a truncated token", { Authorization: `Bearer ${"A".repeat(26)}` }],
     ["a made-up token", { Authorization: `Bearer ${"A".repeat(26)}A` }],
-    ["an API key", { Authorization: "Bearer test-key" }],
+    ["an API key", { Authorization: "Bearer test-key-0123456789-0123456789-01" }],
     ["a made-up cookie", { Cookie: `__Host-sid=${"B".repeat(26)}A` }],
   ])("answers 401 to %s", async (_, headers) => {
     const refused = await ask("/v1/check", { headers });

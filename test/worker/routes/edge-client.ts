@@ -1,7 +1,7 @@
 import { exports } from "cloudflare:workers";
 
 /** One of the keys that vitest.workerd.config.ts configures. */
-export const API_KEY = "test-key";
+export const API_KEY = "test-key-0123456789-0123456789-01";
 
 let nextUser = 0;
 

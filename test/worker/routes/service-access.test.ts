@@ -13,14 +13,20 @@ describe("service routes", () => {
   it.each(routes)("%s needs a key", async (path) => {
     expect(await problemOf(await ask(path))).toMatchObject({ status: 401, code: "unauthenticated" });
     const address = `10.3.0.${routes.indexOf(path)}`;
-    for (const Authorization of ["Basic a2V5", "Bearer", "test-key", "Bearer test-key next-key", "Bearer test-ke"]) {
+    for (const Authorization of [
+      "Basic a2V5",
+      "Bearer",
+      "test-key-0123456789-0123456789-01",
+      "Bearer test-key-0123456789-0123456789-01 next-key-0123456789-0123456789-01",
+      "Bearer test-ke",
+    ]) {
       expect((await ask(path, { headers: { Authorization, "CF-Connecting-IP": address } })).status).toBe(401);
     }
-    expect((await ask(path, withKey("test-key", "10.1.1.1"))).status).not.toBe(401);
+    expect((await ask(path, withKey("test-key-0123456789-0123456789-01", "10.1.1.1"))).status).not.toBe(401);
   });
 
   it("takes any configured key", async () => {
-    expect((await ask("/v1/count", withKey("next-key", "10.1.1.2"))).status).toBe(200);
+    expect((await ask("/v1/count", withKey("next-key-0123456789-0123456789-01", "10.1.1.2"))).status).toBe(200);
   });
 
   it("limits wrong keys by address, and never a right one", async () => {
@@ -31,7 +37,7 @@ describe("service routes", () => {
     const limited = await ask("/v1/count", withKey("wrong", "10.1.1.3"));
     expect(limited.headers.get("Retry-After")).toBe("60");
     expect(await problemOf(limited)).toMatchObject({ status: 429, code: "too_many" });
-    expect((await ask("/v1/count", withKey("test-key", "10.1.1.3"))).status).toBe(200);
+    expect((await ask("/v1/count", withKey("test-key-0123456789-0123456789-01", "10.1.1.3"))).status).toBe(200);
     expect((await ask("/v1/count", withKey("wrong", "10.1.1.4"))).status).toBe(401);
   });
 
@@ -47,7 +53,10 @@ describe("service routes", () => {
   });
 
   it("answers 503 not_configured with the name of a wrong variable", async () => {
-    const refused = await app.request("/v1/count", withKey("test-key", "10.1.1.6"), { ...env, SESSION_STORE: "disk" });
+    const refused = await app.request("/v1/count", withKey("test-key-0123456789-0123456789-01", "10.1.1.6"), {
+      ...env,
+      SESSION_STORE: "disk",
+    });
     expect(await problemOf(refused)).toMatchObject({
       code: "not_configured",
       detail: expect.stringMatching(/^SESSION_STORE: /),
