@@ -1,8 +1,10 @@
 import { once } from "node:events";
 import { connect } from "node:net";
-import { CoreHeaders, SharedHeaders } from "miniflare";
+import { CoreHeaders, convertV4MiniflareOptions, Miniflare, SharedHeaders } from "miniflare";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Edge, startEdge } from "../../dev/edge.ts";
+import { edgeSocket } from "../../dev/edge-socket.ts";
+import { freePort } from "../support/free-port.ts";
 
 /** Also the names that Miniflare reads without exporting them, and one that it may read some day. */
 const MINIFLARE_HEADERS = [...Object.values(CoreHeaders), ...Object.values(SharedHeaders), "MF-Binding", "MF-New"];
@@ -15,6 +17,31 @@ beforeAll(async () => {
   edge = await startEdge({ host: "127.0.0.1", port: 0, variables });
 });
 afterAll(() => edge.close());
+
+it("the edge's socket removes what Miniflare or Cloudflare would say, before a worker sees it", async () => {
+  const address = `127.0.0.1:${await freePort()}`;
+  const worker = "export default { fetch: ({ headers }) => Response.json([...headers.keys()]) };";
+  const miniflare = new Miniflare(
+    convertV4MiniflareOptions({
+      name: "echo",
+      modules: [{ type: "ESModule", path: "index.js", contents: worker }],
+      unsafeBindings: [edgeSocket(address)],
+      cf: false,
+      telemetry: { enabled: false },
+    }),
+  );
+  try {
+    await miniflare.ready;
+    const names = [...Object.values(CoreHeaders), ...Object.values(SharedHeaders), "CF-Connecting-IP"];
+    const headers = new Headers(names.map((name): [string, string] => [name, "a"]));
+    headers.set("X-Kept", "c");
+    const seen = (await (await fetch(`http://${address}/`, { headers })).json()) as string[];
+    expect(seen).toContain("x-kept");
+    expect(seen.filter((name) => /^(?:mf-|cf-connecting-ip$)/.test(name))).toEqual([]);
+  } finally {
+    await miniflare.dispose();
+  }
+});
 
 describe("the edge of npm start", () => {
   it.each([
