@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer, type TLSSocket } from "node:tls";
-import { addressKey } from "./address-key.ts";
+import { addressKey } from "./address-book.ts";
 import { Admission, type Place } from "./admission.ts";
 import type { ConnectionLimits } from "./connection-limits.ts";
 import type { DisconnectCode, LimitCode } from "./disconnect-code.ts";

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import type { Registry } from "prom-client";
-import { addressKey } from "../core/address-key.ts";
+import { addressKey } from "../core/address-book.ts";
 import { Admission, type Place } from "../core/admission.ts";
 
 /** Whether the bridge should be sent work now; if not, why. */

@@ -46,3 +46,17 @@ export function askAsService(stack: RunningStack, method: string, path: string, 
     ...(body !== undefined && { body: JSON.stringify(body) }),
   });
 }
+
+/** So many logins at once, of names that nobody has: they cost as much as those of others. */
+export async function logInAtOnce(edgeUrl: string, logins: number): Promise<Response[]> {
+  const login = async (index: number): Promise<Response> => {
+    const response = await fetch(`${edgeUrl}/login`, {
+      method: "POST",
+      headers: { Origin: edgeUrl },
+      body: new URLSearchParams({ user: `nobody-${index}`, password: "correct horse battery" }),
+    });
+    await response.arrayBuffer();
+    return response;
+  };
+  return Promise.all(Array.from({ length: logins }, (_, index) => login(index)));
+}

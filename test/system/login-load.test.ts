@@ -1,5 +1,5 @@
 import { afterEach, expect, it } from "vitest";
-import { askAsService, type RunningStack, startStackOn } from "../support/running-stack.ts";
+import { askAsService, logInAtOnce, type RunningStack, startStackOn } from "../support/running-stack.ts";
 
 const LOGINS = 60;
 
@@ -10,20 +10,6 @@ afterEach(async () => {
   stack = undefined;
 });
 
-/** So many logins at once, of names that nobody has: they cost as much as any. */
-async function logInAtOnce(edgeUrl: string): Promise<Response[]> {
-  const login = async (index: number): Promise<Response> => {
-    const response = await fetch(`${edgeUrl}/login`, {
-      method: "POST",
-      headers: { Origin: edgeUrl },
-      body: new URLSearchParams({ user: `nobody-${index}`, password: "correct horse battery" }),
-    });
-    await response.arrayBuffer();
-    return response;
-  };
-  return Promise.all(Array.from({ length: LOGINS }, (_, index) => login(index)));
-}
-
 it("60 logins at once leave checks answered: more of them than there are logins", async () => {
   stack = await startStackOn("embedded", { PASSWORD_QUEUE: String(LOGINS) });
   const issued = (await (await askAsService(stack, "POST", "/v1/sessions", { user: "kim" })).json()) as {
@@ -31,7 +17,7 @@ it("60 logins at once leave checks answered: more of them than there are logins"
   };
   const headers = { Authorization: `Bearer ${issued.token}` };
   let waiting = true;
-  const logins = logInAtOnce(stack.edgeUrl).finally(() => {
+  const logins = logInAtOnce(stack.edgeUrl, LOGINS).finally(() => {
     waiting = false;
   });
   const latencies: number[] = [];

@@ -1,6 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { AddressBook } from "../../tcp-bridge/core/address-book.ts";
-import { addressKey } from "../../tcp-bridge/core/address-key.ts";
+import { AddressBook, addressKey } from "../../tcp-bridge/core/address-book.ts";
 import { addressKey as addressKeyOfWorker } from "../../worker/http/client-address.ts";
 
 class Note {

@@ -1,5 +1,6 @@
 import type { Context } from "hono";
 import { PROBLEMS, type ProblemCode, problem } from "../http/problem.ts";
+import type { HasherBusy } from "./ask-password-hasher.ts";
 import { Layout } from "./pages/layout.tsx";
 import { acceptsHtml, type PageEnv, type Visitor } from "./visitor.ts";
 
@@ -12,6 +13,24 @@ export function refusePage(
 ): Response | Promise<Response> {
   if (!acceptsHtml(c)) return problem(c, code, text);
   return c.html(<MessagePage visitor={c.get("visitor")} title={title} text={text} />, PROBLEMS[code].status);
+}
+
+/** The page for who came while too many passwords waited to be hashed. */
+export function refuseBusy(c: Context<PageEnv>, { retryAfterSeconds }: HasherBusy): Response | Promise<Response> {
+  c.header("Retry-After", String(retryAfterSeconds));
+  const text = `Very many people are logging in at the moment. Try again in ${retryAfterSeconds} seconds.`;
+  return refusePage(c, "unavailable", "Not now", text);
+}
+
+/** The page for who came while the session store could not be asked. */
+export function refuseUnknown(c: Context<PageEnv>): Response | Promise<Response> {
+  return refusePage(c, "unavailable", "Not now", "Sessions cannot be looked up at the moment. Try again soon.");
+}
+
+/** The answer of a page of `/me` to who is not logged in, or cannot be told to be. */
+export function askForLogin(c: Context<PageEnv>, { kind }: Visitor): Response | Promise<Response> {
+  if (kind === "unknown") return refuseUnknown(c);
+  return acceptsHtml(c) ? c.redirect("/login?return=%2Fme", 303) : problem(c, "unauthenticated", "a login is needed");
 }
 
 /** A page that says one thing. */

@@ -5,7 +5,7 @@ import { accountName, canBePassword } from "../account-rules.ts";
 import { type CredentialsForm, readCredentialsForm } from "../credentials-form.ts";
 import { LoginPage } from "../pages/credentials-page.tsx";
 import { provePassword } from "../prove-password.ts";
-import { refuseBusy } from "../refuse-busy.ts";
+import { refuseBusy } from "../refuse-page.tsx";
 import { refuseSession } from "../refuse-session.tsx";
 import { returnInQuery, safeReturn } from "../return-address.ts";
 import { startSession } from "../start-session.ts";

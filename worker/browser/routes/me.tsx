@@ -3,8 +3,8 @@ import { Status } from "../../../protocol/status.ts";
 import { runOne } from "../../session-store/run-one.ts";
 import { accountOfUser } from "../account-rules.ts";
 import { Accounts } from "../accounts.ts";
-import { askForLogin, refuseUnknown } from "../ask-for-login.ts";
 import { MePage } from "../pages/me-page.tsx";
+import { askForLogin, refuseUnknown } from "../refuse-page.tsx";
 import { acceptsHtml, type PageEnv, type Visitor } from "../visitor.ts";
 import { ownAccount } from "./own-account.tsx";
 

@@ -8,7 +8,6 @@ import { clearSessionCookie } from "../../http/session-cookie.ts";
 import { runOne } from "../../session-store/run-one.ts";
 import { accountOfUser, canBePassword, isAllowedPassword } from "../account-rules.ts";
 import { type Account, Accounts } from "../accounts.ts";
-import { askForLogin, refuseUnknown } from "../ask-for-login.ts";
 import { choosePassword } from "../ask-password-hasher.ts";
 import { readForm } from "../credentials-form.ts";
 import { endAccount } from "../end-account.ts";
@@ -20,8 +19,7 @@ import {
   PasswordPage,
 } from "../pages/own-account-pages.tsx";
 import { type PasswordProof, provePassword } from "../prove-password.ts";
-import { refuseBusy } from "../refuse-busy.ts";
-import { MessagePage, refusePage } from "../refuse-page.tsx";
+import { askForLogin, MessagePage, refuseBusy, refusePage, refuseUnknown } from "../refuse-page.tsx";
 import { startSession } from "../start-session.ts";
 import type { PageEnv } from "../visitor.ts";
 
