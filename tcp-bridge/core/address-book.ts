@@ -38,7 +38,7 @@ export class AddressBook<T extends AddressRecord> {
     return this.#byAddress.size;
   }
 
-  /** The record of an address (core/address-key.ts); valid for as long as it is not idle, so look it up again later. */
+  /** The record of an address ({@link addressKey}); valid for as long as it is not idle, so look it up again later. */
   of(address: string, nowMs: number): T {
     const known = this.#byAddress.get(address);
     if (known !== undefined) return known;

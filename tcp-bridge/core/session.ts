@@ -8,7 +8,7 @@ export interface SessionContext {
   /** Unique in its listener. */
   readonly id: number;
   readonly socket: Socket;
-  /** What limits count its peer by (core/address-key.ts). */
+  /** What limits count its peer by (addressKey of core/address-book.ts). */
   readonly address: string;
   /** The peer has shown a certificate of the port's authority: it is known. */
   readonly isKnown: boolean;
