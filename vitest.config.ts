@@ -9,7 +9,10 @@ export default defineConfig({
       {
         test: {
           name: "node",
-          include: ["test/{protocol,tcp-bridge,client,redis-rest,dev,e2e}/**/*.test.ts", "test/security/*.test.ts"],
+          include: [
+            "test/{protocol,tcp-bridge,client,redis-rest,dev,docs,e2e}/**/*.test.ts",
+            "test/security/*.test.ts",
+          ],
           testTimeout: TEST_TIMEOUT_MS,
           hookTimeout: TEST_TIMEOUT_MS,
         },

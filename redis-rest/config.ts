@@ -60,7 +60,7 @@ const MIN_TOKEN_CHARACTERS = 32;
  */
 const DEFAULT_READ_LEASE_MS = 1_000;
 
-/** Parses the environment (docs/architecture.md, "Configuration"). Throws ConfigError. */
+/** Parses the environment (docs/configuration.md). Throws ConfigError. */
 export function parseConfig(env: Environment): RedisRestConfig {
   const host = text(env, "REDIS_REST_HOST") ?? "127.0.0.1";
   const redis = parseLocation(env);

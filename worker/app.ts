@@ -27,7 +27,7 @@ import { SettingsError } from "./settings.ts";
 /** 1000 sessids of 11 digits, or 64 grants of 512 bytes, and room for their JSON. */
 const MAX_JSON_BYTES = 64 * 1024;
 
-/** docs/http-api.md, "POST /v1/packets". */
+/** docs/http-api.md, "Service routes". */
 const MAX_PACKETS_BYTES = 512 * 1024;
 
 /** The whole edge: each route knows its store and settings from the context, and nothing else. */

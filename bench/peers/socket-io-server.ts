@@ -4,8 +4,8 @@ import { Server } from "socket.io";
 
 /**
  * Rooms with Socket.IO, as its documentation has them for production: NODE_ENV=production, connection state recovery for two
- * minutes with `skipMiddlewares` (docs/v4/connection-state-recovery), WebSocket only and no client files
- * (docs/v4/performance-tuning); compression is off by default.
+ * minutes with `skipMiddlewares` (https://socket.io/docs/v4/connection-state-recovery), WebSocket only and no client files
+ * (https://socket.io/docs/v4/performance-tuning); compression is off by default.
  */
 const cert = process.env["TLS_CERT"];
 const key = process.env["TLS_KEY"];
