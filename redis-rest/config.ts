@@ -1,8 +1,8 @@
 import { isIP } from "node:net";
 import ipaddr from "ipaddr.js";
-import type { BodyLimits } from "./command-body.ts";
-import type { ConnectionLimits } from "./connection-limits.ts";
-import type { MemoryLimits } from "./request-memory.ts";
+import type { ConnectionLimits } from "./http/http-server.ts";
+import type { MemoryLimits } from "./http/request-memory.ts";
+import type { BodyLimits } from "./http/rest-codec.ts";
 
 /** Where the primary is: an address that never changes, or the sentinels that know it. */
 export interface RedisLocation {

@@ -1,6 +1,6 @@
 import { pino } from "pino";
 import { ConfigError, parseConfig } from "./config.ts";
-import { StartError } from "./primary.ts";
+import { StartError } from "./redis/primary.ts";
 import { startRedisRest } from "./server.ts";
 
 /** The program of `npm run redis-rest`: configured by the environment, ended by SIGINT or SIGTERM. */

@@ -1,7 +1,7 @@
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
-import type { BatchOutcome } from "./redis-connection.ts";
-import type { ReplicaReadResult } from "./replica-reads.ts";
-import type { Replica } from "./replica-set.ts";
+import type { BatchOutcome } from "./redis/redis-connection.ts";
+import type { ReplicaReadResult } from "./redis/replica-reads.ts";
+import type { Replica } from "./redis/replica-set.ts";
 
 /** What the numbers are read from at each scrape. */
 export interface MetricsSources {

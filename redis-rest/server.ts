@@ -1,12 +1,10 @@
 import { once } from "node:events";
 import { type Logger, pino } from "pino";
 import { isLoopback, type RedisRestConfig } from "./config.ts";
-import { createLimitedServer } from "./connection-limits.ts";
-import { connectRedis } from "./redis-service.ts";
-import { createRequestListener } from "./request-listener.ts";
-import { HeldMemory } from "./request-memory.ts";
-import { createRoutes } from "./routes.ts";
-import { createStatusRoutes } from "./status-routes.ts";
+import { createLimitedServer, createRequestListener } from "./http/http-server.ts";
+import { HeldMemory } from "./http/request-memory.ts";
+import { createRoutes, createStatusRoutes } from "./http/routes.ts";
+import { connectRedis } from "./redis/redis-service.ts";
 
 export interface RedisRest {
   readonly url: string;

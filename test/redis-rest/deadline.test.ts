@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { withinDeadline } from "../../redis-rest/deadline.ts";
-import type { BatchOutcome } from "../../redis-rest/redis-connection.ts";
+import type { BatchOutcome } from "../../redis-rest/redis/redis-connection.ts";
+import { withinDeadline } from "../../redis-rest/redis/redis-connection.ts";
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());

@@ -1,9 +1,9 @@
 import { EventEmitter, once } from "node:events";
 import { beforeEach, describe, expect, test } from "vitest";
-import { PrimaryLease } from "../../redis-rest/primary-lease.ts";
-import type { BatchOutcome, RunBatch } from "../../redis-rest/redis-connection.ts";
-import type { ReplicationProof } from "../../redis-rest/replicated-writer.ts";
-import { UnconfirmedWrites } from "../../redis-rest/unconfirmed-writes.ts";
+import { PrimaryLease } from "../../redis-rest/redis/primary-lease.ts";
+import type { BatchOutcome, RunBatch } from "../../redis-rest/redis/redis-connection.ts";
+import type { ReplicationProof } from "../../redis-rest/redis/replicated-writer.ts";
+import { UnconfirmedWrites } from "../../redis-rest/redis/replicated-writer.ts";
 
 const LEASE_MS = 1_000;
 const FOUND: BatchOutcome = { kind: "replies", replies: ["found"] };

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { PrimaryOffsets } from "../../redis-rest/primary-offsets.ts";
+import { PrimaryOffsets } from "../../redis-rest/redis/replica-set.ts";
 
 test("a replica is as fresh as the newest moment whose offset it has reached", () => {
   const offsets = new PrimaryOffsets();

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { Sentinels, type ServerAddress } from "../../redis-rest/sentinels.ts";
+import { Sentinels, type ServerAddress } from "../../redis-rest/redis/sentinels.ts";
 import { eventually } from "../support/eventually.ts";
 import { RespServer, respArray, respBulk } from "../support/resp-server.ts";
 

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { MAX_REPLICA_LAG_MS } from "../../redis-rest/replica-set.ts";
+import { MAX_REPLICA_LAG_MS } from "../../redis-rest/redis/replica-set.ts";
 import type { RedisRest } from "../../redis-rest/server.ts";
 import { eventually } from "../support/eventually.ts";
 import { type RedisReplication, startRedisReplication, withRedis } from "../support/redis-replicas.ts";

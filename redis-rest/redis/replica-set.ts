@@ -1,8 +1,6 @@
 import type { Redis } from "ioredis";
-import type { RedisLocation } from "./config.ts";
-import { PrimaryOffsets } from "./primary-offsets.ts";
-import { openConnection, type RunBatch, runOn } from "./redis-connection.ts";
-import { type PrimaryRole, parsePrimaryRole, parseReplicaOffset, ROLE_COMMAND } from "./replication-role.ts";
+import type { RedisLocation } from "../config.ts";
+import { type BatchOutcome, openConnection, type RedisReply, type RunBatch, runOn } from "./redis-connection.ts";
 
 /** A replica that can be asked, and how far it is behind. */
 export interface Replica {
@@ -135,4 +133,78 @@ export class ReplicaSet {
     member.freshAsOfMs = Math.max(member.freshAsOfMs, this.#offsets.freshAsOfMs(offset));
     member.lagBytes = this.#offsets.lagBytes(offset);
   }
+}
+
+/** A reading of the primary: at `atMs`, and no later, its replication stream had `offset` bytes. */
+interface Sample {
+  readonly atMs: number;
+  readonly offset: number;
+}
+
+/** At four samples a second: what is further behind than 16 s is out of use long before. */
+const MAX_SAMPLES = 64;
+
+/**
+ * Turns a replica's position in the primary's replication stream into time. Byte counts do not say how old an answer may
+ * be; a history of where the primary was, and when, does.
+ */
+export class PrimaryOffsets {
+  #samples: Sample[] = [];
+
+  /** `atMs` is the time before the primary was asked: by then nothing beyond `offset` had been answered. */
+  record(atMs: number, offset: number): void {
+    this.#samples.push({ atMs, offset });
+    if (this.#samples.length > MAX_SAMPLES) this.#samples.shift();
+  }
+
+  /**
+   * The newest moment whose writes a replica at `offset` certainly has; -Infinity when no sample tells. A write that was
+   * answered before this moment can be read at that replica.
+   */
+  freshAsOfMs(offset: number): number {
+    return this.#samples.findLast((sample) => sample.offset <= offset)?.atMs ?? Number.NEGATIVE_INFINITY;
+  }
+
+  /** Bytes that a replica at `offset` has still to apply, as of the last sample. */
+  lagBytes(offset: number): number {
+    return Math.max(0, (this.#samples.at(-1)?.offset ?? offset) - offset);
+  }
+}
+
+/** What ROLE answers at a primary: its position, and the replicas that are in step with it. */
+export interface PrimaryRole {
+  readonly offset: number;
+  readonly replicas: readonly { readonly host: string; readonly port: number }[];
+}
+
+export const ROLE_COMMAND = { name: "ROLE", args: [] };
+
+/** Parses `["master", offset, [[host, port, acknowledged], ...]]`; null for anything else. */
+export function parsePrimaryRole(outcome: BatchOutcome): PrimaryRole | null {
+  const [role, offset, replicas] = firstReply(outcome);
+  if (textOf(role) !== "master" || !Array.isArray(replicas)) return null;
+  return {
+    offset: Number(textOf(offset)),
+    replicas: replicas
+      .filter(Array.isArray)
+      .map(([host, port]) => ({ host: textOf(host), port: Number(textOf(port)) })),
+  };
+}
+
+/**
+ * Parses `["slave", host, port, state, offset]` into the offset it has applied; null when it is not connected to its
+ * primary, or no replica at all.
+ */
+export function parseReplicaOffset(outcome: BatchOutcome): number | null {
+  const [role, , , state, offset] = firstReply(outcome);
+  return textOf(role) === "slave" && textOf(state) === "connected" ? Number(textOf(offset)) : null;
+}
+
+function firstReply(outcome: BatchOutcome): readonly RedisReply[] {
+  const reply = outcome.kind === "replies" ? outcome.replies[0] : undefined;
+  return Array.isArray(reply) ? reply : [];
+}
+
+function textOf(reply: RedisReply | undefined): string {
+  return typeof reply === "string" || Buffer.isBuffer(reply) ? reply.toString() : "";
 }

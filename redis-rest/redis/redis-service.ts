@@ -1,10 +1,10 @@
 import type { Redis } from "ioredis";
 import type { Logger } from "pino";
+import type { RedisRestConfig } from "../config.ts";
+import { createMetrics, type Metrics } from "../metrics.ts";
 import { killLostScripts } from "./busy-scripts.ts";
+import { type CommandTable, loadCommandTable } from "./command-policy.ts";
 import { createCommandRouter, type ExecuteBatch } from "./command-router.ts";
-import { type CommandTable, loadCommandTable } from "./command-table.ts";
-import type { RedisRestConfig } from "./config.ts";
-import { createMetrics, type Metrics } from "./metrics.ts";
 import { askSentinels, connectPrimary, type PrimaryConnection, refuseWithoutProofs } from "./primary.ts";
 import { PrimaryLease } from "./primary-lease.ts";
 import { type RunBatch, runOn } from "./redis-connection.ts";

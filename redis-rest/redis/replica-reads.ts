@@ -1,7 +1,7 @@
-import { withinDeadline } from "./deadline.ts";
+import { holdsNil } from "../http/rest-codec.ts";
 import type { BatchOutcome, RedisCommand, RedisReply, RunBatch } from "./redis-connection.ts";
+import { withinDeadline } from "./redis-connection.ts";
 import type { ReplicaSet } from "./replica-set.ts";
-import { holdsNil } from "./reply-json.ts";
 
 /** What became of a batch of reads: all from a replica, some of it asked again at the primary, or all from the primary. */
 export type ReplicaReadResult = "replica" | "asked_again" | "primary";

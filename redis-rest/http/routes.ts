@@ -1,23 +1,31 @@
+import { timingSafeEqual } from "node:crypto";
 import type { IncomingMessage } from "node:http";
-import { bearerCredential, tokenChecker } from "./bearer-token.ts";
+import type { Metrics } from "../metrics.ts";
+import type { CommandTable } from "../redis/command-policy.ts";
+import { refusal } from "../redis/command-policy.ts";
+import type { ExecuteBatch } from "../redis/command-router.ts";
+import type { BatchOutcome, RedisCommand, RedisReply, ReplyLimit } from "../redis/redis-connection.ts";
+import {
+  type AnswerRequest,
+  errorAnswer,
+  type HttpAnswer,
+  jsonAnswer,
+  SYNC_TOKEN_HEADER,
+  textAnswer,
+  unauthorizedAnswer,
+} from "./http-server.ts";
+import { type MemoryLimits, type RequestMemory, readBody } from "./request-memory.ts";
 import {
   type BodyLimits,
   type ParsedCommands,
   parseCommandBody,
   parseCommandPath,
   parsePipelineBody,
+  repliesJson,
+  replyJson,
+  type StringEncoding,
   TOKEN_PARAMETER,
-} from "./command-body.ts";
-import { refusal } from "./command-policy.ts";
-import type { ExecuteBatch } from "./command-router.ts";
-import type { CommandTable } from "./command-table.ts";
-import { errorAnswer, type HttpAnswer, jsonAnswer, SYNC_TOKEN_HEADER, unauthorizedAnswer } from "./http-answer.ts";
-import type { RedisReply, ReplyLimit } from "./redis-connection.ts";
-import { repliesJson, replyJson, type StringEncoding } from "./reply-json.ts";
-import { readBody } from "./request-body.ts";
-import type { AnswerRequest } from "./request-listener.ts";
-import type { MemoryLimits, RequestMemory } from "./request-memory.ts";
-import { transactionBatch, transactionReply } from "./transaction.ts";
+} from "./rest-codec.ts";
 
 /** What the routes stand on. */
 export interface RedisRestServices {
@@ -148,4 +156,80 @@ function encodingOf(request: IncomingMessage): StringEncoding {
 function headerOf({ headers }: IncomingMessage, name: string): string | undefined {
   const value = headers[name.toLowerCase()];
   return Array.isArray(value) ? value.join(", ") : value;
+}
+
+export interface StatusServices {
+  readonly token: string;
+  /** Whether /metrics may be read without the token: on loopback. It holds addresses of replicas, though no secret. */
+  readonly isMetricsOpen: boolean;
+  readonly metrics: Metrics;
+  readonly isReady: () => boolean;
+}
+
+/** Answers what asks for a status; anything else is `undefined`. */
+export type AnswerStatus = (request: IncomingMessage, url: URL) => Promise<HttpAnswer> | undefined;
+
+/** For whoever runs the server: /healthz (the process answers), /readyz (Redis can be asked) and /metrics. */
+export function createStatusRoutes({ token, isMetricsOpen, metrics, isReady }: StatusServices): AnswerStatus {
+  const isToken = tokenChecker(token);
+
+  return function answerStatus(request, { pathname }) {
+    if (request.method !== "GET" && request.method !== "HEAD") return undefined;
+    if (pathname === "/healthz") return Promise.resolve(textAnswer(200, "ok"));
+    if (pathname === "/readyz") return Promise.resolve(readiness());
+    return pathname === "/metrics" ? showMetrics(request) : undefined;
+  };
+
+  function readiness(): HttpAnswer {
+    return isReady() ? textAnswer(200, "ok") : textAnswer(503, "Redis is not reachable");
+  }
+
+  async function showMetrics({ headers }: IncomingMessage): Promise<HttpAnswer> {
+    if (!isMetricsOpen && !isToken(bearerCredential(headers.authorization))) {
+      return unauthorizedAnswer();
+    }
+    const { registry } = metrics;
+    return { status: 200, contentType: registry.contentType, body: await registry.metrics() };
+  }
+}
+
+/** Tells whether what a request shows is the token, in a time that does not depend on how much of it is right. */
+export type CheckToken = (shown: string | null | undefined) => boolean;
+
+/**
+ * Compares as many bytes as the token has, whatever was shown: all of them are looked at, and what was shown has no part
+ * in how long that takes. `token` is printable ASCII.
+ */
+export function tokenChecker(token: string): CheckToken {
+  const expected = Buffer.from(token);
+  return (shown) => {
+    if (shown === null || shown === undefined) return false;
+    const bytes = Buffer.alloc(expected.length);
+    bytes.write(shown);
+    return timingSafeEqual(bytes, expected) && shown.length === token.length;
+  };
+}
+
+/** The credential of `Authorization: Bearer <credential>` (RFC 6750 §2.1; the scheme in any case, RFC 9110 §11.1). */
+export function bearerCredential(header: string | undefined): string | undefined {
+  return /^bearer +(\S+) *$/i.exec(header ?? "")?.[1];
+}
+
+/** The commands between MULTI and EXEC, as one batch on one connection. */
+export function transactionBatch(commands: readonly RedisCommand[]): readonly RedisCommand[] {
+  const limit = commands[0]?.limit;
+  const exec = limit === undefined ? { name: "EXEC", args: [] } : { name: "EXEC", args: [], limit };
+  return [{ name: "MULTI", args: [] }, ...commands, exec];
+}
+
+/**
+ * What the batch's replies say: a list with one reply a command, where some may be errors though all were executed; or
+ * the one error of a transaction that Redis discarded as a whole.
+ */
+export function transactionReply(outcome: Extract<BatchOutcome, { kind: "replies" }>): readonly RedisReply[] | Error {
+  const executed = outcome.replies.at(-1) ?? null;
+  if (Array.isArray(executed)) return executed;
+  const cause = outcome.replies.find((reply) => reply instanceof Error);
+  const why = cause instanceof Error ? cause.message : "ERR the transaction was not executed";
+  return new Error(`EXECABORT Transaction discarded because of previous errors: ${why}`);
 }

@@ -1,11 +1,11 @@
-import { type CommandTable, commandKind } from "./command-table.ts";
-import { withinDeadline } from "./deadline.ts";
+import { type CommandTable, commandKind } from "./command-policy.ts";
 import {
   type BatchOutcome,
   type RedisCommand,
   type RedisReply,
   type RunBatch,
   unavailable,
+  withinDeadline,
 } from "./redis-connection.ts";
 import type { RunReads } from "./replica-reads.ts";
 

@@ -1,6 +1,5 @@
-import { Redis, type RedisOptions } from "ioredis";
-import type { RedisLocation } from "./config.ts";
-import { ReadyCommand } from "./ready-command.ts";
+import { Command, Redis, type RedisOptions } from "ioredis";
+import type { RedisLocation } from "../config.ts";
 
 /** A command as it goes to Redis. The name is in upper case; arguments may be any bytes. */
 export interface RedisCommand {
@@ -235,4 +234,56 @@ function sizeOf(reply: RedisReply): number {
 
 function reconnectDelayMs(attempt: number): number {
   return Math.min(attempt * RECONNECT_STEP_MS, RECONNECT_MAX_MS);
+}
+
+/** Bulk strings that are shorter have their header at hand: a session's key or a token is. */
+const READY_HEADERS = 256;
+
+const HEADERS: readonly string[] = Array.from({ length: READY_HEADERS }, (_, length) => header(length));
+
+/**
+ * A command whose arguments are strings and bytes already. ioredis would flatten them, look at each, and join them from
+ * more pieces: for 400 keys 48 us and 61 us of flattening, where this takes 26.
+ */
+export class ReadyCommand extends Command {
+  readonly #words: readonly (string | Buffer)[];
+
+  constructor(name: string, args: readonly (string | Buffer)[]) {
+    super(name);
+    this.args = [...args];
+    this.#words = [name, ...args];
+  }
+
+  /** An array of bulk strings (RESP2); text unless an argument is bytes. */
+  override toWritable(): string | Buffer {
+    const parts: Buffer[] = [];
+    let text = `*${this.#words.length}`;
+    for (const word of this.#words) {
+      const length = Buffer.byteLength(word);
+      text += HEADERS[length] ?? header(length);
+      if (typeof word === "string") {
+        text += word;
+      } else {
+        parts.push(Buffer.from(text), word);
+        text = "";
+      }
+    }
+    text += "\r\n";
+    return parts.length === 0 ? text : Buffer.concat([...parts, Buffer.from(text)]);
+  }
+}
+
+/** What stands before a bulk string, with the end of whatever came before it. */
+function header(length: number): string {
+  return `\r\n$${length}\r\n`;
+}
+
+/** What the batch comes to, or `unavailable` when it has come to nothing within `deadlineMs`. */
+export function withinDeadline(pending: Promise<BatchOutcome>, deadlineMs: number): Promise<BatchOutcome> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      resolve(unavailable(`Redis did not answer within ${deadlineMs} ms; the command may have been executed`));
+    }, deadlineMs);
+    pending.finally(() => clearTimeout(timer)).then(resolve, reject);
+  });
 }
