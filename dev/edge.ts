@@ -25,6 +25,8 @@ export interface EdgeConfig {
   readonly variables: Readonly<Record<string, string>>;
   /** Where Durable Objects and databases keep their data; undefined: nothing is kept after the stop. */
   readonly stateDir?: string | undefined;
+  /** Changes the bundled worker before it starts, for a test that records which of its functions run. */
+  readonly transformScript?: ((script: string) => string) | undefined;
 }
 
 /** A running edge. */
@@ -40,7 +42,7 @@ export interface Edge {
  *
  * @throws Error the port is taken, the worker does not build, or workerd does not start
  */
-export async function startEdge({ host, port, variables, stateDir }: EdgeConfig): Promise<Edge> {
+export async function startEdge({ host, port, variables, stateDir, transformScript }: EdgeConfig): Promise<Edge> {
   if (stateDir !== undefined) await prepareStateDirectory(stateDir);
   await buildAssets();
   const { workerOptions, main } = unstable_getMiniflareWorkerOptions(WRANGLER_TOML);
@@ -48,7 +50,8 @@ export async function startEdge({ host, port, variables, stateDir }: EdgeConfig)
   // The rules are for many modules; the bundle is one, and Miniflare 5 refuses them.
   // Its stand-in for Cloudflare's asset servers is left out: it costs every request more than half of the speed.
   const { modulesRules: _, assets: __, ...options } = workerOptions;
-  const script = await bundle(main);
+  const bundled = await bundle(main);
+  const script = transformScript?.(bundled) ?? bundled;
   const { miniflare, address } = await openOn(host, port, (listenAt) =>
     convertV4MiniflareOptions({
       ...options,

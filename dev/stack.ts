@@ -7,7 +7,7 @@ import { parseBridgeConfig } from "../tcp-bridge/config.ts";
 import { parseSettings } from "../worker/settings.ts";
 import type { StackConfig } from "./config.ts";
 import { developmentCertificate } from "./development-certificate.ts";
-import { type Edge, startEdge } from "./edge.ts";
+import { type Edge, type EdgeConfig, startEdge } from "./edge.ts";
 import { assertFree } from "./free-port.ts";
 
 /** Everything of Artoria on one machine: redis-rest if there is a Redis, the edge, the bridge. */
@@ -27,10 +27,11 @@ export interface Stack {
 
 /**
  * Starts the parts in the order in which they need each other. If one does not start, those before it are ended.
+ * `transformScript` is the edge's ({@link EdgeConfig}).
  *
  * @throws Error one line for the user: a taken port, a wrong variable, a Redis that does not answer
  */
-export async function startStack(config: StackConfig): Promise<Stack> {
+export async function startStack(config: StackConfig, transformScript?: EdgeConfig["transformScript"]): Promise<Stack> {
   await assertFree("EDGE_PORT", "127.0.0.1", config.edgePort);
   await assertFree("BRIDGE_PORT", config.bridgeHost, config.bridgePort);
   await assertFree("PLAYER_PORT", config.playerHost, config.playerPort);
@@ -41,7 +42,7 @@ export async function startStack(config: StackConfig): Promise<Stack> {
   };
   try {
     const redisRest = await startRedisRestIfAsked(config, started);
-    const edge = await startEdgeOn(config, redisRest, started);
+    const edge = await startEdgeOn(config, redisRest, started, transformScript);
     const { bridge, playerAddress, playerFingerprint } = await startBridgeTo(config, edge, started);
     return {
       edgeUrl: edge.url,
@@ -82,7 +83,12 @@ async function startRedisRestIfAsked(config: StackConfig, started: Started): Pro
   return { server, token };
 }
 
-async function startEdgeOn(config: StackConfig, redisRest: OwnRedisRest | undefined, started: Started): Promise<Edge> {
+async function startEdgeOn(
+  config: StackConfig,
+  redisRest: OwnRedisRest | undefined,
+  started: Started,
+  transformScript: EdgeConfig["transformScript"],
+): Promise<Edge> {
   const store: Record<string, string> =
     redisRest === undefined
       ? { SESSION_STORE: "embedded" }
@@ -94,7 +100,8 @@ async function startEdgeOn(config: StackConfig, redisRest: OwnRedisRest | undefi
   const variables = { ...config.workerVariables, ...store, LOOPBACK_ONLY: config.isLoopbackOnly ? "1" : "0" };
   // The worker would say it in every answer; here it stops the start.
   parseSettings(variables);
-  const edge = await startEdge({ host: "127.0.0.1", port: config.edgePort, variables, stateDir: config.stateDir });
+  const { edgePort: port, stateDir } = config;
+  const edge = await startEdge({ host: "127.0.0.1", port, variables, stateDir, transformScript });
   started.push(edge);
   return edge;
 }

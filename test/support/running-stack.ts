@@ -13,8 +13,15 @@ export interface RunningStack extends Stack {
   readonly redis: RedisServer | undefined;
 }
 
-/** Starts the stack on a store of its own; `environment` is what a developer would set for `npm start`. */
-export async function startStackOn(store: StoreName, environment: Record<string, string> = {}): Promise<RunningStack> {
+/**
+ * Starts the stack on a store of its own; `environment` is what a developer would set for `npm start`, `transformScript`
+ * changes the worker before it starts.
+ */
+export async function startStackOn(
+  store: StoreName,
+  environment: Record<string, string> = {},
+  transformScript?: (script: string) => string,
+): Promise<RunningStack> {
   const redis = store === "redis" ? await startRedisServer() : undefined;
   try {
     const config = parseStackConfig({
@@ -22,7 +29,7 @@ export async function startStackOn(store: StoreName, environment: Record<string,
       ...(redis && { REDIS_URL: redis.url }),
       ...environment,
     });
-    const stack = await startStack(config);
+    const stack = await startStack(config, transformScript);
     return {
       ...stack,
       apiKey: config.apiKey,
