@@ -1,9 +1,9 @@
 import type { Socket } from "node:net";
-import { ByteWriter } from "../protocol/byte-writer.ts";
+import { ByteWriter } from "../protocol/packet-fields.ts";
 import { MAX_SERVICE_PACKET_BYTES, PacketDecoder } from "../protocol/packet-framing.ts";
-import { decodeServiceAnswer, writeServiceKey, writeServiceRequest } from "../protocol/service-packets.ts";
+import { decodeServiceResponse, writeServiceKey, writeServiceRequest } from "../protocol/service-packets.ts";
 import type { ResponseTo, ServiceRequest } from "../protocol/session-request.ts";
-import { Status, statusName } from "../protocol/status.ts";
+import { Status, statusName } from "../protocol/status-codes.ts";
 import { ConnectionError, type ConnectionErrorCode } from "./connection-error.ts";
 
 /** What {@link ServiceClient} may be told. */
@@ -110,7 +110,7 @@ export class ServiceClient {
   }
 
   #answer(packet: Uint8Array): void {
-    const response = decodeServiceAnswer(packet);
+    const response = decodeServiceResponse(packet);
     if (this.#keyShown && response.kind === "serviceKey") {
       this.#keyShown = false;
       if (response.status === Status.Ok) return;

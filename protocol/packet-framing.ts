@@ -1,5 +1,3 @@
-import { ProtocolError } from "./protocol-error.ts";
-
 /** `size u16 | type u16` (docs/wire-protocol.md, "Framing"). */
 export const HEADER_BYTES = 2 + 2;
 
@@ -135,5 +133,30 @@ export class PacketDecoder {
     }
     if (this.#broken !== undefined) throw this.#broken;
     return size;
+  }
+}
+
+/** Stable codes of what a peer can do wrong on the wire. A code is part of the contract, its message is not. */
+export type ProtocolErrorCode =
+  | "size_too_small"
+  | "size_too_large"
+  | "payload_too_short"
+  | "payload_too_long"
+  | "bad_utf8"
+  | "out_of_range"
+  | "unknown_type"
+  | "unexpected_packet";
+
+/**
+ * The peer broke the wire contract (docs/wire-protocol.md). The message names the field and what is allowed, and never
+ * holds a session id or a secret, so it may be sent back and logged.
+ */
+export class ProtocolError extends Error {
+  readonly code: ProtocolErrorCode;
+
+  constructor(code: ProtocolErrorCode, message: string) {
+    super(message);
+    this.name = "ProtocolError";
+    this.code = code;
   }
 }

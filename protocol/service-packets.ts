@@ -1,11 +1,8 @@
-import { ByteReader } from "./byte-reader.ts";
-import type { ByteWriter } from "./byte-writer.ts";
-import { ipv4FromInt, ipv4ToInt } from "./ipv4.ts";
-import { HEADER_BYTES, packetType } from "./packet-framing.ts";
-import { ProtocolError } from "./protocol-error.ts";
+import { ByteReader, type ByteWriter } from "./packet-fields.ts";
+import { HEADER_BYTES, ProtocolError, packetType } from "./packet-framing.ts";
 import type { ServiceRequest, ServiceResponse } from "./session-request.ts";
 import { TOKEN_BYTES } from "./session-token.ts";
-import { type Status, statusOf } from "./status.ts";
+import { type Status, statusOf } from "./status-codes.ts";
 
 /** Bounds of `id`, in bytes of UTF-8. */
 export const MAX_USER_BYTES = 128;
@@ -36,7 +33,7 @@ export type DecodedServiceRequest =
   | { readonly kind: "unknown"; readonly type: number };
 
 /** A response packet's content; ErrorResponse answers an unknown type or a broken stream. */
-export type ServiceAnswer = ServiceResponse | ServiceKeyResponse | ErrorResponse;
+export type ServiceResponsePacket = ServiceResponse | ServiceKeyResponse | ErrorResponse;
 
 /** Whether a service key was the right one. */
 export interface ServiceKeyResponse {
@@ -76,7 +73,7 @@ export function decodeServiceRequest(packet: Uint8Array): DecodedServiceRequest 
 }
 
 /** The answer to a packet of an unknown type: the connection goes on. */
-export function unknownTypeAnswer(type: number, status: Status): ErrorResponse {
+export function unknownTypeResponse(type: number, status: Status): ErrorResponse {
   return { kind: "error", status, message: `unknown packet type ${type}` };
 }
 
@@ -133,7 +130,7 @@ export function decodeServiceKey(packet: Uint8Array): string {
 }
 
 /** Appends an answer as a packet. */
-export function writeServiceAnswer(writer: ByteWriter, answer: ServiceAnswer): void {
+export function writeServiceResponse(writer: ByteWriter, answer: ServiceResponsePacket): void {
   if (answer.kind === "error") {
     writer.packet(ERROR_RESPONSE_TYPE, () => writer.u8(answer.status).string(answer.message));
     return;
@@ -154,7 +151,7 @@ export function writeServiceAnswer(writer: ByteWriter, answer: ServiceAnswer): v
  *
  * @throws ProtocolError the server broke the contract
  */
-export function decodeServiceAnswer(packet: Uint8Array): ServiceAnswer {
+export function decodeServiceResponse(packet: Uint8Array): ServiceResponsePacket {
   const type = packetType(packet);
   const reader = new ByteReader(packet, HEADER_BYTES);
   const answer = readAnswer(type, reader);
@@ -189,7 +186,7 @@ function readRequest(kind: ServiceRequest["kind"], reader: ByteReader): ServiceR
   }
 }
 
-function readAnswer(type: number, reader: ByteReader): ServiceAnswer {
+function readAnswer(type: number, reader: ByteReader): ServiceResponsePacket {
   if (type === ERROR_RESPONSE_TYPE) {
     return { kind: "error", status: readStatus(reader), message: reader.string("message", 0, 0xffff) };
   }
@@ -234,4 +231,26 @@ function readStatus(reader: ByteReader): Status {
   const status = statusOf(value);
   if (status === undefined) throw new ProtocolError("out_of_range", `status: ${value}, allowed is 0..6`);
   return status;
+}
+
+/**
+ * The dotted form of a wire `ip`: an i32 whose most significant byte is the first octet, null for 0, which means unknown
+ * (docs/wire-protocol.md, "Service packets").
+ */
+export function ipv4FromInt(value: number): string | null {
+  if (value === 0) return null;
+  return `${value >>> 24}.${(value >>> 16) & 255}.${(value >>> 8) & 255}.${value & 255}`;
+}
+
+/** Four decimal octets and nothing else: an IPv4-mapped IPv6 address ends in them too. */
+const DOTTED = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/;
+
+/** The wire form of a dotted IPv4 address; null and IPv6, which the packets cannot carry, are 0: unknown. */
+export function ipv4ToInt(address: string | null): number {
+  const octets =
+    DOTTED.exec(address ?? "")
+      ?.slice(1)
+      .map(Number) ?? [];
+  if (octets.length !== 4 || octets.some((octet) => octet > 255)) return 0;
+  return octets.reduce((value, octet) => (value << 8) | octet, 0);
 }

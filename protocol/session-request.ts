@@ -1,4 +1,5 @@
-import type { Status } from "./status.ts";
+import { TOKEN_BYTES } from "./session-token.ts";
+import type { Status } from "./status-codes.ts";
 
 /**
  * What can be asked of the session store. One value on its whole way: a packet or a JSON route makes it, the store takes
@@ -152,3 +153,34 @@ export interface IdentifyResponse {
 
 /** The response to a request of kind `K`. */
 export type ResponseTo<K extends SessionRequest["kind"]> = Extract<SessionResponse, { kind: K }>;
+
+/** What a session that was registered without grants may do: everything. */
+export const DEFAULT_GRANTS: readonly string[] = ["*"];
+
+/** A grant is an exact resource name, or a prefix that ends in `*`; `*` alone is everything. */
+export function grantsAllow(grants: readonly string[], resource: string): boolean {
+  return grants.some((grant) => (grant.endsWith("*") ? resource.startsWith(grant.slice(0, -1)) : grant === resource));
+}
+
+/** The response that says only why: `status`, and every other field 0, empty or null. */
+export function failedResponse(kind: SessionRequest["kind"], status: Status): SessionResponse {
+  switch (kind) {
+    case "check":
+    case "delete":
+    case "checkAccess":
+      return { kind, status };
+    case "register":
+      return { kind, status, created: false, expiresAt: 0 };
+    case "count":
+      return { kind, status, sessions: 0, users: 0 };
+    case "issue":
+      return { kind, status, sessid: 0, token: new Uint8Array(TOKEN_BYTES), expiresAt: 0 };
+    case "identify":
+    case "get":
+      return { kind, status, session: null };
+    case "listUser":
+      return { kind, status, sessions: [] };
+    case "deleteUser":
+      return { kind, status, deleted: 0 };
+  }
+}

@@ -1,4 +1,4 @@
-import { ByteWriter } from "../../protocol/byte-writer.ts";
+import { ByteWriter } from "../../protocol/packet-fields.ts";
 import { MAX_PLAYER_PACKET_BYTES, PacketDecoder, packetSizeAt, packetType } from "../../protocol/packet-framing.ts";
 import { decodePlayerPacket, PLAYER_PACKET_TYPES, writePlayerPacket } from "../../protocol/player-packets.ts";
 import { AckPolicy, DEFAULT_ACK_LIMITS } from "../../protocol/reliable/ack-policy.ts";

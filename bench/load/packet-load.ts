@@ -1,4 +1,4 @@
-import { ByteWriter } from "../../protocol/byte-writer.ts";
+import { ByteWriter } from "../../protocol/packet-fields.ts";
 import { writeServiceRequest } from "../../protocol/service-packets.ts";
 import { PacketConnection } from "./packet-connection.ts";
 import { loadJob, serveOrders } from "./serve-orders.ts";

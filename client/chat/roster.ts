@@ -1,4 +1,4 @@
-import { Presence } from "../../protocol/player-packet.ts";
+import { Presence } from "../../protocol/player-packets.ts";
 import type { EventOf } from "../reliable/connection-event.ts";
 import { printable } from "./plain-text.ts";
 

@@ -3,7 +3,7 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import { ClosedCode } from "../../protocol/closed-codes.ts";
 import { isRoomName } from "../../protocol/player-packets.ts";
 import { parseToken } from "../../protocol/session-token.ts";
-import { Status, statusName } from "../../protocol/status.ts";
+import { Status, statusName } from "../../protocol/status-codes.ts";
 import { Chat } from "../chat/chat.ts";
 import { Connector, type TlsTrust } from "../connector.ts";
 import { tlsTransport } from "../node/tls-transport.ts";

@@ -2,7 +2,7 @@ import { isIPv4 } from "node:net";
 import { type Command, InvalidArgumentError } from "commander";
 import type { ServiceRequest, ServiceResponse } from "../../protocol/session-request.ts";
 import { formatToken } from "../../protocol/session-token.ts";
-import { Status, statusName } from "../../protocol/status.ts";
+import { Status, statusName } from "../../protocol/status-codes.ts";
 import { Connector } from "../connector.ts";
 import { ServiceClient } from "../service-client.ts";
 import {

@@ -1,6 +1,6 @@
 import type { ReconnectRule } from "../closed-codes.ts";
-import type { Joined } from "../player-packet.ts";
-import { ProtocolError } from "../protocol-error.ts";
+import { ProtocolError } from "../packet-framing.ts";
+import type { Joined } from "../player-packets.ts";
 import { BackOff } from "./back-off.ts";
 import { type ClientConfig, type ClientLimits, freshAttemptAt } from "./client-config.ts";
 import { ClientLink } from "./client-link.ts";

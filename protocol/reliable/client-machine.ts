@@ -1,6 +1,6 @@
 import { ClosedCode, closedCodeName, reconnectRule } from "../closed-codes.ts";
+import { ProtocolError } from "../packet-framing.ts";
 import { decodePlayerPacket, MAX_BODY_BYTES, MAX_DATAGRAM_BYTES } from "../player-packets.ts";
-import { ProtocolError } from "../protocol-error.ts";
 import { type ClientConfig, type ClientLimits, DEFAULT_CLIENT_LIMITS } from "./client-config.ts";
 import { ClientDialer } from "./client-dialer.ts";
 import type { ClientLink } from "./client-link.ts";

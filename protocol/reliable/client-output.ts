@@ -1,4 +1,4 @@
-import type { Presence } from "../player-packet.ts";
+import type { Presence } from "../player-packets.ts";
 import type { ClientState } from "./client-state.ts";
 import type { OutgoingMessage } from "./send-window.ts";
 

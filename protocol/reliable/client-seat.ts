@@ -1,6 +1,6 @@
-import type { Gap, Joined, PlayerPacket, PresenceChange } from "../player-packet.ts";
+import { ProtocolError } from "../packet-framing.ts";
+import type { Gap, Joined, PlayerPacket, PresenceChange } from "../player-packets.ts";
 import { DELIVER_OVERHEAD_BYTES } from "../player-packets.ts";
-import { ProtocolError } from "../protocol-error.ts";
 import { AckPolicy } from "./ack-policy.ts";
 import type { ClientLimits } from "./client-config.ts";
 import type { ClientLink } from "./client-link.ts";

@@ -1,4 +1,4 @@
-import type { Gap, Joined } from "../player-packet.ts";
+import type { Gap, Joined } from "../player-packets.ts";
 
 /** How far a player has got in a room's log. `(epoch, offset)` is one value: neither means anything without the other. */
 export class DeliveryPosition {

@@ -1,4 +1,4 @@
-import { ByteWriter } from "../byte-writer.ts";
+import { ByteWriter } from "../packet-fields.ts";
 import { writePlayerPacket } from "../player-packets.ts";
 import type { LogEntry } from "./room-storage.ts";
 import { RunPlaces } from "./run-places.ts";

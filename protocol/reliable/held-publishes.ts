@@ -1,4 +1,4 @@
-import type { Publish } from "../player-packet.ts";
+import type { Publish } from "../player-packets.ts";
 import { publishBytes } from "./send-window.ts";
 
 /** What one that waits costs beside its body, about. */

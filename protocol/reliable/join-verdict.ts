@@ -1,6 +1,6 @@
 import { ClosedCode } from "../closed-codes.ts";
-import type { Join } from "../player-packet.ts";
-import { ProtocolError } from "../protocol-error.ts";
+import { ProtocolError } from "../packet-framing.ts";
+import type { Join } from "../player-packets.ts";
 import type { RoomLimits } from "./room-limits.ts";
 import type { RoomIdentity } from "./room-output.ts";
 import type { RoomStorage, Seat } from "./room-storage.ts";

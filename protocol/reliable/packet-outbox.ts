@@ -1,5 +1,5 @@
-import { ByteWriter } from "../byte-writer.ts";
-import type { PlayerPacket } from "../player-packet.ts";
+import { ByteWriter } from "../packet-fields.ts";
+import type { PlayerPacket } from "../player-packets.ts";
 import { writePlayerPacket } from "../player-packets.ts";
 import type { DeliveryRun } from "./delivery-run.ts";
 

@@ -1,5 +1,5 @@
 import type { ClosedCode } from "../closed-codes.ts";
-import type { Presence } from "../player-packet.ts";
+import type { Presence } from "../player-packets.ts";
 import { DATAGRAM_OVERHEAD_BYTES } from "../player-packets.ts";
 import type { HeldTotal } from "./held-publishes.ts";
 import { RoomConnection } from "./room-connection.ts";

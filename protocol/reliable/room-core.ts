@@ -1,8 +1,7 @@
 import { ClosedCode } from "../closed-codes.ts";
-import { MAX_PLAYER_PACKET_BYTES, PacketDecoder } from "../packet-framing.ts";
-import type { Join, Publish } from "../player-packet.ts";
+import { MAX_PLAYER_PACKET_BYTES, PacketDecoder, ProtocolError } from "../packet-framing.ts";
+import type { Join, Publish } from "../player-packets.ts";
 import { decodePlayerPacket } from "../player-packets.ts";
-import { ProtocolError } from "../protocol-error.ts";
 import type { RoomConnection } from "./room-connection.ts";
 import { RoomConnections } from "./room-connections.ts";
 import { RoomDelivery } from "./room-delivery.ts";

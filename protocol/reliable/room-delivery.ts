@@ -1,4 +1,4 @@
-import { Presence } from "../player-packet.ts";
+import { Presence } from "../player-packets.ts";
 import { DeliveryRun } from "./delivery-run.ts";
 import type { RoomConnection } from "./room-connection.ts";
 import type { RoomLimits } from "./room-limits.ts";

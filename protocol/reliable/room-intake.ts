@@ -1,4 +1,4 @@
-import type { Publish } from "../player-packet.ts";
+import type { Publish } from "../player-packets.ts";
 import type { RoomConnection } from "./room-connection.ts";
 import type { RoomLimits } from "./room-limits.ts";
 import { logMessageBytes, type RoomStorage } from "./room-storage.ts";

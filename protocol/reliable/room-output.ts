@@ -1,4 +1,4 @@
-import type { Presence } from "../player-packet.ts";
+import type { Presence } from "../player-packets.ts";
 
 /** What the room core wants done, in order. A `connection` is the number that its driver gave it. */
 export type RoomOutput =

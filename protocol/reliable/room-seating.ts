@@ -1,5 +1,5 @@
 import { ClosedCode } from "../closed-codes.ts";
-import type { Join } from "../player-packet.ts";
+import type { Join } from "../player-packets.ts";
 import { type JoinVerdict, judgeJoin } from "./join-verdict.ts";
 import type { RoomConnection } from "./room-connection.ts";
 import type { RoomConnections } from "./room-connections.ts";

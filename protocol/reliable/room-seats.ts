@@ -1,4 +1,4 @@
-import { Presence } from "../player-packet.ts";
+import { Presence } from "../player-packets.ts";
 import type { RoomStorage, Seat } from "./room-storage.ts";
 
 /** Tells a change of presence: once each, in order. */

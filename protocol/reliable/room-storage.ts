@@ -1,4 +1,4 @@
-import type { Presence } from "../player-packet.ts";
+import type { Presence } from "../player-packets.ts";
 
 /** What a room keeps that must outlive its memory. Every method is synchronous, as SQLite in a Durable Object is. */
 export interface RoomStorage {

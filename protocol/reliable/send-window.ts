@@ -1,5 +1,4 @@
-import { HEADER_BYTES } from "../packet-framing.ts";
-import { ProtocolError } from "../protocol-error.ts";
+import { HEADER_BYTES, ProtocolError } from "../packet-framing.ts";
 
 /** A message on its way to the room. */
 export interface OutgoingMessage {

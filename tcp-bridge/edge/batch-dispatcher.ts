@@ -1,4 +1,4 @@
-import { Status } from "../../protocol/status.ts";
+import { Status } from "../../protocol/status-codes.ts";
 import { Batch, holdsIssue } from "./batch.ts";
 import type { EdgeClient } from "./edge-client.ts";
 import { type EdgeFailure, edgeFailure } from "./edge-result.ts";

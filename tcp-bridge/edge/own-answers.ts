@@ -1,14 +1,14 @@
-import { ByteWriter } from "../../protocol/byte-writer.ts";
-import { failedResponse } from "../../protocol/failed-response.ts";
+import { ByteWriter } from "../../protocol/packet-fields.ts";
 import { packetSizeAt, packetType } from "../../protocol/packet-framing.ts";
 import {
   ERROR_RESPONSE_TYPE,
   serviceRequestKind,
-  unknownTypeAnswer,
-  writeServiceAnswer,
+  unknownTypeResponse,
+  writeServiceResponse,
 } from "../../protocol/service-packets.ts";
 import type { ServiceRequest, ServiceResponse } from "../../protocol/session-request.ts";
-import type { Status } from "../../protocol/status.ts";
+import { failedResponse } from "../../protocol/session-request.ts";
+import type { Status } from "../../protocol/status-codes.ts";
 
 /** The answers that the bridge gives itself: each request packet gets its own response with `status`, other fields 0. */
 export function ownAnswers(requests: Uint8Array, packets: number, status: Status): Uint8Array {
@@ -28,20 +28,20 @@ export function answerBytes(type: number): number | undefined {
 /** An ErrorResponse: why the connection is refused or closed. */
 export function errorAnswer(status: Status, message: string): Uint8Array {
   const writer = new ByteWriter();
-  writeServiceAnswer(writer, { kind: "error", status, message });
+  writeServiceResponse(writer, { kind: "error", status, message });
   return writer.finish();
 }
 
 /** The response to a service key. */
 export function serviceKeyAnswer(status: Status): Uint8Array {
   const writer = new ByteWriter();
-  writeServiceAnswer(writer, { kind: "serviceKey", status });
+  writeServiceResponse(writer, { kind: "serviceKey", status });
   return writer.finish();
 }
 
 function writeOwnAnswer(writer: ByteWriter, type: number, status: Status): void {
   const kind = serviceRequestKind(type);
-  writeServiceAnswer(writer, kind === undefined ? unknownTypeAnswer(type, status) : serviceFailure(kind, status));
+  writeServiceResponse(writer, kind === undefined ? unknownTypeResponse(type, status) : serviceFailure(kind, status));
 }
 
 function serviceFailure(kind: ServiceRequest["kind"], status: Status): ServiceResponse {
@@ -53,6 +53,6 @@ const ANSWER_BYTES: (number | undefined)[] = Array.from({ length: ERROR_RESPONSE
   const kind = serviceRequestKind(type);
   if (kind === undefined) return undefined;
   const writer = new ByteWriter();
-  writeServiceAnswer(writer, serviceFailure(kind, 0));
+  writeServiceResponse(writer, serviceFailure(kind, 0));
   return writer.length;
 });

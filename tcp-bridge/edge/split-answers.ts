@@ -1,6 +1,6 @@
 import { HEADER_BYTES, MAX_SERVICE_PACKET_BYTES, packetSizeAt, packetType } from "../../protocol/packet-framing.ts";
 import { ERROR_RESPONSE_TYPE } from "../../protocol/service-packets.ts";
-import { statusOf } from "../../protocol/status.ts";
+import { statusOf } from "../../protocol/status-codes.ts";
 import type { Segment } from "./batch.ts";
 import { answerBytes } from "./own-answers.ts";
 

@@ -1,6 +1,6 @@
 import { packetSizeAt, packetType } from "../../protocol/packet-framing.ts";
 import { REQUEST_TYPES } from "../../protocol/service-packets.ts";
-import { Status } from "../../protocol/status.ts";
+import { Status } from "../../protocol/status-codes.ts";
 import type { AddressRecord } from "../core/address-book.ts";
 import { FailureWindow } from "../core/failure-window.ts";
 

@@ -1,4 +1,4 @@
-import { Status } from "../../protocol/status.ts";
+import { Status } from "../../protocol/status-codes.ts";
 import { AddressBook } from "../core/address-book.ts";
 import type { ConnectionLimits } from "../core/connection-limits.ts";
 import type { LimitCode } from "../core/disconnect-code.ts";

@@ -1,7 +1,12 @@
-import { MAX_SERVICE_PACKET_BYTES, PacketDecoder, packetSizeAt, packetType } from "../../protocol/packet-framing.ts";
-import { ProtocolError } from "../../protocol/protocol-error.ts";
+import {
+  MAX_SERVICE_PACKET_BYTES,
+  PacketDecoder,
+  ProtocolError,
+  packetSizeAt,
+  packetType,
+} from "../../protocol/packet-framing.ts";
 import { decodeServiceKey, SERVICE_KEY_REQUEST_TYPE } from "../../protocol/service-packets.ts";
-import { Status } from "../../protocol/status.ts";
+import { Status } from "../../protocol/status-codes.ts";
 import type { AddressBook } from "../core/address-book.ts";
 import type { DisconnectCode } from "../core/disconnect-code.ts";
 import { Session, type SessionContext } from "../core/session.ts";

@@ -1,6 +1,6 @@
 import { HEADER_BYTES, packetSizeAt, packetType } from "../../protocol/packet-framing.ts";
 import { ERROR_RESPONSE_TYPE, SERVICE_KEY_RESPONSE_TYPE, serviceRequestKind } from "../../protocol/service-packets.ts";
-import { Status, statusName } from "../../protocol/status.ts";
+import { Status, statusName } from "../../protocol/status-codes.ts";
 
 const STATUSES = Object.values(Status);
 

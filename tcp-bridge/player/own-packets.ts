@@ -1,5 +1,5 @@
-import { ByteWriter } from "../../protocol/byte-writer.ts";
 import type { ClosedCode } from "../../protocol/closed-codes.ts";
+import { ByteWriter } from "../../protocol/packet-fields.ts";
 import { writePlayerPacket } from "../../protocol/player-packets.ts";
 
 /** What the bridge itself says to a player: why the connection ends. */

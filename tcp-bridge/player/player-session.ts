@@ -1,8 +1,13 @@
 import { ClosedCode, closedCodeOfWebSocket } from "../../protocol/closed-codes.ts";
-import { MAX_PLAYER_PACKET_BYTES, PacketDecoder, packetSizeAt, packetType } from "../../protocol/packet-framing.ts";
-import type { Join } from "../../protocol/player-packet.ts";
+import {
+  MAX_PLAYER_PACKET_BYTES,
+  PacketDecoder,
+  ProtocolError,
+  packetSizeAt,
+  packetType,
+} from "../../protocol/packet-framing.ts";
+import type { Join } from "../../protocol/player-packets.ts";
 import { decodePlayerPacket, PLAYER_PACKET_TYPES } from "../../protocol/player-packets.ts";
-import { ProtocolError } from "../../protocol/protocol-error.ts";
 import type { AddressBook } from "../core/address-book.ts";
 import type { DisconnectCode } from "../core/disconnect-code.ts";
 import { Session, type SessionContext } from "../core/session.ts";

@@ -1,6 +1,5 @@
-import { HEADER_BYTES, packetSizeAt, packetType } from "../../protocol/packet-framing.ts";
+import { HEADER_BYTES, ProtocolError, packetSizeAt, packetType } from "../../protocol/packet-framing.ts";
 import { decodePlayerPacket, PLAYER_PACKET_TYPES } from "../../protocol/player-packets.ts";
-import { ProtocolError } from "../../protocol/protocol-error.ts";
 
 /** What the bridge must know of a message that it relays from a room. */
 export interface RoomMessage {

@@ -1,4 +1,4 @@
-import type { Join } from "../../protocol/player-packet.ts";
+import type { Join } from "../../protocol/player-packets.ts";
 import { formatToken } from "../../protocol/session-token.ts";
 import { RoomPath, type RoomPathEvents } from "./room-path.ts";
 

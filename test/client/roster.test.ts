@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { Roster } from "../../client/chat/roster.ts";
-import { Presence } from "../../protocol/player-packet.ts";
+import { Presence } from "../../protocol/player-packets.ts";
 
 function presence(offset: number, member: number, state: Presence, user = `user ${member}`) {
   return { kind: "presence", offset, member, state, user } as const;

@@ -3,7 +3,7 @@ import { type AddressInfo, createServer, type Server, type Socket } from "node:n
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Connector } from "../../client/connector.ts";
 import { ServiceClient } from "../../client/service-client.ts";
-import { Status } from "../../protocol/status.ts";
+import { Status } from "../../protocol/status-codes.ts";
 import { freePort } from "../support/free-port.ts";
 import { PacketBytes } from "../support/packet-bytes.ts";
 import { until } from "../support/until.ts";

@@ -1,7 +1,7 @@
 import { Redis } from "ioredis";
 import { describe, expect, it } from "vitest";
 import type { ServiceRequest } from "../../protocol/session-request.ts";
-import { Status } from "../../protocol/status.ts";
+import { Status } from "../../protocol/status-codes.ts";
 import { GamePeer } from "../support/game-peer.ts";
 import { type RunningStack, STORES, startStackOn } from "../support/running-stack.ts";
 

@@ -2,7 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { startEdge } from "../../dev/edge.ts";
 import type { ServiceRequest } from "../../protocol/session-request.ts";
-import { Status } from "../../protocol/status.ts";
+import { Status } from "../../protocol/status-codes.ts";
 import { startBridge } from "../../tcp-bridge/bridge.ts";
 import { parseBridgeConfig } from "../../tcp-bridge/config.ts";
 import { eventually } from "../support/eventually.ts";

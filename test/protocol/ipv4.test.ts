@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { ipv4FromInt, ipv4ToInt } from "../../protocol/ipv4.ts";
+import { ipv4FromInt, ipv4ToInt } from "../../protocol/service-packets.ts";
 
 describe("ipv4", () => {
   it("puts the first octet into the most significant byte", () => {

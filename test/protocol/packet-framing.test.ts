@@ -1,7 +1,11 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { MAX_PLAYER_PACKET_BYTES, MAX_SERVICE_PACKET_BYTES, PacketDecoder } from "../../protocol/packet-framing.ts";
-import { ProtocolError } from "../../protocol/protocol-error.ts";
+import {
+  MAX_PLAYER_PACKET_BYTES,
+  MAX_SERVICE_PACKET_BYTES,
+  PacketDecoder,
+  ProtocolError,
+} from "../../protocol/packet-framing.ts";
 import { PacketBytes, toHex } from "../support/packet-bytes.ts";
 import { splitPackets } from "../support/split-packets.ts";
 

@@ -1,7 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { MAX_PLAYER_PACKET_BYTES, PacketDecoder } from "../../protocol/packet-framing.ts";
+import { MAX_PLAYER_PACKET_BYTES, PacketDecoder, ProtocolError } from "../../protocol/packet-framing.ts";
 import { decodePlayerPacket } from "../../protocol/player-packets.ts";
-import { ProtocolError } from "../../protocol/protocol-error.ts";
 import { mutateBytes } from "../support/mutate-bytes.ts";
 import { fromHex } from "../support/packet-bytes.ts";
 import { playerVectors } from "../support/player-vectors.ts";

@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { ByteWriter } from "../../protocol/byte-writer.ts";
+import { ByteWriter } from "../../protocol/packet-fields.ts";
 import { MAX_PLAYER_PACKET_BYTES } from "../../protocol/packet-framing.ts";
-import type { PlayerPacket } from "../../protocol/player-packet.ts";
+import type { PlayerPacket } from "../../protocol/player-packets.ts";
 import {
   decodePlayerPacket,
   isRoomName,

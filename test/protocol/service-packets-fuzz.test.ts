@@ -1,7 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { MAX_SERVICE_PACKET_BYTES, PacketDecoder } from "../../protocol/packet-framing.ts";
-import { ProtocolError } from "../../protocol/protocol-error.ts";
-import { decodeServiceAnswer, decodeServiceRequest } from "../../protocol/service-packets.ts";
+import { MAX_SERVICE_PACKET_BYTES, PacketDecoder, ProtocolError } from "../../protocol/packet-framing.ts";
+import { decodeServiceRequest, decodeServiceResponse } from "../../protocol/service-packets.ts";
 import { mutateBytes } from "../support/mutate-bytes.ts";
 import { fromHex } from "../support/packet-bytes.ts";
 import { seededRandom } from "../support/random.ts";
@@ -34,7 +33,7 @@ function outcomesOf(buffer: Uint8Array, cut: number): string[] {
 
 function answerOutcome(packet: Uint8Array): string {
   try {
-    decodeServiceAnswer(packet);
+    decodeServiceResponse(packet);
     return "answer";
   } catch (error) {
     return error instanceof ProtocolError ? "no answer" : `thrown: ${error}`;

@@ -1,21 +1,20 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { ByteWriter } from "../../protocol/byte-writer.ts";
-import { failedResponse } from "../../protocol/failed-response.ts";
-import { MAX_SERVICE_PACKET_BYTES } from "../../protocol/packet-framing.ts";
-import { ProtocolError } from "../../protocol/protocol-error.ts";
+import { ByteWriter } from "../../protocol/packet-fields.ts";
+import { MAX_SERVICE_PACKET_BYTES, ProtocolError } from "../../protocol/packet-framing.ts";
 import {
-  decodeServiceAnswer,
   decodeServiceKey,
   decodeServiceRequest,
-  type ServiceAnswer,
-  unknownTypeAnswer,
-  writeServiceAnswer,
+  decodeServiceResponse,
+  type ServiceResponsePacket,
+  unknownTypeResponse,
   writeServiceKey,
   writeServiceRequest,
+  writeServiceResponse,
 } from "../../protocol/service-packets.ts";
 import type { ServiceRequest } from "../../protocol/session-request.ts";
-import { Status } from "../../protocol/status.ts";
+import { failedResponse } from "../../protocol/session-request.ts";
+import { Status } from "../../protocol/status-codes.ts";
 import { fromHex, PacketBytes, toHex } from "../support/packet-bytes.ts";
 import { serviceAnswers, serviceKeys, serviceRequests } from "../support/service-arbitraries.ts";
 import {
@@ -34,9 +33,9 @@ function encodeRequest(request: ServiceRequest): Uint8Array {
   return writer.finish();
 }
 
-function encodeAnswer(answer: ServiceAnswer): Uint8Array {
+function encodeAnswer(answer: ServiceResponsePacket): Uint8Array {
   const writer = new ByteWriter();
-  writeServiceAnswer(writer, answer);
+  writeServiceResponse(writer, answer);
   return writer.finish();
 }
 
@@ -81,7 +80,7 @@ describe("service packets", () => {
       name: vector.packet,
       vector,
       encoded: () => encodeAnswer(answerOfVector(vector)),
-      decode: (packet: Uint8Array): unknown => decodeServiceAnswer(packet),
+      decode: (packet: Uint8Array): unknown => decodeServiceResponse(packet),
       value: answerOfVector(vector) as unknown,
     })),
   ])("vector $vector.hex ($name)", ({ vector, encoded, decode, value }) => {
@@ -131,7 +130,7 @@ describe("service packets", () => {
   });
 
   it("answers an unknown type with an error that names it", () => {
-    expect(unknownTypeAnswer(77, Status.Invalid)).toEqual(
+    expect(unknownTypeResponse(77, Status.Invalid)).toEqual(
       answerOfVector(serviceAnswerVectors.find((vector) => vector.packet === "ErrorResponse") ?? fail()),
     );
   });
@@ -149,10 +148,10 @@ describe("service packets", () => {
   });
 
   it("throws at answers that no server may send", () => {
-    expect(() => decodeServiceAnswer(new PacketBytes().i8(7).packet(2))).toThrow(ProtocolError);
-    expect(() => decodeServiceAnswer(new PacketBytes().i8(-1).packet(2))).toThrow(ProtocolError);
-    expect(() => decodeServiceAnswer(new PacketBytes().i8(0).packet(1))).toThrow(ProtocolError);
-    expect(() => decodeServiceAnswer(new PacketBytes().i8(0).u8(0).packet(2))).toThrow(ProtocolError);
+    expect(() => decodeServiceResponse(new PacketBytes().i8(7).packet(2))).toThrow(ProtocolError);
+    expect(() => decodeServiceResponse(new PacketBytes().i8(-1).packet(2))).toThrow(ProtocolError);
+    expect(() => decodeServiceResponse(new PacketBytes().i8(0).packet(1))).toThrow(ProtocolError);
+    expect(() => decodeServiceResponse(new PacketBytes().i8(0).u8(0).packet(2))).toThrow(ProtocolError);
   });
 
   it("reads every request and answer that it wrote", () => {
@@ -168,7 +167,7 @@ describe("service packets", () => {
     );
     fc.assert(
       fc.property(serviceAnswers, (value) => {
-        expect(decodeServiceAnswer(encodeAnswer(value))).toEqual(value);
+        expect(decodeServiceResponse(encodeAnswer(value))).toEqual(value);
       }),
     );
   });

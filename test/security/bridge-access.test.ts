@@ -1,7 +1,7 @@
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import { Connector } from "../../client/connector.ts";
 import { ServiceClient } from "../../client/service-client.ts";
-import { Status } from "../../protocol/status.ts";
+import { Status } from "../../protocol/status-codes.ts";
 import { parseBridgeConfig } from "../../tcp-bridge/config.ts";
 import { type Certificate, selfSigned } from "../support/certificates.ts";
 import { requestBytes } from "../support/game-peer.ts";

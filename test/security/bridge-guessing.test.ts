@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from "vitest";
 import type { ServiceRequest } from "../../protocol/session-request.ts";
-import { Status } from "../../protocol/status.ts";
+import { Status } from "../../protocol/status-codes.ts";
 import type { GamePeer } from "../support/game-peer.ts";
 import { gate } from "../support/packet-edge.ts";
 import { TestBridge } from "../support/test-bridge.ts";

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { type AddressInfo, connect, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
-import { Status } from "../../protocol/status.ts";
+import { Status } from "../../protocol/status-codes.ts";
 import { type Certificate, selfSigned } from "../support/certificates.ts";
 import { ChildProgram } from "../support/child-program.ts";
 import { eventually } from "../support/eventually.ts";

@@ -1,6 +1,6 @@
-import { ByteWriter } from "../../protocol/byte-writer.ts";
+import { ByteWriter } from "../../protocol/packet-fields.ts";
 import { MAX_PLAYER_PACKET_BYTES } from "../../protocol/packet-framing.ts";
-import type { Joined, PlayerPacket } from "../../protocol/player-packet.ts";
+import type { Joined, PlayerPacket } from "../../protocol/player-packets.ts";
 import { decodePlayerPacket, writePlayerPacket } from "../../protocol/player-packets.ts";
 import type { ClientConfig } from "../../protocol/reliable/client-config.ts";
 import { ClientMachine } from "../../protocol/reliable/client-machine.ts";

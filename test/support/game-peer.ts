@@ -1,8 +1,12 @@
 import { once } from "node:events";
 import { type AddressInfo, connect, type Socket } from "node:net";
-import { ByteWriter } from "../../protocol/byte-writer.ts";
+import { ByteWriter } from "../../protocol/packet-fields.ts";
 import { MAX_SERVICE_PACKET_BYTES, PacketDecoder } from "../../protocol/packet-framing.ts";
-import { decodeServiceAnswer, type ServiceAnswer, writeServiceRequest } from "../../protocol/service-packets.ts";
+import {
+  decodeServiceResponse,
+  type ServiceResponsePacket,
+  writeServiceRequest,
+} from "../../protocol/service-packets.ts";
 import type { ServiceRequest } from "../../protocol/session-request.ts";
 import { until } from "./until.ts";
 
@@ -16,7 +20,7 @@ export function requestBytes(...requests: readonly ServiceRequest[]): Uint8Array
 /** A game server at the other end of a bridge's port: it sends any bytes, and keeps every answer in order. */
 export class GamePeer {
   readonly socket: Socket;
-  readonly answers: ServiceAnswer[] = [];
+  readonly answers: ServiceResponsePacket[] = [];
   /** The bridge has ended its side, or reset the connection. */
   ended = false;
 
@@ -24,7 +28,7 @@ export class GamePeer {
     this.socket = socket;
     const decoder = new PacketDecoder(MAX_SERVICE_PACKET_BYTES);
     socket.on("data", (chunk: Buffer) => {
-      decoder.push(chunk, (packet) => this.answers.push(decodeServiceAnswer(packet)));
+      decoder.push(chunk, (packet) => this.answers.push(decodeServiceResponse(packet)));
     });
     const end = (): void => {
       this.ended = true;
@@ -45,13 +49,13 @@ export class GamePeer {
   }
 
   /** The first `count` answers, once they are there. */
-  async received(count: number): Promise<ServiceAnswer[]> {
+  async received(count: number): Promise<ServiceResponsePacket[]> {
     await until(() => this.answers.length >= count || this.ended);
     return this.answers.slice(0, count);
   }
 
   /** Waits for the bridge to end the connection and returns all answers. */
-  async untilEnded(): Promise<ServiceAnswer[]> {
+  async untilEnded(): Promise<ServiceResponsePacket[]> {
     await until(() => this.ended);
     return this.answers;
   }

@@ -2,18 +2,18 @@ import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { buffer } from "node:stream/consumers";
-import { ByteWriter } from "../../protocol/byte-writer.ts";
-import { failedResponse } from "../../protocol/failed-response.ts";
+import { ByteWriter } from "../../protocol/packet-fields.ts";
 import { MAX_SERVICE_PACKET_BYTES } from "../../protocol/packet-framing.ts";
 import {
   type DecodedServiceRequest,
   decodeServiceRequest,
-  type ServiceAnswer,
-  unknownTypeAnswer,
-  writeServiceAnswer,
+  type ServiceResponsePacket,
+  unknownTypeResponse,
+  writeServiceResponse,
 } from "../../protocol/service-packets.ts";
 import type { ServiceResponse } from "../../protocol/session-request.ts";
-import { Status } from "../../protocol/status.ts";
+import { failedResponse } from "../../protocol/session-request.ts";
+import { Status } from "../../protocol/status-codes.ts";
 import { SessionMap } from "./session-map.ts";
 import { splitPackets } from "./split-packets.ts";
 
@@ -86,12 +86,12 @@ export class PacketEdge {
 
   #run(requests: readonly DecodedServiceRequest[]): Uint8Array {
     const writer = new ByteWriter();
-    for (const request of requests) writeServiceAnswer(writer, this.#answerTo(request));
+    for (const request of requests) writeServiceResponse(writer, this.#answerTo(request));
     return writer.finish();
   }
 
-  #answerTo(request: DecodedServiceRequest): ServiceAnswer {
-    if (request.kind === "unknown") return unknownTypeAnswer(request.type, Status.Invalid);
+  #answerTo(request: DecodedServiceRequest): ServiceResponsePacket {
+    if (request.kind === "unknown") return unknownTypeResponse(request.type, Status.Invalid);
     if (request.kind === "invalid") return failedResponse(request.request, Status.Invalid) as ServiceResponse;
     return this.sessions.run(request);
   }

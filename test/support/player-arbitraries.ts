@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { type PlayerPacket, Presence } from "../../protocol/player-packet.ts";
+import { type PlayerPacket, Presence } from "../../protocol/player-packets.ts";
 import { bytesOf, utf8Text } from "./service-arbitraries.ts";
 
 const u64 = fc.maxSafeNat();

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import type { PlayerPacket, Presence } from "../../protocol/player-packet.ts";
+import type { PlayerPacket, Presence } from "../../protocol/player-packets.ts";
 import { fromHex } from "./packet-bytes.ts";
 
 /** One packet of test/vectors/player-packets.json. */

@@ -1,6 +1,6 @@
-import { ByteWriter } from "../../protocol/byte-writer.ts";
+import { ByteWriter } from "../../protocol/packet-fields.ts";
 import { MAX_PLAYER_PACKET_BYTES } from "../../protocol/packet-framing.ts";
-import type { Join, Joined, PlayerPacket } from "../../protocol/player-packet.ts";
+import type { Join, Joined, PlayerPacket } from "../../protocol/player-packets.ts";
 import { decodePlayerPacket, writePlayerPacket } from "../../protocol/player-packets.ts";
 import { RoomCore } from "../../protocol/reliable/room-core.ts";
 import type { RoomLimits } from "../../protocol/reliable/room-limits.ts";

@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import { type WebSocket, WebSocketServer } from "ws";
 import { MAX_PLAYER_PACKET_BYTES } from "../../protocol/packet-framing.ts";
-import type { Join, PlayerPacket } from "../../protocol/player-packet.ts";
+import type { Join, PlayerPacket } from "../../protocol/player-packets.ts";
 import { decodePlayerPacket } from "../../protocol/player-packets.ts";
 import { playerBytes } from "./player-peer.ts";
 import { splitPackets } from "./split-packets.ts";

@@ -1,7 +1,7 @@
 import fc from "fast-check";
-import type { ServiceAnswer } from "../../protocol/service-packets.ts";
+import type { ServiceResponsePacket } from "../../protocol/service-packets.ts";
 import type { ServiceRequest } from "../../protocol/session-request.ts";
-import { Status } from "../../protocol/status.ts";
+import { Status } from "../../protocol/status-codes.ts";
 
 /** Text of `min`..`max` bytes of UTF-8 without U+0000. */
 export function utf8Text(min: number, max: number): fc.Arbitrary<string> {
@@ -39,7 +39,7 @@ export const serviceRequests: fc.Arbitrary<ServiceRequest> = fc.oneof(
 export const serviceKeys: fc.Arbitrary<string> = utf8Text(1, 255);
 
 /** Any answer that has a packet, with nothing in it that the packet does not carry. */
-export const serviceAnswers: fc.Arbitrary<ServiceAnswer> = fc.oneof(
+export const serviceAnswers: fc.Arbitrary<ServiceResponsePacket> = fc.oneof(
   fc.record({ kind: fc.constantFrom("check" as const, "delete" as const, "checkAccess" as const), status }),
   fc.record({
     kind: fc.constant("register" as const),

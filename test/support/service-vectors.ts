@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
-import { ipv4FromInt } from "../../protocol/ipv4.ts";
-import type { ServiceAnswer } from "../../protocol/service-packets.ts";
+import type { ServiceResponsePacket } from "../../protocol/service-packets.ts";
+import { ipv4FromInt } from "../../protocol/service-packets.ts";
 import type { ServiceRequest } from "../../protocol/session-request.ts";
-import { Status, type StatusName } from "../../protocol/status.ts";
+import { Status, type StatusName } from "../../protocol/status-codes.ts";
 import { fromHex } from "./packet-bytes.ts";
 
 /** One packet of test/vectors/service-packets.json. */
@@ -65,7 +65,7 @@ export function requestOfVector({ packet, fields }: ServiceVector): ServiceReque
 }
 
 /** The value that an answer vector's bytes stand for; what the packet does not carry is false or 0. */
-export function answerOfVector({ packet, fields }: ServiceVector): ServiceAnswer {
+export function answerOfVector({ packet, fields }: ServiceVector): ServiceResponsePacket {
   const status = Status[fields.status ?? "Invalid"];
   switch (packet) {
     case "SessionCheckResponse":

@@ -1,7 +1,7 @@
-import { failedResponse } from "../../protocol/failed-response.ts";
 import type { ServiceRequest, ServiceResponse } from "../../protocol/session-request.ts";
+import { failedResponse } from "../../protocol/session-request.ts";
 import { makeToken } from "../../protocol/session-token.ts";
-import { Status } from "../../protocol/status.ts";
+import { Status } from "../../protocol/status-codes.ts";
 
 /** Sessions by sessid, in memory: what a {@link PacketEdge} answers from. Each has its user. */
 export class SessionMap {

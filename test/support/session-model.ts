@@ -1,6 +1,6 @@
-import { DEFAULT_GRANTS, grantsAllow } from "../../protocol/grants.ts";
 import type { RegisterRequest, SessionRequest } from "../../protocol/session-request.ts";
-import { Status } from "../../protocol/status.ts";
+import { DEFAULT_GRANTS, grantsAllow } from "../../protocol/session-request.ts";
+import { Status } from "../../protocol/status-codes.ts";
 
 /** A session, as its readers see it. */
 export interface ModelSession {

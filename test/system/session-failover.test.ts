@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, it } from "vitest";
 import { Connector } from "../../client/connector.ts";
 import { ServiceClient } from "../../client/service-client.ts";
 import { type Edge, startEdge } from "../../dev/edge.ts";
-import { Status } from "../../protocol/status.ts";
+import { Status } from "../../protocol/status-codes.ts";
 import type { RedisRest } from "../../redis-rest/server.ts";
 import { type Bridge, startBridge } from "../../tcp-bridge/bridge.ts";
 import { parseBridgeConfig } from "../../tcp-bridge/config.ts";

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from "vitest";
 import type { ServiceRequest } from "../../protocol/session-request.ts";
-import { Status } from "../../protocol/status.ts";
+import { Status } from "../../protocol/status-codes.ts";
 import { PacketBytes } from "../support/packet-bytes.ts";
 import { breakConnection, type EdgeFault, gate, hang, respond } from "../support/packet-edge.ts";
 import { TestBridge } from "../support/test-bridge.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { Status } from "../../protocol/status.ts";
+import { Status } from "../../protocol/status-codes.ts";
 import { countFailures, GameAddress } from "../../tcp-bridge/game/game-address.ts";
 import { PacketBytes } from "../support/packet-bytes.ts";
 

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from "vitest";
 import type { ServiceRequest } from "../../protocol/session-request.ts";
-import { Status } from "../../protocol/status.ts";
+import { Status } from "../../protocol/status-codes.ts";
 import { requestBytes } from "../support/game-peer.ts";
 import { PacketBytes } from "../support/packet-bytes.ts";
 import { gate } from "../support/packet-edge.ts";

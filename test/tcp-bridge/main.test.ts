@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { connect } from "node:net";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { Status } from "../../protocol/status.ts";
+import { Status } from "../../protocol/status-codes.ts";
 import { freePort } from "../support/free-port.ts";
 import { GamePeer } from "../support/game-peer.ts";
 import { gate, PacketEdge } from "../support/packet-edge.ts";

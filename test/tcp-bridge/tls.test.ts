@@ -4,7 +4,7 @@ import { connect as connectTls } from "node:tls";
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import { Connector, type TlsTrust } from "../../client/connector.ts";
 import { ServiceClient } from "../../client/service-client.ts";
-import { Status } from "../../protocol/status.ts";
+import { Status } from "../../protocol/status-codes.ts";
 import { type Certificate, selfSigned } from "../support/certificates.ts";
 import { GamePeer, requestBytes } from "../support/game-peer.ts";
 import { TestBridge } from "../support/test-bridge.ts";

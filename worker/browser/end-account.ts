@@ -1,4 +1,4 @@
-import { Status } from "../../protocol/status.ts";
+import { Status } from "../../protocol/status-codes.ts";
 import { runOne } from "../session-store/run-one.ts";
 import type { SessionStore } from "../session-store/session-store.ts";
 import { userOfAccount } from "./account-rules.ts";

@@ -1,5 +1,5 @@
 import type { Context } from "hono";
-import { Status } from "../../protocol/status.ts";
+import { Status } from "../../protocol/status-codes.ts";
 import { refusePage } from "./refuse-page.tsx";
 import type { PageEnv } from "./visitor.ts";
 

@@ -1,6 +1,6 @@
 import type { Context } from "hono";
 import { splitToken } from "../../protocol/session-token.ts";
-import { Status } from "../../protocol/status.ts";
+import { Status } from "../../protocol/status-codes.ts";
 import { clientAddress } from "../http/client-address.ts";
 import { cookieCredential } from "../http/client-token.ts";
 import { setSessionCookie } from "../http/session-cookie.ts";

@@ -1,6 +1,6 @@
 import type { Context, MiddlewareHandler } from "hono";
 import type { Session } from "../../protocol/session-request.ts";
-import { Status } from "../../protocol/status.ts";
+import { Status } from "../../protocol/status-codes.ts";
 import type { AppEnv } from "../app-env.ts";
 import { addressKey, clientAddress } from "../http/client-address.ts";
 import { cookieCredential } from "../http/client-token.ts";

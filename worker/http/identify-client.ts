@@ -1,5 +1,5 @@
 import type { Session } from "../../protocol/session-request.ts";
-import { Status } from "../../protocol/status.ts";
+import { Status } from "../../protocol/status-codes.ts";
 import { runOne } from "../session-store/run-one.ts";
 import { hashSecret } from "../session-store/secret-hash.ts";
 import type { ShownToken } from "./client-token.ts";

@@ -1,6 +1,6 @@
 import type { Context } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
-import { Status } from "../../protocol/status.ts";
+import { Status } from "../../protocol/status-codes.ts";
 
 /** The stable codes of errors and their HTTP status. Clients depend on the code, never on a title or a detail. */
 export const PROBLEMS = {

@@ -1,5 +1,5 @@
-import { ByteWriter } from "../../protocol/byte-writer.ts";
 import { type ClosedCode, WEBSOCKET_CLOSE_BASE } from "../../protocol/closed-codes.ts";
+import { ByteWriter } from "../../protocol/packet-fields.ts";
 import { writePlayerPacket } from "../../protocol/player-packets.ts";
 
 /** Why a player does not reach its room. */

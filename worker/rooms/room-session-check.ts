@@ -1,5 +1,5 @@
 import { ClosedCode } from "../../protocol/closed-codes.ts";
-import { Status } from "../../protocol/status.ts";
+import { Status } from "../../protocol/status-codes.ts";
 import type { SessionStore } from "../session-store/session-store.ts";
 import { identifySeat } from "./room-credential.ts";
 

@@ -1,5 +1,5 @@
 import { WEBSOCKET_CLOSE_BASE } from "../../protocol/closed-codes.ts";
-import { Presence, type Publish } from "../../protocol/player-packet.ts";
+import { Presence, type Publish } from "../../protocol/player-packets.ts";
 import { RoomCore } from "../../protocol/reliable/room-core.ts";
 import type { RoomLimits } from "../../protocol/reliable/room-limits.ts";
 import type { RoomOutput } from "../../protocol/reliable/room-output.ts";

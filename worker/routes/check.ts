@@ -1,7 +1,7 @@
 import { type Context, Hono } from "hono";
-import { grantsAllow } from "../../protocol/grants.ts";
 import type { Session } from "../../protocol/session-request.ts";
-import { Status } from "../../protocol/status.ts";
+import { grantsAllow } from "../../protocol/session-request.ts";
+import { Status } from "../../protocol/status-codes.ts";
 import type { AppEnv } from "../app-env.ts";
 import { type CheckedResource, checkedResource } from "../http/checked-resource.ts";
 import { clientToken } from "../http/client-token.ts";

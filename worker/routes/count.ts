@@ -1,5 +1,5 @@
 import { Hono } from "hono";
-import { Status } from "../../protocol/status.ts";
+import { Status } from "../../protocol/status-codes.ts";
 import type { AppEnv } from "../app-env.ts";
 import { statusProblem } from "../http/problem.ts";
 import { runOne } from "../session-store/run-one.ts";

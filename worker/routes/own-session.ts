@@ -1,5 +1,5 @@
 import { Hono } from "hono";
-import { Status } from "../../protocol/status.ts";
+import { Status } from "../../protocol/status-codes.ts";
 import type { AppEnv } from "../app-env.ts";
 import { clientCredential } from "../http/client-token.ts";
 import { problem, statusProblem } from "../http/problem.ts";

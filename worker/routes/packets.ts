@@ -1,17 +1,16 @@
 import { Hono } from "hono";
-import { ByteWriter } from "../../protocol/byte-writer.ts";
-import { failedResponse } from "../../protocol/failed-response.ts";
-import { MAX_SERVICE_PACKET_BYTES, PacketDecoder } from "../../protocol/packet-framing.ts";
-import { ProtocolError } from "../../protocol/protocol-error.ts";
+import { ByteWriter } from "../../protocol/packet-fields.ts";
+import { MAX_SERVICE_PACKET_BYTES, PacketDecoder, ProtocolError } from "../../protocol/packet-framing.ts";
 import {
   type DecodedServiceRequest,
   decodeServiceRequest,
-  type ServiceAnswer,
-  unknownTypeAnswer,
-  writeServiceAnswer,
+  type ServiceResponsePacket,
+  unknownTypeResponse,
+  writeServiceResponse,
 } from "../../protocol/service-packets.ts";
 import type { ServiceRequest, ServiceResponse } from "../../protocol/session-request.ts";
-import { Status } from "../../protocol/status.ts";
+import { failedResponse } from "../../protocol/session-request.ts";
+import { Status } from "../../protocol/status-codes.ts";
 import type { AppEnv } from "../app-env.ts";
 import { problem } from "../http/problem.ts";
 import { MAX_BATCH } from "../http/schemas.ts";
@@ -51,7 +50,7 @@ function encodeAll(
 ): Uint8Array<ArrayBuffer> {
   const writer = new ByteWriter(decoded.length * ANSWER_BYTES);
   let next = 0;
-  for (const item of decoded) writeServiceAnswer(writer, isRequest(item) ? answer(responses[next++]) : refusal(item));
+  for (const item of decoded) writeServiceResponse(writer, isRequest(item) ? answer(responses[next++]) : refusal(item));
   return writer.finish();
 }
 
@@ -64,7 +63,7 @@ function answer(response: ServiceResponse | undefined): ServiceResponse {
   return response;
 }
 
-function refusal(item: Exclude<DecodedServiceRequest, ServiceRequest>): ServiceAnswer {
-  if (item.kind === "unknown") return unknownTypeAnswer(item.type, Status.Invalid);
+function refusal(item: Exclude<DecodedServiceRequest, ServiceRequest>): ServiceResponsePacket {
+  if (item.kind === "unknown") return unknownTypeResponse(item.type, Status.Invalid);
   return failedResponse(item.request, Status.Invalid) as ServiceResponse;
 }

@@ -1,7 +1,7 @@
 import { type Context, Hono } from "hono";
 import * as v from "valibot";
 import { ClosedCode } from "../../protocol/closed-codes.ts";
-import { Status } from "../../protocol/status.ts";
+import { Status } from "../../protocol/status-codes.ts";
 import { readSubprotocols, WEBSOCKET_SUBPROTOCOL } from "../../protocol/web-socket-subprotocol.ts";
 import type { AppEnv } from "../app-env.ts";
 import { socketCredential } from "../http/client-token.ts";

@@ -2,7 +2,7 @@ import { Hono } from "hono";
 import * as v from "valibot";
 import type { RegisterRequest, SessionChoice } from "../../protocol/session-request.ts";
 import { formatToken, makeToken, TOKEN_SECRET_BYTES } from "../../protocol/session-token.ts";
-import { Status } from "../../protocol/status.ts";
+import { Status } from "../../protocol/status-codes.ts";
 import type { AppEnv } from "../app-env.ts";
 import { problem, statusProblem } from "../http/problem.ts";
 import { CheckList, EndAllConfirmation, NewSession, SessidText, User } from "../http/schemas.ts";

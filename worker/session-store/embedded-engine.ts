@@ -1,12 +1,12 @@
-import { failedResponse } from "../../protocol/failed-response.ts";
 import type {
   DeleteRequest,
   DeleteUserRequest,
   RegisterRequest,
   SessionResponse,
 } from "../../protocol/session-request.ts";
+import { failedResponse } from "../../protocol/session-request.ts";
 import { makeToken } from "../../protocol/session-token.ts";
-import { Status } from "../../protocol/status.ts";
+import { Status } from "../../protocol/status-codes.ts";
 import type { EmbeddedTable, SessionRow } from "./embedded-table.ts";
 import type { DrawnIssue, DrawnRequest } from "./issue-draw.ts";
 import { sameSecret } from "./same-secret.ts";

@@ -1,6 +1,6 @@
-import { failedResponse } from "../../protocol/failed-response.ts";
 import type { SessionRequest, SessionResponse } from "../../protocol/session-request.ts";
-import { Status } from "../../protocol/status.ts";
+import { failedResponse } from "../../protocol/session-request.ts";
+import { Status } from "../../protocol/status-codes.ts";
 import type { EmbeddedSessions } from "./embedded-sessions.ts";
 import { drawIssues } from "./issue-draw.ts";
 import type { EndedSessions, SessionPolicy, SessionStore } from "./session-store.ts";

@@ -1,6 +1,6 @@
-import { failedResponse } from "../../protocol/failed-response.ts";
 import type { SessionRequest, SessionResponse } from "../../protocol/session-request.ts";
-import { Status } from "../../protocol/status.ts";
+import { failedResponse } from "../../protocol/session-request.ts";
+import { Status } from "../../protocol/status-codes.ts";
 import type { EndedSessions, SessionStore } from "./session-store.ts";
 import { STORE_DEADLINE_MS, settledWithin } from "./store-deadline.ts";
 

@@ -1,4 +1,4 @@
-import { DEFAULT_GRANTS } from "../../protocol/grants.ts";
+import { DEFAULT_GRANTS } from "../../protocol/session-request.ts";
 import type { StoredSession } from "./stored-session.ts";
 
 /** The fields of a record (redis-scripts/lua-record.ts, which writes it). */

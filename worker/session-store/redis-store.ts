@@ -1,6 +1,6 @@
-import { failedResponse } from "../../protocol/failed-response.ts";
 import type { SessionRequest, SessionResponse } from "../../protocol/session-request.ts";
-import { Status } from "../../protocol/status.ts";
+import { failedResponse } from "../../protocol/session-request.ts";
+import { Status } from "../../protocol/status-codes.ts";
 import { drawIssues } from "./issue-draw.ts";
 import { planCalls } from "./redis-calls/plan-calls.ts";
 import { MAX_WRITES_PER_CALL, type RedisAnswer, type RedisCall, type Touch } from "./redis-calls/redis-call.ts";

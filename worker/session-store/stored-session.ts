@@ -1,5 +1,3 @@
-import { failedResponse } from "../../protocol/failed-response.ts";
-import { grantsAllow } from "../../protocol/grants.ts";
 import type {
   CheckAccessRequest,
   GetRequest,
@@ -7,7 +5,8 @@ import type {
   Session,
   SessionResponse,
 } from "../../protocol/session-request.ts";
-import { Status } from "../../protocol/status.ts";
+import { failedResponse, grantsAllow } from "../../protocol/session-request.ts";
+import { Status } from "../../protocol/status-codes.ts";
 import { sameSecret } from "./same-secret.ts";
 
 /** A live session as a store keeps it: what its readers see, and the hash of its token's secret, null without a token. */

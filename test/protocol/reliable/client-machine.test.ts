@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { RoomToPlayer } from "../../../protocol/player-packet.ts";
+import type { RoomToPlayer } from "../../../protocol/player-packets.ts";
 import { MAX_BODY_BYTES } from "../../../protocol/player-packets.ts";
 import { ClientProbe, joinedPacket } from "../../support/client-probe.ts";
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { ClosedCode } from "../../../protocol/closed-codes.ts";
-import type { Join } from "../../../protocol/player-packet.ts";
+import type { Join } from "../../../protocol/player-packets.ts";
 import { RoomProbe } from "../../support/room-probe.ts";
 
 /** A room in which kim (member 1, connection 1) has published `messages`. */

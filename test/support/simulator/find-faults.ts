@@ -1,5 +1,5 @@
 import { ClosedCode } from "../../../protocol/closed-codes.ts";
-import { Presence } from "../../../protocol/player-packet.ts";
+import { Presence } from "../../../protocol/player-packets.ts";
 import { findDeliveryFaults } from "./find-delivery-faults.ts";
 import type { SimulatedPlayer } from "./simulated-player.ts";
 import type { Chronicle, SimulatedRoom } from "./simulated-room.ts";

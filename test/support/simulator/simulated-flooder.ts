@@ -1,5 +1,5 @@
-import { ByteWriter } from "../../../protocol/byte-writer.ts";
 import { ClosedCode } from "../../../protocol/closed-codes.ts";
+import { ByteWriter } from "../../../protocol/packet-fields.ts";
 import { MAX_PLAYER_PACKET_BYTES } from "../../../protocol/packet-framing.ts";
 import { decodePlayerPacket, writePlayerPacket } from "../../../protocol/player-packets.ts";
 import { joinPacket } from "../room-probe.ts";

@@ -1,4 +1,4 @@
-import { ByteWriter } from "../../../protocol/byte-writer.ts";
+import { ByteWriter } from "../../../protocol/packet-fields.ts";
 import { MAX_PLAYER_PACKET_BYTES, PacketDecoder } from "../../../protocol/packet-framing.ts";
 import { decodePlayerPacket, writePlayerPacket } from "../../../protocol/player-packets.ts";
 import type { RoomIdentity } from "../../../protocol/reliable/room-output.ts";

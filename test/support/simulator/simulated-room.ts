@@ -1,4 +1,4 @@
-import type { Presence } from "../../../protocol/player-packet.ts";
+import type { Presence } from "../../../protocol/player-packets.ts";
 import { RoomCore } from "../../../protocol/reliable/room-core.ts";
 import type { RoomLimits } from "../../../protocol/reliable/room-limits.ts";
 import type { ConnectionSnapshot, RoomIdentity, RoomOutput } from "../../../protocol/reliable/room-output.ts";

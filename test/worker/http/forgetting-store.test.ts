@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { SessionRequest } from "../../../protocol/session-request.ts";
-import { Status } from "../../../protocol/status.ts";
+import { Status } from "../../../protocol/status-codes.ts";
 import { CheckMemory } from "../../../worker/http/check-memory.ts";
 import { ForgettingStore } from "../../../worker/http/forgetting-store.ts";
 import type { SessionPolicy } from "../../../worker/session-store/session-store.ts";

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { ByteWriter } from "../../../protocol/byte-writer.ts";
 import { ClosedCode } from "../../../protocol/closed-codes.ts";
-import type { PlayerPacket } from "../../../protocol/player-packet.ts";
+import { ByteWriter } from "../../../protocol/packet-fields.ts";
+import type { PlayerPacket } from "../../../protocol/player-packets.ts";
 import { PLAYER_PACKET_TYPES, writePlayerPacket } from "../../../protocol/player-packets.ts";
 import { createSession } from "../routes/edge-client.ts";
 import { joinAs, newRoom } from "./room-object.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { Presence } from "../../../protocol/player-packet.ts";
+import { Presence } from "../../../protocol/player-packets.ts";
 import { joinAs, newRoom } from "./room-object.ts";
 
 describe("ChatRoom", () => {

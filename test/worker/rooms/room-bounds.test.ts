@@ -1,7 +1,7 @@
 import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
 import { ClosedCode } from "../../../protocol/closed-codes.ts";
-import type { PlayerPacket } from "../../../protocol/player-packet.ts";
+import type { PlayerPacket } from "../../../protocol/player-packets.ts";
 import { SqliteRoomStorage } from "../../../worker/rooms/storage/sqlite-room-storage.ts";
 import { askAsService, createSession } from "../routes/edge-client.ts";
 import { evict, joinAs, newRoom, ringAlarm, roomObject, setClockAhead } from "./room-object.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { Presence } from "../../../protocol/player-packet.ts";
+import { Presence } from "../../../protocol/player-packets.ts";
 import { createSession } from "../routes/edge-client.ts";
 import { evict, joinAs, newRoom, ringAlarm, setClockAhead } from "./room-object.ts";
 import { joinPacket, RoomPlayer } from "./room-player.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { ClosedCode } from "../../../protocol/closed-codes.ts";
-import { Presence } from "../../../protocol/player-packet.ts";
+import { Presence } from "../../../protocol/player-packets.ts";
 import { createSession } from "../routes/edge-client.ts";
 import { joinAs, newRoom, ringAlarm, setClockAhead } from "./room-object.ts";
 import { joinPacket, RoomPlayer } from "./room-player.ts";

@@ -1,6 +1,6 @@
 import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
-import { Presence } from "../../../protocol/player-packet.ts";
+import { Presence } from "../../../protocol/player-packets.ts";
 import type { LogEntry, RoomStorage } from "../../../protocol/reliable/room-storage.ts";
 import { SqliteRoomStorage } from "../../../worker/rooms/storage/sqlite-room-storage.ts";
 import { MemoryRoomStorage } from "../../support/memory-room-storage.ts";

@@ -1,7 +1,7 @@
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { beforeEach, describe, expect, it, vi } from "vitest";
-import { failedResponse } from "../../../protocol/failed-response.ts";
-import { Status } from "../../../protocol/status.ts";
+import { failedResponse } from "../../../protocol/session-request.ts";
+import { Status } from "../../../protocol/status-codes.ts";
 import { EmbeddedStore } from "../../../worker/session-store/embedded-store.ts";
 import { runOne } from "../../../worker/session-store/run-one.ts";
 import { check, count, live, register } from "./conformance/session-requests.ts";

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import type { SessionRequest, SessionResponse } from "../../../protocol/session-request.ts";
-import { Status } from "../../../protocol/status.ts";
+import { Status } from "../../../protocol/status-codes.ts";
 import { GatheringStore } from "../../../worker/session-store/gathering-store.ts";
 import type { SessionStore } from "../../../worker/session-store/session-store.ts";
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { failedResponse } from "../../../protocol/failed-response.ts";
 import type { SessionRequest } from "../../../protocol/session-request.ts";
-import { Status } from "../../../protocol/status.ts";
+import { failedResponse } from "../../../protocol/session-request.ts";
+import { Status } from "../../../protocol/status-codes.ts";
 import { RedisStore } from "../../../worker/session-store/redis-store.ts";
 import { runOne } from "../../../worker/session-store/run-one.ts";
 import { STORE_DEADLINE_MS } from "../../../worker/session-store/store-deadline.ts";

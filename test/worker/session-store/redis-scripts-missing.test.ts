@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { Status } from "../../../protocol/status.ts";
+import { Status } from "../../../protocol/status-codes.ts";
 import { EVERY_SCRIPT } from "../../../worker/session-store/redis-scripts/every-script.ts";
 import { check, count, register } from "./conformance/session-requests.ts";
 import { type RedisHarness, startRedisHarness } from "./redis-harness.ts";

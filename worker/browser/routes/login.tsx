@@ -1,5 +1,5 @@
 import { type Context, Hono } from "hono";
-import { Status } from "../../../protocol/status.ts";
+import { Status } from "../../../protocol/status-codes.ts";
 import { requestHost } from "../../http/same-origin.ts";
 import { accountName, canBePassword } from "../account-rules.ts";
 import { type CredentialsForm, readCredentialsForm } from "../credentials-form.ts";

@@ -1,5 +1,5 @@
 import { Hono } from "hono";
-import { Status } from "../../../protocol/status.ts";
+import { Status } from "../../../protocol/status-codes.ts";
 import { cookieCredential } from "../../http/client-token.ts";
 import { clearSessionCookie } from "../../http/session-cookie.ts";
 import { runOne } from "../../session-store/run-one.ts";

@@ -1,5 +1,5 @@
 import { type Context, Hono } from "hono";
-import { Status } from "../../../protocol/status.ts";
+import { Status } from "../../../protocol/status-codes.ts";
 import { runOne } from "../../session-store/run-one.ts";
 import { accountOfUser } from "../account-rules.ts";
 import { Accounts } from "../accounts.ts";

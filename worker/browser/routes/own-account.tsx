@@ -1,7 +1,7 @@
 import { type Context, Hono } from "hono";
 import * as v from "valibot";
 import type { DeleteRequest, DeleteUserRequest } from "../../../protocol/session-request.ts";
-import { Status } from "../../../protocol/status.ts";
+import { Status } from "../../../protocol/status-codes.ts";
 import { clientAddress, networkKey } from "../../http/client-address.ts";
 import { SessidText } from "../../http/schemas.ts";
 import { clearSessionCookie } from "../../http/session-cookie.ts";

@@ -1,5 +1,5 @@
 import { type Context, Hono } from "hono";
-import { Status } from "../../../protocol/status.ts";
+import { Status } from "../../../protocol/status-codes.ts";
 import { clientAddress, networkKey } from "../../http/client-address.ts";
 import { requestHost } from "../../http/same-origin.ts";
 import { accountName, isAllowedPassword } from "../account-rules.ts";

@@ -1,4 +1,4 @@
-import type { Presence } from "../../../protocol/player-packet.ts";
+import type { Presence } from "../../../protocol/player-packets.ts";
 import {
   isNeeded,
   type LogBounds,

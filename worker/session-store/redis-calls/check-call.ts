@@ -1,5 +1,5 @@
 import type { CheckRequest, SessionResponse } from "../../../protocol/session-request.ts";
-import { Status } from "../../../protocol/status.ts";
+import { Status } from "../../../protocol/status-codes.ts";
 import type { DrawnRequest } from "../issue-draw.ts";
 import { sessionKey } from "../redis-keys.ts";
 import { CHECK } from "../redis-scripts/check.ts";

@@ -1,5 +1,5 @@
 import type { CountRequest, SessionResponse } from "../../../protocol/session-request.ts";
-import { Status } from "../../../protocol/status.ts";
+import { Status } from "../../../protocol/status-codes.ts";
 import type { DrawnRequest } from "../issue-draw.ts";
 import { SESSIONS_KEY, USERS_KEY } from "../redis-keys.ts";
 import { COUNT } from "../redis-scripts/count.ts";

@@ -1,6 +1,6 @@
-import { failedResponse } from "../../../protocol/failed-response.ts";
+import { failedResponse } from "../../../protocol/session-request.ts";
 import { makeToken } from "../../../protocol/session-token.ts";
-import { Status } from "../../../protocol/status.ts";
+import { Status } from "../../../protocol/status-codes.ts";
 import type { DrawnIssue } from "../issue-draw.ts";
 import { SESSIONS_KEY, sessionKey, USERS_KEY, userKey } from "../redis-keys.ts";
 import { ISSUE } from "../redis-scripts/issue.ts";

@@ -1,5 +1,5 @@
 import type { RegisterRequest, SessionResponse } from "../../../protocol/session-request.ts";
-import { Status } from "../../../protocol/status.ts";
+import { Status } from "../../../protocol/status-codes.ts";
 import type { DrawnRequest } from "../issue-draw.ts";
 import { SESSIONS_KEY, sessionKey, USERS_KEY, userKey } from "../redis-keys.ts";
 import { REGISTER } from "../redis-scripts/register.ts";

@@ -1,5 +1,5 @@
 import type { DeleteUserRequest, ListUserRequest, Session } from "../../../protocol/session-request.ts";
-import { Status } from "../../../protocol/status.ts";
+import { Status } from "../../../protocol/status-codes.ts";
 import { SESSIONS_KEY, USERS_KEY, userKey } from "../redis-keys.ts";
 import { parseRecord } from "../redis-record.ts";
 import { DELETE_USER } from "../redis-scripts/delete-user.ts";

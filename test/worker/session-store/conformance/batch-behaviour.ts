@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import type { SessionRequest } from "../../../../protocol/session-request.ts";
-import { Status } from "../../../../protocol/status.ts";
+import { Status } from "../../../../protocol/status-codes.ts";
 import type { StoreHarness } from "../store-harness.ts";
 import { check, count, register } from "./session-requests.ts";
 

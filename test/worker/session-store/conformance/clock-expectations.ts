@@ -1,5 +1,5 @@
 import { expect } from "vitest";
-import { Status } from "../../../../protocol/status.ts";
+import { Status } from "../../../../protocol/status-codes.ts";
 import type { SessionStore } from "../../../../worker/session-store/session-store.ts";
 import type { StoreHarness } from "../store-harness.ts";
 import { check, count, get } from "./session-requests.ts";

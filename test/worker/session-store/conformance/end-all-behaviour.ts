@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { Status } from "../../../../protocol/status.ts";
+import { Status } from "../../../../protocol/status-codes.ts";
 import type { StoreHarness } from "../store-harness.ts";
 import { check, count, register, sessidsOf } from "./session-requests.ts";
 

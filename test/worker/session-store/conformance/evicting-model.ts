@@ -1,5 +1,5 @@
 import type { RegisterRequest } from "../../../../protocol/session-request.ts";
-import { Status } from "../../../../protocol/status.ts";
+import { Status } from "../../../../protocol/status-codes.ts";
 
 interface EvictableSession {
   readonly sessid: number;

@@ -1,6 +1,6 @@
 import { afterEach, expect, it, vi } from "vitest";
 import { splitToken, TOKEN_BYTES } from "../../../../protocol/session-token.ts";
-import { Status } from "../../../../protocol/status.ts";
+import { Status } from "../../../../protocol/status-codes.ts";
 import { runOne } from "../../../../worker/session-store/run-one.ts";
 import { hashSecret } from "../../../../worker/session-store/secret-hash.ts";
 import type { StoreHarness } from "../store-harness.ts";

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { Status } from "../../../../protocol/status.ts";
+import { Status } from "../../../../protocol/status-codes.ts";
 import { runOne } from "../../../../worker/session-store/run-one.ts";
 import type { StoreHarness } from "../store-harness.ts";
 import { expectEndsAt, expectSetTo } from "./clock-expectations.ts";

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import type { RegisterRequest } from "../../../../protocol/session-request.ts";
-import { Status } from "../../../../protocol/status.ts";
+import { Status } from "../../../../protocol/status-codes.ts";
 import type { SessionStore } from "../../../../worker/session-store/session-store.ts";
 import type { StoreHarness } from "../store-harness.ts";
 import { EvictingModel } from "./evicting-model.ts";

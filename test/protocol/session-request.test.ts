@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { DEFAULT_GRANTS, grantsAllow } from "../../protocol/grants.ts";
+import { DEFAULT_GRANTS, grantsAllow } from "../../protocol/session-request.ts";
 
 describe("grants", () => {
   it.each([

@@ -1,10 +1,7 @@
-import { ProtocolError } from "./protocol-error.ts";
+import { ProtocolError } from "./packet-framing.ts";
 
 // ignoreBOM keeps a leading U+FEFF: the bytes of a string decide whether two users are the same.
-const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-
-/** The largest `u64` the wire carries: 2^53 - 1, what a JavaScript number holds exactly. */
-export const MAX_U64 = Number.MAX_SAFE_INTEGER;
+const utf8Decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /**
  * Reads one packet's fields in order, little-endian. Every method throws {@link ProtocolError} and names the field when
@@ -82,7 +79,7 @@ export class ByteReader {
 
   #decode(at: number, length: number, field: string): string {
     try {
-      return utf8.decode(this.#bytes.subarray(at, at + length));
+      return utf8Decoder.decode(this.#bytes.subarray(at, at + length));
     } catch {
       throw new ProtocolError("bad_utf8", `${field}: not valid UTF-8`);
     }
@@ -107,6 +104,105 @@ export class ByteReader {
       throw new ProtocolError("payload_too_short", `${field}: the packet ends inside it`);
     }
     this.#offset = at + length;
+    return at;
+  }
+}
+
+const utf8Encoder = new TextEncoder();
+
+/** The UTF-8 bytes of a text. */
+export function encodeUtf8(text: string): Uint8Array {
+  return utf8Encoder.encode(text);
+}
+
+/**
+ * Writes packets one behind the other into one growing buffer, little-endian. Numbers are trusted to fit their field:
+ * what comes from outside was checked where it came in.
+ */
+export class ByteWriter {
+  #bytes: Uint8Array<ArrayBuffer>;
+  #view: DataView;
+  #length = 0;
+
+  /** `capacity` in bytes: right for the expected output, it saves every copy. */
+  constructor(capacity = 64) {
+    this.#bytes = new Uint8Array(capacity);
+    this.#view = new DataView(this.#bytes.buffer);
+  }
+
+  /** How many bytes are written. */
+  get length(): number {
+    return this.#length;
+  }
+
+  u8(value: number): this {
+    const at = this.#grow(1);
+    this.#view.setUint8(at, value);
+    return this;
+  }
+
+  u16(value: number): this {
+    const at = this.#grow(2);
+    this.#view.setUint16(at, value, true);
+    return this;
+  }
+
+  u32(value: number): this {
+    const at = this.#grow(4);
+    this.#view.setUint32(at, value, true);
+    return this;
+  }
+
+  i32(value: number): this {
+    const at = this.#grow(4);
+    this.#view.setInt32(at, value, true);
+    return this;
+  }
+
+  u64(value: number): this {
+    const at = this.#grow(8);
+    this.#view.setUint32(at, value % 2 ** 32, true);
+    this.#view.setUint32(at + 4, Math.floor(value / 2 ** 32), true);
+    return this;
+  }
+
+  bytes(value: Uint8Array): this {
+    const at = this.#grow(value.byteLength);
+    this.#bytes.set(value, at);
+    return this;
+  }
+
+  /** `length u16`, then the text's UTF-8. */
+  string(value: string): this {
+    const encoded = encodeUtf8(value);
+    return this.u16(encoded.byteLength).bytes(encoded);
+  }
+
+  /** Writes one packet: its header, then what `payload` writes; the size is filled in behind it. */
+  packet(type: number, payload?: (writer: this) => void): this {
+    const start = this.#length;
+    this.u16(0).u16(type);
+    payload?.(this);
+    this.#view.setUint16(start, this.#length - start, true);
+    return this;
+  }
+
+  /** What was written so far, without a copy: later writes may change or leave the buffer behind it. */
+  finish(): Uint8Array<ArrayBuffer> {
+    return this.#bytes.subarray(0, this.#length);
+  }
+
+  /** Makes room for `count` bytes and says where. Call it before you look at #view: it may replace it. */
+  #grow(count: number): number {
+    const at = this.#length;
+    const needed = at + count;
+    if (needed > this.#bytes.byteLength) {
+      const larger = new Uint8Array(Math.max(needed, this.#bytes.byteLength * 2));
+      larger.set(this.#bytes.subarray(0, at));
+      this.#bytes = larger;
+      this.#view = new DataView(larger.buffer);
+    }
+    this.#length = needed;
     return at;
   }
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { Status, statusName, statusOf } from "../../protocol/status.ts";
+import { Status, statusName, statusOf } from "../../protocol/status-codes.ts";
 
 /** docs/wire-protocol.md, "Service packets". */
 const TABLE = [
