@@ -10,7 +10,7 @@ export default defineConfig({
         test: {
           name: "node",
           include: [
-            "test/{protocol,tcp-bridge,client,redis-rest,dev,docs,e2e}/**/*.test.ts",
+            "test/{protocol,tcp-bridge,client,redis-rest,dev,docs,bench,e2e}/**/*.test.ts",
             "test/security/*.test.ts",
           ],
           testTimeout: TEST_TIMEOUT_MS,

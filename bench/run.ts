@@ -1,13 +1,17 @@
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { Command, InvalidArgumentError } from "commander";
 import { EVERY_GROUP } from "./every-group.ts";
-import type { BenchOptions, CaseResult } from "./harness/bench-case.ts";
+import type { BenchOptions } from "./harness/bench-case.ts";
 import { installPeers } from "./install-peers.ts";
-import { describeMachine } from "./report/machine.ts";
+import { writeCharts } from "./report/chart.ts";
+import { type CaseResult, describeMachine, formatJson, readResults, writeResults } from "./report/results.ts";
 import { formatTable } from "./report/table.ts";
 
-const LATEST = fileURLToPath(new URL("results/latest.json", import.meta.url));
+/** The last results, of whatever was measured. */
+const LATEST = fileURLToPath(new URL("results/", import.meta.url));
+/** The last results of all groups, with the charts that docs/performance.md shows. */
+const PUBLISHED = fileURLToPath(new URL("../docs/performance/", import.meta.url));
 
 interface Options {
   readonly only?: readonly string[];
@@ -15,11 +19,17 @@ interface Options {
   readonly pairs: number;
   readonly soakSeconds: number;
   readonly json?: true;
+  readonly chart?: string;
+  readonly chartDirectory: string;
 }
 
-/** The program of `npm run bench`: progress on stderr, the result on stdout and in bench/results/latest.json. */
+/** The program of `npm run bench`: progress on stderr, the results on stdout and in bench/results/latest.json. */
 async function main(): Promise<void> {
   const options = parseOptions();
+  if (options.chart !== undefined) {
+    await drawCharts(options.chart, options.chartDirectory);
+    return;
+  }
   const groups = EVERY_GROUP.filter(({ name }) => options.only?.includes(name) ?? true);
   await installPeers();
   const cases: CaseResult[] = [];
@@ -29,10 +39,18 @@ async function main(): Promise<void> {
     const bench: BenchOptions = { seconds, pairs, soakSeconds, progress: say };
     cases.push(...(await group.run(bench)));
   }
-  const document = `${JSON.stringify({ machine, cases }, null, 2)}\n`;
-  await mkdir(fileURLToPath(new URL("results", import.meta.url)), { recursive: true });
-  await writeFile(LATEST, document);
-  process.stdout.write(options.json ? document : formatTable(machine, cases));
+  const results = { machine, cases };
+  await mkdir(LATEST, { recursive: true });
+  await writeResults(`${LATEST}latest.json`, results);
+  if (options.only === undefined) {
+    await writeResults(`${PUBLISHED}results.json`, results);
+    await drawCharts(`${PUBLISHED}results.json`, PUBLISHED);
+  }
+  process.stdout.write(options.json ? formatJson(results) : formatTable(results));
+}
+
+async function drawCharts(resultsFile: string, directory: string): Promise<void> {
+  for (const file of await writeCharts(directory, await readResults(resultsFile))) say(`wrote ${file}`);
 }
 
 function parseOptions(): Options {
@@ -44,6 +62,8 @@ function parseOptions(): Options {
     .option("--pairs <n>", "legs of each side, 5 or more for a verdict", parsePositive, 5)
     .option("--soak-seconds <n>", "length of the soak, which a run of all groups ends with", parsePositive, 600)
     .option("--json", "one JSON document on stdout instead of a table")
+    .option("--chart <results.json>", "measure nothing: draw the charts of these results")
+    .option("--chart-directory <directory>", "where --chart writes them", PUBLISHED)
     .parse()
     .opts<Options>();
 }

@@ -1,9 +1,10 @@
 import { Redis } from "ioredis";
-import type { BenchGroup, CaseResult } from "../harness/bench-case.ts";
+import type { BenchGroup } from "../harness/bench-case.ts";
 import { Cleanup } from "../harness/cleanup.ts";
 import { measureFigures } from "../harness/measure-pairs.ts";
 import { type Ours, startOurs } from "../ours/start-ours.ts";
 import { buildOurWorker } from "../ours/start-worker.ts";
+import type { CaseResult } from "../report/results.ts";
 import { fillOurs } from "./fill-sessions.ts";
 
 const SMALL = 10_000;

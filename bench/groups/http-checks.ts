@@ -1,4 +1,4 @@
-import type { BenchGroup, BenchOptions, CaseResult, CaseTitle } from "../harness/bench-case.ts";
+import type { BenchGroup, BenchOptions, CaseTitle } from "../harness/bench-case.ts";
 import { Cleanup } from "../harness/cleanup.ts";
 import { LoadDriver } from "../harness/load-driver.ts";
 import { measureRates } from "../harness/measure-pairs.ts";
@@ -6,6 +6,7 @@ import { type Ours, startOurs } from "../ours/start-ours.ts";
 import { buildOurWorker, buildPeerWorker, startWorker } from "../ours/start-worker.ts";
 import { expressCookie, honoCookie } from "../peers/session-secret.ts";
 import { startHttpPeer } from "../peers/start-http-peer.ts";
+import type { CaseResult } from "../report/results.ts";
 import { issueTokens } from "./issue-tokens.ts";
 
 /** Few enough that within a second each asks again, as a page does that loads its parts through a proxy. */

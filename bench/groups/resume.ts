@@ -1,10 +1,11 @@
-import { type BenchGroup, type BenchOptions, type CaseResult, type CaseTitle, judge } from "../harness/bench-case.ts";
+import { type BenchGroup, type BenchOptions, type CaseTitle, judge } from "../harness/bench-case.ts";
 import { Cleanup } from "../harness/cleanup.ts";
 import { type Leg, LoadDriver } from "../harness/load-driver.ts";
 import type { ResumeJob } from "../load/resume-load.ts";
 import { startOurs } from "../ours/start-ours.ts";
 import { buildOurWorker } from "../ours/start-worker.ts";
 import { startSocketIo } from "../peers/start-socket-io.ts";
+import type { CaseResult } from "../report/results.ts";
 import { issueTokens } from "./issue-tokens.ts";
 
 /** The one who stays and speaks, and those who are cut: p99 needs that many, as each leg may have one round only. */
@@ -36,7 +37,7 @@ export const resume: BenchGroup = {
         },
         {
           name: "resume after a cut, peer redials at once",
-          against: "the same, reconnectionDelay 1 ms and no jitter",
+          against: "Socket.IO, its client told to redial after 1 ms",
           delay: { delayMs: 1 },
         },
       ]) {

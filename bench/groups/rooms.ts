@@ -1,4 +1,4 @@
-import type { BenchGroup, BenchOptions, CaseResult, CaseTitle } from "../harness/bench-case.ts";
+import type { BenchGroup, BenchOptions, CaseTitle } from "../harness/bench-case.ts";
 import { Cleanup } from "../harness/cleanup.ts";
 import { LoadDriver } from "../harness/load-driver.ts";
 import { measureRates } from "../harness/measure-pairs.ts";
@@ -9,6 +9,7 @@ import { startOurs } from "../ours/start-ours.ts";
 import { startPlayerBridge } from "../ours/start-player-bridge.ts";
 import { buildOurWorker } from "../ours/start-worker.ts";
 import { startSocketIo } from "../peers/start-socket-io.ts";
+import type { CaseResult } from "../report/results.ts";
 import { issueTokens } from "./issue-tokens.ts";
 
 /** Messages in flight, of all players together, so many that neither side waits for the players. */

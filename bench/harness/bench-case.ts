@@ -1,3 +1,5 @@
+import type { CaseResult } from "../report/results.ts";
+
 /** What a ratio, ours to the peer's, must be. */
 export type Target = { readonly op: ">=" | "<="; readonly value: number };
 
@@ -9,19 +11,6 @@ export interface CaseTitle {
   readonly against: string;
   readonly unit: string;
   readonly target: Target;
-}
-
-/** What a case came to. */
-export interface CaseResult extends Omit<CaseTitle, "target"> {
-  /** Medians, in `unit`. */
-  readonly ours: number;
-  readonly peer: number;
-  /** Of the pairs' ratios, ours to the peer's. */
-  readonly ratio: { readonly min: number; readonly median: number; readonly max: number };
-  readonly target: string;
-  readonly met: boolean;
-  /** Medians of what else was seen: CPU shares of the load and of each process, latencies. */
-  readonly seen?: Readonly<Record<string, number>>;
 }
 
 /** How a case is to be measured, and where it says what it does. */

@@ -1,4 +1,5 @@
-import { type BenchOptions, type CaseResult, type CaseTitle, judge, median, type Pair } from "./bench-case.ts";
+import type { CaseResult } from "../report/results.ts";
+import { type BenchOptions, type CaseTitle, judge, median, type Pair } from "./bench-case.ts";
 import type { Leg, LoadDriver } from "./load-driver.ts";
 
 /** The part of a leg that each side runs before it counts. */
