@@ -12,7 +12,7 @@ import {
 export function hashInNode(variables: Readonly<Record<string, string>>): (request: Request) => Promise<Response> {
   const service = new PasswordService(parseHashQueueLimits(variables));
   return async (request) => {
-    const { status, headers, body } = await service.answer((await request.json()) as PasswordRequest);
+    const { status, headers, body } = await service.handle((await request.json()) as PasswordRequest);
     return new Response(body, { status, headers: Object.fromEntries(headers) });
   };
 }

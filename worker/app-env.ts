@@ -11,7 +11,7 @@ export interface Bindings {
   readonly NEW_VISITOR_LIMIT: RateLimit;
   /** Logins and sign-ups, right ones too, per network. */
   readonly LOGIN_ADDRESS_LIMIT: RateLimit;
-  readonly LOGIN_GUARD: DurableObjectNamespace<import("./browser/login-guard.ts").LoginGuard>;
+  readonly LOGIN_GUARD: DurableObjectNamespace<import("./browser/login-limit.ts").LoginGuard>;
   /** The worker of password-hasher/. */
   readonly PASSWORD_HASHER: Fetcher;
   /** What client/browser/ was built to. Deployed, requests for it do not reach the worker. */

@@ -4,24 +4,22 @@ import { HTTPException } from "hono/http-exception";
 import { secureHeaders } from "hono/secure-headers";
 import type { AppEnv } from "./app-env.ts";
 import { pages } from "./browser/pages.tsx";
+import { requirePlainHost } from "./http/host.ts";
 import { openStore } from "./http/open-store.ts";
 import { problem } from "./http/problem.ts";
 import { requireApiKey } from "./http/require-api-key.ts";
-import { requirePlainHost } from "./http/require-plain-host.ts";
-import { requireUtf8 } from "./http/require-utf8.ts";
+import { requireUtf8 } from "./http/validate.ts";
 import { logFault } from "./log-fault.ts";
 import { accounts } from "./routes/accounts.ts";
-import { apiDescription } from "./routes/api-description.ts";
 import { check } from "./routes/check.ts";
-import { count } from "./routes/count.ts";
 import { docsPage } from "./routes/docs-page.tsx";
 import { healthz, readyz } from "./routes/health.ts";
+import { apiDescription } from "./routes/openapi.ts";
 import { ownSession } from "./routes/own-session.ts";
 import { packets } from "./routes/packets.ts";
 import { roomSocket } from "./routes/room-socket.ts";
 import { rooms } from "./routes/rooms.ts";
-import { sessions } from "./routes/sessions.ts";
-import { users } from "./routes/users.ts";
+import { count, sessions, users } from "./routes/sessions.ts";
 import { SettingsError } from "./settings.ts";
 
 /** 1000 sessids of 11 digits, or 64 grants of 512 bytes, and room for their JSON. */

@@ -2,7 +2,7 @@ import { app } from "./app.ts";
 import type { Bindings } from "./app-env.ts";
 import { openOnce } from "./http/open-store.ts";
 
-export { LoginGuard } from "./browser/login-guard.ts";
+export { LoginGuard } from "./browser/login-limit.ts";
 export { ChatRoom } from "./rooms/chat-room.ts";
 export { SessionRooms } from "./rooms/session-rooms.ts";
 export { EmbeddedSessions } from "./session-store/embedded-sessions.ts";

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { HashQueue } from "../../worker/password-hasher/hash-queue.ts";
+import { HashQueue } from "../../worker/password-hasher/password-service.ts";
 
 interface Asked {
   readonly who: string;

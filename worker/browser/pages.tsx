@@ -1,19 +1,42 @@
-import { Hono, type MiddlewareHandler } from "hono";
-import { openStore } from "../http/open-store.ts";
-import { isSameOrigin } from "../http/same-origin.ts";
+import { type Context, Hono, type MiddlewareHandler } from "hono";
+import { secureHeaders } from "hono/secure-headers";
+import { addressKey, clientAddress } from "../http/client-address.ts";
+import { isForm } from "../http/form-body.ts";
+import { isSameOrigin } from "../http/host.ts";
+import { openOnce, openStore } from "../http/open-store.ts";
 import { logFault } from "../log-fault.ts";
 import { assets } from "./assets.ts";
-import { pageSecurity } from "./page-security.ts";
-import { HomePage } from "./pages/home-page.tsx";
+import { me } from "./pages/account.tsx";
+import { HomePage } from "./pages/home.tsx";
 import { ASSETS_PATH } from "./pages/layout.tsx";
-import { receiveForm } from "./receive-form.ts";
-import { refusePage } from "./refuse-page.tsx";
-import { login } from "./routes/login.tsx";
-import { logout } from "./routes/logout.ts";
-import { me } from "./routes/me.tsx";
-import { room } from "./routes/room.tsx";
-import { signup } from "./routes/signup.tsx";
-import { knowVisitor, type PageEnv } from "./visitor.ts";
+import { login, logout } from "./pages/login.tsx";
+import { refusePage } from "./pages/refuse-page.tsx";
+import { room } from "./pages/room.tsx";
+import { signup } from "./pages/signup.tsx";
+import { loadVisitor, type PageEnv } from "./visitor.ts";
+
+/**
+ * The headers of a page: it loads its stylesheet, icon and scripts from this host and sends its forms there, nothing else;
+ * what it shows is private to its reader.
+ */
+const pageSecurity = secureHeaders({
+  contentSecurityPolicy: {
+    defaultSrc: ["'none'"],
+    styleSrc: ["'self'"],
+    imgSrc: ["'self'"],
+    scriptSrc: ["'self'"],
+    connectSrc: ["'self'"],
+    formAction: ["'self'"],
+    baseUri: ["'none'"],
+    frameAncestors: ["'none'"],
+  },
+  xFrameOptions: "DENY",
+  // With "no-referrer" a form's Origin would be "null", and no login could be told from a forged one.
+  referrerPolicy: "same-origin",
+});
+
+/** Two fields of text and a return address take less than 8 KiB; what is a little too long still gets a page that says so. */
+const MAX_FORM_BYTES = 64 * 1024;
 
 /** The pages for browsers. */
 export const pages = new Hono<PageEnv>();
@@ -27,7 +50,7 @@ pages.onError((error, c) => {
 });
 
 for (const path of ["/", "/login", "/signup", "/logout", "/me/*", "/rooms/*"]) {
-  pages.use(path, pageSecurity, keepPrivate(), openStore(), knowVisitor(), refuseForgery(), receiveForm());
+  pages.use(path, pageSecurity, keepPrivate(), openStore(), loadVisitor(), refuseForgery(), receiveForm());
 }
 pages.get("/", (c) => c.html(<HomePage visitor={c.get("visitor")} />));
 pages.route("/login", login);
@@ -51,4 +74,37 @@ function refuseForgery(): MiddlewareHandler<PageEnv> {
     if (["GET", "HEAD", "OPTIONS"].includes(c.req.method) || isSameOrigin(c)) return next();
     return refusePage(c, "denied", "Refused", "Origin: only a page of this site may send this form.");
   };
+}
+
+/**
+ * Receives a page's form, whoever sends it: bounded in time, size and number (http/form-body.ts), and nothing but a form that can be
+ * read. Behind it `c.req.parseBody()` does not fail.
+ */
+function receiveForm(): MiddlewareHandler<PageEnv> {
+  return async function receiveForm(c, next) {
+    const { body, method } = c.req.raw;
+    if (body === null || method === "GET" || method === "HEAD") return next();
+    if (Number(c.req.header("Content-Length") ?? 0) > MAX_FORM_BYTES) return refuseSize(c);
+    const { intake, settings } = openOnce(c.env);
+    const received = await intake.receive(body, MAX_FORM_BYTES, addressKey(clientAddress(c, settings)));
+    if (received.kind === "tooLarge") return refuseSize(c);
+    if (received.kind === "tooSlow") {
+      return refusePage(c, "too_slow", "Too slow", "The form did not arrive in time. Send it again.");
+    }
+    c.req.raw = new Request(c.req.raw, { body: received.bytes });
+    return received.bytes.byteLength === 0 || (await isForm(c)) ? next() : refuseForm(c);
+  };
+}
+
+function refuseSize(c: Context<PageEnv>): Response | Promise<Response> {
+  return refusePage(c, "too_large", "Too large", `Allowed are ${MAX_FORM_BYTES} bytes.`);
+}
+
+function refuseForm(c: Context<PageEnv>): Response | Promise<Response> {
+  return refusePage(
+    c,
+    "invalid",
+    "Not a form",
+    "body: allowed is a form, application/x-www-form-urlencoded or multipart/form-data",
+  );
 }

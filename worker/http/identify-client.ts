@@ -2,7 +2,7 @@ import type { Session } from "../../protocol/session-request.ts";
 import { Status } from "../../protocol/status-codes.ts";
 import { runOne } from "../session-store/run-one.ts";
 import { hashSecret } from "../session-store/secret-hash.ts";
-import type { ShownToken } from "./client-token.ts";
+import type { ShownToken } from "./client-credential.ts";
 import type { Opened } from "./open-store.ts";
 
 /** Whose session a token is, where that is known from, and how old it is. */

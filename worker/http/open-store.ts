@@ -2,9 +2,9 @@ import type { MiddlewareHandler } from "hono";
 import type { AppEnv, Bindings, Variables } from "../app-env.ts";
 import { openSessionStore } from "../session-store/open-session-store.ts";
 import { parseSettings } from "../settings.ts";
-import { BodyIntake } from "./body-intake.ts";
 import { CheckMemory } from "./check-memory.ts";
 import { ForgettingStore } from "./forgetting-store.ts";
+import { BodyIntake } from "./form-body.ts";
 
 /** What an isolate has opened. */
 export interface Opened extends Variables {

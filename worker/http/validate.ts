@@ -1,4 +1,4 @@
-import type { Context } from "hono";
+import type { Context, MiddlewareHandler } from "hono";
 import { validator } from "hono/validator";
 import * as v from "valibot";
 import { problem } from "./problem.ts";
@@ -53,4 +53,21 @@ function explain(issue: v.BaseIssue<unknown>, where: string): string {
   const field = path.slice(0, MAX_FIELD_CHARACTERS);
   if (issue.type !== "strict_object") return `${field}: ${issue.message}`;
   return issue.expected === "never" ? `${field}: no such field` : `${field}: needed`;
+}
+
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false });
+
+/**
+ * Refuses a body that is not UTF-8. Read as text it would be repaired, so that two users whose bytes differ would become
+ * one; a packet with the same bytes is Invalid.
+ */
+export function requireUtf8(): MiddlewareHandler {
+  return async function requireUtf8(c, next) {
+    try {
+      utf8.decode(await c.req.arrayBuffer());
+    } catch {
+      return problem(c, "invalid", "body: allowed is UTF-8");
+    }
+    return next();
+  };
 }

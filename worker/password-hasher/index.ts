@@ -20,7 +20,7 @@ export class PasswordHasher extends DurableObject<HasherBindings> {
   }
 
   override async fetch(request: Request): Promise<Response> {
-    return this.#service.answer(await request.json<PasswordRequest>());
+    return this.#service.handle(await request.json<PasswordRequest>());
   }
 }
 

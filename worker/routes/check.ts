@@ -4,7 +4,7 @@ import { grantsAllow } from "../../protocol/session-request.ts";
 import { Status } from "../../protocol/status-codes.ts";
 import type { AppEnv } from "../app-env.ts";
 import { type CheckedResource, checkedResource } from "../http/checked-resource.ts";
-import { clientToken } from "../http/client-token.ts";
+import { clientToken } from "../http/client-credential.ts";
 import { type Identity, identifyClient, recallClient } from "../http/identify-client.ts";
 import { allowedAgeSeconds } from "../http/max-age.ts";
 import { openOnce } from "../http/open-store.ts";

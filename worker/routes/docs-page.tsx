@@ -2,7 +2,7 @@ import { Hono } from "hono";
 import { html } from "hono/html";
 import { NONCE, secureHeaders } from "hono/secure-headers";
 import type { AppEnv } from "../app-env.ts";
-import { API_OPERATIONS, type ApiOperation } from "./api-operations.ts";
+import { API_OPERATIONS, type ApiOperation } from "./openapi-operations.ts";
 
 const CREDENTIALS = {
   service: "Authorization: Bearer <API key>",
@@ -52,7 +52,7 @@ export const docsPage = new Hono<AppEnv>()
   );
 
 function Operation({ operation }: { operation: ApiOperation }) {
-  const { method, path, caller, summary, parameters = [], answers, problems } = operation;
+  const { method, path, caller, summary, parameters = [], responses: answers, problems } = operation;
   return (
     <section aria-labelledby={`${method}-${path}`}>
       <h2 id={`${method}-${path}`}>

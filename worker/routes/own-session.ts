@@ -1,10 +1,9 @@
 import { Hono } from "hono";
 import { Status } from "../../protocol/status-codes.ts";
 import type { AppEnv } from "../app-env.ts";
-import { clientCredential } from "../http/client-token.ts";
+import { clearSessionCookie, clientCredential } from "../http/client-credential.ts";
+import { isSameOrigin } from "../http/host.ts";
 import { problem, statusProblem } from "../http/problem.ts";
-import { isSameOrigin } from "../http/same-origin.ts";
-import { clearSessionCookie } from "../http/session-cookie.ts";
 import { runOne } from "../session-store/run-one.ts";
 
 const NO_SESSION = "a valid session token is needed";

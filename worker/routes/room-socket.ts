@@ -4,15 +4,15 @@ import { ClosedCode } from "../../protocol/closed-codes.ts";
 import { Status } from "../../protocol/status-codes.ts";
 import { readSubprotocols, WEBSOCKET_SUBPROTOCOL } from "../../protocol/web-socket-subprotocol.ts";
 import type { AppEnv } from "../app-env.ts";
-import { socketCredential } from "../http/client-token.ts";
+import { socketCredential } from "../http/client-credential.ts";
+import { isSameOrigin } from "../http/host.ts";
 import { problem } from "../http/problem.ts";
-import { RoomName } from "../http/room-schemas.ts";
-import { isSameOrigin } from "../http/same-origin.ts";
 import { pathParams } from "../http/validate.ts";
 import { admittedRequest } from "../rooms/admitted-upgrade.ts";
 import { type Refusal, refusal, refuseUpgrade } from "../rooms/refuse-upgrade.ts";
 import { type RoomCredential, roomResource } from "../rooms/room-credential.ts";
 import { runOne } from "../session-store/run-one.ts";
+import { RoomName } from "./rooms.ts";
 
 type Admission = { readonly kind: "admitted"; readonly credential: RoomCredential } | Refusal;
 

@@ -63,3 +63,22 @@ export const sessions = new Hono<AppEnv>()
     const { status } = await runOne(c.get("store"), { kind: "delete", sessid, ...(user !== undefined && { user }) });
     return status === Status.Ok ? c.body(null, 204) : statusProblem(c, status);
   });
+
+const UserParam = v.object({ user: User });
+
+/** `/v1/users/{user}/sessions`: all sessions of one user. */
+export const users = new Hono<AppEnv>()
+  .get("/:user/sessions", pathParams(UserParam), async (c) => {
+    const listed = await runOne(c.get("store"), { kind: "listUser", user: c.req.valid("param").user });
+    return listed.status === Status.Ok ? c.json({ sessions: listed.sessions }) : statusProblem(c, listed.status);
+  })
+  .delete("/:user/sessions", pathParams(UserParam), async (c) => {
+    const ended = await runOne(c.get("store"), { kind: "deleteUser", user: c.req.valid("param").user });
+    return ended.status === Status.Ok ? c.json({ deleted: ended.deleted }) : statusProblem(c, ended.status);
+  });
+
+/** `/v1/count`: exact numbers of live sessions and of the users that have one. */
+export const count = new Hono<AppEnv>().get("/", async (c) => {
+  const { status, sessions, users } = await runOne(c.get("store"), { kind: "count" });
+  return status === Status.Ok ? c.json({ sessions, users }) : statusProblem(c, status);
+});

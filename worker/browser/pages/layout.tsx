@@ -1,6 +1,6 @@
 import { raw } from "hono/html";
 import type { Child } from "hono/jsx";
-import { accountOfUser } from "../account-rules.ts";
+import { accountOfUser } from "../accounts.ts";
 import type { Visitor } from "../visitor.ts";
 
 /** Where the pages' stylesheet and icon are; below one name, so that a proxy can route them beside a site's own. */

@@ -3,25 +3,22 @@ import * as v from "valibot";
 import type { DeleteRequest, DeleteUserRequest } from "../../../protocol/session-request.ts";
 import { Status } from "../../../protocol/status-codes.ts";
 import { clientAddress, networkKey } from "../../http/client-address.ts";
+import { clearSessionCookie } from "../../http/client-credential.ts";
+import { readForm } from "../../http/form-body.ts";
 import { SessidText } from "../../http/schemas.ts";
-import { clearSessionCookie } from "../../http/session-cookie.ts";
 import { runOne } from "../../session-store/run-one.ts";
-import { accountOfUser, canBePassword, isAllowedPassword } from "../account-rules.ts";
-import { type Account, Accounts } from "../accounts.ts";
-import { choosePassword } from "../ask-password-hasher.ts";
-import { readForm } from "../credentials-form.ts";
-import { endAccount } from "../end-account.ts";
+import { type Account, Accounts, accountOfUser, canBePassword, endAccount, isAllowedPassword } from "../accounts.ts";
+import { choosePassword, type PasswordProof, provePassword } from "../passwords.ts";
+import type { PageEnv } from "../visitor.ts";
+import { startSession } from "../visitor.ts";
 import {
   DeletionPage,
   EndSessionsPage,
   type PasswordChangeError,
   type PasswordError,
   PasswordPage,
-} from "../pages/own-account-pages.tsx";
-import { type PasswordProof, provePassword } from "../prove-password.ts";
-import { askForLogin, MessagePage, refuseBusy, refusePage, refuseUnknown } from "../refuse-page.tsx";
-import { startSession } from "../start-session.ts";
-import type { PageEnv } from "../visitor.ts";
+} from "./account-action-forms.tsx";
+import { askForLogin, MessagePage, refuseBusy, refusePage, refuseUnknown } from "./refuse-page.tsx";
 
 const WRONG = "This is not your password.";
 const NOT_ALLOWED = "This password cannot be used. See below what is allowed.";

@@ -1,4 +1,5 @@
-import type { Context } from "hono";
+import type { Context, MiddlewareHandler } from "hono";
+import { problem } from "./problem.ts";
 
 /**
  * Whether a request that a browser's cookie speaks for was made by a page of this very host (OWASP CSRF Prevention,
@@ -24,4 +25,18 @@ export function requestHost(c: Context): string {
 
 function parseUrl(text: string | undefined): URL | null {
   return text === undefined ? null : URL.parse(text);
+}
+
+/** What ends a host in a URL, begins one after it, or stands between two. */
+const NOT_IN_A_HOST = /[/?#\\@,\s]/;
+
+/**
+ * Refuses a Host header that is more than a host. workerd puts it into the request's URL as it is, so `x/healthz?` would
+ * choose the route in place of the path that was asked for, and that a proxy has judged.
+ */
+export function requirePlainHost(): MiddlewareHandler {
+  return async function requirePlainHost(c, next) {
+    if (NOT_IN_A_HOST.test(c.req.header("Host") ?? "")) return problem(c, "invalid", "Host: allowed is one host");
+    return next();
+  };
 }

@@ -1,5 +1,17 @@
-import type { Visitor } from "../visitor.ts";
+import { Hono } from "hono";
+import { isRoomName } from "../../../protocol/player-packets.ts";
+import type { PageEnv, Visitor } from "../visitor.ts";
 import { ASSETS_PATH, Layout } from "./layout.tsx";
+import { refusePage } from "./refuse-page.tsx";
+
+/** `/rooms/{room}`: the room's chat. */
+export const room = new Hono<PageEnv>().get("/:room", (c) => {
+  const name = c.req.param("room");
+  if (!isRoomName(name)) {
+    return refusePage(c, "not_found", "No such room", "A room's name has 1 to 64 of A-Z a-z 0-9 _ . and -");
+  }
+  return c.html(<RoomPage room={name} visitor={c.get("visitor")} />);
+});
 
 /** A room's chat; client/browser/chat-page.ts fills it. */
 export function RoomPage({ room, visitor }: { room: string; visitor: Visitor }) {

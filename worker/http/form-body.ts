@@ -1,3 +1,5 @@
+import type { Context } from "hono";
+
 /** What bodies may take of this isolate. */
 export interface BodyLimits {
   /** From the headers to the last byte. */
@@ -91,6 +93,27 @@ export class BodyIntake {
     this.#count -= 1;
     if (own.size === 0) this.#waiting.delete(entry.address);
   }
+}
+
+/** Whether the body is what its Content-Type says, and that is a form. */
+export async function isForm(c: Context): Promise<boolean> {
+  const type = c.req.header("Content-Type")?.split(";")[0]?.trim().toLowerCase();
+  if (type !== "application/x-www-form-urlencoded" && type !== "multipart/form-data") return false;
+  try {
+    await c.req.parseBody();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Reads a form, urlencoded or multipart; gives a field's text, empty where it is missing or no text. */
+export async function readForm(c: Context): Promise<(name: string) => string> {
+  const fields = await c.req.parseBody();
+  return (name) => {
+    const value = fields[name];
+    return typeof value === "string" ? value : "";
+  };
 }
 
 /** All that comes, or undefined once it is more than `maxBytes`. */

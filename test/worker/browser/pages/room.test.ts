@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from "vitest";
-import { Browser, migrateAccounts, newName } from "./browser.ts";
+import { Browser, migrateAccounts, newName } from "../browser.ts";
 
 beforeAll(migrateAccounts);
 

@@ -1,18 +1,23 @@
 import { type Context, Hono } from "hono";
 import { Status } from "../../../protocol/status-codes.ts";
 import { clientAddress, networkKey } from "../../http/client-address.ts";
-import { requestHost } from "../../http/same-origin.ts";
-import { accountName, isAllowedPassword } from "../account-rules.ts";
-import { Accounts } from "../accounts.ts";
-import { choosePassword } from "../ask-password-hasher.ts";
-import { type CredentialsForm, readCredentialsForm } from "../credentials-form.ts";
+import { requestHost } from "../../http/host.ts";
+import { Accounts, accountName, isAllowedPassword } from "../accounts.ts";
 import { beginSignup } from "../login-limit.ts";
-import { type CredentialsError, SignupPage } from "../pages/credentials-page.tsx";
-import { refuseBusy, refusePage } from "../refuse-page.tsx";
-import { refuseSession } from "../refuse-session.tsx";
-import { returnInQuery, safeReturn } from "../return-address.ts";
-import { startSession } from "../start-session.ts";
+import { choosePassword } from "../passwords.ts";
 import type { PageEnv } from "../visitor.ts";
+import { startSession } from "../visitor.ts";
+import {
+  type Credentials,
+  type CredentialsError,
+  CredentialsForm,
+  type CredentialsPageProps,
+  readCredentials,
+  returnInQuery,
+  safeReturn,
+} from "./credentials-form.tsx";
+import { Layout } from "./layout.tsx";
+import { refuseBusy, refusePage, refuseSession } from "./refuse-page.tsx";
 
 const BAD_NAME: CredentialsError = { field: "user", message: "This name cannot be used. See below what is allowed." };
 const BAD_PASSWORD: CredentialsError = {
@@ -36,7 +41,7 @@ export const signup = new Hono<PageEnv>()
     return c.html(<SignupPage visitor={c.get("visitor")} returnTo={returnTo} />);
   })
   .post("/", async (c) => {
-    const form = await readCredentialsForm(c);
+    const form = await readCredentials(c);
     const name = accountName(form.user);
     if (name === undefined) return refuse(c, form, 400, BAD_NAME);
     if (!isAllowedPassword(form.password)) return refuse(c, form, 400, BAD_PASSWORD);
@@ -63,9 +68,22 @@ export const signup = new Hono<PageEnv>()
 
 function refuse(
   c: Context<PageEnv>,
-  { user, returnTo }: CredentialsForm,
+  { user, returnTo }: Credentials,
   status: 400 | 409 | 429,
   error: CredentialsError,
 ) {
   return c.html(<SignupPage visitor={c.get("visitor")} returnTo={returnTo} user={user} error={error} />, status);
+}
+
+/** The sign-up page. */
+function SignupPage(props: CredentialsPageProps) {
+  return (
+    <Layout title="Sign up" visitor={props.visitor}>
+      <h1>Sign up</h1>
+      <CredentialsForm {...props} action="/signup" passwordKind="new-password" submit="Sign up" />
+      <p>
+        Have an account? <a href={`/login?return=${encodeURIComponent(props.returnTo)}`}>Log in</a>
+      </p>
+    </Layout>
+  );
 }

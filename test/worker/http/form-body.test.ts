@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { BodyIntake, type BodyLimits } from "../../../worker/http/body-intake.ts";
+import { BodyIntake, type BodyLimits } from "../../../worker/http/form-body.ts";
 
 const LIMITS: BodyLimits = { timeoutMs: 3_600_000, maxWaiting: 4, maxWaitingPerAddress: 3 };
 const MAX_BYTES = 10;

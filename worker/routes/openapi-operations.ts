@@ -1,14 +1,5 @@
 import type { GenericSchema } from "valibot";
 import {
-  AccountChange,
-  AccountPage,
-  AccountView,
-  ChangedAccount,
-  DeletedAccount,
-  NewAccount,
-} from "../http/account-schemas.ts";
-import { PostedMessage, RoomMessageBody, RoomView } from "../http/room-schemas.ts";
-import {
   CheckList,
   CheckVerdicts,
   Count,
@@ -19,6 +10,8 @@ import {
   SessionView,
   UserSessions,
 } from "../http/schemas.ts";
+import { AccountChange, AccountPage, AccountView, ChangedAccount, DeletedAccount, NewAccount } from "./accounts.ts";
+import { PostedMessage, RoomMessageBody, RoomView } from "./rooms.ts";
 
 /** One operation of the API, in terms of the schemas that its route validates with. */
 export interface ApiOperation {
@@ -30,7 +23,7 @@ export interface ApiOperation {
   readonly parameters?: readonly ApiParameter[];
   readonly body?: GenericSchema | "packets";
   /** The successful answers; a status without a schema has no body. */
-  readonly answers: Readonly<Record<number, { description: string; body?: GenericSchema | "packets" }>>;
+  readonly responses: Readonly<Record<number, { description: string; body?: GenericSchema | "packets" }>>;
   /** HTTP statuses of its problem answers, besides the ones that every caller of its kind may get. */
   readonly problems: readonly number[];
 }
@@ -71,7 +64,7 @@ export const API_OPERATIONS: readonly ApiOperation[] = [
     caller: "service",
     summary: "Issue a session, or register the given sessid",
     body: NewSession,
-    answers: {
+    responses: {
       200: { description: "The same user had this sessid: refreshed, with a new token", body: CreatedSession },
       201: { description: "Created", body: CreatedSession },
     },
@@ -83,7 +76,7 @@ export const API_OPERATIONS: readonly ApiOperation[] = [
     caller: "service",
     summary: "Read a session; does not slide its lifetime",
     parameters: [sessid],
-    answers: { 200: { description: "The session", body: SessionView } },
+    responses: { 200: { description: "The session", body: SessionView } },
     problems: [400, 404],
   },
   {
@@ -92,7 +85,7 @@ export const API_OPERATIONS: readonly ApiOperation[] = [
     caller: "service",
     summary: "End a session",
     parameters: [sessid, { name: "user", in: "query", description: "End it only if it belongs to this user" }],
-    answers: { 204: { description: "Ended" } },
+    responses: { 204: { description: "Ended" } },
     problems: [400, 403, 404],
   },
   {
@@ -103,7 +96,7 @@ export const API_OPERATIONS: readonly ApiOperation[] = [
     parameters: [
       { name: "confirm", in: "query", required: true, description: '"all", so that nobody does it by mistake' },
     ],
-    answers: { 200: { description: "None is left; how many were ended", body: DeletedSessions } },
+    responses: { 200: { description: "None is left; how many were ended", body: DeletedSessions } },
     problems: [400],
   },
   {
@@ -112,7 +105,7 @@ export const API_OPERATIONS: readonly ApiOperation[] = [
     caller: "service",
     summary: "Check up to 1000 sessions in one round trip; slides their lifetimes",
     body: CheckList,
-    answers: { 200: { description: "The verdicts, in the order of the request", body: CheckVerdicts } },
+    responses: { 200: { description: "The verdicts, in the order of the request", body: CheckVerdicts } },
     problems: [400, 413],
   },
   {
@@ -121,7 +114,7 @@ export const API_OPERATIONS: readonly ApiOperation[] = [
     caller: "service",
     summary: "List a user's sessions",
     parameters: [user],
-    answers: { 200: { description: "The live sessions", body: UserSessions } },
+    responses: { 200: { description: "The live sessions", body: UserSessions } },
     problems: [400],
   },
   {
@@ -130,7 +123,7 @@ export const API_OPERATIONS: readonly ApiOperation[] = [
     caller: "service",
     summary: "End all sessions of a user",
     parameters: [user],
-    answers: { 200: { description: "How many were ended", body: DeletedSessions } },
+    responses: { 200: { description: "How many were ended", body: DeletedSessions } },
     problems: [400],
   },
   {
@@ -142,7 +135,7 @@ export const API_OPERATIONS: readonly ApiOperation[] = [
       { name: "after", in: "query", description: "The names behind this one: the `next` of the page before" },
       { name: "limit", in: "query", description: "Accounts on a page, 1..1000; by default 100" },
     ],
-    answers: { 200: { description: "A page", body: AccountPage } },
+    responses: { 200: { description: "A page", body: AccountPage } },
     problems: [400],
   },
   {
@@ -151,7 +144,7 @@ export const API_OPERATIONS: readonly ApiOperation[] = [
     caller: "service",
     summary: "Create a browser account, also where the sign-up is closed",
     body: NewAccount,
-    answers: { 201: { description: "Created", body: AccountView } },
+    responses: { 201: { description: "Created", body: AccountView } },
     problems: [400, 409, 413],
   },
   {
@@ -160,7 +153,7 @@ export const API_OPERATIONS: readonly ApiOperation[] = [
     caller: "service",
     summary: "Read a browser account",
     parameters: [account],
-    answers: { 200: { description: "The account", body: AccountView } },
+    responses: { 200: { description: "The account", body: AccountView } },
     problems: [400, 404],
   },
   {
@@ -170,7 +163,7 @@ export const API_OPERATIONS: readonly ApiOperation[] = [
     summary: "Set a browser account's grants, disable or enable it; ends its sessions, but for enabling",
     parameters: [account],
     body: AccountChange,
-    answers: { 200: { description: "The account, and how many sessions were ended", body: ChangedAccount } },
+    responses: { 200: { description: "The account, and how many sessions were ended", body: ChangedAccount } },
     problems: [400, 404, 413],
   },
   {
@@ -179,7 +172,7 @@ export const API_OPERATIONS: readonly ApiOperation[] = [
     caller: "service",
     summary: "Delete a browser account and end its sessions",
     parameters: [account],
-    answers: { 200: { description: "Deleted; how many sessions were ended", body: DeletedAccount } },
+    responses: { 200: { description: "Deleted; how many sessions were ended", body: DeletedAccount } },
     problems: [400, 404],
   },
   {
@@ -187,7 +180,7 @@ export const API_OPERATIONS: readonly ApiOperation[] = [
     path: "/v1/count",
     caller: "service",
     summary: "Exact numbers of live sessions and of users that have one",
-    answers: { 200: { description: "The numbers", body: Count } },
+    responses: { 200: { description: "The numbers", body: Count } },
     problems: [],
   },
   {
@@ -196,7 +189,7 @@ export const API_OPERATIONS: readonly ApiOperation[] = [
     caller: "service",
     summary: "Service packets in, their responses out, in order; at most 1000 packets, 512 KiB",
     body: "packets",
-    answers: { 200: { description: "One response packet for each packet", body: "packets" } },
+    responses: { 200: { description: "One response packet for each packet", body: "packets" } },
     problems: [400, 413],
   },
   {
@@ -205,7 +198,7 @@ export const API_OPERATIONS: readonly ApiOperation[] = [
     caller: "service",
     summary: "Who is in a room, and how far its log is",
     parameters: [room],
-    answers: { 200: { description: "The room; without members if nobody ever came", body: RoomView } },
+    responses: { 200: { description: "The room; without members if nobody ever came", body: RoomView } },
     problems: [400],
   },
   {
@@ -215,7 +208,7 @@ export const API_OPERATIONS: readonly ApiOperation[] = [
     summary: "Send a reliable message to a room, or to one member of it",
     parameters: [room],
     body: RoomMessageBody,
-    answers: { 201: { description: "It is in the log", body: PostedMessage } },
+    responses: { 201: { description: "It is in the log", body: PostedMessage } },
     problems: [400, 404, 413],
   },
   {
@@ -224,7 +217,7 @@ export const API_OPERATIONS: readonly ApiOperation[] = [
     caller: "service",
     summary: "Remove a member; its client does not come back by itself",
     parameters: [room, member],
-    answers: { 204: { description: "Removed" } },
+    responses: { 204: { description: "Removed" } },
     problems: [400, 404],
   },
   {
@@ -240,7 +233,7 @@ export const API_OPERATIONS: readonly ApiOperation[] = [
         description: "artoria.v1, and for browsers, which set no Authorization here, artoria.token.<27 characters>",
       },
     ],
-    answers: { 101: { description: "The WebSocket; player packets as binary messages" } },
+    responses: { 101: { description: "The WebSocket; player packets as binary messages" } },
     problems: [400],
   },
   {
@@ -254,7 +247,7 @@ export const API_OPERATIONS: readonly ApiOperation[] = [
       { name: "X-Original-URI", in: "header", description: "The same: the path of this URI" },
       { name: "X-Forwarded-Uri", in: "header", description: "The same, as Traefik sends it" },
     ],
-    answers: { 200: { description: "Allowed; X-Session-Id and X-Session-User say who" } },
+    responses: { 200: { description: "Allowed; X-Session-Id and X-Session-User say who" } },
     problems: [403],
   },
   {
@@ -262,7 +255,7 @@ export const API_OPERATIONS: readonly ApiOperation[] = [
     path: "/v1/session",
     caller: "client",
     summary: "Who am I?",
-    answers: { 200: { description: "The token's session", body: SessionView } },
+    responses: { 200: { description: "The token's session", body: SessionView } },
     problems: [],
   },
   {
@@ -270,7 +263,7 @@ export const API_OPERATIONS: readonly ApiOperation[] = [
     path: "/v1/session",
     caller: "client",
     summary: "Log out",
-    answers: { 204: { description: "Ended" } },
+    responses: { 204: { description: "Ended" } },
     problems: [],
   },
   {
@@ -278,7 +271,7 @@ export const API_OPERATIONS: readonly ApiOperation[] = [
     path: "/healthz",
     caller: "anyone",
     summary: "The worker runs",
-    answers: { 200: { description: "It does", body: Health } },
+    responses: { 200: { description: "It does", body: Health } },
     problems: [],
   },
   {
@@ -286,7 +279,7 @@ export const API_OPERATIONS: readonly ApiOperation[] = [
     path: "/readyz",
     caller: "anyone",
     summary: "The session store answers",
-    answers: { 200: { description: "It does", body: Health } },
+    responses: { 200: { description: "It does", body: Health } },
     problems: [503],
   },
 ];

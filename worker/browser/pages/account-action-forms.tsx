@@ -1,4 +1,4 @@
-import { PASSWORD_RULE } from "../account-rules.ts";
+import { PASSWORD_RULE } from "../accounts.ts";
 import type { Visitor } from "../visitor.ts";
 import { type FormError, FormField, FormMessage } from "./form-field.tsx";
 import { Layout } from "./layout.tsx";

@@ -1,8 +1,8 @@
 import type { Context } from "hono";
-import { parseToken, splitToken } from "../../protocol/session-token.ts";
+import { deleteCookie, setCookie } from "hono/cookie";
+import { formatToken, parseToken, splitToken } from "../../protocol/session-token.ts";
 import { readSubprotocols } from "../../protocol/web-socket-subprotocol.ts";
 import { hashSecret } from "../session-store/secret-hash.ts";
-import { sessionCookie } from "./session-cookie.ts";
 
 /** What a client shows of a session, as it shows it. */
 export interface ShownToken {
@@ -57,4 +57,25 @@ function shownToken(text: string | undefined, fromCookie: boolean): ShownToken |
 
 async function credential(shown: ShownToken | undefined): Promise<ClientCredential | undefined> {
   return shown && { ...shown, secretHash: await hashSecret(shown.secret) };
+}
+
+/** The browser's cookie. The `__Host-` prefix makes browsers insist on Secure, Path=/ and no Domain (RFC 6265bis). */
+export const SESSION_COOKIE = "__Host-sid";
+
+const VALUE = new RegExp(`(?:^|;)\\s*${SESSION_COOKIE}=([^;]*)`, "g");
+
+/** The cookie's value. Two of them are none: no browser sends that, so one was slipped in. */
+export function sessionCookie(c: Context): string | undefined {
+  const [first, second] = (c.req.header("Cookie") ?? "").matchAll(VALUE);
+  return second === undefined ? first?.[1]?.trim() : undefined;
+}
+
+/** Gives the browser its session until it closes: without Max-Age, so that the end of the browser is the end of it. */
+export function setSessionCookie(c: Context, token: Uint8Array): void {
+  setCookie(c, SESSION_COOKIE, formatToken(token), { path: "/", secure: true, httpOnly: true, sameSite: "Lax" });
+}
+
+/** Takes the session away from the browser. */
+export function clearSessionCookie(c: Context): void {
+  deleteCookie(c, SESSION_COOKIE, { path: "/", secure: true, httpOnly: true, sameSite: "Lax" });
 }

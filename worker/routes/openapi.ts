@@ -4,7 +4,7 @@ import type { GenericSchema } from "valibot";
 import type { AppEnv } from "../app-env.ts";
 import { PROBLEMS } from "../http/problem.ts";
 import { Problem } from "../http/schemas.ts";
-import { API_OPERATIONS, type ApiOperation } from "./api-operations.ts";
+import { API_OPERATIONS, type ApiOperation } from "./openapi-operations.ts";
 
 const SECURITY = {
   service: [{ apiKey: [] }],
@@ -45,7 +45,7 @@ export function openApiDocument() {
   };
 }
 
-function describe({ caller, summary, parameters, body, answers, problems, method, path }: ApiOperation) {
+function describe({ caller, summary, parameters, body, responses: answers, problems, method, path }: ApiOperation) {
   const answered = Object.entries(answers).map(([status, answer]) => [
     status,
     { description: answer.description, ...(answer.body && { content: content(answer.body, "output") }) },

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, it } from "vitest";
-import { hashPassword } from "../../../worker/password-hasher/password.ts";
-import { ask } from "../routes/edge-client.ts";
-import { Browser, bindings, migrateAccounts, newName, PASSWORD, sessionOf } from "./browser.ts";
+import { hashPassword } from "../../../../worker/password-hasher/password.ts";
+import { ask } from "../../routes/edge-client.ts";
+import { Browser, bindings, migrateAccounts, newName, PASSWORD, sessionOf } from "../browser.ts";
 
 beforeAll(migrateAccounts);
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { accountName, accountOfUser, isAllowedPassword, userOfAccount } from "../../../worker/browser/account-rules.ts";
+import { accountName, accountOfUser, isAllowedPassword, userOfAccount } from "../../../worker/browser/accounts.ts";
 
 describe("an account's name", () => {
   it.each([

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from "vitest";
-import { createSession } from "../routes/edge-client.ts";
-import { Browser, migrateAccounts, newName, PASSWORD, sessionOf } from "./browser.ts";
+import { createSession } from "../../routes/edge-client.ts";
+import { Browser, migrateAccounts, newName, PASSWORD, sessionOf } from "../browser.ts";
 
 const JSON_ONLY = { headers: { Accept: "application/json" } };
 

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { accountName } from "../../worker/browser/account-rules.ts";
+import { accountName } from "../../../worker/browser/accounts.ts";
 
 /** Behind it are no letters with a case. */
 const LAST = 0x1ffff;

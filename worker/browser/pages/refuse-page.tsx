@@ -1,8 +1,9 @@
 import type { Context } from "hono";
-import { PROBLEMS, type ProblemCode, problem } from "../http/problem.ts";
-import type { HasherBusy } from "./ask-password-hasher.ts";
-import { Layout } from "./pages/layout.tsx";
-import { acceptsHtml, type PageEnv, type Visitor } from "./visitor.ts";
+import { Status } from "../../../protocol/status-codes.ts";
+import { PROBLEMS, type ProblemCode, problem } from "../../http/problem.ts";
+import type { HasherBusy } from "../passwords.ts";
+import { acceptsHtml, type PageEnv, type Visitor } from "../visitor.ts";
+import { Layout } from "./layout.tsx";
 
 /** A refusal as a page, or as problem+json for who accepts only JSON; the status is that of the code. */
 export function refusePage(
@@ -44,4 +45,21 @@ export function MessagePage({ visitor, title, text }: { visitor: Visitor; title:
       </p>
     </Layout>
   );
+}
+
+/** The page for a right password that got no session. */
+export function refuseSession(c: Context<PageEnv>, status: Status): Response | Promise<Response> {
+  return status === Status.TooMany
+    ? refusePage(
+        c,
+        "too_many",
+        "Too many sessions",
+        "You are logged in at too many places. Log out at one of them, or end sessions on its account page; the unused ones end by themselves.",
+      )
+    : refusePage(
+        c,
+        "unavailable",
+        "Not now",
+        "Your name and password are right, but you could not be logged in at the moment. Log in again soon.",
+      );
 }
