@@ -2,7 +2,7 @@ import ipaddr from "ipaddr.js";
 import * as v from "valibot";
 import { MAX_SERVICE_KEY_BYTES } from "../protocol/service-packets.ts";
 import { ConfigError } from "./config-error.ts";
-import type { TlsIdentity } from "./core/endpoint.ts";
+import type { TlsIdentity } from "./core/listener.ts";
 
 /** A key that can be guessed is none: 32 characters, as `openssl rand -hex 16` prints them. */
 const MIN_KEY_CHARACTERS = 32;

@@ -1,13 +1,12 @@
 import type { AddressInfo } from "node:net";
 import { type Logger, pino } from "pino";
 import type { BridgeConfig } from "./config.ts";
+import { maxOpenFiles, shareOpenFiles } from "./core/connection-limits.ts";
 import type { Listener } from "./core/listener.ts";
-import { maxOpenFiles, shareOpenFiles } from "./core/open-files.ts";
-import { MAX_LINGERING } from "./core/refused-sockets.ts";
+import { MAX_LINGERING } from "./core/listener.ts";
 import { BatchDispatcher } from "./edge/batch-dispatcher.ts";
 import { EdgeClient } from "./edge/edge-client.ts";
-import { EdgeFailureLog } from "./edge/edge-failure-log.ts";
-import { EdgeProbe } from "./edge/edge-probe.ts";
+import { EdgeFailureLog, EdgeProbe } from "./edge/edge-health.ts";
 import { createGamePort } from "./game/game-port.ts";
 import { BridgeMetrics } from "./metrics/bridge-metrics.ts";
 import { MetricsServer, type Readiness } from "./metrics/metrics-server.ts";
@@ -147,7 +146,7 @@ function openGamePort(
     config.gameLimits,
     {
       dispatcher,
-      onAnswers: (answers) => metrics.packets.add(answers),
+      onResponses: (answers) => metrics.packets.add(answers),
       onTooManyFailures: (packets) => metrics.refused("failing_checks", packets),
       onTooManyKeys: () => metrics.refused("wrong_keys"),
     },
@@ -177,10 +176,10 @@ function openPlayerPort(
     joinsWaiting: () => port.joinsWaiting,
   });
   const port: PlayerPort = new PlayerPort(player, edge.url, {
-    joinAnswered: (outcome) => metrics.joinAnswered(outcome),
+    joinDone: (outcome) => metrics.joinDone(outcome),
     joinRefused: () => metrics.refused("failed_joins"),
     relayed: (direction, packets, bytes) => metrics.relayed(direction, packets, bytes),
-    told: (code, by) => metrics.told(code, by),
+    closedSent: (code, by) => metrics.closedSent(code, by),
     edgeFailed: (failure) => failures.log(failure),
     onRefused: (code) => {
       metrics.refused(code);

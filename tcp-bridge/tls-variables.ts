@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { createSecureContext, type SecureVersion } from "node:tls";
 import { ConfigError } from "./config-error.ts";
-import type { TlsIdentity } from "./core/endpoint.ts";
+import type { TlsIdentity } from "./core/listener.ts";
 
 /** The variables of one TLS port: each a file's path, or the PEM text itself (it starts with `-----BEGIN`). */
 export interface TlsVariables {

@@ -1,13 +1,28 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
-import { createServer as createTlsServer, type TLSSocket } from "node:tls";
+import { createServer as createTlsServer, type SecureVersion, type TLSSocket } from "node:tls";
 import { addressKey } from "./address-book.ts";
 import { Admission, type Place } from "./admission.ts";
-import type { ConnectionLimits } from "./connection-limits.ts";
-import type { DisconnectCode, LimitCode } from "./disconnect-code.ts";
-import type { Endpoint } from "./endpoint.ts";
-import { RefusedSockets } from "./refused-sockets.ts";
+import type { ConnectionLimits, DisconnectCode, LimitCode } from "./connection-limits.ts";
 import type { Session, SessionContext } from "./session.ts";
+
+/** Where a port listens, and how. */
+export interface Endpoint {
+  readonly host: string;
+  /** 0: any free port. */
+  readonly port: number;
+  /** Absent: plaintext. */
+  readonly tls?: TlsIdentity;
+}
+
+/** What a TLS port shows, and whom it believes. All texts are PEM. */
+export interface TlsIdentity {
+  readonly cert: string;
+  readonly key: string;
+  /** Given, a peer must show a certificate of this authority (mutual TLS). */
+  readonly clientCa?: string;
+  readonly minVersion: SecureVersion;
+}
 
 /** What a port decides about its listener. */
 export interface ListenerOptions {
@@ -71,7 +86,7 @@ export class Listener {
     // An accept that fails (too many open files) is no reason to stop: the next may work.
     this.#server.on("error", this.#options.onFault);
     const { limits, shortestMs } = this.#options;
-    const shortest = Math.min(limits.halfSentMs, limits.idleMs, limits.unreadMs, shortestMs);
+    const shortest = Math.min(limits.packetTimeoutMs, limits.idleMs, limits.writeStallTimeoutMs, shortestMs);
     const intervalMs = Math.min(MAX_SWEEP_INTERVAL_MS, shortest / 2);
     this.#sweepTimer = setInterval(() => this.#sweep(), intervalMs);
     return this.#server.address() as AddressInfo;
@@ -115,7 +130,7 @@ export class Listener {
       key: tls.key,
       minVersion: tls.minVersion,
       ...(tls.clientCa === undefined ? {} : { ca: tls.clientCa, requestCert: true, rejectUnauthorized: true }),
-      handshakeTimeout: this.#options.limits.halfSentMs,
+      handshakeTimeout: this.#options.limits.packetTimeoutMs,
     });
     // The connection below TLS: a handshake takes a place too.
     server.on("connection", (socket: Socket) => {
@@ -220,4 +235,37 @@ export class Listener {
 /** Unique while the connection lives. */
 function endsOf({ remoteAddress, remotePort, localAddress }: Socket): string {
   return `${remoteAddress} ${remotePort} ${localAddress}`;
+}
+
+/** A refused peer has this long to read why. */
+const LINGER_MS = 1_000;
+
+/** So many may linger at once; in a flood the rest is closed without a word. */
+export const MAX_LINGERING = 64;
+
+/** The connections that were refused and are still being told why. */
+export class RefusedSockets {
+  readonly #lingering = new Set<Socket>();
+
+  /** Sends the last bytes and closes. */
+  end(socket: Socket, lastBytes: Uint8Array): void {
+    socket.on("error", () => socket.destroy());
+    if (this.#lingering.size >= MAX_LINGERING) {
+      socket.destroy();
+      return;
+    }
+    this.#lingering.add(socket);
+    const timer = setTimeout(() => socket.destroy(), LINGER_MS);
+    socket.once("close", () => {
+      clearTimeout(timer);
+      this.#lingering.delete(socket);
+    });
+    // What it has sent is read and dropped: closing over unread bytes would reset the connection and lose the answer.
+    socket.resume();
+    socket.end(lastBytes);
+  }
+
+  destroyAll(): void {
+    for (const socket of this.#lingering) socket.destroy();
+  }
 }

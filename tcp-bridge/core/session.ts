@@ -1,7 +1,6 @@
 import type { Socket } from "node:net";
 import type { Place } from "./admission.ts";
-import type { ConnectionLimits } from "./connection-limits.ts";
-import type { DisconnectCode } from "./disconnect-code.ts";
+import type { ConnectionLimits, DisconnectCode } from "./connection-limits.ts";
 
 /** What a {@link Listener} gives to the session that it makes for a connection. */
 export interface SessionContext {
@@ -191,7 +190,7 @@ export abstract class Session {
 
   /** Called by the listener about once a second: one timer for all connections instead of several for each. */
   sweep(nowMs: number): void {
-    const { idleMs, unreadMs } = this.#context.limits;
+    const { idleMs, writeStallTimeoutMs: unreadMs } = this.#context.limits;
     if (this.#unreadSinceMs > 0 && nowMs - this.#unreadSinceMs > unreadMs) this.#unread();
     else if (this.#lingerSinceMs > 0 && nowMs - this.#lingerSinceMs > LINGER_MS) this.disconnect(this.#endCode);
     else if (this.quietMs(nowMs) > idleMs) this.disconnect("idle");

@@ -1,12 +1,7 @@
 import { Status } from "../../protocol/status-codes.ts";
-import { Batch, holdsIssue } from "./batch.ts";
-import type { EdgeClient } from "./edge-client.ts";
-import { type EdgeFailure, edgeFailure } from "./edge-result.ts";
-import { fillBatch } from "./fill-batch.ts";
-import { Gathering } from "./gathering.ts";
-import { ownAnswers } from "./own-answers.ts";
-import type { PacketSource } from "./packet-source.ts";
-import { splitAnswers } from "./split-answers.ts";
+import { Batch, fillBatch, holdsIssue, MAX_BATCH_PACKETS, type PacketSource } from "./batch.ts";
+import { type EdgeClient, type EdgeFailure, edgeFailure } from "./edge-client.ts";
+import { bridgeResponses, splitResponses } from "./response-packets.ts";
 
 /** What a dispatcher needs to know. */
 export interface DispatcherOptions {
@@ -31,14 +26,14 @@ const FIRST_ATTEMPT_SHARE = 0.6;
 
 /**
  * Collects what waits on all connections into batches and brings back the answers. A packet that comes alone leaves at the
- * end of its turn; few gather for a moment ({@link Gathering}); with all slots taken they wait, and batches grow.
+ * end of its turn; few gather for a moment ({@link BatchCoalescer}); with all slots taken they wait, and batches grow.
  */
 export class BatchDispatcher {
   readonly #edge: EdgeClient;
   readonly #options: DispatcherOptions;
   /** Who has packets and none in flight, in the order in which they came. */
   readonly #ready = new Set<PacketSource>();
-  readonly #gathering = new Gathering();
+  readonly #gathering = new BatchCoalescer();
   #inFlight = 0;
   #flushScheduled = false;
   #gatheringTimer: NodeJS.Timeout | undefined;
@@ -62,14 +57,14 @@ export class BatchDispatcher {
   /** The source has packets that wait and none in flight. */
   enqueue(source: PacketSource): void {
     this.#ready.add(source);
-    this.#gathering.returned(source, performance.now());
+    this.#gathering.requested(source, performance.now());
     this.#scheduleFlush();
   }
 
   /** The source is gone; what it has in flight is still brought back to it. */
   remove(source: PacketSource): void {
     this.#ready.delete(source);
-    this.#gathering.gone(source);
+    this.#gathering.removed(source);
   }
 
   #scheduleFlush(): void {
@@ -86,7 +81,7 @@ export class BatchDispatcher {
     const nowMs = performance.now();
     const expiredMs = nowMs - this.#options.deadlineMs * (1 - MIN_BUDGET_SHARE);
     while (this.#ready.size > 0 && this.#inFlight < this.#options.maxBatchesInFlight) {
-      const gatherMs = this.#gathering.remainingMs(this.#ready, this.#inFlight, nowMs);
+      const gatherMs = this.#gathering.remainingWaitMs(this.#ready, this.#inFlight, nowMs);
       if (gatherMs > 0) {
         this.#flushAfter(gatherMs);
         return;
@@ -94,7 +89,7 @@ export class BatchDispatcher {
       const batch = new Batch();
       fillBatch(batch, this.#ready, expiredMs);
       // What a full batch leaves behind has waited as long as what was in it.
-      if (this.#ready.size === 0) this.#gathering.left();
+      if (this.#ready.size === 0) this.#gathering.flushed();
       if (batch.packets === 0) continue;
       this.#inFlight += 1;
       this.#options.observer.batchSent(batch.packets);
@@ -120,8 +115,8 @@ export class BatchDispatcher {
     let index = 0;
     for (const segment of batch.segments) {
       const asked = requests.subarray(requestAt, requestAt + segment.bytes);
-      this.#gathering.answered(segment.source, nowMs);
-      segment.source.answered(parts?.[index] ?? ownAnswers(asked, segment.packets, Status.Unavailable));
+      this.#gathering.responded(segment.source, nowMs);
+      segment.source.receiveResponses(parts?.[index] ?? bridgeResponses(asked, segment.packets, Status.Unavailable));
       requestAt += segment.bytes;
       index += 1;
     }
@@ -146,13 +141,95 @@ export class BatchDispatcher {
     const result = await this.#edge.post(requests, Math.max(1, Math.floor(timeoutMs)));
     const outcome = result.kind === "failed" ? result : splitOf(batch, requests, result.answers);
     const durationMs = performance.now() - startMs;
-    this.#gathering.took(durationMs);
+    this.#gathering.recordLatency(durationMs);
     this.#options.observer.attemptDone(durationMs, Array.isArray(outcome) ? undefined : outcome);
     return outcome;
   }
 }
 
 function splitOf(batch: Batch, requests: Uint8Array, answers: Uint8Array): Uint8Array[] | EdgeFailure {
-  const parts = splitAnswers(requests, batch.segments, answers);
+  const parts = splitResponses(requests, batch.segments, answers);
   return typeof parts === "string" ? edgeFailure("edge_bad_answer", parts) : parts;
+}
+
+/**
+ * So many packets are worth a request of their own: on its whole way a request costs about 1.5 ms of CPU, each packet in it
+ * 3 us (docs/performance.md).
+ */
+const ENOUGH_PACKETS = MAX_BATCH_PACKETS / 2;
+
+/** What waits is never held back for longer, however long the edge takes. */
+const MAX_GATHERING_MS = 2;
+
+/** The weight of the newest value in a mean. */
+const NEWEST_WEIGHT = 1 / 8;
+
+/**
+ * Decides whether what waits leaves now or gathers: a request to the edge costs far more than the packets in it. Few
+ * packets gather while more are likely to come in a moment: a batch is in flight, or connections that were just answered
+ * have not asked again, if most do so. They gather for at most as long as an answer takes, and 2 ms; alone, a packet
+ * leaves at once.
+ */
+export class BatchCoalescer {
+  /** Who was answered and may ask again in a moment. */
+  readonly #expected = new Set<PacketSource>();
+  #answeredMs = 0;
+  /** The share of those expected who did ask again in time. */
+  #returningShare = 0;
+  #meanAnswerMs = 0;
+  #sinceMs: number | undefined;
+
+  /** The edge answered a batch, after so long. */
+  recordLatency(durationMs: number): void {
+    this.#meanAnswerMs += (durationMs - this.#meanAnswerMs) * NEWEST_WEIGHT;
+  }
+
+  responded(source: PacketSource, nowMs: number): void {
+    this.#answeredMs = nowMs;
+    this.#expected.add(source);
+  }
+
+  /** The source has asked again. */
+  requested(source: PacketSource, nowMs: number): void {
+    this.#giveUpLate(nowMs);
+    if (this.#expected.delete(source)) this.#returningShare += (1 - this.#returningShare) * NEWEST_WEIGHT;
+  }
+
+  /** The source is gone. */
+  removed(source: PacketSource): void {
+    this.#expected.delete(source);
+  }
+
+  /** What waited has left. */
+  flushed(): void {
+    this.#sinceMs = undefined;
+  }
+
+  /** For how long what waits in `ready` is to gather from now on; 0: it leaves. */
+  remainingWaitMs(ready: Iterable<PacketSource>, batchesInFlight: number, nowMs: number): number {
+    this.#giveUpLate(nowMs);
+    const moreAreLikely = batchesInFlight > 0 || (this.#expected.size > 0 && this.#returningShare > 0.5);
+    if (!moreAreLikely || areEnough(ready)) return 0;
+    this.#sinceMs ??= nowMs;
+    return Math.max(0, this.#sinceMs + this.#limitMs - nowMs);
+  }
+
+  get #limitMs(): number {
+    return Math.min(this.#meanAnswerMs, MAX_GATHERING_MS);
+  }
+
+  #giveUpLate(nowMs: number): void {
+    if (nowMs - this.#answeredMs < this.#limitMs) return;
+    this.#returningShare *= (1 - NEWEST_WEIGHT) ** this.#expected.size;
+    this.#expected.clear();
+  }
+}
+
+function areEnough(ready: Iterable<PacketSource>): boolean {
+  let packets = 0;
+  for (const { waiting } of ready) {
+    packets += waiting;
+    if (packets >= ENOUGH_PACKETS) return true;
+  }
+  return false;
 }

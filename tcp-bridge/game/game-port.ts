@@ -1,13 +1,11 @@
 import { Status } from "../../protocol/status-codes.ts";
 import { AddressBook } from "../core/address-book.ts";
-import type { ConnectionLimits } from "../core/connection-limits.ts";
-import type { LimitCode } from "../core/disconnect-code.ts";
-import type { Endpoint } from "../core/endpoint.ts";
+import type { ConnectionLimits, LimitCode } from "../core/connection-limits.ts";
+import type { Endpoint } from "../core/listener.ts";
 import { Listener, type ListenerOptions } from "../core/listener.ts";
-import { errorAnswer } from "../edge/own-answers.ts";
-import { GameAddress, type GameAddressLimits } from "./game-address.ts";
+import { errorResponse } from "../edge/response-packets.ts";
+import { GameAddress, type GameAddressLimits, ServiceKeys } from "./game-access.ts";
 import { GameSession, type GameSessionOptions } from "./game-session.ts";
-import { ServiceKeys } from "./service-keys.ts";
 
 /** The limits of the game-server port. */
 export interface GamePortLimits extends ConnectionLimits, GameAddressLimits {
@@ -27,7 +25,7 @@ export interface GamePortConfig extends Endpoint {
 export function createGamePort(
   config: GamePortConfig,
   limits: GamePortLimits,
-  session: Pick<GameSessionOptions, "dispatcher" | "onAnswers" | "onTooManyFailures" | "onTooManyKeys">,
+  session: Pick<GameSessionOptions, "dispatcher" | "onResponses" | "onTooManyFailures" | "onTooManyKeys">,
   observer: Pick<ListenerOptions, "onRefused" | "onClosed" | "onFault">,
 ): Listener {
   const { maxWaitingPackets, firstByteMs } = limits;
@@ -43,5 +41,5 @@ export function createGamePort(
 }
 
 function refusal(code: LimitCode): Uint8Array {
-  return errorAnswer(Status.TooMany, code);
+  return errorResponse(Status.TooMany, code);
 }

@@ -8,15 +8,13 @@ import {
 import { decodeServiceKey, SERVICE_KEY_REQUEST_TYPE } from "../../protocol/service-packets.ts";
 import { Status } from "../../protocol/status-codes.ts";
 import type { AddressBook } from "../core/address-book.ts";
-import type { DisconnectCode } from "../core/disconnect-code.ts";
+import type { DisconnectCode } from "../core/connection-limits.ts";
 import { Session, type SessionContext } from "../core/session.ts";
-import type { Batch } from "../edge/batch.ts";
+import type { Batch, PacketSource } from "../edge/batch.ts";
 import type { BatchDispatcher } from "../edge/batch-dispatcher.ts";
-import { errorAnswer, ownAnswers, serviceKeyAnswer } from "../edge/own-answers.ts";
-import type { PacketSource } from "../edge/packet-source.ts";
-import { type GameAddress, isGuess } from "./game-address.ts";
-import { PacketInbox } from "./packet-inbox.ts";
-import type { ServiceKeys } from "./service-keys.ts";
+import { bridgeResponses, errorResponse, serviceKeyResponse } from "../edge/response-packets.ts";
+import type { ServiceKeys } from "./game-access.ts";
+import { type GameAddress, isGuess } from "./game-access.ts";
 
 /** What all connections of the game-server port share. */
 export interface GameSessionOptions {
@@ -28,7 +26,7 @@ export interface GameSessionOptions {
   readonly serviceKeys: ServiceKeys;
   readonly addresses: AddressBook<GameAddress>;
   /** Every answer that a connection gets passes here. */
-  readonly onAnswers: (answers: Uint8Array) => void;
+  readonly onResponses: (answers: Uint8Array) => void;
   /** So many requests were answered TooMany because of failing checks. */
   readonly onTooManyFailures: (packets: number) => void;
   /** A wrong service key was answered TooMany. */
@@ -64,7 +62,7 @@ export class GameSession extends Session implements PacketSource {
   constructor(context: SessionContext, options: GameSessionOptions) {
     super(context);
     this.#options = options;
-    this.#halfSentMs = context.limits.halfSentMs;
+    this.#halfSentMs = context.limits.packetTimeoutMs;
     this.#addressRecord = options.addresses.of(context.address, this.#startedMs);
     this.#addressRecord.connected();
   }
@@ -88,16 +86,18 @@ export class GameSession extends Session implements PacketSource {
 
   expire(beforeMs: number): void {
     this.guard(() => {
-      this.#inbox.takeOlder(beforeMs, (bytes, packets) => this.#answer(ownAnswers(bytes, packets, Status.Unavailable)));
+      this.#inbox.takeOlder(beforeMs, (bytes, packets) =>
+        this.#answer(bridgeResponses(bytes, packets, Status.Unavailable)),
+      );
       this.#continueReading();
     });
   }
 
-  answered(answers: Uint8Array): void {
+  receiveResponses(answers: Uint8Array): void {
     this.guard(() => {
       const packets = this.#inFlight;
       this.#inFlight = 0;
-      this.#addressRecord.answered(answers, packets, performance.now());
+      this.#addressRecord.responded(answers, packets, performance.now());
       this.#answer(answers);
       this.#continueReading();
     });
@@ -168,10 +168,10 @@ export class GameSession extends Session implements PacketSource {
     const keyBytes = showsKey ? packetSizeAt(bytes, 0) : 0;
     if (showsKey) {
       const status = this.#judgeKey(bytes.subarray(0, keyBytes), nowMs);
-      this.#answer(serviceKeyAnswer(status));
+      this.#answer(serviceKeyResponse(status));
       this.#receiveEnded = status !== Status.Ok;
     } else if (this.#options.serviceKeys.areNeeded) {
-      this.#answer(errorAnswer(Status.Denied, "a service key is needed first"));
+      this.#answer(errorResponse(Status.Denied, "a service key is needed first"));
       this.#receiveEnded = true;
     }
     if (this.#receiveEnded) {
@@ -226,7 +226,7 @@ export class GameSession extends Session implements PacketSource {
     }
     const refused = this.#inbox.leading(this.#inbox.packets, isGuess);
     this.#inbox.take(refused, Number.POSITIVE_INFINITY, (bytes, packets) => {
-      this.#answer(ownAnswers(bytes, packets, Status.TooMany));
+      this.#answer(bridgeResponses(bytes, packets, Status.TooMany));
     });
     this.#options.onTooManyFailures(refused);
     this.#continueReading();
@@ -240,13 +240,106 @@ export class GameSession extends Session implements PacketSource {
       if (this.#inbox.packets >= this.#options.maxWaitingPackets) this.pauseReading();
       else this.resumeReading();
     } else if (this.#inFlight === 0 && this.#inbox.packets === 0) {
-      if (this.#broken !== undefined) this.#answer(errorAnswer(Status.Invalid, this.#broken.message));
+      if (this.#broken !== undefined) this.#answer(errorResponse(Status.Invalid, this.#broken.message));
       this.end(this.#broken?.code);
     }
   }
 
   #answer(answers: Uint8Array): void {
-    this.#options.onAnswers(answers);
+    this.#options.onResponses(answers);
     this.send(answers);
   }
+}
+
+/** Whole packets that lie together, and when they came. */
+interface Run {
+  readonly bytes: Uint8Array;
+  /** Where the first packet that has not been taken starts. */
+  at: number;
+  packets: number;
+  readonly receivedMs: number;
+}
+
+/** Gets whole packets that lie together, their number, and when they came. */
+export type RunSink = (bytes: Uint8Array, packets: number, receivedMs: number) => void;
+
+/** The packets of one connection that wait for a batch, in order. It holds what was received, without a copy. */
+export class PacketInbox {
+  readonly #runs: Run[] = [];
+  #packets = 0;
+
+  /** How many packets wait. */
+  get packets(): number {
+    return this.#packets;
+  }
+
+  push(bytes: Uint8Array, packets: number, receivedMs: number): void {
+    this.#runs.push({ bytes, at: 0, packets, receivedMs });
+    this.#packets += packets;
+  }
+
+  /** Takes packets from the front, as many as both bounds allow, and returns their number. */
+  take(maxPackets: number, maxBytes: number, sink: RunSink): number {
+    let packetsLeft = maxPackets;
+    let bytesLeft = maxBytes;
+    for (let run = this.#runs[0]; run !== undefined && packetsLeft > 0; run = this.#runs[0]) {
+      const start = run.at;
+      const whole = run.packets <= packetsLeft && run.bytes.byteLength - start <= bytesLeft;
+      const taken = whole ? run.packets : leadingPackets(run, packetsLeft, bytesLeft);
+      const end = whole ? run.bytes.byteLength : endOf(run, taken);
+      if (taken > 0) sink(run.bytes.subarray(start, end), taken, run.receivedMs);
+      packetsLeft -= taken;
+      bytesLeft -= end - start;
+      this.#packets -= taken;
+      run.at = end;
+      run.packets -= taken;
+      if (run.packets > 0) break;
+      this.#runs.shift();
+    }
+    return maxPackets - packetsLeft;
+  }
+
+  /** Takes the packets that came before `beforeMs`. */
+  takeOlder(beforeMs: number, sink: RunSink): void {
+    for (let run = this.#runs[0]; run !== undefined && run.receivedMs < beforeMs; run = this.#runs[0]) {
+      sink(run.bytes.subarray(run.at), run.packets, run.receivedMs);
+      this.#packets -= run.packets;
+      this.#runs.shift();
+    }
+  }
+
+  /** How many packets at the front, up to `maxPackets`, are of a type that `accepts` accepts. */
+  leading(maxPackets: number, accepts: (type: number) => boolean): number {
+    let count = 0;
+    for (const run of this.#runs) {
+      for (let at = run.at; at < run.bytes.byteLength; at += packetSizeAt(run.bytes, at)) {
+        const type = packetType(run.bytes, at);
+        if (count === maxPackets || !accepts(type)) return count;
+        count += 1;
+      }
+    }
+    return count;
+  }
+
+  clear(): void {
+    this.#runs.length = 0;
+    this.#packets = 0;
+  }
+}
+
+function leadingPackets(run: Run, maxPackets: number, maxBytes: number): number {
+  let at = run.at;
+  let packets = 0;
+  while (packets < maxPackets && packets < run.packets) {
+    at += packetSizeAt(run.bytes, at);
+    if (at - run.at > maxBytes) break;
+    packets += 1;
+  }
+  return packets;
+}
+
+function endOf(run: Run, packets: number): number {
+  let at = run.at;
+  for (let packet = 0; packet < packets; packet++) at += packetSizeAt(run.bytes, at);
+  return at;
 }

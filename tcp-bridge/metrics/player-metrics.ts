@@ -1,6 +1,6 @@
 import { Counter, Gauge, type Registry } from "prom-client";
 import { closedCodeName } from "../../protocol/closed-codes.ts";
-import type { DisconnectCode, LimitCode } from "../core/disconnect-code.ts";
+import type { DisconnectCode, LimitCode } from "../core/connection-limits.ts";
 
 /** What the player port counts, in Prometheus' format. No label holds a session, a user, a room or an address. */
 export class PlayerMetrics {
@@ -71,7 +71,7 @@ export class PlayerMetrics {
     });
   }
 
-  joinAnswered(outcome: "joined" | "resumed" | number): void {
+  joinDone(outcome: "joined" | "resumed" | number): void {
     this.#joins.inc({ outcome: typeof outcome === "number" ? closedCodeName(outcome) : outcome });
   }
 
@@ -80,7 +80,7 @@ export class PlayerMetrics {
     this.#bytes.inc({ direction }, bytes);
   }
 
-  told(code: number, by: "bridge" | "room"): void {
+  closedSent(code: number, by: "bridge" | "room"): void {
     this.#closed.inc({ code: closedCodeName(code), by });
   }
 

@@ -1,11 +1,11 @@
 import type { AddressInfo } from "node:net";
 import { AddressBook } from "../core/address-book.ts";
-import type { Endpoint } from "../core/endpoint.ts";
+import type { Endpoint } from "../core/listener.ts";
 import { Listener, type ListenerOptions } from "../core/listener.ts";
-import { PlayerAddress } from "./player-address.ts";
 import type { PlayerPortLimits } from "./player-limits.ts";
+import { PlayerAddress } from "./player-limits.ts";
 import { type PlayerObserver, PlayerSession, type PlayerSessionOptions } from "./player-session.ts";
-import { RoomPaths } from "./room-paths.ts";
+import { RoomSockets } from "./room-socket.ts";
 
 /** Where players come in. */
 export interface PlayerPortConfig {
@@ -19,13 +19,19 @@ export type PlayerPortObserver = PlayerObserver & Pick<ListenerOptions, "onRefus
 /** The port of players, in front of the rooms (docs/wire-protocol.md, "Player packets"). */
 export class PlayerPort {
   readonly #listener: Listener;
-  readonly #paths: RoomPaths;
+  readonly #paths: RoomSockets;
   readonly #waiting = new Set<PlayerSession>();
 
   constructor({ endpoint, limits }: PlayerPortConfig, edgeUrl: URL, observer: PlayerPortObserver) {
-    this.#paths = new RoomPaths({ edgeUrl, timeoutMs: limits.edgeDeadlineMs });
+    this.#paths = new RoomSockets({ edgeUrl, timeoutMs: limits.edgeDeadlineMs });
     const addresses = new AddressBook(() => new PlayerAddress(limits));
-    const options: PlayerSessionOptions = { limits, paths: this.#paths, addresses, waiting: this.#waiting, observer };
+    const options: PlayerSessionOptions = {
+      limits,
+      roomSockets: this.#paths,
+      addresses,
+      waiting: this.#waiting,
+      observer,
+    };
     this.#listener = new Listener(endpoint, (context) => new PlayerSession(context, options), {
       limits,
       shortestMs: Math.min(limits.joinMs, limits.failedJoinDelayMs),

@@ -1,4 +1,5 @@
 import { ClosedCode, closedCodeOfWebSocket } from "../../protocol/closed-codes.ts";
+import { ByteWriter } from "../../protocol/packet-fields.ts";
 import {
   MAX_PLAYER_PACKET_BYTES,
   PacketDecoder,
@@ -6,24 +7,30 @@ import {
   packetSizeAt,
   packetType,
 } from "../../protocol/packet-framing.ts";
-import type { Join } from "../../protocol/player-packets.ts";
-import { decodePlayerPacket, PLAYER_PACKET_TYPES } from "../../protocol/player-packets.ts";
+import {
+  decodePlayerPacket,
+  type Join,
+  PLAYER_PACKET_TYPES,
+  writePlayerPacket,
+} from "../../protocol/player-packets.ts";
 import type { AddressBook } from "../core/address-book.ts";
-import type { DisconnectCode } from "../core/disconnect-code.ts";
+import type { DisconnectCode } from "../core/connection-limits.ts";
 import { Session, type SessionContext } from "../core/session.ts";
-import { type EdgeFailure, edgeFailure } from "../edge/edge-result.ts";
+import { type EdgeFailure, edgeFailure } from "../edge/edge-client.ts";
 import { EdgeQuestions } from "./edge-questions.ts";
-import { closedPacket, pongPackets } from "./own-packets.ts";
-import type { PlayerAddress } from "./player-address.ts";
-import type { PlayerPortLimits } from "./player-limits.ts";
-import { readRoomMessage } from "./room-message.ts";
-import type { PathEnd, RoomPath, RoomPathEvents } from "./room-path.ts";
-import type { RoomPaths } from "./room-paths.ts";
+import type { PlayerAddress, PlayerPortLimits } from "./player-limits.ts";
+import {
+  type RoomSocket,
+  type RoomSocketEnd,
+  type RoomSocketEvents,
+  type RoomSockets,
+  readRoomMessage,
+} from "./room-socket.ts";
 
 /** What all connections of the player port share. */
 export interface PlayerSessionOptions {
   readonly limits: PlayerPortLimits;
-  readonly paths: RoomPaths;
+  readonly roomSockets: RoomSockets;
   readonly addresses: AddressBook<PlayerAddress>;
   /** The sessions whose Join waits until others of its address are answered. */
   readonly waiting: Set<PlayerSession>;
@@ -41,12 +48,12 @@ interface LastWords {
 /** Who counts and logs. */
 export interface PlayerObserver {
   /** A Join was answered. */
-  joinAnswered(outcome: "joined" | "resumed" | number): void;
+  joinDone(outcome: "joined" | "resumed" | number): void;
   /** A Join has waited too long: it was not asked. */
   joinRefused(): void;
   relayed(direction: "to_room" | "to_player", packets: number, bytes: number): void;
   /** A player was told Closed with this code. */
-  told(code: number, by: "bridge" | "room"): void;
+  closedSent(code: number, by: "bridge" | "room"): void;
   edgeFailed(failure: EdgeFailure): void;
 }
 
@@ -64,7 +71,7 @@ export class PlayerSession extends Session {
   readonly #startedMs = performance.now();
   readonly #addressRecord: PlayerAddress;
   #phase: "joining" | "waiting" | "asking" | "joined" | "held" | "over" = "joining";
-  #path: RoomPath | undefined;
+  #path: RoomSocket | undefined;
   /** The Join that waits, what came behind it, and since when. */
   #waiting: { readonly join: Join; readonly runs: Uint8Array[]; readonly sinceMs: number } | undefined;
   /** The address counts a Join of this connection as asked. */
@@ -127,7 +134,7 @@ export class PlayerSession extends Session {
   }
 
   protected override onSweep(nowMs: number): void {
-    const { joinMs, halfSentMs, idleMs, edgeDeadlineMs } = this.#options.limits;
+    const { joinMs, packetTimeoutMs: halfSentMs, idleMs, edgeDeadlineMs } = this.#options.limits;
     if (this.#held !== undefined) {
       if (nowMs >= this.#heldUntilMs) this.#finish(this.#held);
       return;
@@ -220,7 +227,7 @@ export class PlayerSession extends Session {
       this.#isAsked = true;
       this.#askedMs = performance.now();
       this.#questions.join(this.#askedMs);
-      this.#path = this.#options.paths.open(waiting.join, this.#pathEvents);
+      this.#path = this.#options.roomSockets.open(waiting.join, this.#pathEvents);
       for (const run of waiting.runs) this.#path.write(run);
       this.resumeReading();
     });
@@ -252,7 +259,7 @@ export class PlayerSession extends Session {
     if (ping.kind === "ping" && this.#questions.ping(nowMs, ping.nonce)) this.#path.ping();
   }
 
-  readonly #pathEvents: RoomPathEvents = {
+  readonly #pathEvents: RoomSocketEvents = {
     received: (message) => this.guard(() => this.#passOn(message)),
     pong: () => this.guard(() => this.#pong()),
     written: () => this.guard(() => this.#applyBackpressure()),
@@ -283,7 +290,7 @@ export class PlayerSession extends Session {
     if (nonces.length > 0) this.send(pongPackets(nonces));
   }
 
-  #pathClosed(end: PathEnd): void {
+  #pathClosed(end: RoomSocketEnd): void {
     this.#askedNoMore();
     if (this.#isTold) return;
     if (this.#leaving) this.end();
@@ -319,7 +326,7 @@ export class PlayerSession extends Session {
     this.#phase = "over";
     this.#held = undefined;
     this.send(bytes);
-    this.#options.observer.told(code, by);
+    this.#options.observer.closedSent(code, by);
     this.end();
   }
 
@@ -329,7 +336,7 @@ export class PlayerSession extends Session {
     this.#stopWaiting();
     this.#questions.joinAnswered();
     this.#askedNoMore();
-    this.#options.observer.joinAnswered(outcome);
+    this.#options.observer.joinDone(outcome);
     if (typeof outcome === "string") this.prove();
     if (this.#phase === "asking") this.#phase = "joined";
     if (outcome !== ClosedCode.SessionInvalid && outcome !== ClosedCode.ProtocolError) return false;
@@ -361,4 +368,18 @@ export class PlayerSession extends Session {
       this.resumeReading();
     }
   }
+}
+
+/** What the bridge itself says to a player: why the connection ends. */
+export function closedPacket(code: ClosedCode | number, message: string): Uint8Array {
+  const writer = new ByteWriter();
+  writePlayerPacket(writer, { kind: "closed", code, message });
+  return writer.finish();
+}
+
+/** The answers to Pings. */
+export function pongPackets(nonces: readonly number[]): Uint8Array {
+  const writer = new ByteWriter();
+  for (const nonce of nonces) writePlayerPacket(writer, { kind: "pong", nonce });
+  return writer.finish();
 }

@@ -1,0 +1,146 @@
+import { once } from "node:events";
+import type { AddressInfo } from "node:net";
+import { connect, type Socket } from "node:net";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { DEFAULT_CONNECTION_LIMITS } from "../../../tcp-bridge/core/connection-limits.ts";
+import { Listener } from "../../../tcp-bridge/core/listener.ts";
+import { Session, type SessionContext } from "../../../tcp-bridge/core/session.ts";
+import { until } from "../../support/until.ts";
+
+/** Sends back what it receives, keeps what happened, and throws where it is told to. */
+class EchoSession extends Session {
+  readonly events: string[] = [];
+
+  protected override onConnected(): void {
+    this.events.push("connected");
+  }
+
+  protected onReceive(chunk: Uint8Array): void {
+    const text = Buffer.from(chunk).toString();
+    this.events.push(text);
+    if (text === "throw") throw new Error("a bug");
+    for (const character of text) this.send(Buffer.from(character));
+  }
+
+  protected override onSent(): void {
+    this.events.push("sent");
+  }
+
+  protected override onDisconnected(code: string): void {
+    this.events.push(code);
+    throw new Error("another bug");
+  }
+
+  drain(): void {
+    this.end();
+  }
+}
+
+let sessions: EchoSession[];
+let faults: unknown[];
+let listener: Listener;
+let address: AddressInfo;
+let sockets: Socket[];
+
+beforeEach(async () => {
+  sessions = [];
+  faults = [];
+  sockets = [];
+  const createSession = (context: SessionContext): Session => {
+    const session = new EchoSession(context);
+    sessions.push(session);
+    return session;
+  };
+  listener = new Listener({ host: "127.0.0.1", port: 0 }, createSession, {
+    limits: DEFAULT_CONNECTION_LIMITS,
+    shortestMs: DEFAULT_CONNECTION_LIMITS.idleMs,
+    refusal: () => new Uint8Array(0),
+    onRefused: () => {},
+    onClosed: () => {},
+    onFault: (error) => faults.push(error),
+  });
+  address = await listener.open();
+});
+afterEach(async () => {
+  for (const socket of sockets) socket.destroy();
+  await listener.close();
+});
+
+async function dial(): Promise<{ socket: Socket; received: string[] }> {
+  const received: string[] = [];
+  const socket = connect({ host: address.address, port: address.port });
+  socket.on("data", (chunk) => received.push(chunk.toString())).on("error", () => {});
+  sockets.push(socket);
+  await once(socket, "connect");
+  await until(() => sessions.length === sockets.length);
+  return { socket, received };
+}
+
+describe("a listener's session", () => {
+  it("is told of its connection, what it receives, what has left, and its end", async () => {
+    const { socket, received } = await dial();
+    socket.write("ab");
+    await until(() => received.join("") === "ab");
+    socket.end();
+    await until(() => sessions[0]?.events.at(-1) === "finished");
+    expect(sessions[0]?.events).toEqual(["connected", "ab", "sent", "finished"]);
+  });
+
+  it("sends what one turn gives it as one write", async () => {
+    const { socket, received } = await dial();
+    socket.write("abcdefgh");
+    await until(() => received.join("") === "abcdefgh");
+    expect(received).toEqual(["abcdefgh"]);
+  });
+
+  it("has an id of its own and the peer's address", async () => {
+    await dial();
+    await dial();
+    expect(sessions.map(({ id }) => id)).toEqual([1, 2]);
+    expect(sessions[0]?.address).toBe("127.0.0.1");
+  });
+
+  it("loses its connection by a callback that throws, and takes no other with it", async () => {
+    const [broken, neighbour] = [await dial(), await dial()];
+    broken.socket.write("throw");
+    await until(() => sessions[0]?.events.at(-1) === "fault");
+    neighbour.socket.write("x");
+    await until(() => neighbour.received.join("") === "x");
+    expect(faults.map((fault) => (fault as Error).message)).toEqual(["a bug", "another bug"]);
+    await until(() => listener.connections === 1);
+  });
+
+  it("is disconnected once, whoever asks how often", async () => {
+    const { socket } = await dial();
+    const closed = once(socket, "close");
+    sessions[0]?.disconnect("idle");
+    sessions[0]?.disconnect("shutdown");
+    sessions[0]?.send(Buffer.from("too late"));
+    await closed;
+    await until(() => listener.connections === 0);
+    sessions[0]?.disconnect("reset");
+    expect(sessions[0]?.events).toEqual(["connected", "idle"]);
+  });
+});
+
+describe("a listener that drains", () => {
+  it("refuses new connections, ends its sessions, and is done when they are gone", async () => {
+    const { socket } = await dial();
+    const drained = listener.drain(30_000);
+    await drained;
+    expect(listener.connections).toBe(0);
+    expect(sessions[0]?.events.at(-1)).toBe("finished");
+    const late = connect({ host: address.address, port: address.port });
+    const [error] = await once(late, "error");
+    expect(error).toMatchObject({ code: "ECONNREFUSED" });
+    socket.destroy();
+  });
+
+  it("disconnects after the deadline who does not go", async () => {
+    await dial();
+    const [socket] = sockets;
+    socket?.pause();
+    await listener.drain(50);
+    expect(listener.connections).toBe(0);
+  });
+});

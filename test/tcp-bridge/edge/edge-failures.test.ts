@@ -1,0 +1,124 @@
+import { afterEach, describe, expect, it } from "vitest";
+import type { ServiceRequest } from "../../../protocol/session-request.ts";
+import { Status } from "../../../protocol/status-codes.ts";
+import { PacketBytes } from "../../support/packet-bytes.ts";
+import { breakConnection, type EdgeFault, gate, hang, respond } from "../../support/packet-edge.ts";
+import { TestBridge } from "../../support/test-bridge.ts";
+import { until } from "../../support/until.ts";
+
+const everyRequest: readonly ServiceRequest[] = [
+  { kind: "check", sessid: 7 },
+  { kind: "register", sessid: 7, ip: null, user: "kim" },
+  { kind: "delete", sessid: 7, user: "kim" },
+  { kind: "count" },
+  { kind: "checkAccess", sessid: 7, resource: "door" },
+];
+const check: ServiceRequest = { kind: "check", sessid: 7 };
+const ok = new PacketBytes().u8(Status.Ok);
+
+let stack: TestBridge;
+afterEach(() => stack.close());
+
+describe("an edge that fails", () => {
+  it("makes each packet's own response Unavailable within the deadline when it hangs, and recovers", async () => {
+    stack = await TestBridge.open({ BRIDGE_EDGE_DEADLINE_MS: "500" });
+    stack.edge.fault = hang;
+    const peer = await stack.connect();
+    const startMs = performance.now();
+    peer.send(...everyRequest);
+    peer.socket.write(new PacketBytes().packet(999));
+    const answers = await peer.received(6);
+    // Generous: a loaded machine may be late, but not by the two further deadlines that a missing one would take.
+    expect(performance.now() - startMs).toBeLessThan(1500);
+    expect(answers.map(({ kind }) => kind)).toEqual([...everyRequest.map(({ kind }) => kind), "error"]);
+    expect(answers.map(({ status }) => status)).toEqual(Array(6).fill(Status.Unavailable));
+    expect(answers[3]).toEqual({ kind: "count", status: Status.Unavailable, sessions: 0, users: 0 });
+    expect(stack.edge.batches).toHaveLength(2);
+    stack.edge.fault = undefined;
+    peer.send(check);
+    expect((await peer.received(7))[6]?.status).toBe(Status.NotFound);
+  });
+
+  it("answers within the deadline what waits behind batches that hang", async () => {
+    stack = await TestBridge.open({ BRIDGE_EDGE_DEADLINE_MS: "500", BRIDGE_MAX_BATCHES_IN_FLIGHT: "1" });
+    stack.edge.fault = hang;
+    const peers = await Promise.all([stack.connect(), stack.connect(), stack.connect()]);
+    const startMs = performance.now();
+    for (const peer of peers) {
+      peer.send(check);
+      await until(() => stack.edge.batches.length > 0);
+    }
+    for (const peer of peers) expect((await peer.received(1))[0]?.status).toBe(Status.Unavailable);
+    expect(performance.now() - startMs).toBeLessThan(1500);
+    // The first batch and its retry: too little was left of the others' time to ask for them.
+    expect(stack.edge.batches).toEqual([["check"], ["check"]]);
+  });
+
+  it.each<[string, EdgeFault]>([
+    ["a status of its own trouble", respond(500)],
+    ["a broken connection", breakConnection],
+    ["no answer at all", respond(200)],
+    ["half an answer", respond(200, ok.packet(2).subarray(0, 4))],
+    ["an answer too many", respond(200, Buffer.concat([ok.packet(2), ok.packet(2)]))],
+    ["the answer to another type", respond(200, ok.packet(4))],
+    ["an answer with a field too many", respond(200, new PacketBytes().u8(0).u8(0).packet(2))],
+    ["a status that there is not", respond(200, new PacketBytes().u8(7).packet(2))],
+    ["an ErrorResponse to a known type", respond(200, new PacketBytes().u8(0).string("").packet(127))],
+    ["no packets", respond(200, "<html>not an edge</html>")],
+  ])("is asked once more after %s", async (_why, fault) => {
+    stack = await TestBridge.open();
+    stack.edge.sessions.users.set(7, "kim");
+    stack.edge.faults.push(fault);
+    const peer = await stack.connect();
+    peer.send(check);
+    expect(await peer.received(1)).toEqual([{ kind: "check", status: Status.Ok }]);
+    expect(stack.edge.batches).toHaveLength(2);
+    stack.edge.faults.push(fault, fault);
+    peer.send(check);
+    expect((await peer.received(2))[1]).toEqual({ kind: "check", status: Status.Unavailable });
+    expect(stack.edge.batches).toHaveLength(4);
+  });
+
+  it("is never asked again for a batch that holds an Issue", async () => {
+    stack = await TestBridge.open();
+    stack.edge.faults.push(breakConnection);
+    const peer = await stack.connect();
+    peer.send(check, { kind: "issue", ip: null, user: "kim" });
+    const [, issued] = await peer.received(2);
+    expect(issued).toMatchObject({ kind: "issue", status: Status.Unavailable, sessid: 0, token: new Uint8Array(20) });
+    expect(stack.edge.batches).toEqual([["check", "issue"]]);
+  });
+
+  it.each<[string, string, EdgeFault]>([
+    ["does not accept the key", "edge_unauthenticated", respond(401, '{"code":"unauthenticated"}')],
+    ["has no keys", "edge_not_configured", respond(503, '{"code":"not_configured"}')],
+    ["rejects the batch", "edge_rejected", respond(400, '{"code":"invalid"}')],
+  ])("that %s is asked once, and the log says why, without the key", async (_what, code, fault) => {
+    stack = await TestBridge.open();
+    stack.edge.fault = fault;
+    const peer = await stack.connect();
+    for (let count = 1; count <= 3; count++) {
+      peer.send(check);
+      expect((await peer.received(count))[count - 1]?.status).toBe(Status.Unavailable);
+    }
+    expect(stack.edge.batches).toHaveLength(3);
+    // Three failures, one line: the rate is limited.
+    expect(stack.log.filter((line) => line.includes(code))).toHaveLength(1);
+    expect(stack.log.join("")).not.toContain(stack.edge.apiKey);
+    expect(await stack.metric(`artoria_bridge_edge_seconds_count{outcome="${code}"}`)).toBe(3);
+  });
+
+  it("does not delay the connections whose batch it answers", async () => {
+    stack = await TestBridge.open();
+    const { fault, open } = gate();
+    stack.edge.faults.push(fault);
+    const [slow, quick] = await Promise.all([stack.connect(), stack.connect()]);
+    slow.send(check);
+    await until(() => stack.edge.batches.length === 1);
+    quick.send(check);
+    expect(await quick.received(1)).toHaveLength(1);
+    expect(slow.answers).toHaveLength(0);
+    open();
+    expect(await slow.received(1)).toHaveLength(1);
+  });
+});

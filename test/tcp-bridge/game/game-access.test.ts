@@ -1,0 +1,67 @@
+import { describe, expect, it } from "vitest";
+import { Status } from "../../../protocol/status-codes.ts";
+import { countFailures, GameAddress } from "../../../tcp-bridge/game/game-access.ts";
+import { PacketBytes } from "../../support/packet-bytes.ts";
+
+const MINUTE_MS = 60_000;
+
+function answers(...packets: readonly (readonly [type: number, status: Status])[]): Uint8Array {
+  return Buffer.concat(packets.map(([type, status]) => new PacketBytes().u8(status).packet(type)));
+}
+
+const failed = answers([2, Status.NotFound]);
+const passed = answers([2, Status.Ok]);
+
+function makeAddress(maxFailuresPerMinute: number): GameAddress {
+  return new GameAddress({ maxFailuresPerMinute, maxWrongKeysPerMinute: 1 });
+}
+
+it("counts NotFound, Denied and Conflict of checks, access checks, deletes and registers, and nothing else", () => {
+  const { NotFound, Denied, Conflict, Ok, Unavailable, Invalid } = Status;
+  expect(countFailures(answers([2, NotFound], [12, Denied], [6, NotFound], [4, Conflict]))).toBe(4);
+  expect(countFailures(answers([2, Ok], [2, Unavailable], [6, Invalid], [8, NotFound], [127, Denied]))).toBe(0);
+  expect(countFailures(answers([10, Conflict], [19, Denied]))).toBe(0);
+});
+
+describe("what the connections of an address may fail at", () => {
+  it("is one allowance for all of them, and what is in flight is taken from it", () => {
+    const address = makeAddress(3);
+    address.asked(2);
+    expect(address.allowance(0)).toBe(1);
+    address.responded(answers([2, Status.NotFound], [2, Status.Ok]), 2, 0);
+    expect(address.allowance(0)).toBe(2);
+    expect(address.isExhausted(0)).toBe(false);
+    address.responded(answers([4, Status.Conflict], [6, Status.Denied]), 0, 0);
+    expect(address.isExhausted(0)).toBe(true);
+    expect(address.isExhausted(MINUTE_MS)).toBe(false);
+  });
+
+  it("lets who waits go on when less is in flight, once, and not who is gone", () => {
+    const address = makeAddress(1);
+    const resumed: string[] = [];
+    const [first, gone] = [() => resumed.push("first"), () => resumed.push("gone")];
+    address.connected();
+    address.asked(1);
+    address.wait(first);
+    address.wait(gone);
+    address.disconnected(gone);
+    address.responded(passed, 1, 0);
+    address.responded(passed, 0, 0);
+    expect(resumed).toEqual(["first"]);
+  });
+
+  it("is remembered while there is a connection, something in flight, or a failure of this minute", () => {
+    const address = makeAddress(1);
+    expect(address.isIdle(0)).toBe(true);
+    address.connected();
+    expect(address.isIdle(0)).toBe(false);
+    address.asked(1);
+    address.disconnected(() => {});
+    expect(address.isIdle(0)).toBe(false);
+    address.responded(failed, 1, 1_000_000);
+    expect(address.isIdle(1_000_000 + MINUTE_MS - 1)).toBe(false);
+    expect(address.isIdle(1_000_000 + MINUTE_MS)).toBe(true);
+    address.wrongKeys.count(1, 2_000_000);
+    expect(address.isIdle(2_000_000)).toBe(false);
+  });
+});

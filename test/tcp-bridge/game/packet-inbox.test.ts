@@ -1,0 +1,72 @@
+import fc from "fast-check";
+import { expect, it } from "vitest";
+import { PacketInbox } from "../../../tcp-bridge/game/game-session.ts";
+import { PacketBytes } from "../../support/packet-bytes.ts";
+
+const packet = fc
+  .tuple(fc.integer({ min: 0, max: 200 }), fc.integer({ min: 0, max: 20 }))
+  .map(([payloadBytes, type]) => new PacketBytes().bytes(new Uint8Array(payloadBytes)).packet(type));
+const runs = fc.array(fc.array(packet, { minLength: 1, maxLength: 8 }), { maxLength: 8 });
+
+function fill(inbox: PacketInbox, packets: readonly (readonly Uint8Array[])[]): void {
+  for (const [index, run] of packets.entries()) inbox.push(Buffer.concat(run), run.length, index);
+}
+
+it("gives out all packets in order, never more than both bounds allow", () => {
+  fc.assert(
+    fc.property(
+      runs,
+      fc.integer({ min: 1, max: 9 }),
+      fc.integer({ min: 204, max: 900 }),
+      (all, maxPackets, maxBytes) => {
+        const inbox = new PacketInbox();
+        fill(inbox, all);
+        const taken: Uint8Array[] = [];
+        let left = all.flat().length;
+        while (inbox.packets > 0) {
+          let bytes = 0;
+          let counted = 0;
+          const count = inbox.take(maxPackets, maxBytes, (run, packets) => {
+            taken.push(run);
+            bytes += run.byteLength;
+            counted += packets;
+          });
+          // A packet has 204 bytes at most, so one always fits.
+          expect(count).toBeGreaterThan(0);
+          expect(count).toBe(counted);
+          expect(count).toBeLessThanOrEqual(maxPackets);
+          expect(bytes).toBeLessThanOrEqual(maxBytes);
+          left -= count;
+          expect(inbox.packets).toBe(left);
+        }
+        expect(Buffer.concat(taken)).toEqual(Buffer.concat(all.flat()));
+      },
+    ),
+  );
+});
+
+it("gives out what came before a time, and keeps the rest", () => {
+  fc.assert(
+    fc.property(runs, fc.integer({ min: 0, max: 9 }), (all, beforeMs) => {
+      const inbox = new PacketInbox();
+      fill(inbox, all);
+      const old: Uint8Array[] = [];
+      inbox.takeOlder(beforeMs, (bytes) => old.push(bytes));
+      expect(Buffer.concat(old)).toEqual(Buffer.concat(all.slice(0, beforeMs).flat()));
+      expect(inbox.packets).toBe(all.slice(beforeMs).flat().length);
+    }),
+  );
+});
+
+it("counts the leading packets of accepted types", () => {
+  fc.assert(
+    fc.property(runs, fc.integer({ min: 0, max: 70 }), (all, maxPackets) => {
+      const inbox = new PacketInbox();
+      fill(inbox, all);
+      const types = all.flat().map((bytes) => bytes[2] ?? 0);
+      const firstOther = types.findIndex((type) => type >= 15);
+      const expected = Math.min(maxPackets, firstOther === -1 ? types.length : firstOther);
+      expect(inbox.leading(maxPackets, (type) => type < 15)).toBe(expected);
+    }),
+  );
+});

@@ -1,0 +1,80 @@
+import { randomBytes } from "node:crypto";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { tlsTransport } from "../../../client/node/tls-transport.ts";
+import { ReliableConnection } from "../../../client/reliable/reliable-connection.ts";
+import { formatToken, makeToken } from "../../../protocol/session-token.ts";
+import { PlayerBridge } from "../../support/player-bridge.ts";
+import { RoomServer } from "../../support/room-server.ts";
+import { until } from "../../support/until.ts";
+import { WireTap } from "../../support/wire-tap.ts";
+
+/** Two ciphertexts of one message share no run of this length: by chance, once in 2^(128 - 24). */
+const RUN_BYTES = 16;
+const MESSAGE_BYTES = 4000;
+
+let edge: RoomServer;
+let bridge: PlayerBridge;
+let tap: WireTap;
+let player: ReliableConnection;
+
+beforeEach(async () => {
+  // A retention that no machine is too slow for.
+  edge = await RoomServer.open({ retentionSeconds: 300 });
+  bridge = await PlayerBridge.open(`http://127.0.0.1:${edge.httpPort}`);
+  tap = await WireTap.open(bridge.address.port);
+});
+afterEach(async () => {
+  player.disconnect();
+  await player.closed;
+  await tap.close();
+  await bridge.close();
+  await edge.close();
+});
+
+it("a tap sees no plaintext, and a message that is sent again as other bytes", async () => {
+  const token = makeToken(7, randomBytes(16));
+  const trust = { ca: bridge.certificate.cert };
+  player = new ReliableConnection({
+    transport: tlsTransport({ host: "127.0.0.1", port: tap.port, token, trust }),
+    room: "lobby",
+    limits: { backOffCapMs: 200 },
+  });
+  const heard: Buffer[] = [];
+  player.on("message", ({ body }) => heard.push(Buffer.from(body)));
+  player.connect();
+  await until(() => player.state === "Established");
+
+  const message = randomBytes(MESSAGE_BYTES);
+  tap.swallowing = true;
+  const [before] = tap.recordings;
+  const start = before?.up.byteLength ?? 0;
+  player.send(message);
+  await until(() => (before?.up.byteLength ?? 0) >= start + MESSAGE_BYTES);
+  tap.swallowing = false;
+  tap.cut();
+  await until(() => heard.length === 1 && player.state === "Established" && player.waitingMessages === 0);
+
+  expect(heard).toEqual([message]);
+  expect(tap.recordings).toHaveLength(2);
+  const after = tap.recordings[1];
+  const first = before?.up.subarray(start) ?? Buffer.alloc(0);
+  const second = after?.up ?? Buffer.alloc(0);
+  expect(second.byteLength).toBeGreaterThan(MESSAGE_BYTES);
+  expect(sharedRun(first, second)).toBeUndefined();
+  const secrets = [message, Buffer.from(token), Buffer.from(formatToken(token)), Buffer.from("lobby")];
+  for (const recording of [before?.up, before?.down, after?.up, after?.down]) {
+    expect(recording?.byteLength).toBeGreaterThan(0);
+    expect(sharedRun(message, recording ?? message)).toBeUndefined();
+    for (const secret of secrets) expect(recording?.includes(secret)).toBe(false);
+  }
+});
+
+/** Where in `one` a run of bytes starts that `other` has too. */
+function sharedRun(one: Buffer, other: Buffer): number | undefined {
+  const runs = new Set<string>();
+  for (let at = 0; at + RUN_BYTES <= other.byteLength; at++) runs.add(other.toString("latin1", at, at + RUN_BYTES));
+  for (let at = 0; at + RUN_BYTES <= one.byteLength; at++) {
+    if (runs.has(one.toString("latin1", at, at + RUN_BYTES))) return at;
+  }
+  return undefined;
+}
