@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { HOW_TO_MAKE_A_KEY, isLoopbackHost, MIN_KEY_CHARACTERS } from "../protocol/loopback.ts";
-import { DEFAULT_ROOM_LIMITS, type RoomLimits } from "../protocol/reliable/room-limits.ts";
+import { DEFAULT_ROOM_LIMITS, type RoomLimits } from "../protocol/reliable/room/room-limits.ts";
 import type { BodyLimits } from "./http/form-body.ts";
 import { Grants } from "./http/schemas.ts";
 import type { SessionPolicy } from "./session-store/session-store.ts";

@@ -1,7 +1,7 @@
 import { ByteWriter } from "../../protocol/packet-fields.ts";
 import { MAX_PLAYER_PACKET_BYTES, PacketDecoder, packetSizeAt, packetType } from "../../protocol/packet-framing.ts";
 import { decodePlayerPacket, PLAYER_PACKET_TYPES, writePlayerPacket } from "../../protocol/player-packets.ts";
-import { AckPolicy, DEFAULT_ACK_LIMITS } from "../../protocol/reliable/ack-policy.ts";
+import { AckPolicy, DEFAULT_ACK_LIMITS } from "../../protocol/reliable/flow-control.ts";
 import { parseToken, TOKEN_BYTES } from "../../protocol/session-token.ts";
 import { openSocket, RawWebSocket } from "./raw-web-socket.ts";
 import { BODY_BYTES, type MemberEvents, type RoomMember } from "./room-member.ts";
@@ -131,14 +131,14 @@ export class ArtoriaMember implements RoomMember {
   #advance(offset: number, bytes: number, nowMs: number): void {
     if (offset <= this.#offset) throw new Error(`offset ${offset} after ${this.#offset}`);
     this.#offset = offset;
-    this.#acks.arrived(bytes, nowMs);
+    this.#acks.onReceived(bytes, nowMs);
   }
 
   #acknowledge(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     if (this.#stopped) return;
-    this.#acks.settle();
+    this.#acks.reset();
     const writer = new ByteWriter(16);
     writePlayerPacket(writer, { kind: "ack", position: this.#offset });
     this.#write(writer.finish());

@@ -1,4 +1,4 @@
-import type { ClientState } from "../../protocol/reliable/client-state.ts";
+import type { ClientState } from "../../protocol/reliable/client/client-connection.ts";
 import { parseToken } from "../../protocol/session-token.ts";
 import { Chat } from "../chat/chat.ts";
 import { ReliableConnection } from "../reliable/reliable-connection.ts";

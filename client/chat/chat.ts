@@ -1,5 +1,5 @@
 import { ClosedCode, closedCodeName } from "../../protocol/closed-codes.ts";
-import type { OutgoingMessage } from "../../protocol/reliable/send-window.ts";
+import type { OutgoingMessage } from "../../protocol/reliable/client/send-window.ts";
 import type { EventOf } from "../reliable/connection-event.ts";
 import type { ReliableConnection } from "../reliable/reliable-connection.ts";
 import { plainText } from "./plain-text.ts";

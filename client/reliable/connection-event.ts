@@ -1,4 +1,4 @@
-import type { ClientEvent } from "../../protocol/reliable/client-output.ts";
+import type { ClientEvent } from "../../protocol/reliable/client/client-output.ts";
 
 /** What a {@link ReliableConnection} tells: all that its machine does, and why a connection could not be made or ended. */
 export type ConnectionEvent =

@@ -1,5 +1,5 @@
 import { DELIVER_OVERHEAD_BYTES } from "../../protocol/player-packets.ts";
-import type { MessageEvent } from "../../protocol/reliable/client-output.ts";
+import type { MessageEvent } from "../../protocol/reliable/client/client-output.ts";
 
 /** How much may wait for a consumer before the room is held back: as much as a client may have waiting for the room. */
 const FULL_MESSAGES = 1024;

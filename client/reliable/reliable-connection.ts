@@ -1,7 +1,7 @@
-import type { ClientLimits } from "../../protocol/reliable/client-config.ts";
-import { ClientMachine } from "../../protocol/reliable/client-machine.ts";
-import type { ClientOutput, MessageEvent, SendResult } from "../../protocol/reliable/client-output.ts";
-import type { ClientState } from "../../protocol/reliable/client-state.ts";
+import type { ClientLimits } from "../../protocol/reliable/client/client-config.ts";
+import type { ClientState } from "../../protocol/reliable/client/client-connection.ts";
+import { ClientMachine } from "../../protocol/reliable/client/client-machine.ts";
+import type { ClientOutput, MessageEvent, SendResult } from "../../protocol/reliable/client/client-output.ts";
 import type { ConnectionEvent, EventOf } from "./connection-event.ts";
 import { EventListeners } from "./event-listeners.ts";
 import { MessageQueue } from "./message-queue.ts";
@@ -138,17 +138,17 @@ export class ReliableConnection implements AsyncIterable<MessageEvent> {
         this.#tell(output.event);
         break;
       case "dial":
-        this.#dial(output.link);
+        this.#dial(output.connection);
         break;
       case "write":
-        this.#paths.get(output.link)?.write(output.bytes);
+        this.#paths.get(output.connection)?.write(output.bytes);
         break;
       case "writeText":
-        this.#paths.get(output.link)?.writeText(output.text);
+        this.#paths.get(output.connection)?.writeText(output.text);
         break;
       case "close":
-        this.#paths.get(output.link)?.close();
-        this.#paths.delete(output.link);
+        this.#paths.get(output.connection)?.close();
+        this.#paths.delete(output.connection);
         break;
     }
   }

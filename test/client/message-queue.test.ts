@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { MessageQueue } from "../../client/reliable/message-queue.ts";
-import type { MessageEvent } from "../../protocol/reliable/client-output.ts";
+import type { MessageEvent } from "../../protocol/reliable/client/client-output.ts";
 
 function message(offset: number, bytes = 1): MessageEvent {
   return { kind: "message", offset, from: 1, to: 0, body: new Uint8Array(bytes) };

@@ -4,7 +4,7 @@ import { webSocketTransport } from "../../client/node/web-socket-transport.ts";
 import { ReliableConnection } from "../../client/reliable/reliable-connection.ts";
 import type { Transport } from "../../client/reliable/transport.ts";
 import { ClosedCode } from "../../protocol/closed-codes.ts";
-import type { ClientLimits } from "../../protocol/reliable/client-config.ts";
+import type { ClientLimits } from "../../protocol/reliable/client/client-config.ts";
 import { makeToken } from "../../protocol/session-token.ts";
 import { RoomServer } from "../support/room-server.ts";
 import { TcpProxy } from "../support/tcp-proxy.ts";

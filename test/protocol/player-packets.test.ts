@@ -2,12 +2,12 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { ByteWriter } from "../../protocol/packet-fields.ts";
 import { MAX_PLAYER_PACKET_BYTES } from "../../protocol/packet-framing.ts";
-import type { PlayerPacket } from "../../protocol/player-packets.ts";
 import {
   decodePlayerPacket,
   isRoomName,
   MAX_BODY_BYTES,
   MAX_DATAGRAM_BYTES,
+  type PlayerPacket,
   writePlayerPacket,
 } from "../../protocol/player-packets.ts";
 import { fromHex, PacketBytes, toHex } from "../support/packet-bytes.ts";

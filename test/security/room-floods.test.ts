@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { ClosedCode } from "../../protocol/closed-codes.ts";
 import type { PlayerPacket } from "../../protocol/player-packets.ts";
-import { DEFAULT_ROOM_LIMITS, type RoomLimits } from "../../protocol/reliable/room-limits.ts";
+import { DEFAULT_ROOM_LIMITS, type RoomLimits } from "../../protocol/reliable/room/room-limits.ts";
 import { DirectPair } from "../support/direct-pair.ts";
 import { RoomProbe } from "../support/room-probe.ts";
 

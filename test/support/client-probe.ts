@@ -1,10 +1,14 @@
 import { ByteWriter } from "../../protocol/packet-fields.ts";
 import { MAX_PLAYER_PACKET_BYTES } from "../../protocol/packet-framing.ts";
-import type { Joined, PlayerPacket } from "../../protocol/player-packets.ts";
-import { decodePlayerPacket, writePlayerPacket } from "../../protocol/player-packets.ts";
-import type { ClientConfig } from "../../protocol/reliable/client-config.ts";
-import { ClientMachine } from "../../protocol/reliable/client-machine.ts";
-import type { ClientEvent, ClientOutput } from "../../protocol/reliable/client-output.ts";
+import {
+  decodePlayerPacket,
+  type Joined,
+  type PlayerPacket,
+  writePlayerPacket,
+} from "../../protocol/player-packets.ts";
+import type { ClientConfig } from "../../protocol/reliable/client/client-config.ts";
+import { ClientMachine } from "../../protocol/reliable/client/client-machine.ts";
+import type { ClientEvent, ClientOutput } from "../../protocol/reliable/client/client-output.ts";
 import { splitPackets } from "./split-packets.ts";
 
 /** A client machine in a test's hands: the test is its network, its room and its clock. */
@@ -36,16 +40,16 @@ export class ClientProbe {
 
   /** The packets that were written to a connection since the last call. */
   takePackets(link: number): PlayerPacket[] {
-    const writes = this.#take("write", (write) => write.link === link).map(({ bytes }) => bytes);
+    const writes = this.#take("write", (write) => write.connection === link).map(({ bytes }) => bytes);
     return splitPackets(MAX_PLAYER_PACKET_BYTES, writes).map(decodePlayerPacket);
   }
 
   takeDials(): number[] {
-    return this.#take("dial").map(({ link }) => link);
+    return this.#take("dial").map(({ connection: link }) => link);
   }
 
   takeCloses(): number[] {
-    return this.#take("close").map(({ link }) => link);
+    return this.#take("close").map(({ connection }) => connection);
   }
 
   takeTexts(): string[] {

@@ -1,7 +1,7 @@
-import { ClientMachine } from "../../protocol/reliable/client-machine.ts";
-import type { ClientEvent } from "../../protocol/reliable/client-output.ts";
-import { RoomCore } from "../../protocol/reliable/room-core.ts";
-import type { RoomLimits } from "../../protocol/reliable/room-limits.ts";
+import { ClientMachine } from "../../protocol/reliable/client/client-machine.ts";
+import type { ClientEvent } from "../../protocol/reliable/client/client-output.ts";
+import { RoomCore } from "../../protocol/reliable/room/room-core.ts";
+import type { RoomLimits } from "../../protocol/reliable/room/room-limits.ts";
 import { MemoryRoomStorage } from "./memory-room-storage.ts";
 
 /** A client and a room with nothing between them: what one writes, the other has at once. */
@@ -35,8 +35,8 @@ export class DirectPair {
       for (const output of this.client.takeOutputs(this.#nowMs)) {
         moved = true;
         if (output.kind === "event") this.#onEvent(output.event);
-        else if (output.kind === "dial") this.#open(output.link);
-        else if (output.kind === "write") this.room.received(output.link, output.bytes, this.#nowMs);
+        else if (output.kind === "dial") this.#open(output.connection);
+        else if (output.kind === "write") this.room.received(output.connection, output.bytes, this.#nowMs);
       }
       for (const output of this.room.takeOutputs(this.#nowMs)) {
         if (output.kind === "write") this.client.received(output.connection, output.bytes, this.#nowMs);

@@ -7,7 +7,7 @@ import {
   logEntryBytes,
   type RoomStorage,
   type Seat,
-} from "../../protocol/reliable/room-storage.ts";
+} from "../../protocol/reliable/room/room-log.ts";
 
 /** A room's storage in memory. What outlives the room is this object: a test makes a new room on it. */
 export class MemoryRoomStorage implements RoomStorage {

@@ -3,8 +3,7 @@ import { type AddressInfo, connect } from "node:net";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import { ByteWriter } from "../../protocol/packet-fields.ts";
 import { MAX_PLAYER_PACKET_BYTES, PacketDecoder } from "../../protocol/packet-framing.ts";
-import type { Join, PlayerPacket } from "../../protocol/player-packets.ts";
-import { decodePlayerPacket, writePlayerPacket } from "../../protocol/player-packets.ts";
+import { decodePlayerPacket, type Join, type PlayerPacket, writePlayerPacket } from "../../protocol/player-packets.ts";
 import { makeToken } from "../../protocol/session-token.ts";
 import { until } from "./until.ts";
 

@@ -1,7 +1,7 @@
 import type { ClosedCode } from "../../protocol/closed-codes.ts";
-import { RoomCore } from "../../protocol/reliable/room-core.ts";
-import type { RoomLimits } from "../../protocol/reliable/room-limits.ts";
-import type { RoomOutput } from "../../protocol/reliable/room-output.ts";
+import type { RoomOutput } from "../../protocol/reliable/room/room-connections.ts";
+import { RoomCore } from "../../protocol/reliable/room/room-core.ts";
+import type { RoomLimits } from "../../protocol/reliable/room/room-limits.ts";
 import { MemoryRoomStorage } from "./memory-room-storage.ts";
 
 /** The far end of a room's connection. */

@@ -1,10 +1,15 @@
 import { ByteWriter } from "../../protocol/packet-fields.ts";
 import { MAX_PLAYER_PACKET_BYTES } from "../../protocol/packet-framing.ts";
-import type { Join, Joined, PlayerPacket } from "../../protocol/player-packets.ts";
-import { decodePlayerPacket, writePlayerPacket } from "../../protocol/player-packets.ts";
-import { RoomCore } from "../../protocol/reliable/room-core.ts";
-import type { RoomLimits } from "../../protocol/reliable/room-limits.ts";
-import type { ConnectionSnapshot, RoomIdentity } from "../../protocol/reliable/room-output.ts";
+import {
+  decodePlayerPacket,
+  type Join,
+  type Joined,
+  type PlayerPacket,
+  writePlayerPacket,
+} from "../../protocol/player-packets.ts";
+import type { ConnectionSnapshot, RoomIdentity } from "../../protocol/reliable/room/room-connections.ts";
+import { RoomCore } from "../../protocol/reliable/room/room-core.ts";
+import type { RoomLimits } from "../../protocol/reliable/room/room-limits.ts";
 import { MemoryRoomStorage } from "./memory-room-storage.ts";
 import { splitPackets } from "./split-packets.ts";
 

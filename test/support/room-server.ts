@@ -6,7 +6,7 @@ import { type WebSocket, WebSocketServer } from "ws";
 import { type ClosedCode, WEBSOCKET_CLOSE_BASE } from "../../protocol/closed-codes.ts";
 import { MAX_PLAYER_PACKET_BYTES, PacketDecoder } from "../../protocol/packet-framing.ts";
 import { decodePlayerPacket } from "../../protocol/player-packets.ts";
-import type { RoomLimits } from "../../protocol/reliable/room-limits.ts";
+import type { RoomLimits } from "../../protocol/reliable/room/room-limits.ts";
 import { formatToken } from "../../protocol/session-token.ts";
 import { type Certificate, selfSigned } from "./certificates.ts";
 import { RealTimeRoom } from "./real-time-room.ts";

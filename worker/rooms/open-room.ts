@@ -1,6 +1,6 @@
 import { ClosedCode } from "../../protocol/closed-codes.ts";
-import type { RoomCore } from "../../protocol/reliable/room-core.ts";
-import type { RoomLimits } from "../../protocol/reliable/room-limits.ts";
+import type { RoomCore } from "../../protocol/reliable/room/room-core.ts";
+import type { RoomLimits } from "../../protocol/reliable/room/room-limits.ts";
 import { logFault } from "../log-fault.ts";
 import type { SessionStore } from "../session-store/session-store.ts";
 import { GatherWindow } from "./gather-window.ts";

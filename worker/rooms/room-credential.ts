@@ -1,6 +1,6 @@
 /// <reference path="../node-crypto.d.ts" />
 import { createHash } from "node:crypto";
-import type { RoomIdentity } from "../../protocol/reliable/room-output.ts";
+import type { RoomIdentity } from "../../protocol/reliable/room/room-connections.ts";
 import type { IdentifyRequest } from "../../protocol/session-request.ts";
 import { splitToken } from "../../protocol/session-token.ts";
 import { sameSecret } from "../session-store/same-secret.ts";

@@ -1,4 +1,4 @@
-import type { ConnectionSnapshot, RoomIdentity } from "../../protocol/reliable/room-output.ts";
+import type { ConnectionSnapshot, RoomIdentity } from "../../protocol/reliable/room/room-connections.ts";
 import { type RoomCredential, roomIdentity } from "./room-credential.ts";
 
 /** What outlives the room's memory with a socket; far below the 16 KiB that an attachment may have. */

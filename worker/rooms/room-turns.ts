@@ -1,9 +1,9 @@
 import { WEBSOCKET_CLOSE_BASE } from "../../protocol/closed-codes.ts";
 import { Presence, type Publish } from "../../protocol/player-packets.ts";
-import { RoomCore } from "../../protocol/reliable/room-core.ts";
-import type { RoomLimits } from "../../protocol/reliable/room-limits.ts";
-import type { RoomOutput } from "../../protocol/reliable/room-output.ts";
-import type { Seat } from "../../protocol/reliable/room-storage.ts";
+import type { RoomOutput } from "../../protocol/reliable/room/room-connections.ts";
+import { RoomCore } from "../../protocol/reliable/room/room-core.ts";
+import type { RoomLimits } from "../../protocol/reliable/room/room-limits.ts";
+import type { Seat } from "../../protocol/reliable/room/room-log.ts";
 import { logFault } from "../log-fault.ts";
 import type { RoomHooks, RoomMember } from "./room-hooks.ts";
 import type { RoomSockets } from "./room-sockets.ts";
@@ -112,9 +112,9 @@ export class RoomTurns {
         this.#call(() => this.#hooks.onDisconnected({ member, user, connected: false }, how));
       }
     } else if (output.kind === "snapshot") {
-      const { member, acknowledged } = output.snapshot;
+      const { member, ackedByPlayer: acknowledged } = output.snapshot;
       const before = this.#sockets.keep(output.connection, output.snapshot);
-      if (before?.snapshot === undefined || acknowledged <= before.snapshot.acknowledged) return;
+      if (before?.snapshot === undefined || acknowledged <= before.snapshot.ackedByPlayer) return;
       const { user } = before.credential;
       this.#call(() => this.#hooks.onSent({ member, user, connected: true }, acknowledged));
     }

@@ -1,8 +1,8 @@
 import { DurableObject } from "cloudflare:workers";
 import { ClosedCode } from "../../protocol/closed-codes.ts";
 import { MAX_BODY_BYTES } from "../../protocol/player-packets.ts";
-import type { RoomCore } from "../../protocol/reliable/room-core.ts";
-import type { RoomLimits } from "../../protocol/reliable/room-limits.ts";
+import type { RoomCore } from "../../protocol/reliable/room/room-core.ts";
+import type { RoomLimits } from "../../protocol/reliable/room/room-limits.ts";
 import type { Bindings } from "../app-env.ts";
 import { openOnce } from "../http/open-store.ts";
 import { readAdmitted } from "./admitted-upgrade.ts";

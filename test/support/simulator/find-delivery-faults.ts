@@ -1,5 +1,5 @@
-import type { ClientEvent } from "../../../protocol/reliable/client-output.ts";
-import { isVisibleTo, type LogEntry } from "../../../protocol/reliable/room-storage.ts";
+import type { ClientEvent } from "../../../protocol/reliable/client/client-output.ts";
+import { isVisibleTo, type LogEntry } from "../../../protocol/reliable/room/room-log.ts";
 import type { SimulatedPlayer } from "./simulated-player.ts";
 import type { Chronicle } from "./simulated-room.ts";
 

@@ -1,6 +1,6 @@
 import { ClosedCode } from "../../../protocol/closed-codes.ts";
-import { DEFAULT_ROOM_LIMITS } from "../../../protocol/reliable/room-limits.ts";
-import type { SenderRates } from "../../../protocol/reliable/sender-budget.ts";
+import type { SenderRates } from "../../../protocol/reliable/room/room-intake.ts";
+import { DEFAULT_ROOM_LIMITS } from "../../../protocol/reliable/room/room-limits.ts";
 import { type Random, seededRandom } from "../random.ts";
 import { findFaults } from "./find-faults.ts";
 import { FLOODER_CLOSES, SimulatedFlooder } from "./simulated-flooder.ts";

@@ -1,4 +1,4 @@
-import type { RoomIdentity } from "../../../protocol/reliable/room-output.ts";
+import type { RoomIdentity } from "../../../protocol/reliable/room/room-connections.ts";
 import type { Random } from "../random.ts";
 import { SimulatedPath } from "./simulated-path.ts";
 import type { SimulatedRoom } from "./simulated-room.ts";

@@ -1,7 +1,7 @@
 import { ByteWriter } from "../../../protocol/packet-fields.ts";
 import { MAX_PLAYER_PACKET_BYTES, PacketDecoder } from "../../../protocol/packet-framing.ts";
 import { decodePlayerPacket, writePlayerPacket } from "../../../protocol/player-packets.ts";
-import type { RoomIdentity } from "../../../protocol/reliable/room-output.ts";
+import type { RoomIdentity } from "../../../protocol/reliable/room/room-connections.ts";
 import { Pipe } from "./pipe.ts";
 import type { PathListener, SimulatedNetwork } from "./simulated-network.ts";
 

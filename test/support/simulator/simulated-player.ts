@@ -1,7 +1,7 @@
-import type { ClientLimits } from "../../../protocol/reliable/client-config.ts";
-import { ClientMachine } from "../../../protocol/reliable/client-machine.ts";
-import type { ClientEvent, ClientOutput } from "../../../protocol/reliable/client-output.ts";
-import type { RoomIdentity } from "../../../protocol/reliable/room-output.ts";
+import type { ClientLimits } from "../../../protocol/reliable/client/client-config.ts";
+import { ClientMachine } from "../../../protocol/reliable/client/client-machine.ts";
+import type { ClientEvent, ClientOutput } from "../../../protocol/reliable/client/client-output.ts";
+import type { RoomIdentity } from "../../../protocol/reliable/room/room-connections.ts";
 import type { SimulatedNetwork } from "./simulated-network.ts";
 import type { SimulatedPath } from "./simulated-path.ts";
 import { ROOM_NAME } from "./simulated-room.ts";
@@ -95,17 +95,17 @@ export class SimulatedPlayer {
         this.#note(output.event);
         break;
       case "dial":
-        this.#dial(output.link);
+        this.#dial(output.connection);
         break;
       case "write":
-        this.#paths.get(output.link)?.write(output.bytes);
+        this.#paths.get(output.connection)?.write(output.bytes);
         break;
       case "close":
-        this.#paths.get(output.link)?.close();
-        this.#paths.delete(output.link);
+        this.#paths.get(output.connection)?.close();
+        this.#paths.delete(output.connection);
         break;
       case "writeText":
-        this.#paths.get(output.link)?.ping();
+        this.#paths.get(output.connection)?.ping();
         break;
     }
   }

@@ -1,8 +1,8 @@
 import type { Presence } from "../../../protocol/player-packets.ts";
-import { RoomCore } from "../../../protocol/reliable/room-core.ts";
-import type { RoomLimits } from "../../../protocol/reliable/room-limits.ts";
-import type { ConnectionSnapshot, RoomIdentity, RoomOutput } from "../../../protocol/reliable/room-output.ts";
-import type { LogEntry } from "../../../protocol/reliable/room-storage.ts";
+import type { ConnectionSnapshot, RoomIdentity, RoomOutput } from "../../../protocol/reliable/room/room-connections.ts";
+import { RoomCore } from "../../../protocol/reliable/room/room-core.ts";
+import type { RoomLimits } from "../../../protocol/reliable/room/room-limits.ts";
+import type { LogEntry } from "../../../protocol/reliable/room/room-log.ts";
 import { MemoryRoomStorage } from "../memory-room-storage.ts";
 import type { VirtualClock } from "./virtual-clock.ts";
 

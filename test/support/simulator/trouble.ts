@@ -1,4 +1,4 @@
-import type { ClientLimits } from "../../../protocol/reliable/client-config.ts";
+import type { ClientLimits } from "../../../protocol/reliable/client/client-config.ts";
 import type { Random } from "../random.ts";
 import type { SimulatedFlooder } from "./simulated-flooder.ts";
 import type { SimulatedNetwork } from "./simulated-network.ts";

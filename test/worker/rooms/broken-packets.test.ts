@@ -1,8 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { ClosedCode } from "../../../protocol/closed-codes.ts";
 import { ByteWriter } from "../../../protocol/packet-fields.ts";
-import type { PlayerPacket } from "../../../protocol/player-packets.ts";
-import { PLAYER_PACKET_TYPES, writePlayerPacket } from "../../../protocol/player-packets.ts";
+import { PLAYER_PACKET_TYPES, type PlayerPacket, writePlayerPacket } from "../../../protocol/player-packets.ts";
 import { createSession } from "../routes/edge-client.ts";
 import { joinAs, newRoom } from "./room-object.ts";
 import { joinPacket, RoomPlayer } from "./room-player.ts";

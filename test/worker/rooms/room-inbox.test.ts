@@ -1,8 +1,7 @@
 import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
 import { ByteWriter } from "../../../protocol/packet-fields.ts";
-import type { PlayerPacket } from "../../../protocol/player-packets.ts";
-import { writePlayerPacket } from "../../../protocol/player-packets.ts";
+import { type PlayerPacket, writePlayerPacket } from "../../../protocol/player-packets.ts";
 import type { ChatRoom } from "../../../worker/rooms/chat-room.ts";
 import type { RoomAttachment } from "../../../worker/rooms/room-sockets.ts";
 import { joinAs, newRoom, roomObject } from "./room-object.ts";

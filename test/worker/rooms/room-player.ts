@@ -2,8 +2,12 @@ import { exports } from "cloudflare:workers";
 import { vi } from "vitest";
 import { ByteWriter } from "../../../protocol/packet-fields.ts";
 import { MAX_PLAYER_PACKET_BYTES, PacketDecoder } from "../../../protocol/packet-framing.ts";
-import type { Join, PlayerPacket } from "../../../protocol/player-packets.ts";
-import { decodePlayerPacket, writePlayerPacket } from "../../../protocol/player-packets.ts";
+import {
+  decodePlayerPacket,
+  type Join,
+  type PlayerPacket,
+  writePlayerPacket,
+} from "../../../protocol/player-packets.ts";
 
 /** What a player's packets look like when they are told apart by kind. */
 export type Received<K extends PlayerPacket["kind"]> = Extract<PlayerPacket, { kind: K }>;

@@ -1,7 +1,7 @@
 import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
 import { Presence } from "../../../protocol/player-packets.ts";
-import type { LogEntry, RoomStorage } from "../../../protocol/reliable/room-storage.ts";
+import type { LogEntry, RoomStorage } from "../../../protocol/reliable/room/room-log.ts";
 import { SqliteRoomStorage } from "../../../worker/rooms/storage/sqlite-room-storage.ts";
 import { MemoryRoomStorage } from "../../support/memory-room-storage.ts";
 import { newRoom, roomObject } from "./room-object.ts";

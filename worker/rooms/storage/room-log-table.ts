@@ -5,7 +5,7 @@ import {
   type LogEntry,
   type LogNeeds,
   logEntryBytes,
-} from "../../../protocol/reliable/room-storage.ts";
+} from "../../../protocol/reliable/room/room-log.ts";
 
 /** The columns of a row, and as many rows in one INSERT as 100 parameters allow, which is what a Durable Object takes. */
 const COLUMNS = 8;

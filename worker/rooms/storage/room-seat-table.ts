@@ -1,4 +1,4 @@
-import type { Seat } from "../../../protocol/reliable/room-storage.ts";
+import type { Seat } from "../../../protocol/reliable/room/room-log.ts";
 
 /** The members in SQLite. What a turn saves of a seat again and again is written once, at its end. */
 export class RoomSeatTable {

@@ -1,4 +1,4 @@
-import type { LogBounds, LogEntry, LogNeeds, RoomStorage, Seat } from "../../../protocol/reliable/room-storage.ts";
+import type { LogBounds, LogEntry, LogNeeds, RoomStorage, Seat } from "../../../protocol/reliable/room/room-log.ts";
 import { RoomLogTable } from "./room-log-table.ts";
 import { RoomRecord } from "./room-record.ts";
 import { RoomSeatTable } from "./room-seat-table.ts";

@@ -1,0 +1,195 @@
+import { ClosedCode, closedCodeName, reconnectRule } from "../../closed-codes.ts";
+import { ProtocolError } from "../../packet-framing.ts";
+import { decodePlayerPacket, MAX_BODY_BYTES, MAX_DATAGRAM_BYTES } from "../../player-packets.ts";
+import { type ClientConfig, type ClientLimits, DEFAULT_CLIENT_LIMITS } from "./client-config.ts";
+import type { ClientConnection, ClientState } from "./client-connection.ts";
+import { ClientDialer } from "./client-dialer.ts";
+import { type ClientOutput, ClientOutputs, type SendResult } from "./client-output.ts";
+import { ClientSeat } from "./client-seat.ts";
+
+/**
+ * The player's side of a reliable session, without I/O: what happens to sockets and clocks comes in with `nowMs`, what is
+ * to be done goes out through {@link ClientMachine.takeOutputs}. A driver calls it after each turn, and {@link
+ * ClientMachine.tick} at {@link ClientMachine.deadlineMs}. Times are ms of any monotonic clock.
+ *
+ * A lost or suspect connection is replaced without waiting for its end: the newest that the room accepts wins.
+ */
+export class ClientMachine {
+  readonly #outputs = new ClientOutputs();
+  readonly #dialer: ClientDialer;
+  readonly #seat: ClientSeat;
+  readonly #limits: ClientLimits;
+  #phase: "idle" | "active" | "leaving" | "ended" = "idle";
+  #leaveDeadlineMs: number | undefined;
+
+  constructor(config: ClientConfig) {
+    this.#limits = { ...DEFAULT_CLIENT_LIMITS, ...config.limits };
+    this.#seat = new ClientSeat(this.#limits, this.#outputs);
+    this.#dialer = new ClientDialer(config, this.#limits, this.#outputs, this.#seat);
+  }
+
+  /** The state of the connection that the room has accepted, else of the one that is being made. */
+  get state(): ClientState {
+    return this.#dialer.state;
+  }
+
+  /** This player's number in the room, 0 before the first Joined. */
+  get member(): number {
+    return this.#seat.member;
+  }
+
+  /** How far it has got in the room's log. */
+  get position(): { readonly epoch: number; readonly delivered: number } {
+    return this.#seat.position;
+  }
+
+  /** Messages that the room has not acknowledged. */
+  get waitingMessages(): number {
+    return this.#seat.window.length;
+  }
+
+  /** When {@link tick} must be called next, undefined while nothing is to be waited for. */
+  get deadlineMs(): number | undefined {
+    if (this.#phase !== "active") return this.#leaveDeadlineMs;
+    const deadlines = [this.#dialer.deadlineMs, this.#seat.deadlineMs];
+    const earliest = Math.min(...deadlines.map((deadlineMs) => deadlineMs ?? Number.POSITIVE_INFINITY));
+    return Number.isFinite(earliest) ? earliest : undefined;
+  }
+
+  /** Starts: from now on the machine keeps a connection until {@link disconnect}, or until the room says no. */
+  connect(nowMs: number): void {
+    if (this.#phase !== "idle") return;
+    this.#phase = "active";
+    this.#dialer.dial(nowMs);
+  }
+
+  /** Publishes a reliable message (at most MAX_BODY_BYTES, copied) to everybody, or to one member. */
+  send(body: Uint8Array, to: number, nowMs: number): SendResult {
+    if (this.#phase === "leaving" || this.#phase === "ended") return { kind: "closed" };
+    if (body.byteLength > MAX_BODY_BYTES) return { kind: "tooLarge", maxBytes: MAX_BODY_BYTES };
+    const id = this.#seat.window.add(to, body);
+    if (id === undefined) return { kind: "full" };
+    if (this.#dialer.current !== undefined) this.#seat.publishWaiting(this.#dialer.current, nowMs);
+    return { kind: "queued", id };
+  }
+
+  /** Sends an unreliable message; false if there is no connection to the room, or it is over MAX_DATAGRAM_BYTES. */
+  datagram(body: Uint8Array, nowMs: number): boolean {
+    const link = this.#dialer.current;
+    if (link === undefined || this.#phase !== "active" || body.byteLength > MAX_DATAGRAM_BYTES) return false;
+    link.outbox.add({ kind: "datagram", member: 0, body });
+    link.heartbeat.sent(nowMs);
+    return true;
+  }
+
+  /** Leaves the room, and does not come back. `closed` follows, at the latest after the probe time. */
+  disconnect(nowMs: number): void {
+    if (this.#phase === "leaving" || this.#phase === "ended") return;
+    const link = this.#dialer.current;
+    if (link === undefined) {
+      this.#end(ClosedCode.Left, "left without a connection: the room ends the seat itself", nowMs);
+      return;
+    }
+    this.#phase = "leaving";
+    this.#leaveDeadlineMs = nowMs + this.#limits.probeMs;
+    link.outbox.add({ kind: "leave" });
+    this.#dialer.stopDialing();
+  }
+
+  /** The outside says that the network has changed: the path is probed at once, and left if it does not answer. */
+  networkChanged(nowMs: number): void {
+    if (this.#phase === "active") this.#dialer.hint(nowMs);
+  }
+
+  /**
+   * Held, what is delivered is not acknowledged, and the room sends at most its bound more: for a driver whose user is
+   * slow. A Join still says what was delivered.
+   */
+  holdAcks(held: boolean): void {
+    this.#seat.acksHeld = held;
+  }
+
+  /** TCP is connected, TLS is not. Where that cannot be seen (WebSocket), {@link opened} is enough. */
+  connected(link: number): void {
+    this.#dialer.connected(link);
+  }
+
+  /** Bytes may go. */
+  opened(link: number, nowMs: number): void {
+    this.#dialer.opened(link, nowMs);
+  }
+
+  /** Bytes came in, cut anywhere. */
+  received(linkId: number, bytes: Uint8Array, nowMs: number): void {
+    const link = this.#dialer.find(linkId);
+    if (link === undefined) return;
+    this.#dialer.heard(link, nowMs);
+    try {
+      link.decoder.push(bytes, (packet) => {
+        // A packet may have ended the connection, or the machine.
+        if (this.#dialer.find(linkId) === link) this.#takePacket(link, packet, nowMs);
+      });
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      this.#end(ClosedCode.ProtocolError, `the room broke the protocol: ${error.message}`, nowMs);
+    }
+  }
+
+  /** A text message came in: on a WebSocket the heartbeat's `pong`. */
+  receivedText(linkId: number, nowMs: number): void {
+    const link = this.#dialer.find(linkId);
+    if (link !== undefined) this.#dialer.heard(link, nowMs);
+  }
+
+  /** The connection failed or ended. `code` is the Closed code, where a WebSocket's close code carries one. */
+  lost(linkId: number, nowMs: number, code?: number): void {
+    const link = this.#dialer.find(linkId);
+    if (link === undefined) return;
+    if (code !== undefined) this.#takeClosed(link, code, closedCodeName(code), nowMs);
+    else if (this.#phase === "leaving") this.#end(ClosedCode.Left, "the connection ended while leaving", nowMs);
+    else this.#dialer.lost(link, nowMs);
+  }
+
+  /** Time has passed. */
+  tick(nowMs: number): void {
+    if (this.#phase === "leaving") {
+      if (nowMs >= (this.#leaveDeadlineMs ?? nowMs)) this.#end(ClosedCode.Left, "the room did not answer", nowMs);
+      return;
+    }
+    if (this.#phase === "active") this.#dialer.tick(nowMs);
+  }
+
+  /** What is to be done, in order. What one turn has for one connection comes as one write. */
+  takeOutputs(nowMs: number): ClientOutput[] {
+    const link = this.#dialer.current;
+    if (link !== undefined) this.#seat.acknowledgeIfDue(link, nowMs);
+    return this.#outputs.take(this.#dialer.links());
+  }
+
+  #takePacket(link: ClientConnection, bytes: Uint8Array, nowMs: number): void {
+    const packet = decodePlayerPacket(bytes);
+    if (packet.kind === "closed") this.#takeClosed(link, packet.code, packet.message, nowMs);
+    else if (packet.kind === "joined") {
+      const isOurs = this.#dialer.joined(link, packet, nowMs);
+      if (!isOurs) this.#end(ClosedCode.Replaced, "another client of this session has used the seat", nowMs);
+    } else if (packet.kind === "pong") return;
+    else this.#seat.take(link, packet, nowMs, () => this.#dialer.established());
+  }
+
+  #takeClosed(link: ClientConnection, code: number, message: string, nowMs: number): void {
+    if (this.#phase === "leaving") this.#end(ClosedCode.Left, message, nowMs);
+    else if (code === ClosedCode.Replaced && this.#dialer.replacedItself(link, nowMs)) return;
+    else if (reconnectRule(code) === "no") this.#end(code, message, nowMs);
+    else {
+      this.#outputs.event({ kind: "interrupted", code, message });
+      this.#dialer.lost(link, nowMs, reconnectRule(code));
+    }
+  }
+
+  #end(code: number, message: string, nowMs: number): void {
+    this.#phase = "ended";
+    this.#leaveDeadlineMs = undefined;
+    this.#dialer.stop(nowMs);
+    this.#outputs.event({ kind: "closed", code, message, unconfirmed: this.#seat.window.drain() });
+  }
+}

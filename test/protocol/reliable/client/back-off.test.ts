@@ -1,0 +1,32 @@
+import { describe, expect, it } from "vitest";
+import { BackOff } from "../../../../protocol/reliable/client/back-off.ts";
+import { seededRandom } from "../../../support/random.ts";
+
+describe("BackOff", () => {
+  it("doubles its ceiling from 250 ms to 8 s, and stays there", () => {
+    const backOff = new BackOff(250, 8_000, () => 1);
+    const delays = Array.from({ length: 8 }, () => backOff.nextDelayMs());
+    expect(delays).toEqual([250, 500, 1_000, 2_000, 4_000, 8_000, 8_000, 8_000]);
+  });
+
+  it("is spread over all of 0..ceiling", () => {
+    const random = seededRandom(7);
+    const delays = Array.from({ length: 1_000 }, () => new BackOff(1_000, 8_000, () => random.next()).nextDelayMs());
+    for (let tenth = 0; tenth < 10; tenth++) {
+      const within = delays.filter((delay) => delay >= tenth * 100 && delay < (tenth + 1) * 100);
+      expect(within.length).toBeGreaterThan(50);
+    }
+  });
+
+  it("begins anew after a reset", () => {
+    const backOff = new BackOff(250, 8_000, () => 1);
+    backOff.nextDelayMs();
+    backOff.nextDelayMs();
+    backOff.reset();
+    expect(backOff.nextDelayMs()).toBe(250);
+  });
+
+  it("takes the longest ceiling for who is told to come later", () => {
+    expect(new BackOff(250, 8_000, () => 0.5).longDelayMs()).toBe(4_000);
+  });
+});

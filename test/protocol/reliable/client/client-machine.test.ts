@@ -1,0 +1,219 @@
+import { describe, expect, it } from "vitest";
+import { MAX_BODY_BYTES, type RoomToPlayer } from "../../../../protocol/player-packets.ts";
+import { ClientProbe, joinedPacket } from "../../../support/client-probe.ts";
+
+const HELLO = Buffer.from("hello");
+
+function deliver(offset: number): RoomToPlayer {
+  return { kind: "deliver", offset, from: 9, to: 0, body: Uint8Array.from(HELLO) };
+}
+
+describe("ClientMachine", () => {
+  it("goes from None to Established over every state, and joins with a fresh Join", () => {
+    const client = new ClientProbe();
+    expect(client.machine.state).toBe("None");
+    client.turn((machine, nowMs) => machine.connect(nowMs));
+    expect(client.takeDials()).toEqual([1]);
+    client.open(1);
+    expect(client.takePackets(1)).toMatchObject([{ kind: "join", room: "lobby", epoch: 0, delivered: 0, attempt: 10 }]);
+    client.receive(1, joinedPacket());
+    client.receive(1, { kind: "ack", position: 0 });
+    const states = ["Connecting", "Handshaking", "Connected", "Restore", "Standby", "Established"];
+    expect(client.takeStates()).toEqual(states);
+    expect(client.takeEvents()).toEqual([{ kind: "joined", member: 5, epoch: 77, resumed: false }]);
+  });
+
+  it("keeps what is sent before the first Joined, and numbers it after what the room has from the session", () => {
+    const client = new ClientProbe();
+    client.turn((machine, nowMs) => machine.connect(nowMs));
+    client.turn((machine, nowMs) => machine.send(HELLO, 0, nowMs));
+    client.open(1);
+    client.takePackets(1);
+    client.receive(1, joinedPacket({ received: 17 }));
+    expect(client.takePackets(1)).toMatchObject([{ kind: "publish", seq: 18, to: 0 }]);
+  });
+
+  it("writes what one turn has as one write", () => {
+    const client = new ClientProbe();
+    client.establish();
+    client.turn((machine, nowMs) => {
+      for (let message = 0; message < 3; message++) machine.send(HELLO, 0, nowMs);
+      machine.datagram(HELLO, nowMs);
+    });
+    expect(client.outputs.filter(({ kind }) => kind === "write")).toHaveLength(1);
+    expect(client.takePackets(1).map(({ kind }) => kind)).toEqual(["publish", "publish", "publish", "datagram"]);
+  });
+
+  it("takes packets cut anywhere", () => {
+    const client = new ClientProbe();
+    client.establish();
+    for (const byte of [0x19, 0, 3, 1, 1, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, ...HELLO]) {
+      client.turn((machine, nowMs) => machine.received(1, Uint8Array.of(byte), nowMs));
+    }
+    expect(client.takeEvents()).toMatchObject([{ kind: "message", offset: 1, from: 9 }]);
+  });
+
+  it("acknowledges after 100 ms, after 16 messages at once, and a duplicate at once without telling it again", () => {
+    const client = new ClientProbe();
+    client.establish();
+    client.receive(1, deliver(1));
+    expect(client.takePackets(1)).toEqual([]);
+    client.wait(100);
+    expect(client.takePackets(1)).toEqual([{ kind: "ack", position: 1 }]);
+    client.receive(1, ...Array.from({ length: 16 }, (_, index) => deliver(10 + index)));
+    expect(client.takePackets(1)).toEqual([{ kind: "ack", position: 25 }]);
+    client.takeEvents();
+    client.receive(1, deliver(25));
+    expect(client.takePackets(1)).toEqual([{ kind: "ack", position: 25 }]);
+    expect(client.takeEvents()).toEqual([]);
+  });
+
+  it("says that the window is full, and when there is room again", () => {
+    const client = new ClientProbe({ limits: { windowMessages: 2 } });
+    client.establish();
+    client.turn((machine, nowMs) => {
+      expect(machine.send(HELLO, 0, nowMs)).toEqual({ kind: "queued", id: 1 });
+      expect(machine.send(HELLO, 0, nowMs)).toEqual({ kind: "queued", id: 2 });
+      expect(machine.send(HELLO, 0, nowMs)).toEqual({ kind: "full" });
+    });
+    client.receive(1, { kind: "ack", position: 1 });
+    expect(client.takeEvents()).toEqual([{ kind: "confirmed", id: 1 }, { kind: "writable" }]);
+  });
+
+  it("refuses a body that no Deliver could carry", () => {
+    const client = new ClientProbe();
+    client.establish();
+    const result = client.machine.send(new Uint8Array(MAX_BODY_BYTES + 1), 0, client.nowMs);
+    expect(result).toEqual({ kind: "tooLarge", maxBytes: MAX_BODY_BYTES });
+  });
+
+  it("tells datagrams, presence and gaps, and sends datagrams only over a connection", () => {
+    const client = new ClientProbe();
+    expect(client.machine.datagram(HELLO, client.nowMs)).toBe(false);
+    client.establish();
+    expect(client.machine.datagram(HELLO, client.nowMs)).toBe(true);
+    const datagram: RoomToPlayer = { kind: "datagram", member: 9, body: Uint8Array.of(1) };
+    const presence: RoomToPlayer = { kind: "presence", offset: 3, member: 9, state: 1, user: "lee" };
+    const gap: RoomToPlayer = { kind: "gap", from: 4, to: 8 };
+    client.receive(1, datagram, presence, presence, gap, gap);
+    expect(client.takeEvents()).toEqual([datagram, presence, gap]);
+    expect(client.machine.position).toMatchObject({ epoch: 77, delivered: 8 });
+  });
+
+  it("ends a leave with Closed(Left), and stays away", () => {
+    const client = new ClientProbe();
+    client.establish();
+    client.turn((machine, nowMs) => machine.send(HELLO, 0, nowMs));
+    client.turn((machine, nowMs) => machine.disconnect(nowMs));
+    expect(client.takePackets(1).at(-1)).toEqual({ kind: "leave" });
+    expect(client.machine.send(HELLO, 0, client.nowMs)).toEqual({ kind: "closed" });
+    client.receive(1, { kind: "ack", position: 1 }, { kind: "closed", code: 1, message: "left" });
+    expect(client.takeEvents()).toEqual([
+      { kind: "confirmed", id: 1 },
+      { kind: "closed", code: 1, message: "left", unconfirmed: [] },
+    ]);
+    expect(client.takeCloses()).toEqual([1]);
+    client.wait(600_000);
+    expect(client.takeDials()).toEqual([]);
+    expect(client.machine.deadlineMs).toBeUndefined();
+  });
+
+  it("ends a leave that nobody answers after 2 s, and one without a connection at once; both say what is unknown", () => {
+    const silent = new ClientProbe();
+    silent.establish();
+    silent.turn((machine, nowMs) => machine.send(HELLO, 0, nowMs));
+    silent.turn((machine, nowMs) => machine.disconnect(nowMs));
+    silent.wait(1_999);
+    expect(silent.takeEvents()).toEqual([]);
+    silent.wait(1);
+    expect(silent.takeEvents()).toMatchObject([{ kind: "closed", code: 1, unconfirmed: [{ id: 1 }] }]);
+    const unconnected = new ClientProbe();
+    unconnected.turn((machine, nowMs) => machine.connect(nowMs));
+    unconnected.turn((machine, nowMs) => machine.disconnect(nowMs));
+    expect(unconnected.takeEvents()).toMatchObject([{ kind: "closed", code: 1 }]);
+    expect(unconnected.takeCloses()).toEqual([1]);
+  });
+
+  it.each([2, 3, 4, 9])("does not come back after Closed(%i)", (code) => {
+    const client = new ClientProbe();
+    client.establish();
+    client.receive(1, { kind: "closed", code, message: "no" });
+    expect(client.takeEvents()).toEqual([{ kind: "closed", code, message: "no", unconfirmed: [] }]);
+    client.wait(600_000);
+    expect(client.takeDials()).toEqual([]);
+  });
+
+  it.each([
+    [5, 4_000],
+    [6, 125],
+    [7, 250],
+    [8, 250],
+    [77, 250],
+  ])("comes back after Closed(%i), %i ms later in the middle of the jitter", (code, delayMs) => {
+    const client = new ClientProbe();
+    client.establish();
+    client.receive(1, { kind: "closed", code, message: "for now" });
+    expect(client.takeEvents()).toContainEqual({ kind: "interrupted", code, message: "for now" });
+    client.wait(delayMs - 1);
+    expect(client.takeDials()).toEqual([]);
+    client.wait(1);
+    expect(client.takeDials()).toEqual([2]);
+  });
+
+  it("takes a WebSocket's close code for the Closed packet that did not come", () => {
+    const client = new ClientProbe();
+    client.establish();
+    client.turn((machine, nowMs) => machine.lost(1, nowMs, 3));
+    expect(client.takeEvents()).toMatchObject([{ kind: "closed", code: 3, message: "SessionInvalid" }]);
+  });
+
+  it.each([
+    [
+      "bytes that are no packet",
+      (client: ClientProbe) => client.turn((m, now) => m.received(1, Uint8Array.of(3, 0), now)),
+    ],
+    ["a Joined that nobody asked for", (client: ClientProbe) => client.receive(1, joinedPacket())],
+    ["an Ack of what was not published", (client: ClientProbe) => client.receive(1, { kind: "ack", position: 1 })],
+    ["a player's packet", (client: ClientProbe) => client.receive(1, { kind: "leave" })],
+  ])("ends at a room that breaks the protocol with %s", (_, breakIt) => {
+    const client = new ClientProbe();
+    client.establish();
+    breakIt(client);
+    expect(client.takeEvents()).toMatchObject([{ kind: "closed", code: 4 }]);
+    expect(client.takeCloses()).toEqual([1]);
+  });
+
+  it("ends at a Deliver before Joined", () => {
+    const client = new ClientProbe();
+    client.turn((machine, nowMs) => machine.connect(nowMs));
+    client.open(1);
+    client.receive(1, deliver(1));
+    expect(client.takeEvents()).toMatchObject([{ kind: "closed", code: 4 }]);
+  });
+
+  it("dials again, with a higher attempt, when nobody answers within 10 s", () => {
+    const client = new ClientProbe();
+    client.turn((machine, nowMs) => machine.connect(nowMs));
+    client.open(1);
+    client.wait(10_125);
+    expect(client.takeCloses()).toEqual([1]);
+    client.open(2);
+    expect(client.takePackets(2)).toMatchObject([{ kind: "join", epoch: 0, attempt: 11 }]);
+  });
+
+  it("pings an idle path: by packet over TCP, by text on a WebSocket", () => {
+    const tcp = new ClientProbe();
+    tcp.establish();
+    tcp.wait(10_000);
+    expect(tcp.takePackets(1)).toEqual([{ kind: "ping", nonce: 0 }]);
+    const webSocket = new ClientProbe({ heartbeat: "text" });
+    webSocket.establish({ heartbeatSeconds: 4 });
+    webSocket.wait(3_999);
+    expect(webSocket.takeTexts()).toEqual([]);
+    webSocket.wait(1);
+    expect(webSocket.takeTexts()).toEqual(["ping"]);
+    webSocket.turn((machine, nowMs) => machine.receivedText(1, nowMs));
+    webSocket.wait(3_000);
+    expect(webSocket.takeEvents()).toEqual([]);
+  });
+});
