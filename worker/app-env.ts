@@ -3,7 +3,9 @@ import type { Settings } from "./settings.ts";
 
 /** The worker's bindings, as wrangler.toml declares them; its variables and secrets are parsed in settings.ts. */
 export interface Bindings {
-  readonly EMBEDDED_SESSIONS: DurableObjectNamespace<import("./session-store/embedded-sessions.ts").EmbeddedSessions>;
+  readonly EMBEDDED_SESSIONS: DurableObjectNamespace<
+    import("./session-store/embedded/embedded-sessions.ts").EmbeddedSessions
+  >;
   readonly SESSION_ROOMS: DurableObjectNamespace<import("./rooms/session-rooms.ts").SessionRooms>;
   readonly ROOMS: DurableObjectNamespace<import("./rooms/chat-room.ts").ChatRoom>;
   readonly WRONG_KEY_LIMIT: RateLimit;

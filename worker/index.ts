@@ -1,16 +1,16 @@
 import { app } from "./app.ts";
 import type { Bindings } from "./app-env.ts";
-import { openOnce } from "./http/open-store.ts";
+import { openIsolate } from "./isolate.ts";
 
 export { LoginGuard } from "./browser/login-limit.ts";
 export { ChatRoom } from "./rooms/chat-room.ts";
 export { SessionRooms } from "./rooms/session-rooms.ts";
-export { EmbeddedSessions } from "./session-store/embedded-sessions.ts";
+export { EmbeddedSessions } from "./session-store/embedded/embedded-sessions.ts";
 
 export default {
   fetch: app.fetch,
   /** The cron trigger of wrangler.toml: trims what has expired. */
   async scheduled(_controller, bindings) {
-    await openOnce(bindings).store.sweep();
+    await openIsolate(bindings).store.sweep();
   },
 } satisfies ExportedHandler<Bindings>;

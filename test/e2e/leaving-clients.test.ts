@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { eventually } from "../support/eventually.ts";
 import { askAsService, type RunningStack, startStackOn } from "../support/running-stack.ts";
 
-/** As many as the worker lets ask its store at once (worker/session-store/gathering-store.ts), and some who wait for them. */
+/** As many as the worker lets ask its store at once (worker/session-store/coalescing-store.ts), and some who wait for them. */
 const LEAVING = 16;
 const STAYING = 8;
 

@@ -1,7 +1,6 @@
 import { MAX_USER_BYTES, WEB_USER_PREFIX } from "../../protocol/service-packets.ts";
 import { Status } from "../../protocol/status-codes.ts";
-import { runOne } from "../session-store/run-one.ts";
-import type { SessionStore } from "../session-store/session-store.ts";
+import { runOne, type SessionStore } from "../session-store/session-store.ts";
 
 /** A browser account. Times are epoch milliseconds. */
 export interface Account {

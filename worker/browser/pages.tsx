@@ -3,7 +3,8 @@ import { secureHeaders } from "hono/secure-headers";
 import { addressKey, clientAddress } from "../http/client-address.ts";
 import { isForm } from "../http/form-body.ts";
 import { isSameOrigin } from "../http/host.ts";
-import { openOnce, openStore } from "../http/open-store.ts";
+import { openStore } from "../http/open-store.ts";
+import { openIsolate } from "../isolate.ts";
 import { logFault } from "../log-fault.ts";
 import { assets } from "./assets.ts";
 import { me } from "./pages/account.tsx";
@@ -85,7 +86,7 @@ function receiveForm(): MiddlewareHandler<PageEnv> {
     const { body, method } = c.req.raw;
     if (body === null || method === "GET" || method === "HEAD") return next();
     if (Number(c.req.header("Content-Length") ?? 0) > MAX_FORM_BYTES) return refuseSize(c);
-    const { intake, settings } = openOnce(c.env);
+    const { intake, settings } = openIsolate(c.env);
     const received = await intake.receive(body, MAX_FORM_BYTES, addressKey(clientAddress(c, settings)));
     if (received.kind === "tooLarge") return refuseSize(c);
     if (received.kind === "tooSlow") {

@@ -5,7 +5,7 @@ import { Status } from "../../protocol/status-codes.ts";
 import type { AppEnv } from "../app-env.ts";
 import { addressKey, clientAddress } from "../http/client-address.ts";
 import { cookieCredential, setSessionCookie } from "../http/client-credential.ts";
-import { runOne } from "../session-store/run-one.ts";
+import { runOne } from "../session-store/session-store.ts";
 import { type Account, Accounts, userOfAccount } from "./accounts.ts";
 import { type KnownDevice, rememberDevice } from "./passwords.ts";
 

@@ -2,7 +2,7 @@ import type { Context } from "hono";
 import { deleteCookie, setCookie } from "hono/cookie";
 import { formatToken, parseToken, splitToken } from "../../protocol/session-token.ts";
 import { readSubprotocols } from "../../protocol/web-socket-subprotocol.ts";
-import { hashSecret } from "../session-store/secret-hash.ts";
+import { hashSecret } from "../session-store/secrets.ts";
 
 /** What a client shows of a session, as it shows it. */
 export interface ShownToken {

@@ -1,8 +1,4 @@
-/**
- * The bound of docs/http-api.md, "/v1/check", after which every revoke is seen: no answer from memory is older, whatever its
- * caller would take.
- */
-export const MAX_MEMORY_AGE_SECONDS = 5;
+import { MAX_CACHE_AGE_SECONDS } from "../session-store/session-cache.ts";
 
 /**
  * How old an answer may be, in seconds, 0..5: the `max-age` of a request's Cache-Control (RFC 9111 §5.2.1.1). 0 without one,
@@ -18,5 +14,5 @@ export function allowedAgeSeconds(cacheControl: string | undefined): number {
     .filter((directive) => directive.startsWith("max-age"))
     .map((directive) => /^max-age="?(\d{1,10})"?$/.exec(directive)?.[1] ?? "0")
     .map(Number);
-  return ages.length === 0 ? 0 : Math.min(MAX_MEMORY_AGE_SECONDS, ...ages);
+  return ages.length === 0 ? 0 : Math.min(MAX_CACHE_AGE_SECONDS, ...ages);
 }

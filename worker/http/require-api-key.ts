@@ -3,7 +3,7 @@ import { bearerAuth } from "hono/bearer-auth";
 import { HTTPException } from "hono/http-exception";
 import { isLoopbackHost, MIN_KEY_CHARACTERS } from "../../protocol/loopback.ts";
 import type { AppEnv } from "../app-env.ts";
-import { sameSecret } from "../session-store/same-secret.ts";
+import { sameSecret } from "../session-store/secrets.ts";
 import { addressKey, clientAddress } from "./client-address.ts";
 import { problem } from "./problem.ts";
 

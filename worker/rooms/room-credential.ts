@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import type { RoomIdentity } from "../../protocol/reliable/room/room-connections.ts";
 import type { IdentifyRequest } from "../../protocol/session-request.ts";
 import { splitToken } from "../../protocol/session-token.ts";
-import { sameSecret } from "../session-store/same-secret.ts";
+import { sameSecret } from "../session-store/secrets.ts";
 
 /** Whose connection it is, as the session store told the worker before the room was reached. */
 export interface RoomCredential {

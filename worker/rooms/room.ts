@@ -4,7 +4,7 @@ import { MAX_BODY_BYTES } from "../../protocol/player-packets.ts";
 import type { RoomCore } from "../../protocol/reliable/room/room-core.ts";
 import type { RoomLimits } from "../../protocol/reliable/room/room-limits.ts";
 import type { Bindings } from "../app-env.ts";
-import { openOnce } from "../http/open-store.ts";
+import { openIsolate } from "../isolate.ts";
 import { readAdmitted } from "./admitted-upgrade.ts";
 import { OpenRoom } from "./open-room.ts";
 import { refusal, refuseUpgrade } from "./refuse-upgrade.ts";
@@ -83,7 +83,7 @@ export abstract class Room extends DurableObject<Bindings> {
     const { room, credential } = readAdmitted(request);
     const { session } = roomIdentity(credential);
     if (!this.isIn(session)) {
-      const { maxRoomsPerSession } = openOnce(this.env).settings;
+      const { maxRoomsPerSession } = openIsolate(this.env).settings;
       const enters = await this.env.SESSION_ROOMS.getByName(session).enter(session, room, maxRoomsPerSession);
       if (!enters)
         return refuseUpgrade(refusal(ClosedCode.RoomFull, "the session is in all the rooms that it may be in"));
@@ -146,7 +146,7 @@ export abstract class Room extends DurableObject<Bindings> {
   }
 
   #wake(storage: SqliteRoomStorage): OpenRoom {
-    const { settings, store } = openOnce(this.env);
+    const { settings, store } = openIsolate(this.env);
     const hooks: RoomHooks = {
       onConnected: (member, how) => this.onConnected(member, how),
       onDisconnected: (member, how) => this.onDisconnected(member, how),

@@ -1,14 +1,13 @@
 import { type Context, Hono } from "hono";
-import type { Session } from "../../protocol/session-request.ts";
-import { grantsAllow } from "../../protocol/session-request.ts";
+import { grantsAllow, type Session } from "../../protocol/session-request.ts";
 import { Status } from "../../protocol/status-codes.ts";
 import type { AppEnv } from "../app-env.ts";
 import { type CheckedResource, checkedResource } from "../http/checked-resource.ts";
 import { clientToken } from "../http/client-credential.ts";
 import { type Identity, identifyClient, recallClient } from "../http/identify-client.ts";
 import { allowedAgeSeconds } from "../http/max-age.ts";
-import { openOnce } from "../http/open-store.ts";
 import { type ProblemCode, problem } from "../http/problem.ts";
+import { openIsolate } from "../isolate.ts";
 
 /**
  * What every answer says to a browser that meets it; few, and set at once with the rest: in workerd each header that is
@@ -38,7 +37,7 @@ const NOTHING_ASKED: Knowledge = { source: "edge", ageSeconds: 0 };
  * gone before a Worker sees it, on Cloudflare and in most proxies.
  */
 export const check = new Hono<AppEnv>().all("/", (c): Response | Promise<Response> => {
-  const opened = openOnce(c.env);
+  const opened = openIsolate(c.env);
   const token = clientToken(c);
   if (token === undefined) return unauthenticated(c, NOTHING_ASKED);
   const resource = checkedResource(c.req.raw);

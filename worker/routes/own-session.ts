@@ -4,7 +4,7 @@ import type { AppEnv } from "../app-env.ts";
 import { clearSessionCookie, clientCredential } from "../http/client-credential.ts";
 import { isSameOrigin } from "../http/host.ts";
 import { problem, statusProblem } from "../http/problem.ts";
-import { runOne } from "../session-store/run-one.ts";
+import { runOne } from "../session-store/session-store.ts";
 
 const NO_SESSION = "a valid session token is needed";
 

@@ -11,7 +11,7 @@ import { pathParams } from "../http/validate.ts";
 import { admittedRequest } from "../rooms/admitted-upgrade.ts";
 import { type Refusal, refusal, refuseUpgrade } from "../rooms/refuse-upgrade.ts";
 import { type RoomCredential, roomResource } from "../rooms/room-credential.ts";
-import { runOne } from "../session-store/run-one.ts";
+import { runOne } from "../session-store/session-store.ts";
 import { RoomName } from "./rooms.ts";
 
 type Admission = { readonly kind: "admitted"; readonly credential: RoomCredential } | Refusal;

@@ -7,8 +7,8 @@ import type { AppEnv } from "../app-env.ts";
 import { problem, statusProblem } from "../http/problem.ts";
 import { CheckList, EndAllConfirmation, NewSession, SessidText, User } from "../http/schemas.ts";
 import { jsonBody, pathParams, query } from "../http/validate.ts";
-import { runOne } from "../session-store/run-one.ts";
-import { hashSecret } from "../session-store/secret-hash.ts";
+import { hashSecret } from "../session-store/secrets.ts";
+import { runOne } from "../session-store/session-store.ts";
 
 const SessidParam = v.object({ sessid: SessidText });
 const OwnerQuery = v.object({ user: v.optional(User) });

@@ -1,7 +1,6 @@
-import type { SessionRequest, SessionResponse } from "../../protocol/session-request.ts";
-import { failedResponse } from "../../protocol/session-request.ts";
+import { failedResponse, type SessionRequest, type SessionResponse } from "../../protocol/session-request.ts";
 import { Status } from "../../protocol/status-codes.ts";
-import { drawIssues } from "./issue-draw.ts";
+import { prepareIssues } from "./prepared-issue.ts";
 import { planCalls } from "./redis-calls/plan-calls.ts";
 import { MAX_WRITES_PER_CALL, type RedisAnswer, type RedisCall, type Touch } from "./redis-calls/redis-call.ts";
 import { SESSIONS_KEY, sessionKey, USERS_KEY } from "./redis-keys.ts";
@@ -10,8 +9,7 @@ import { RedisScriptRunner, type ScriptCall } from "./redis-script-runner.ts";
 import { END_SOME } from "./redis-scripts/end-some.ts";
 import { SWEEP } from "./redis-scripts/sweep.ts";
 import { TOUCH } from "./redis-scripts/touch.ts";
-import type { EndedSessions, SessionPolicy, SessionStore } from "./session-store.ts";
-import { STORE_DEADLINE_MS } from "./store-deadline.ts";
+import { type EndedSessions, type SessionPolicy, type SessionStore, STORE_DEADLINE_MS } from "./session-store.ts";
 
 export interface RedisStoreOptions extends RedisSettings {
   readonly policy: SessionPolicy;
@@ -51,7 +49,7 @@ export class RedisStore implements SessionStore {
   async run(requests: readonly SessionRequest[]): Promise<SessionResponse[]> {
     if (requests.length === 0) return [];
     const endsAt = Date.now() + this.#deadlineMs;
-    const calls = planCalls(await drawIssues(requests));
+    const calls = planCalls(await prepareIssues(requests));
     const scriptCalls = calls.map((call) => ({
       script: call.script,
       keys: call.keys(),

@@ -1,4 +1,4 @@
-import type { SessionRequest, SessionResponse } from "../../protocol/session-request.ts";
+import type { ResponseTo, SessionRequest, SessionResponse } from "../../protocol/session-request.ts";
 
 /** The one door to storage: every verdict comes through it. Implementations pass test/worker/session-store's suite. */
 export interface SessionStore {
@@ -41,4 +41,28 @@ export interface SessionPolicy {
   readonly maxSessionsPerUser: number;
   /** At the limit: TooMany for the new session, or the end of the one that was created first. */
   readonly limitPolicy: "reject" | "evict-oldest";
+}
+
+/** Runs a single request. A store answers each request in its place and kind; another answer is a bug in the store. */
+export async function runOne<R extends SessionRequest>(
+  store: SessionStore,
+  request: R,
+): Promise<ResponseTo<R["kind"]>> {
+  const [response] = await store.run([request]);
+  if (response?.kind !== request.kind) throw new Error(`the store answered a ${request.kind} with a ${response?.kind}`);
+  return response as ResponseTo<R["kind"]>;
+}
+
+/** The time a run has in all, one retry inside it: then its requests are answered Unavailable (docs/architecture.md). */
+export const STORE_DEADLINE_MS = 1000;
+
+/** The promise's value; undefined if it rejects or takes longer than `ms`. Its later outcome is ignored. */
+export async function settledWithin<T>(ms: number, promise: Promise<T>): Promise<T | undefined> {
+  const { promise: expiry, resolve } = Promise.withResolvers<undefined>();
+  const timer = setTimeout(() => resolve(undefined), ms);
+  try {
+    return await Promise.race([promise.catch(() => undefined), expiry]);
+  } finally {
+    clearTimeout(timer);
+  }
 }

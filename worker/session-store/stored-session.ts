@@ -1,13 +1,14 @@
-import type {
-  CheckAccessRequest,
-  GetRequest,
-  IdentifyRequest,
-  Session,
-  SessionResponse,
+import {
+  type CheckAccessRequest,
+  failedResponse,
+  type GetRequest,
+  grantsAllow,
+  type IdentifyRequest,
+  type Session,
+  type SessionResponse,
 } from "../../protocol/session-request.ts";
-import { failedResponse, grantsAllow } from "../../protocol/session-request.ts";
 import { Status } from "../../protocol/status-codes.ts";
-import { sameSecret } from "./same-secret.ts";
+import { sameSecret } from "./secrets.ts";
 
 /** A live session as a store keeps it: what its readers see, and the hash of its token's secret, null without a token. */
 export interface StoredSession {

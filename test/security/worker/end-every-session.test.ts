@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { runOne } from "../../../worker/session-store/run-one.ts";
+import { runOne } from "../../../worker/session-store/session-store.ts";
 import { ask, askAsClient, askAsService, createSession, problemOf } from "../../worker/routes/edge-client.ts";
 import { count, register } from "../../worker/session-store/conformance/session-requests.ts";
 import { type RedisHarness, startRedisHarness } from "../../worker/session-store/redis-harness.ts";

@@ -3,8 +3,8 @@ import { describe, expect, it } from "vitest";
 import { ClosedCode } from "../../../protocol/closed-codes.ts";
 import { formatToken, parseToken } from "../../../protocol/session-token.ts";
 import type { Bindings } from "../../../worker/app-env.ts";
-import { openOnce } from "../../../worker/http/open-store.ts";
-import { runOne } from "../../../worker/session-store/run-one.ts";
+import { openIsolate } from "../../../worker/isolate.ts";
+import { runOne } from "../../../worker/session-store/session-store.ts";
 import { ask, askAsClient, askAsService, type Created, createSession, problemOf } from "../routes/edge-client.ts";
 import { newRoom } from "./room-object.ts";
 import { joinPacket, RoomPlayer } from "./room-player.ts";
@@ -45,7 +45,7 @@ describe("the upgrade to a room", () => {
   });
 
   it("refuses a session in which nobody has logged in", async () => {
-    const { store } = openOnce(env as unknown as Bindings);
+    const { store } = openIsolate(env as unknown as Bindings);
     const { token } = await runOne(store, { kind: "issue", user: null, ip: null, grants: [] });
     expect(await refused(formatToken(token))).toBe(ClosedCode.SessionInvalid);
   });

@@ -5,12 +5,11 @@ import { ClosedCode } from "../../../protocol/closed-codes.ts";
 import { failedResponse } from "../../../protocol/session-request.ts";
 import { Status } from "../../../protocol/status-codes.ts";
 import type { Bindings } from "../../../worker/app-env.ts";
-import { openOnce } from "../../../worker/http/open-store.ts";
+import { openIsolate } from "../../../worker/isolate.ts";
 import { findInvalidSeats } from "../../../worker/rooms/room-session-check.ts";
-import { runOne } from "../../../worker/session-store/run-one.ts";
-import type { SessionStore } from "../../../worker/session-store/session-store.ts";
+import { runOne, type SessionStore } from "../../../worker/session-store/session-store.ts";
 import { askAsService, type Created, createSession, newUser } from "../routes/edge-client.ts";
-import { embeddedObject } from "../session-store/embedded-harness.ts";
+import { embeddedObject } from "../session-store/embedded/embedded-harness.ts";
 import { evict, newRoom, ringAlarm, roomObject, setClockAhead } from "./room-object.ts";
 import { RoomPlayer } from "./room-player.ts";
 
@@ -65,7 +64,7 @@ describe("a room, every 60 s,", () => {
     const room = newRoom();
     const { token, sessid, user } = await createSession();
     const player = await RoomPlayer.join(room, token);
-    const { store } = openOnce(env as unknown as Bindings);
+    const { store } = openIsolate(env as unknown as Bindings);
     expect(await runOne(store, { kind: "register", sessid, user, ip: null })).toMatchObject({ status: Status.Ok });
     await recheck(room);
     await stillThere(player);
@@ -86,7 +85,7 @@ describe("a room, every 60 s,", () => {
     const room = newRoom();
     const { token, sessid, user } = await createSession({ grants: [`room:${room}`] });
     const player = await RoomPlayer.join(room, token);
-    const { store } = openOnce(env as unknown as Bindings);
+    const { store } = openIsolate(env as unknown as Bindings);
     await runOne(store, { kind: "register", sessid, user, ip: null, grants: ["room:other"] });
     await recheck(room);
     expect(await player.closed()).toBe(ClosedCode.Denied);
@@ -137,7 +136,7 @@ describe("findInvalidSeats", () => {
     };
     const { sessid } = await createSession();
     expect(await findInvalidSeats(down, "lobby", [{ member: 1, session: `${sessid}.secret` }])).toEqual([]);
-    const { store } = openOnce(env as unknown as Bindings);
+    const { store } = openIsolate(env as unknown as Bindings);
     expect(await findInvalidSeats(store, "lobby", [{ member: 1, session: `${sessid}.secret` }])).toHaveLength(1);
   });
 });

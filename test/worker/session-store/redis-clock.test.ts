@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { CHECK } from "../../../worker/session-store/redis-scripts/check.ts";
 import { TOUCH } from "../../../worker/session-store/redis-scripts/touch.ts";
-import { runOne } from "../../../worker/session-store/run-one.ts";
+import { runOne } from "../../../worker/session-store/session-store.ts";
 import { live, register } from "./conformance/session-requests.ts";
 import { type RedisHarness, startRedisHarness } from "./redis-harness.ts";
 

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { Status } from "../../../protocol/status-codes.ts";
-import { runOne } from "../../../worker/session-store/run-one.ts";
+import { runOne } from "../../../worker/session-store/session-store.ts";
 import { check, count, live, register } from "./conformance/session-requests.ts";
 import { type RedisHarness, startRedisHarness } from "./redis-harness.ts";
 

@@ -1,10 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import type { SessionRequest } from "../../../protocol/session-request.ts";
-import { failedResponse } from "../../../protocol/session-request.ts";
+import { failedResponse, type SessionRequest } from "../../../protocol/session-request.ts";
 import { Status } from "../../../protocol/status-codes.ts";
 import { RedisStore } from "../../../worker/session-store/redis-store.ts";
-import { runOne } from "../../../worker/session-store/run-one.ts";
-import { STORE_DEADLINE_MS } from "../../../worker/session-store/store-deadline.ts";
+import { runOne, STORE_DEADLINE_MS } from "../../../worker/session-store/session-store.ts";
 import { check, count, register, sessidsOf } from "./conformance/session-requests.ts";
 import { type RedisHarness, startRedisHarness } from "./redis-harness.ts";
 import { testPolicy } from "./store-harness.ts";

@@ -6,11 +6,10 @@ import { clientAddress, networkKey } from "../../http/client-address.ts";
 import { clearSessionCookie } from "../../http/client-credential.ts";
 import { readForm } from "../../http/form-body.ts";
 import { SessidText } from "../../http/schemas.ts";
-import { runOne } from "../../session-store/run-one.ts";
+import { runOne } from "../../session-store/session-store.ts";
 import { type Account, Accounts, accountOfUser, canBePassword, endAccount, isAllowedPassword } from "../accounts.ts";
 import { choosePassword, type PasswordProof, provePassword } from "../passwords.ts";
-import type { PageEnv } from "../visitor.ts";
-import { startSession } from "../visitor.ts";
+import { type PageEnv, startSession } from "../visitor.ts";
 import {
   DeletionPage,
   EndSessionsPage,

@@ -1,7 +1,7 @@
 import { type Context, Hono } from "hono";
 import type { Session } from "../../../protocol/session-request.ts";
 import { Status } from "../../../protocol/status-codes.ts";
-import { runOne } from "../../session-store/run-one.ts";
+import { runOne } from "../../session-store/session-store.ts";
 import { type Account, Accounts, accountOfUser } from "../accounts.ts";
 import { acceptsHtml, type PageEnv, type Visitor } from "../visitor.ts";
 import { ownAccount } from "./account-actions.tsx";

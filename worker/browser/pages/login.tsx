@@ -2,7 +2,7 @@ import { type Context, Hono } from "hono";
 import { Status } from "../../../protocol/status-codes.ts";
 import { clearSessionCookie, cookieCredential } from "../../http/client-credential.ts";
 import { requestHost } from "../../http/host.ts";
-import { runOne } from "../../session-store/run-one.ts";
+import { runOne } from "../../session-store/session-store.ts";
 import { accountName, canBePassword } from "../accounts.ts";
 import { provePassword } from "../passwords.ts";
 import { type PageEnv, startSession } from "../visitor.ts";

@@ -1,6 +1,6 @@
 import type { CheckRequest, SessionResponse } from "../../../protocol/session-request.ts";
 import { Status } from "../../../protocol/status-codes.ts";
-import type { DrawnRequest } from "../issue-draw.ts";
+import type { PreparedRequest } from "../prepared-issue.ts";
 import { sessionKey } from "../redis-keys.ts";
 import { CHECK } from "../redis-scripts/check.ts";
 import type { SessionPolicy } from "../session-store.ts";
@@ -17,7 +17,7 @@ export class CheckCall implements RedisCall {
     this.requests.push(first);
   }
 
-  add(request: DrawnRequest): boolean {
+  add(request: PreparedRequest): boolean {
     if (request.kind !== "check" || this.requests.length === MAX_READS_PER_CALL) return false;
     this.requests.push(request);
     return true;

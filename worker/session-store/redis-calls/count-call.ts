@@ -1,6 +1,6 @@
 import type { CountRequest, SessionResponse } from "../../../protocol/session-request.ts";
 import { Status } from "../../../protocol/status-codes.ts";
-import type { DrawnRequest } from "../issue-draw.ts";
+import type { PreparedRequest } from "../prepared-issue.ts";
 import { SESSIONS_KEY, USERS_KEY } from "../redis-keys.ts";
 import { COUNT } from "../redis-scripts/count.ts";
 import type { RedisAnswer, RedisCall } from "./redis-call.ts";
@@ -15,7 +15,7 @@ export class CountCall implements RedisCall {
     this.requests.push(first);
   }
 
-  add(request: DrawnRequest): boolean {
+  add(request: PreparedRequest): boolean {
     if (request.kind !== "count") return false;
     this.requests.push(request);
     return true;

@@ -1,6 +1,6 @@
 import type { DeleteRequest, SessionResponse } from "../../../protocol/session-request.ts";
 import { Status } from "../../../protocol/status-codes.ts";
-import type { DrawnRequest } from "../issue-draw.ts";
+import type { PreparedRequest } from "../prepared-issue.ts";
 import { SESSIONS_KEY, sessionKey, USERS_KEY } from "../redis-keys.ts";
 import { DELETE } from "../redis-scripts/delete.ts";
 import { ownerText } from "./record-text.ts";
@@ -19,7 +19,7 @@ export class DeleteCall implements RedisCall {
     this.requests.push(first);
   }
 
-  add(request: DrawnRequest): boolean {
+  add(request: PreparedRequest): boolean {
     if (request.kind !== "delete" || this.requests.length === MAX_WRITES_PER_CALL) return false;
     this.requests.push(request);
     return true;

@@ -1,7 +1,7 @@
 import { failedResponse } from "../../../protocol/session-request.ts";
 import { makeToken } from "../../../protocol/session-token.ts";
 import { Status } from "../../../protocol/status-codes.ts";
-import type { DrawnIssue } from "../issue-draw.ts";
+import type { PreparedIssue } from "../prepared-issue.ts";
 import { SESSIONS_KEY, sessionKey, USERS_KEY, userKey } from "../redis-keys.ts";
 import { ISSUE } from "../redis-scripts/issue.ts";
 import type { SessionPolicy } from "../session-store.ts";
@@ -17,9 +17,9 @@ const ALL_TAKEN = 4;
 /** One issue. */
 export class IssueCall implements RedisCall {
   readonly script = ISSUE;
-  readonly requests: readonly [DrawnIssue];
+  readonly requests: readonly [PreparedIssue];
 
-  constructor(request: DrawnIssue) {
+  constructor(request: PreparedIssue) {
     this.requests = [request];
   }
 

@@ -1,4 +1,4 @@
-import type { DrawnRequest } from "../issue-draw.ts";
+import type { PreparedRequest } from "../prepared-issue.ts";
 import { CheckCall } from "./check-call.ts";
 import { CountCall } from "./count-call.ts";
 import { DeleteCall } from "./delete-call.ts";
@@ -9,7 +9,7 @@ import { RegisterCall } from "./register-call.ts";
 import { DeleteUserCall, ListUserCall } from "./user-calls.ts";
 
 /** The calls that serve a batch: its order is kept, and neighbours that one script can serve together share a call. */
-export function planCalls(requests: readonly DrawnRequest[]): RedisCall[] {
+export function planCalls(requests: readonly PreparedRequest[]): RedisCall[] {
   const calls: RedisCall[] = [];
   for (const request of requests) {
     if (!calls.at(-1)?.add(request)) calls.push(beginCall(request));
@@ -17,7 +17,7 @@ export function planCalls(requests: readonly DrawnRequest[]): RedisCall[] {
   return calls;
 }
 
-function beginCall(request: DrawnRequest): RedisCall {
+function beginCall(request: PreparedRequest): RedisCall {
   switch (request.kind) {
     case "check":
       return new CheckCall(request);

@@ -1,5 +1,5 @@
 import type { SessionResponse } from "../../../protocol/session-request.ts";
-import type { DrawnRequest } from "../issue-draw.ts";
+import type { PreparedRequest } from "../prepared-issue.ts";
 import { sessionKey } from "../redis-keys.ts";
 import { parseRecord } from "../redis-record.ts";
 import { READ } from "../redis-scripts/read.ts";
@@ -18,7 +18,7 @@ export class ReadCall implements RedisCall {
     this.requests.push(first);
   }
 
-  add(request: DrawnRequest): boolean {
+  add(request: PreparedRequest): boolean {
     if (this.requests.length === MAX_READS_PER_CALL) return false;
     if (request.kind !== "identify" && request.kind !== "checkAccess" && request.kind !== "get") return false;
     this.requests.push(request);

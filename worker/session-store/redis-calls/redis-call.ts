@@ -1,5 +1,5 @@
 import type { SessionResponse } from "../../../protocol/session-request.ts";
-import type { DrawnRequest } from "../issue-draw.ts";
+import type { PreparedRequest } from "../prepared-issue.ts";
 import type { RedisScript } from "../redis-scripts/redis-script.ts";
 import type { SessionPolicy } from "../session-store.ts";
 
@@ -9,11 +9,11 @@ import type { SessionPolicy } from "../session-store.ts";
  */
 export interface RedisCall {
   /** The requests in it, in their order. */
-  readonly requests: readonly DrawnRequest[];
+  readonly requests: readonly PreparedRequest[];
   readonly script: RedisScript;
 
   /** Takes the batch's next request, or refuses it: then it begins another call. */
-  add(request: DrawnRequest): boolean;
+  add(request: PreparedRequest): boolean;
   keys(): string[];
   args(policy: SessionPolicy): string[];
   /** What the script's reply says about the requests; throws when the reply is none of its script's. */

@@ -1,6 +1,6 @@
 import type { RegisterRequest, SessionResponse } from "../../../protocol/session-request.ts";
 import { Status } from "../../../protocol/status-codes.ts";
-import type { DrawnRequest } from "../issue-draw.ts";
+import type { PreparedRequest } from "../prepared-issue.ts";
 import { SESSIONS_KEY, sessionKey, USERS_KEY, userKey } from "../redis-keys.ts";
 import { REGISTER } from "../redis-scripts/register.ts";
 import type { SessionPolicy } from "../session-store.ts";
@@ -26,7 +26,7 @@ export class RegisterCall implements RedisCall {
     this.requests.push(first);
   }
 
-  add(request: DrawnRequest): boolean {
+  add(request: PreparedRequest): boolean {
     if (request.kind !== "register" || this.requests.length === MAX_WRITES_PER_CALL) return false;
     this.requests.push(request);
     return true;

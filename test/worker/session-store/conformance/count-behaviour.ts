@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { runOne } from "../../../../worker/session-store/run-one.ts";
+import { runOne } from "../../../../worker/session-store/session-store.ts";
 import type { StoreHarness } from "../store-harness.ts";
 import { count, register } from "./session-requests.ts";
 

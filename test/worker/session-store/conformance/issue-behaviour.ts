@@ -1,8 +1,8 @@
 import { afterEach, expect, it, vi } from "vitest";
 import { splitToken, TOKEN_BYTES } from "../../../../protocol/session-token.ts";
 import { Status } from "../../../../protocol/status-codes.ts";
-import { runOne } from "../../../../worker/session-store/run-one.ts";
-import { hashSecret } from "../../../../worker/session-store/secret-hash.ts";
+import { hashSecret } from "../../../../worker/session-store/secrets.ts";
+import { runOne } from "../../../../worker/session-store/session-store.ts";
 import type { StoreHarness } from "../store-harness.ts";
 import { expectSetTo } from "./clock-expectations.ts";
 import { count, live, register } from "./session-requests.ts";

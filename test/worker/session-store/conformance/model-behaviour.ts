@@ -3,7 +3,7 @@ import { expect, it } from "vitest";
 import type { SessionRequest, SessionResponse } from "../../../../protocol/session-request.ts";
 import { TOKEN_BYTES, TOKEN_SECRET_BYTES } from "../../../../protocol/session-token.ts";
 import { Status } from "../../../../protocol/status-codes.ts";
-import { hashSecret } from "../../../../worker/session-store/secret-hash.ts";
+import { hashSecret } from "../../../../worker/session-store/secrets.ts";
 import { sessionBatches } from "../../../support/session-arbitraries.ts";
 import { type ModelAnswer, SessionModel } from "../../../support/session-model.ts";
 import type { StoreHarness } from "../store-harness.ts";

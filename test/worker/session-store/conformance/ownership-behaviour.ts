@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { Status } from "../../../../protocol/status-codes.ts";
-import { runOne } from "../../../../worker/session-store/run-one.ts";
+import { runOne } from "../../../../worker/session-store/session-store.ts";
 import type { StoreHarness } from "../store-harness.ts";
 import { check, count, get, live, register } from "./session-requests.ts";
 

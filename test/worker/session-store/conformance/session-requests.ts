@@ -1,6 +1,5 @@
 import type { RegisterRequest, Session } from "../../../../protocol/session-request.ts";
-import { runOne } from "../../../../worker/session-store/run-one.ts";
-import type { SessionStore } from "../../../../worker/session-store/session-store.ts";
+import { runOne, type SessionStore } from "../../../../worker/session-store/session-store.ts";
 
 /** A register of `user`, kim unless the test cares. */
 export function register(

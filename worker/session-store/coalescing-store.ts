@@ -1,8 +1,6 @@
-import type { SessionRequest, SessionResponse } from "../../protocol/session-request.ts";
-import { failedResponse } from "../../protocol/session-request.ts";
+import { failedResponse, type SessionRequest, type SessionResponse } from "../../protocol/session-request.ts";
 import { Status } from "../../protocol/status-codes.ts";
-import type { EndedSessions, SessionStore } from "./session-store.ts";
-import { STORE_DEADLINE_MS, settledWithin } from "./store-deadline.ts";
+import { type EndedSessions, type SessionStore, STORE_DEADLINE_MS, settledWithin } from "./session-store.ts";
 
 /**
  * With so many runs under way the next readers wait for one of them: as many as make that wait about 5 ms, however far the
@@ -20,7 +18,7 @@ const MAX_SHARED_READS = 100;
 
 const READS: ReadonlySet<SessionRequest["kind"]> = new Set(["check", "identify", "checkAccess", "get"]);
 
-export interface GatheringStoreOptions {
+export interface CoalescingStoreOptions {
   readonly store: SessionStore;
   /**
    * Keeps a read alive when its own client is gone, for others wait for the run that it leads, or is to lead when its turn
@@ -48,16 +46,16 @@ interface WaitingRead {
  *
  * A Worker's I/O belongs to the request that began it, so every run is led by one of the requests that wait for it.
  */
-export class GatheringStore implements SessionStore {
+export class CoalescingStore implements SessionStore {
   readonly #store: SessionStore;
-  readonly #background: GatheringStoreOptions["background"];
+  readonly #background: CoalescingStoreOptions["background"];
   readonly #deadlineMs: number;
   readonly #runs = new Set<Slot>();
   readonly #waiting = new Set<WaitingRead>();
   /** At first the store is taken for far, so that nobody waits for it long. */
   #meanRunMs = MAX_RUNS * WAIT_MS;
 
-  constructor({ store, background, deadlineMs = STORE_DEADLINE_MS }: GatheringStoreOptions) {
+  constructor({ store, background, deadlineMs = STORE_DEADLINE_MS }: CoalescingStoreOptions) {
     this.#store = store;
     this.#background = background;
     this.#deadlineMs = deadlineMs;

@@ -1,5 +1,5 @@
-import { DEFAULT_GRANTS } from "../../protocol/session-request.ts";
-import type { StoredSession } from "./stored-session.ts";
+import { DEFAULT_GRANTS } from "../../../protocol/session-request.ts";
+import type { StoredSession } from "../stored-session.ts";
 
 /** A session to be written: its lifetime starts at `createdAt`. Times are epoch ms. */
 export interface NewSession {

@@ -1,8 +1,8 @@
 import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import type { Bindings } from "../../../worker/app-env.ts";
-import { EmbeddedStore } from "../../../worker/session-store/embedded-store.ts";
-import { PATIENT_DEADLINE_MS, type StoreHarness, testPolicy } from "./store-harness.ts";
+import type { Bindings } from "../../../../worker/app-env.ts";
+import { EmbeddedStore } from "../../../../worker/session-store/embedded/embedded-store.ts";
+import { PATIENT_DEADLINE_MS, type StoreHarness, testPolicy } from "../store-harness.ts";
 
 const IDLE_MS = 1_800_000;
 const START_MS = 1_763_700_000_000;

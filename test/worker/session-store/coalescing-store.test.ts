@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import type { SessionRequest, SessionResponse } from "../../../protocol/session-request.ts";
 import { Status } from "../../../protocol/status-codes.ts";
-import { GatheringStore } from "../../../worker/session-store/gathering-store.ts";
+import { CoalescingStore } from "../../../worker/session-store/coalescing-store.ts";
 import type { SessionStore } from "../../../worker/session-store/session-store.ts";
 
 /** A store that answers when it is told to, or at once. Even sessids live. */
@@ -27,12 +27,12 @@ class HeldStore implements SessionStore {
 }
 
 let held: HeldStore;
-let store: GatheringStore;
+let store: CoalescingStore;
 let background: Promise<unknown>[];
 beforeEach(() => {
   held = new HeldStore();
   background = [];
-  store = new GatheringStore({ store: held, background: (work) => background.push(work) });
+  store = new CoalescingStore({ store: held, background: (work) => background.push(work) });
 });
 
 const check = (sessid: number): SessionRequest => ({ kind: "check", sessid });
@@ -99,7 +99,7 @@ describe("readers who ask one by one", () => {
   });
 
   it("wait no longer than the deadline, and whoever comes later does not find their reads", async () => {
-    store = new GatheringStore({ store: held, background: () => undefined, deadlineMs: 50 });
+    store = new CoalescingStore({ store: held, background: () => undefined, deadlineMs: 50 });
     const first = ask(numbers(1, 16));
     expect(await Promise.all(ask([18, 20]))).toEqual([
       [{ kind: "check", status: Status.Unavailable }],
@@ -111,7 +111,7 @@ describe("readers who ask one by one", () => {
   });
 
   it("find a place again where requests were torn down in all of them", async () => {
-    store = new GatheringStore({ store: held, background: () => undefined, deadlineMs: 20 });
+    store = new CoalescingStore({ store: held, background: () => undefined, deadlineMs: 20 });
     ask(numbers(1, 16));
     await scheduler.wait(60);
     const [late] = ask([18]);

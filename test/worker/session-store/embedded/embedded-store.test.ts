@@ -1,5 +1,5 @@
 import { beforeEach, describe } from "vitest";
-import { conformanceSuite } from "./conformance/conformance-suite.ts";
+import { conformanceSuite } from "../conformance/conformance-suite.ts";
 import { createEmbeddedHarness } from "./embedded-harness.ts";
 
 describe("EmbeddedStore", () => {

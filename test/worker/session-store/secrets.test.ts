@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { hashSecret } from "../../../worker/session-store/secret-hash.ts";
+import { hashSecret } from "../../../worker/session-store/secrets.ts";
 
 // By `openssl dgst -sha256 -binary | basenc --base64url`. Another spelling would end every session that is stored.
 it.each([

@@ -1,12 +1,12 @@
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { beforeEach, describe, expect, it, vi } from "vitest";
-import { failedResponse } from "../../../protocol/session-request.ts";
-import { Status } from "../../../protocol/status-codes.ts";
-import { EmbeddedStore } from "../../../worker/session-store/embedded-store.ts";
-import { runOne } from "../../../worker/session-store/run-one.ts";
-import { check, count, live, register } from "./conformance/session-requests.ts";
+import { failedResponse } from "../../../../protocol/session-request.ts";
+import { Status } from "../../../../protocol/status-codes.ts";
+import { EmbeddedStore } from "../../../../worker/session-store/embedded/embedded-store.ts";
+import { runOne } from "../../../../worker/session-store/session-store.ts";
+import { check, count, live, register } from "../conformance/session-requests.ts";
+import { testPolicy } from "../store-harness.ts";
 import { createEmbeddedHarness, embeddedObject } from "./embedded-harness.ts";
-import { testPolicy } from "./store-harness.ts";
 
 describe("EmbeddedSessions", () => {
   const harness = createEmbeddedHarness();

@@ -1,10 +1,14 @@
-import type { SessionRequest, SessionResponse } from "../../protocol/session-request.ts";
-import { failedResponse } from "../../protocol/session-request.ts";
-import { Status } from "../../protocol/status-codes.ts";
+import { failedResponse, type SessionRequest, type SessionResponse } from "../../../protocol/session-request.ts";
+import { Status } from "../../../protocol/status-codes.ts";
+import { prepareIssues } from "../prepared-issue.ts";
+import {
+  type EndedSessions,
+  type SessionPolicy,
+  type SessionStore,
+  STORE_DEADLINE_MS,
+  settledWithin,
+} from "../session-store.ts";
 import type { EmbeddedSessions } from "./embedded-sessions.ts";
-import { drawIssues } from "./issue-draw.ts";
-import type { EndedSessions, SessionPolicy, SessionStore } from "./session-store.ts";
-import { STORE_DEADLINE_MS, settledWithin } from "./store-deadline.ts";
 
 export interface EmbeddedStoreOptions {
   readonly namespace: DurableObjectNamespace<EmbeddedSessions>;
@@ -62,7 +66,7 @@ export class EmbeddedStore implements SessionStore {
 
   /** An object that is moved or redeployed drops the calls in flight: a new stub reaches where it is now. */
   async #runTwice(requests: readonly SessionRequest[]): Promise<SessionResponse[]> {
-    const drawn = await drawIssues(requests);
+    const drawn = await prepareIssues(requests);
     try {
       return await this.#object().run(drawn, this.#policy);
     } catch {

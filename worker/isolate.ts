@@ -1,0 +1,40 @@
+import { waitUntil } from "cloudflare:workers";
+import type { Bindings, Variables } from "./app-env.ts";
+import { BodyIntake } from "./http/form-body.ts";
+import { CoalescingStore } from "./session-store/coalescing-store.ts";
+import { EmbeddedStore } from "./session-store/embedded/embedded-store.ts";
+import { RedisStore } from "./session-store/redis-store.ts";
+import { CacheInvalidatingStore, SessionCache } from "./session-store/session-cache.ts";
+import type { SessionStore } from "./session-store/session-store.ts";
+import { parseSettings, type Settings } from "./settings.ts";
+
+/** What an isolate opens once, for its requests and its Durable Objects. */
+export interface Isolate extends Variables {
+  /** Sessions that `/v1/check` may answer from without asking the store. */
+  readonly cache: SessionCache;
+  /** Receives the bodies of clients that have shown no credential. */
+  readonly intake: BodyIntake;
+}
+
+/** An isolate's environment does not change, so it is parsed once. */
+const isolates = new WeakMap<Bindings, Isolate>();
+
+/** The isolate's settings, store and caches. Throws SettingsError: 503 `not_configured` with the variable's name. */
+export function openIsolate(bindings: Bindings): Isolate {
+  const opened = isolates.get(bindings);
+  if (opened !== undefined) return opened;
+  const settings = parseSettings(bindings);
+  const cache = new SessionCache();
+  const { maxSessionsPerUser, limitPolicy } = settings.policy;
+  const evicts = maxSessionsPerUser > 0 && limitPolicy === "evict-oldest";
+  const store = new CacheInvalidatingStore(openStore(settings, bindings), cache, evicts);
+  const isolate = { settings, store, cache, intake: new BodyIntake(settings.forms) };
+  isolates.set(bindings, isolate);
+  return isolate;
+}
+
+function openStore({ store, policy }: Settings, bindings: Bindings): SessionStore {
+  if (store.kind === "embedded") return new EmbeddedStore({ namespace: bindings.EMBEDDED_SESSIONS, policy });
+  const redis = new RedisStore({ url: store.url, token: store.token, policy, background: waitUntil });
+  return new CoalescingStore({ store: redis, background: waitUntil });
+}
