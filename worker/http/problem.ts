@@ -1,5 +1,6 @@
 import type { Context } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
+import * as v from "valibot";
 import { Status } from "../../protocol/status-codes.ts";
 
 /** The stable codes of errors and their HTTP status. Clients depend on the code, never on a title or a detail. */
@@ -18,8 +19,17 @@ export const PROBLEMS = {
 
 export type ProblemCode = keyof typeof PROBLEMS;
 
+/** Every error (RFC 9457). */
+export const Problem = v.object({
+  type: v.literal("about:blank"),
+  title: v.string(),
+  status: v.pipe(v.number(), v.integer()),
+  code: v.picklist(Object.keys(PROBLEMS) as ProblemCode[]),
+  detail: v.optional(v.string()),
+});
+
 /**
- * An error answer: `application/problem+json` (RFC 9457) with a stable `code`. `detail` names the field and what is
+ * An error response: `application/problem+json` (RFC 9457) with a stable `code`. `detail` names the field and what is
  * allowed; never put a stack, a command or an id that the caller did not send into it.
  */
 export function problem(c: Context, code: ProblemCode, detail?: string): Response {
@@ -40,7 +50,7 @@ const CODE_OF_STATUS = {
   [Status.TooMany]: "too_many",
 } as const satisfies Record<number, ProblemCode>;
 
-/** The error answer to a store's verdict other than Ok. */
+/** The error response to a store's verdict other than Ok. */
 export function statusProblem(c: Context, status: Exclude<Status, typeof Status.Ok>, detail?: string): Response {
   return problem(c, CODE_OF_STATUS[status], detail);
 }

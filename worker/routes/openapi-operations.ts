@@ -1,17 +1,17 @@
 import type { GenericSchema } from "valibot";
+import { AccountChange, AccountPage, AccountView, ChangedAccount, DeletedAccount, NewAccount } from "./accounts.ts";
+import { Health } from "./health.ts";
+import { PostedMessage, RoomMessageBody, RoomView } from "./rooms.ts";
 import {
   CheckList,
   CheckVerdicts,
   Count,
   CreatedSession,
   DeletedSessions,
-  Health,
   NewSession,
   SessionView,
   UserSessions,
-} from "../http/schemas.ts";
-import { AccountChange, AccountPage, AccountView, ChangedAccount, DeletedAccount, NewAccount } from "./accounts.ts";
-import { PostedMessage, RoomMessageBody, RoomView } from "./rooms.ts";
+} from "./sessions.ts";
 
 /** One operation of the API, in terms of the schemas that its route validates with. */
 export interface ApiOperation {

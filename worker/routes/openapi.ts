@@ -2,8 +2,7 @@ import { toJsonSchema } from "@valibot/to-json-schema";
 import { Hono } from "hono";
 import type { GenericSchema } from "valibot";
 import type { AppEnv } from "../app-env.ts";
-import { PROBLEMS } from "../http/problem.ts";
-import { Problem } from "../http/schemas.ts";
+import { PROBLEMS, Problem } from "../http/problem.ts";
 import { API_OPERATIONS, type ApiOperation } from "./openapi-operations.ts";
 
 const SECURITY = {

@@ -1,17 +1,105 @@
 import { Hono } from "hono";
 import * as v from "valibot";
+import { WEB_USER_PREFIX } from "../../protocol/service-packets.ts";
 import type { RegisterRequest, SessionChoice } from "../../protocol/session-request.ts";
 import { formatToken, makeToken, TOKEN_SECRET_BYTES } from "../../protocol/session-token.ts";
 import { Status } from "../../protocol/status-codes.ts";
 import type { AppEnv } from "../app-env.ts";
 import { problem, statusProblem } from "../http/problem.ts";
-import { CheckList, EndAllConfirmation, NewSession, SessidText, User } from "../http/schemas.ts";
+import { EpochMs, Grant, Grants, MAX_BATCH, Sessid, SessidText, User } from "../http/schemas.ts";
 import { jsonBody, pathParams, query } from "../http/validate.ts";
 import { hashSecret } from "../session-store/secrets.ts";
 import { runOne } from "../session-store/session-store.ts";
 
+/** Ten years, as in settings.ts: the absolute lifetime ends a session long before. */
+const MAX_TTL_SECONDS = 10 * 365 * 24 * 3600;
+
+/** INET6_ADDRSTRLEN - 1: eight groups of which the last two are an IPv4 address. A zone (fe80::1%eth0) has no other bound. */
+const MAX_IP_CHARACTERS = 45;
+
 const SessidParam = v.object({ sessid: SessidText });
 const OwnerQuery = v.object({ user: v.optional(User) });
+
+const UserParam = v.object({ user: User });
+
+/** A user that a service may create a session for. */
+const NewUser = v.pipe(
+  User,
+  v.check((user) => !user.startsWith(WEB_USER_PREFIX), `"${WEB_USER_PREFIX}" is kept for browser accounts`),
+);
+
+/** POST /v1/sessions */
+export const NewSession = v.strictObject({
+  user: NewUser,
+  ip: v.optional(
+    v.pipe(
+      v.string("allowed is an IPv4 or IPv6 address"),
+      v.ip("allowed is an IPv4 or IPv6 address"),
+      v.maxLength(MAX_IP_CHARACTERS, "allowed is an IPv4 or IPv6 address"),
+      v.metadata({ description: "IPv4 or IPv6 address" }),
+    ),
+  ),
+  sessid: v.optional(Sessid),
+  grants: v.optional(Grants),
+  ttlSeconds: v.optional(
+    v.pipe(
+      v.number(`allowed is a whole number, 1..${MAX_TTL_SECONDS}`),
+      v.integer(`allowed is a whole number, 1..${MAX_TTL_SECONDS}`),
+      v.minValue(1, `allowed is 1..${MAX_TTL_SECONDS}`),
+      v.maxValue(MAX_TTL_SECONDS, `allowed is 1..${MAX_TTL_SECONDS}`),
+      v.metadata({ description: "Idle lifetime in seconds, in place of the configured one" }),
+    ),
+  ),
+});
+
+/** POST /v1/sessions/check */
+export const CheckList = v.strictObject({
+  sessids: v.pipe(
+    v.array(Sessid, "allowed is a list of sessids"),
+    v.minLength(1, `allowed are 1..${MAX_BATCH} sessids`),
+    v.maxLength(MAX_BATCH, `allowed are 1..${MAX_BATCH} sessids`),
+  ),
+});
+
+const CONFIRM_RULE = 'allowed is "all": it ends every session there is';
+
+/** DELETE /v1/sessions: nobody ends all sessions because a sessid was forgotten. */
+export const EndAllConfirmation = v.strictObject({
+  confirm: v.pipe(v.optional(v.string(CONFIRM_RULE), ""), v.literal("all", CONFIRM_RULE)),
+});
+
+/** A created session, with the one copy of its token. */
+export const CreatedSession = v.object({
+  sessid: Sessid,
+  token: v.pipe(v.string(), v.metadata({ description: "Session token, 27 characters of base64url; shown once" })),
+  user: User,
+  expiresAt: EpochMs,
+});
+
+/** A session, as its readers see it. */
+export const SessionView = v.object({
+  sessid: Sessid,
+  user: v.nullable(User),
+  ip: v.nullable(v.string()),
+  createdAt: EpochMs,
+  expiresAt: EpochMs,
+  grants: v.array(Grant),
+});
+
+/** The verdicts on a CheckList, in its order. */
+export const CheckVerdicts = v.object({ statuses: v.array(v.picklist(["ok", "not_found"])) });
+
+/** GET /v1/users/{user}/sessions */
+export const UserSessions = v.object({ sessions: v.array(SessionView) });
+
+/** DELETE /v1/users/{user}/sessions */
+export const DeletedSessions = v.object({ deleted: v.pipe(v.number(), v.integer(), v.minValue(0)) });
+
+/** GET /v1/count */
+export const Count = v.object({
+  sessions: v.pipe(v.number(), v.integer(), v.minValue(0)),
+  users: v.pipe(v.number(), v.integer(), v.minValue(0)),
+});
 
 /** `/v1/sessions`: what services do with sessions. */
 export const sessions = new Hono<AppEnv>()
@@ -63,8 +151,6 @@ export const sessions = new Hono<AppEnv>()
     const { status } = await runOne(c.get("store"), { kind: "delete", sessid, ...(user !== undefined && { user }) });
     return status === Status.Ok ? c.body(null, 204) : statusProblem(c, status);
   });
-
-const UserParam = v.object({ user: User });
 
 /** `/v1/users/{user}/sessions`: all sessions of one user. */
 export const users = new Hono<AppEnv>()
