@@ -1,4 +1,5 @@
 import type { Context } from "hono";
+import ipaddr from "ipaddr.js";
 import * as v from "valibot";
 import type { Settings } from "../settings.ts";
 
@@ -26,28 +27,23 @@ function connectedAddress(c: Context): string {
 }
 
 /**
- * What limits count by: an IPv4 address, or an IPv6 network of 64 bits, for that is what one household or one server has.
- * All whose address is unknown are one.
+ * The key under which rate limits count an address: an IPv4 address, or the first 64 bits of an IPv6 address, which is what
+ * one household or one server has. All unknown addresses share a key.
  */
 export function addressKey(address: string | null): string {
-  if (address === null) return "unknown";
-  const ipv4 = /^(?:::ffff:)?([\d.]+)$/i.exec(address)?.[1];
-  if (ipv4 !== undefined) return ipv4;
-  const [head = "", tail] = address.toLowerCase().split("::");
-  const groups = head === "" ? [] : head.split(":");
-  // An IPv4 address at the end stands for two groups; neither reaches the first four unless "::" is at the start.
-  const after = tail === undefined || tail === "" ? [] : tail.split(":");
-  const width = after.length + (address.includes(".") ? 1 : 0);
-  const full =
-    tail === undefined ? groups : [...groups, ...Array(Math.max(0, 8 - groups.length - width)).fill("0"), ...after];
-  return full
-    .slice(0, 4)
-    .map((group) => group.replace(/^0+(?=.)/, ""))
-    .join(":");
+  if (address === null || !ipaddr.isValid(address)) return "unknown";
+  // An IPv4 address may come mapped into IPv6 (RFC 4291 §2.5.5.2).
+  const parsed = ipaddr.process(address);
+  return parsed instanceof ipaddr.IPv6 ? hexGroups(parsed, 64).join(":") : parsed.toString();
 }
 
-/** The network of an address, for what an address alone does not bound: of IPv6 48 bits, which one customer can have. */
+/** The same for limits that one customer must not escape by having many IPv6 networks: 48 bits, which a customer can have. */
 export function networkKey(address: string | null): string {
-  const key = addressKey(address);
-  return key.includes(":") ? `${key.split(":", 3).join(":")}::/48` : key;
+  if (address === null || !ipaddr.isValid(address)) return "unknown";
+  const parsed = ipaddr.process(address);
+  return parsed instanceof ipaddr.IPv6 ? `${hexGroups(parsed, 48).join(":")}::/48` : parsed.toString();
+}
+
+function hexGroups({ parts }: ipaddr.IPv6, bits: number): string[] {
+  return parts.slice(0, bits / 16).map((part) => part.toString(16));
 }
