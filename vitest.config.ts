@@ -3,12 +3,17 @@ import { defineConfig } from "vitest/config";
 /** No test depends on being fast: the machines are small and shared. */
 const TEST_TIMEOUT_MS = 60_000;
 
+/** On two cores, where tests that wait leave the processor to others. */
+const MAX_WORKERS = 3;
+
 export default defineConfig({
   test: {
+    maxWorkers: MAX_WORKERS,
     projects: [
       {
         test: {
           name: "node",
+          isolate: false,
           include: [
             "test/{protocol,tcp-bridge,client,redis-rest,dev,docs,bench,e2e}/**/*.test.ts",
             "test/security/*.test.ts",

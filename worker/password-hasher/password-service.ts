@@ -1,6 +1,13 @@
 import * as v from "valibot";
 import { wholeNumber } from "../settings.ts";
-import { hashPassword, isCommonPassword, type PasswordVerdict, verifyPassword } from "./password.ts";
+import {
+  CURRENT_COST,
+  hashPassword,
+  isCommonPassword,
+  type PasswordVerdict,
+  type ScryptCost,
+  verifyPassword,
+} from "./password.ts";
 
 /** What the hasher is asked. */
 export type PasswordRequest = {
@@ -60,9 +67,12 @@ export function parseHashQueueLimits(environment: object): HashQueueLimits {
  */
 export class PasswordService {
   readonly #queue: HashQueue;
+  readonly #cost: ScryptCost;
 
-  constructor(limits: HashQueueLimits) {
+  /** Tests that hash many passwords choose a lower `cost`. */
+  constructor(limits: HashQueueLimits, cost: ScryptCost = CURRENT_COST) {
     this.#queue = new HashQueue(limits);
+    this.#cost = cost;
   }
 
   /** Answers a {@link PasswordRequest} as JSON; 503 with Retry-After while too many wait. */
@@ -77,8 +87,8 @@ export class PasswordService {
     if (kind === "choose" && (await isCommonPassword(password))) return { kind: "common" };
     return this.#queue.run(
       async () => {
-        if (kind !== "verify") return { kind: "hashed", hash: await hashPassword(password) };
-        return { kind: "verified", ...(await verifyPassword(password, request.phc ?? undefined)) };
+        if (kind !== "verify") return { kind: "hashed", hash: await hashPassword(password, this.#cost) };
+        return { kind: "verified", ...(await verifyPassword(password, request.phc ?? undefined, this.#cost)) };
       },
       { from, urgent: kind === "verify" && request.urgent },
     );

@@ -16,19 +16,12 @@ export const CURRENT_COST: ScryptCost = { log2N: 14, r: 8, p: 5 };
 /** How a password compares with a stored hash. */
 export interface PasswordVerdict {
   readonly matches: boolean;
-  /** Whether the hash was made with other parameters than {@link CURRENT_COST}, and should be made anew. */
+  /** Whether the hash was made with other parameters than today's, and should be made anew. */
   readonly outdated: boolean;
 }
 
 const SALT_BYTES = 16;
 const KEY_BYTES = 32;
-
-/** Stands in for the hash of an account that does not exist. */
-const NO_ACCOUNT: ParsedHash = {
-  cost: CURRENT_COST,
-  salt: new Uint8Array(SALT_BYTES),
-  key: new Uint8Array(KEY_BYTES),
-};
 
 interface ParsedHash {
   readonly cost: ScryptCost;
@@ -46,12 +39,21 @@ export async function hashPassword(password: string, cost: ScryptCost = CURRENT_
 /**
  * Compares a password with a PHC string of {@link hashPassword}, in constant time. Without a hash, and with one that
  * cannot be read, it works as long as for a wrong password and does not match: the time does not tell who has an account.
+ * `currentCost` is what new hashes are made with.
  */
-export async function verifyPassword(password: string, phc: string | undefined): Promise<PasswordVerdict> {
+export async function verifyPassword(
+  password: string,
+  phc: string | undefined,
+  currentCost: ScryptCost = CURRENT_COST,
+): Promise<PasswordVerdict> {
   const stored = phc === undefined ? undefined : parseHash(phc);
-  const { cost, salt, key } = stored ?? NO_ACCOUNT;
+  const { cost, salt, key } = stored ?? {
+    cost: currentCost,
+    salt: new Uint8Array(SALT_BYTES),
+    key: new Uint8Array(KEY_BYTES),
+  };
   const isEqual = timingSafeEqual(await derive(password, salt, cost), key);
-  const isCurrent = cost.log2N === CURRENT_COST.log2N && cost.r === CURRENT_COST.r && cost.p === CURRENT_COST.p;
+  const isCurrent = cost.log2N === currentCost.log2N && cost.r === currentCost.r && cost.p === currentCost.p;
   return { matches: stored !== undefined && isEqual, outdated: !isCurrent };
 }
 
