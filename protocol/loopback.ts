@@ -1,12 +1,12 @@
-/** What nobody guesses: 32 characters of base64 are 192 bits. Shorter keys are for one machine (docs/configuration.md). */
+/** The shortest key that is accepted beyond loopback (docs/configuration.md): 32 characters of base64 are 192 bits. */
 export const MIN_KEY_CHARACTERS = 32;
 
-/** For the messages that refuse a shorter key. */
+/** Appended to the messages that refuse a shorter key. */
 export const HOW_TO_MAKE_A_KEY = '"openssl rand -base64 32" makes one';
 
 /**
- * Whether a host reaches nothing but this machine: `localhost`, 127.0.0.0/8, `::1` with or without brackets, or one of
- * them as IPv4-mapped IPv6. A name that only resolves to such an address is none: another resolver may disagree.
+ * Whether a host is this machine: `localhost`, 127.0.0.0/8, `::1` with or without brackets, or one of these addresses as
+ * IPv4-mapped IPv6. Other names are not resolved: two resolvers may disagree on them.
  */
 export function isLoopbackHost(host: string): boolean {
   const name = host.toLowerCase().replace(/^\[(.*)\]$/, "$1");

@@ -1,16 +1,28 @@
 import { ProtocolError } from "./packet-framing.ts";
 
-// ignoreBOM keeps a leading U+FEFF: the bytes of a string decide whether two users are the same.
+// The two globals of the Encoding Standard that protocol/ uses. All its runtimes have them (workerd, Node, browsers), but it is
+// compiled without their types, so that a timer, a socket or a Buffer in this folder does not compile.
+declare class TextEncoder {
+  encode(input: string): Uint8Array<ArrayBuffer>;
+}
+declare class TextDecoder {
+  constructor(label: "utf-8", options: { fatal: true; ignoreBOM: true });
+  decode(input: Uint8Array): string;
+}
+
+const utf8Encoder = new TextEncoder();
+// ignoreBOM keeps a leading U+FEFF: users are compared by the bytes of their ids.
 const utf8Decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /**
- * Reads one packet's fields in order, little-endian. Every method throws {@link ProtocolError} and names the field when
- * the bytes are too few or its value is not allowed.
+ * Reads the fields of one packet in order, little-endian (docs/wire-protocol.md, "Framing"). Every method throws a
+ * {@link ProtocolError} that names `field` if the packet ends inside the field or its value is not allowed.
  */
 export class ByteReader {
   readonly #bytes: Uint8Array;
   #offset: number;
 
+  /** `offset`: where the first field starts, in bytes. */
   constructor(bytes: Uint8Array, offset = 0) {
     this.#bytes = bytes;
     this.#offset = offset;
@@ -40,21 +52,21 @@ export class ByteReader {
   u64(field: string): number {
     const at = this.#take(8, field);
     const high = this.#u32At(at + 4);
-    // 2^21 * 2^32 = 2^53: one more than the largest exact integer.
+    // 2^21 * 2^32 = 2^53, and 2^53 - 1 is the largest integer that a JavaScript number holds exactly.
     if (high >= 2 ** 21) throw new ProtocolError("out_of_range", `${field}: allowed is 0..2^53-1`);
     return high * 2 ** 32 + this.#u32At(at);
   }
 
-  /** `length` bytes, copied: what is returned does not hold on to the packet. */
+  /** A copy of the next `length` bytes. */
   bytes(length: number, field: string): Uint8Array<ArrayBuffer> {
     const at = this.#take(length, field);
-    // Not slice(): on a Node Buffer, which sockets give, that is a view and not a copy.
+    // Not slice(): on a Node Buffer, which a socket delivers, slice() returns a view and not a copy.
     const copy = new Uint8Array(length);
     copy.set(this.#bytes.subarray(at, at + length));
     return copy;
   }
 
-  /** `length u16`, then that many bytes of valid UTF-8 without U+0000; `min` and `max` are bounds in bytes. */
+  /** A `string`: `length u16`, then that many bytes of valid UTF-8 without U+0000. `min` and `max` bound `length`, in bytes. */
   string(field: string, min: number, max: number): string {
     const length = this.u16(field);
     if (length < min || length > max) {
@@ -66,12 +78,12 @@ export class ByteReader {
     return text;
   }
 
-  /** What is left of the packet, copied. */
+  /** A copy of all bytes that have not been read. */
   rest(): Uint8Array<ArrayBuffer> {
     return this.bytes(this.#bytes.byteLength - this.#offset, "body");
   }
 
-  /** Call it after the last field: trailing bytes are an error. */
+  /** Call it after the last field: bytes after it are an error. */
   end(): void {
     const left = this.#bytes.byteLength - this.#offset;
     if (left > 0) throw new ProtocolError("payload_too_long", `payload: ${left} bytes after the last field`);
@@ -85,7 +97,7 @@ export class ByteReader {
     }
   }
 
-  // Not a DataView: to make one costs as much as to read a small packet.
+  // Not a DataView: creating one costs as much as reading a small packet.
   #u32At(at: number): number {
     return this.#u16At(at) + this.#u16At(at + 2) * 2 ** 16;
   }
@@ -108,29 +120,22 @@ export class ByteReader {
   }
 }
 
-const utf8Encoder = new TextEncoder();
-
-/** The UTF-8 bytes of a text. */
-export function encodeUtf8(text: string): Uint8Array {
-  return utf8Encoder.encode(text);
-}
-
 /**
- * Writes packets one behind the other into one growing buffer, little-endian. Numbers are trusted to fit their field:
- * what comes from outside was checked where it came in.
+ * Writes packets one after another into one growing buffer, little-endian. It does not check that a number fits its field:
+ * callers pass values that were validated when they were received.
  */
 export class ByteWriter {
   #bytes: Uint8Array<ArrayBuffer>;
   #view: DataView;
   #length = 0;
 
-  /** `capacity` in bytes: right for the expected output, it saves every copy. */
+  /** `capacity`: the expected size of the output in bytes. If it is large enough, the buffer is never copied. */
   constructor(capacity = 64) {
     this.#bytes = new Uint8Array(capacity);
     this.#view = new DataView(this.#bytes.buffer);
   }
 
-  /** How many bytes are written. */
+  /** How many bytes have been written. */
   get length(): number {
     return this.#length;
   }
@@ -172,13 +177,13 @@ export class ByteWriter {
     return this;
   }
 
-  /** `length u16`, then the text's UTF-8. */
+  /** A `string`: `length u16` in bytes, then the text as UTF-8. */
   string(value: string): this {
-    const encoded = encodeUtf8(value);
+    const encoded = utf8Encoder.encode(value);
     return this.u16(encoded.byteLength).bytes(encoded);
   }
 
-  /** Writes one packet: its header, then what `payload` writes; the size is filled in behind it. */
+  /** Writes one packet: its header, then the fields that `payload` writes. `size` is filled in afterwards. */
   packet(type: number, payload?: (writer: this) => void): this {
     const start = this.#length;
     this.u16(0).u16(type);
@@ -187,12 +192,12 @@ export class ByteWriter {
     return this;
   }
 
-  /** What was written so far, without a copy: later writes may change or leave the buffer behind it. */
+  /** The bytes written so far, as a view of the buffer and not a copy. Do not write afterwards. */
   finish(): Uint8Array<ArrayBuffer> {
     return this.#bytes.subarray(0, this.#length);
   }
 
-  /** Makes room for `count` bytes and says where. Call it before you look at #view: it may replace it. */
+  /** Makes room for `count` bytes and returns their offset. It may replace #view, so call it first. */
   #grow(count: number): number {
     const at = this.#length;
     const needed = at + count;

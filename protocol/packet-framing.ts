@@ -1,23 +1,23 @@
-/** `size u16 | type u16` (docs/wire-protocol.md, "Framing"). */
+/** The header of every packet: `size u16, type u16`, little-endian (docs/wire-protocol.md, "Framing"). */
 export const HEADER_BYTES = 2 + 2;
 
-/** The largest service packet, its header included. */
+/** The largest service packet in bytes, its header included (docs/wire-protocol.md, "Framing"). */
 export const MAX_SERVICE_PACKET_BYTES = 1024;
 
-/** The largest player packet, its header included. */
-export const MAX_PLAYER_PACKET_BYTES = 16384;
+/** The largest player packet in bytes, its header included (docs/wire-protocol.md, "Framing"). */
+export const MAX_PLAYER_PACKET_BYTES = 16 * 1024;
 
-/** The type of the whole packet that starts at `at`. */
+/** The type of the packet that starts at `at`. The caller has at least the 4 bytes of its header. */
 export function packetType(bytes: Uint8Array, at = 0): number {
   return (bytes[at + 2] ?? 0) | ((bytes[at + 3] ?? 0) << 8);
 }
 
-/** The size, its header included, of the packet that starts at `at`. */
+/** The size in bytes, header included, of the packet that starts at `at`. The caller has at least its first 2 bytes. */
 export function packetSizeAt(bytes: Uint8Array, at: number): number {
   return (bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8);
 }
 
-/** Whether all of the whole packets in `run` are of this type. */
+/** Whether every packet in `run` has this type. `run` holds whole packets only. */
 export function isEveryPacket(run: Uint8Array, type: number): boolean {
   for (let at = 0; at < run.byteLength; at += packetSizeAt(run, at)) {
     if (packetType(run, at) !== type) return false;
@@ -25,13 +25,38 @@ export function isEveryPacket(run: Uint8Array, type: number): boolean {
   return true;
 }
 
+/** Stable codes for the ways to break the wire protocol. Callers may match a code; messages may change. */
+export type ProtocolErrorCode =
+  | "size_too_small"
+  | "size_too_large"
+  | "payload_too_short"
+  | "payload_too_long"
+  | "bad_utf8"
+  | "out_of_range"
+  | "unknown_type"
+  | "unexpected_packet";
+
 /**
- * Splits bytes into whole packets: chunks in, packets out, whatever the chunks' borders. It holds at most one incomplete
- * packet, copied, so never more than `maxPacketBytes`.
+ * The peer broke the wire protocol (docs/wire-protocol.md). The message names the field and the allowed values. It never
+ * contains a session id or a secret, so it may be sent to the peer and logged.
+ */
+export class ProtocolError extends Error {
+  readonly code: ProtocolErrorCode;
+
+  constructor(code: ProtocolErrorCode, message: string) {
+    super(message);
+    this.name = "ProtocolError";
+    this.code = code;
+  }
+}
+
+/**
+ * Splits a byte stream into whole packets. A chunk may end anywhere, also inside a header. The decoder keeps a copy of at most
+ * one incomplete packet, so it never holds more than `maxPacketBytes`.
  */
 export class PacketDecoder {
   readonly #maxPacketBytes: number;
-  /** The head of a packet whose rest has not come yet; its first `#heldBytes` bytes are filled. */
+  /** A packet whose end has not been received yet; its first `#heldBytes` bytes are filled. */
   #held: Uint8Array;
   #heldBytes = 0;
   #broken: ProtocolError | undefined;
@@ -42,17 +67,17 @@ export class PacketDecoder {
     this.#held = new Uint8Array(HEADER_BYTES);
   }
 
-  /** How many bytes of an incomplete packet are held: 0 between packets. */
+  /** How many bytes of an incomplete packet have been received; 0 between packets. */
   get heldBytes(): number {
     return this.#heldBytes;
   }
 
   /**
-   * Calls `onPacket` for each packet that `chunk` completes, in order. The bytes it gets, header included, are a view of
-   * `chunk` or of the decoder's own buffer: valid until `onPacket` returns.
+   * Calls `onPacket` for each packet that `chunk` completes, in order. The packet, header included, is a view of `chunk` or of
+   * the decoder's own buffer, and is valid until `onPacket` returns.
    *
-   * @throws ProtocolError `size_too_small` or `size_too_large`, after the packets before it were given out. The stream
-   *   cannot be trusted any more: every later call throws the same error.
+   * @throws ProtocolError `size_too_small` or `size_too_large`, after `onPacket` was called for all packets before the broken one.
+   *   Where the next packet starts is unknown from then on, so every later call throws the same error.
    */
   push(chunk: Uint8Array, onPacket: (packet: Uint8Array) => void): void {
     this.pushRuns(chunk, (run) => {
@@ -65,8 +90,8 @@ export class PacketDecoder {
   }
 
   /**
-   * As {@link push}, for who passes packets on without looking into each: `onRun` gets as many whole packets as lie
-   * together, and their number. A run stays valid for as long as `chunk` does; the decoder keeps and changes none of it.
+   * As {@link push}, for a caller that forwards packets without reading each one: `onRun` gets all whole packets that are
+   * adjacent in memory, and their number. A run stays valid as long as `chunk` does; the decoder does not keep or change it.
    */
   pushRuns(chunk: Uint8Array, onRun: (run: Uint8Array, packets: number) => void): void {
     if (this.#broken !== undefined) throw this.#broken;
@@ -89,7 +114,7 @@ export class PacketDecoder {
         size = undefined;
       }
     } finally {
-      // Also when the next size is broken: what came before it counts.
+      // Also when the next size is broken: the packets before it are valid.
       if (packets > 0) onRun(chunk.subarray(start, at), packets);
     }
     if (at < chunk.byteLength) this.#hold(size ?? HEADER_BYTES, chunk.subarray(at));
@@ -99,7 +124,7 @@ export class PacketDecoder {
   #continueHeld(chunk: Uint8Array, start: number, onRun: (run: Uint8Array, packets: number) => void): number {
     let at = start;
     if (this.#heldBytes < 2) {
-      // One byte of the size was all that had come.
+      // Only the first byte of the size had been received.
       this.#held[1] = chunk[at] ?? 0;
       this.#heldBytes = 2;
       at += 1;
@@ -133,30 +158,5 @@ export class PacketDecoder {
     }
     if (this.#broken !== undefined) throw this.#broken;
     return size;
-  }
-}
-
-/** Stable codes of what a peer can do wrong on the wire. A code is part of the contract, its message is not. */
-export type ProtocolErrorCode =
-  | "size_too_small"
-  | "size_too_large"
-  | "payload_too_short"
-  | "payload_too_long"
-  | "bad_utf8"
-  | "out_of_range"
-  | "unknown_type"
-  | "unexpected_packet";
-
-/**
- * The peer broke the wire contract (docs/wire-protocol.md). The message names the field and what is allowed, and never
- * holds a session id or a secret, so it may be sent back and logged.
- */
-export class ProtocolError extends Error {
-  readonly code: ProtocolErrorCode;
-
-  constructor(code: ProtocolErrorCode, message: string) {
-    super(message);
-    this.name = "ProtocolError";
-    this.code = code;
   }
 }

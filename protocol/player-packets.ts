@@ -3,19 +3,19 @@ import { HEADER_BYTES, MAX_PLAYER_PACKET_BYTES, ProtocolError, packetType } from
 import { MAX_USER_BYTES } from "./service-packets.ts";
 import { TOKEN_BYTES } from "./session-token.ts";
 
-/** What goes between a player and a room (docs/wire-protocol.md, "Player packets"). */
+/** A packet between a player and a room (docs/wire-protocol.md, "Player packets"). */
 export type PlayerPacket = PlayerToRoom | RoomToPlayer;
 
-/** What a player may send. */
+/** The packets that a player may send. */
 export type PlayerToRoom = Join | Publish | Datagram | Ack | Ping | Leave;
 
-/** What a room, or the bridge in front of it, may send. */
+/** The packets that a room, or the bridge in front of it, may send. */
 export type RoomToPlayer = Joined | Deliver | Datagram | Ack | Pong | Closed | PresenceChange | Gap;
 
-/** What became of a member, the `state` of {@link PresenceChange}. */
+/** The `state` of {@link PresenceChange}. */
 export const Presence = {
   Joined: 1,
-  /** The connection is lost, the seat is kept. */
+  /** The connection was lost; the member keeps its seat for the retention time. */
   Held: 2,
   Resumed: 3,
   Left: 4,
@@ -26,61 +26,62 @@ export type Presence = (typeof Presence)[keyof typeof Presence];
 /** The first packet of a player. */
 export interface Join {
   readonly kind: "join";
-  /** 20 bytes (protocol/session-token.ts), or zeroes where the WebSocket's upgrade carried the credential. */
+  /** TOKEN_BYTES bytes: the session token, or zeros on a WebSocket whose upgrade carried it. */
   readonly token: Uint8Array;
   readonly room: string;
-  /** 0 is a fresh join; otherwise a resume, with the epoch that Joined gave. */
+  /** 0 for a fresh join; for a resume, the epoch of the last Joined. */
   readonly epoch: number;
-  /** The highest offset received, of that epoch. */
+  /** The highest offset that the player has received in that epoch. */
   readonly delivered: number;
-  /** Grows with every Join that a client sends for its seat. */
+  /** Greater in each Join that a client sends for its seat. */
   readonly attempt: number;
 }
 
-/** The answer to a Join; then each side sends what the other has not got. */
+/** The response to a Join. Then each side sends what the other has not received. */
 export interface Joined {
   readonly kind: "joined";
   readonly resumed: boolean;
+  /** The number of the player in this room, from 1. */
   readonly member: number;
   readonly epoch: number;
   /** The offset after which delivery starts. */
   readonly offset: number;
-  /** The highest seq that the room has from this session. */
+  /** The highest `seq` that the room has received from this session. */
   readonly received: number;
   readonly retentionSeconds: number;
   readonly heartbeatSeconds: number;
 }
 
-/** A reliable message on its way to the room. */
+/** A reliable message to the room. */
 export interface Publish {
   readonly kind: "publish";
-  /** From 1, without holes. */
+  /** 1, 2, 3, ... */
   readonly seq: number;
-  /** 0 is everybody in the room, else one member. */
+  /** A member number, 0 for every member. */
   readonly to: number;
   readonly body: Uint8Array;
 }
 
-/** A reliable message on its way to a member. */
+/** A reliable message to a member. */
 export interface Deliver {
   readonly kind: "deliver";
-  /** Grows; holes are messages to others. */
+  /** Greater in each Deliver. An offset that is skipped belongs to a message to others. */
   readonly offset: number;
-  /** The sender's member number, 0 for the server. */
+  /** The member number of the sender, 0 for the server. */
   readonly from: number;
   readonly to: number;
   readonly body: Uint8Array;
 }
 
-/** An unreliable message: it carries no number and is never replayed. */
+/** An unreliable message: it has no offset and is never replayed. */
 export interface Datagram {
   readonly kind: "datagram";
-  /** 0 from a player; from the room the sender's number. */
+  /** From a player 0; from a room the member number of the sender. */
   readonly member: number;
   readonly body: Uint8Array;
 }
 
-/** Cumulative: a player acks the highest offset, a room the highest seq that is durable. */
+/** Acknowledges everything up to `position`: for a player the highest offset received, for a room the highest durable `seq`. */
 export interface Ack {
   readonly kind: "ack";
   readonly position: number;
@@ -96,7 +97,7 @@ export interface Pong {
   readonly nonce: number;
 }
 
-/** The player goes, and does not come back by itself. */
+/** Gives up the seat at once. */
 export interface Leave {
   readonly kind: "leave";
 }
@@ -104,12 +105,12 @@ export interface Leave {
 /** The last packet of a connection. */
 export interface Closed {
   readonly kind: "closed";
-  /** protocol/closed-codes.ts; a later version may know more. */
+  /** A code of closed-codes.ts, or one of a later version. */
   readonly code: number;
   readonly message: string;
 }
 
-/** What became of a member: part of the log, or with offset 0 one line of who is there. */
+/** A change of a member's state. With `offset` 0 it is no change: it lists a member who is in the room now. */
 export interface PresenceChange {
   readonly kind: "presence";
   readonly offset: number;
@@ -118,35 +119,35 @@ export interface PresenceChange {
   readonly user: string;
 }
 
-/** The offsets `from`..`to` can no longer be replayed: an upper bound, messages to others count too. */
+/** The offsets `from`..`to` can no longer be replayed. Messages to others are among them, so the player lost at most so many. */
 export interface Gap {
   readonly kind: "gap";
   readonly from: number;
   readonly to: number;
 }
 
-/** The version of the player packets, the first field of Join. */
+/** The first field of Join. */
 export const PLAYER_PROTOCOL_VERSION = 1;
 
-/** `offset u64, from u32, to u32` in front of a delivered body. */
+/** A Deliver without its body: header, `offset u64, from u32, to u32`. */
 export const DELIVER_OVERHEAD_BYTES = HEADER_BYTES + 8 + 4 + 4;
 
-/** The largest body of a Publish: its Deliver, whose header is the longer one, is a packet too. */
+/** The largest body of a Publish in bytes. Its Deliver has the longer header and must fit in a packet too. */
 export const MAX_BODY_BYTES = MAX_PLAYER_PACKET_BYTES - DELIVER_OVERHEAD_BYTES;
 
-/** A Datagram without its body: header, member. */
+/** A Datagram without its body: header, `member u32`. */
 export const DATAGRAM_OVERHEAD_BYTES = HEADER_BYTES + 4;
 
-/** The largest body of a Datagram: header, then `member u32`. */
+/** The largest body of a Datagram in bytes. */
 export const MAX_DATAGRAM_BYTES = MAX_PLAYER_PACKET_BYTES - DATAGRAM_OVERHEAD_BYTES;
 
-/** The longest name of a room, in bytes. */
+/** The longest name of a room in bytes; the shortest has 1. */
 export const MAX_ROOM_BYTES = 64;
 
-/** Without `.` and `..`: a URL that holds them names another path (RFC 3986 §5.2.4). */
+/** Not `.` or `..`: they would change the path of a URL (RFC 3986 §5.2.4). */
 const ROOM_NAME = /^(?!\.{1,2}$)[A-Za-z0-9_.-]+$/;
 
-/** The type of each player packet. */
+/** The type of each player packet (docs/wire-protocol.md, "Player packets"). */
 export const PLAYER_PACKET_TYPES = {
   join: 256,
   joined: 257,
@@ -166,15 +167,15 @@ const KIND_OF_TYPE = new Map<number, PlayerPacket["kind"]>(
   Object.entries(PLAYER_PACKET_TYPES).map(([kind, type]) => [type, kind as PlayerPacket["kind"]]),
 );
 
-/** Whether a room may have this name: 1..64 bytes of `[A-Za-z0-9_.-]`, but not `.` or `..`. */
+/** Whether a room may have this name: 1..64 characters of `[A-Za-z0-9_.-]`, but not `.` or `..`. */
 export function isRoomName(name: string): boolean {
   return name.length <= MAX_ROOM_BYTES && ROOM_NAME.test(name);
 }
 
 /**
- * Decodes one whole packet, of a player or of a room.
+ * Decodes one whole packet of a player or of a room.
  *
- * @throws ProtocolError its type is unknown, or a field is missing, too long or out of range
+ * @throws ProtocolError the type is unknown, or a field is missing, too long or out of range
  */
 export function decodePlayerPacket(packet: Uint8Array): PlayerPacket {
   const type = packetType(packet);
@@ -186,7 +187,7 @@ export function decodePlayerPacket(packet: Uint8Array): PlayerPacket {
   return decoded;
 }
 
-/** Appends a packet. Its fields are trusted to be in range: bodies within {@link MAX_BODY_BYTES}, a valid room. */
+/** Appends a packet. It does not check the fields: a body must have at most {@link MAX_BODY_BYTES}, the room a valid name. */
 export function writePlayerPacket(writer: ByteWriter, packet: PlayerPacket): void {
   writer.packet(PLAYER_PACKET_TYPES[packet.kind], () => writePayload(writer, packet));
 }

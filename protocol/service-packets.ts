@@ -4,43 +4,47 @@ import type { ServiceRequest, ServiceResponse } from "./session-request.ts";
 import { TOKEN_BYTES } from "./session-token.ts";
 import { type Status, statusOf } from "./status-codes.ts";
 
-/** Bounds of `id`, in bytes of UTF-8. */
+/** The longest user (`id` on the wire), in bytes of UTF-8; the shortest has 1. */
 export const MAX_USER_BYTES = 128;
 
-/** Bounds of `resource`, in bytes of UTF-8. */
+/** The longest `resource`, in bytes of UTF-8; the shortest has 1. */
 export const MAX_RESOURCE_BYTES = 512;
 
-/** The users of browser accounts: no service may register or issue for one (docs/architecture.md, "Sessions"). */
+/** The prefix of the users of browser accounts. A register or an issue for such a user is Invalid (docs/wire-protocol.md, "Service packets"). */
 export const WEB_USER_PREFIX = "web:";
 
-/** The packet types of each request; its response is the next number. */
+/** The most bytes in one `POST /v1/packets` (docs/http-api.md, "Service routes"); the most packets are MAX_BATCH_REQUESTS. */
+export const MAX_BATCH_BYTES = 512 * 1024;
+
+/** The packet type of each request. The type of its response is the next number. */
 export const REQUEST_TYPES = { check: 1, register: 3, delete: 5, count: 7, issue: 9, checkAccess: 11 } as const;
 
-/** A client's first packet at a port that asks for a service key, and its response (docs/wire-protocol.md, "The service key"). */
+/** The first packet at a port that requires a service key, and its response (docs/wire-protocol.md, "The service key"). */
 export const SERVICE_KEY_REQUEST_TYPE = 18;
 export const SERVICE_KEY_RESPONSE_TYPE = SERVICE_KEY_REQUEST_TYPE + 1;
 
-/** Bounds of a service key on the wire, in bytes; a port accepts none that is shorter than 32. */
+/** The longest service key in bytes. On the wire the shortest has 1, but a port has no key under 32. */
 export const MAX_SERVICE_KEY_BYTES = 255;
 
-/** The packet that answers what has no response of its own. */
+/** The type of ErrorResponse: the response to an unknown type, a broken stream or a refused connection. */
 export const ERROR_RESPONSE_TYPE = 127;
 
-/** What {@link decodeServiceRequest} found: a request, or why there is none. */
+/** What a packet of a client holds: a request, or why it is none. */
 export type DecodedServiceRequest =
   | ServiceRequest
   | { readonly kind: "invalid"; readonly request: ServiceRequest["kind"]; readonly error: ProtocolError }
   | { readonly kind: "unknown"; readonly type: number };
 
-/** A response packet's content; ErrorResponse answers an unknown type or a broken stream. */
+/** What a packet of a server holds. */
 export type ServiceResponsePacket = ServiceResponse | ServiceKeyResponse | ErrorResponse;
 
-/** Whether a service key was the right one. */
+/** `status`: Ok, Denied, Invalid or TooMany. */
 export interface ServiceKeyResponse {
   readonly kind: "serviceKey";
   readonly status: Status;
 }
 
+/** Why a packet or a connection was refused; `message` is for people. */
 export interface ErrorResponse {
   readonly kind: "error";
   readonly status: Status;
@@ -51,12 +55,12 @@ const KIND_OF_TYPE = new Map<number, ServiceRequest["kind"]>(
   Object.entries(REQUEST_TYPES).map(([kind, type]) => [type, kind as ServiceRequest["kind"]]),
 );
 
-/** The kind of request that a packet of this type holds, undefined for an unknown type. */
+/** The kind of request that packets of this type hold, undefined for an unknown type. */
 export function serviceRequestKind(type: number): ServiceRequest["kind"] | undefined {
   return KIND_OF_TYPE.get(type);
 }
 
-/** Decodes one whole packet that a caller sent. It never throws: what is wrong with it is a value too. */
+/** Decodes one whole packet of a client. A malformed packet is a value too: this function does not throw. */
 export function decodeServiceRequest(packet: Uint8Array): DecodedServiceRequest {
   const type = packetType(packet);
   const kind = serviceRequestKind(type);
@@ -72,7 +76,7 @@ export function decodeServiceRequest(packet: Uint8Array): DecodedServiceRequest 
   }
 }
 
-/** The answer to a packet of an unknown type: the connection goes on. */
+/** The response to a packet of an unknown type. */
 export function unknownTypeResponse(type: number, status: Status): ErrorResponse {
   return { kind: "error", status, message: `unknown packet type ${type}` };
 }
@@ -91,7 +95,7 @@ export function writeServiceRequest(writer: ByteWriter, request: ServiceRequest)
           .string(request.user ?? "");
         break;
       case "delete":
-        // The field is the caller's address; the verdict does not depend on it.
+        // The `ip` of the caller. The server does not compare it.
         writer
           .i32(request.sessid)
           .i32(0)
@@ -109,15 +113,15 @@ export function writeServiceRequest(writer: ByteWriter, request: ServiceRequest)
   });
 }
 
-/** Appends the packet that shows a service key. */
+/** Appends a service key as a packet. */
 export function writeServiceKey(writer: ByteWriter, key: string): void {
   writer.packet(SERVICE_KEY_REQUEST_TYPE, () => writer.string(key));
 }
 
 /**
- * The key that a packet shows. Whether it is a right one is for who holds the keys.
+ * Decodes the packet of a service key, without checking whether the key is valid.
  *
- * @throws ProtocolError the packet is of another type, or broken
+ * @throws ProtocolError the packet has another type or is malformed
  */
 export function decodeServiceKey(packet: Uint8Array): string {
   const type = packetType(packet);
@@ -129,34 +133,34 @@ export function decodeServiceKey(packet: Uint8Array): string {
   return key;
 }
 
-/** Appends an answer as a packet. */
-export function writeServiceResponse(writer: ByteWriter, answer: ServiceResponsePacket): void {
-  if (answer.kind === "error") {
-    writer.packet(ERROR_RESPONSE_TYPE, () => writer.u8(answer.status).string(answer.message));
+/** Appends a response as a packet. */
+export function writeServiceResponse(writer: ByteWriter, response: ServiceResponsePacket): void {
+  if (response.kind === "error") {
+    writer.packet(ERROR_RESPONSE_TYPE, () => writer.u8(response.status).string(response.message));
     return;
   }
-  if (answer.kind === "serviceKey") {
-    writer.packet(SERVICE_KEY_RESPONSE_TYPE, () => writer.u8(answer.status));
+  if (response.kind === "serviceKey") {
+    writer.packet(SERVICE_KEY_RESPONSE_TYPE, () => writer.u8(response.status));
     return;
   }
-  writer.packet(REQUEST_TYPES[answer.kind] + 1, () => {
-    writer.u8(answer.status);
-    if (answer.kind === "count") writer.u32(answer.sessions).u32(answer.users);
-    if (answer.kind === "issue") writer.i32(answer.sessid).bytes(answer.token);
+  writer.packet(REQUEST_TYPES[response.kind] + 1, () => {
+    writer.u8(response.status);
+    if (response.kind === "count") writer.u32(response.sessions).u32(response.users);
+    if (response.kind === "issue") writer.i32(response.sessid).bytes(response.token);
   });
 }
 
 /**
- * Decodes one whole packet that a server sent.
+ * Decodes one whole packet of a server.
  *
- * @throws ProtocolError the server broke the contract
+ * @throws ProtocolError the type is unknown, or a field is missing or out of range
  */
 export function decodeServiceResponse(packet: Uint8Array): ServiceResponsePacket {
   const type = packetType(packet);
   const reader = new ByteReader(packet, HEADER_BYTES);
-  const answer = readAnswer(type, reader);
+  const response = readResponse(type, reader);
   reader.end();
-  return answer;
+  return response;
 }
 
 function readRequest(kind: ServiceRequest["kind"], reader: ByteReader): ServiceRequest {
@@ -186,7 +190,7 @@ function readRequest(kind: ServiceRequest["kind"], reader: ByteReader): ServiceR
   }
 }
 
-function readAnswer(type: number, reader: ByteReader): ServiceResponsePacket {
+function readResponse(type: number, reader: ByteReader): ServiceResponsePacket {
   if (type === ERROR_RESPONSE_TYPE) {
     return { kind: "error", status: readStatus(reader), message: reader.string("message", 0, 0xffff) };
   }
@@ -234,7 +238,7 @@ function readStatus(reader: ByteReader): Status {
 }
 
 /**
- * The dotted form of a wire `ip`: an i32 whose most significant byte is the first octet, null for 0, which means unknown
+ * The dotted form of a wire `ip`, an i32 whose most significant byte is the first octet. null for 0, which means unknown
  * (docs/wire-protocol.md, "Service packets").
  */
 export function ipv4FromInt(value: number): string | null {
@@ -242,10 +246,10 @@ export function ipv4FromInt(value: number): string | null {
   return `${value >>> 24}.${(value >>> 16) & 255}.${(value >>> 8) & 255}.${value & 255}`;
 }
 
-/** Four decimal octets and nothing else: an IPv4-mapped IPv6 address ends in them too. */
+/** Anchored: an IPv4-mapped IPv6 address ends in four octets too. */
 const DOTTED = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/;
 
-/** The wire form of a dotted IPv4 address; null and IPv6, which the packets cannot carry, are 0: unknown. */
+/** The wire form of a dotted IPv4 address. null and IPv6, which the packets cannot carry, become 0: unknown. */
 export function ipv4ToInt(address: string | null): number {
   const octets =
     DOTTED.exec(address ?? "")

@@ -2,13 +2,16 @@ import { TOKEN_BYTES } from "./session-token.ts";
 import type { Status } from "./status-codes.ts";
 
 /**
- * What can be asked of the session store. One value on its whole way: a packet or a JSON route makes it, the store takes
- * it, and its response goes back the same way (docs/architecture.md).
+ * A request to the session store. A packet or a JSON route is decoded to one of these, the store executes it, and its response is
+ * encoded as a packet or as JSON (docs/architecture.md, "Request flow").
  *
- * `sessid` is an int32 other than 0. `user` is 1..128 bytes of UTF-8, null for an anonymous session. `ip` is an IPv4 or
- * IPv6 address, null if unknown.
+ * `sessid` is an int32 other than 0. `user` has 1..128 bytes of UTF-8, null for an anonymous session. `ip` is an IPv4 or IPv6
+ * address, null if unknown.
  */
 export type SessionRequest = ServiceRequest | IdentifyRequest | GetRequest | ListUserRequest | DeleteUserRequest;
+
+/** The most requests in one batch: packets in a `POST /v1/packets`, sessids in a check over JSON (docs/http-api.md). */
+export const MAX_BATCH_REQUESTS = 1000;
 
 /** The requests that have a packet (docs/wire-protocol.md, "Service packets"). */
 export type ServiceRequest =
@@ -19,30 +22,30 @@ export type ServiceRequest =
   | IssueRequest
   | CheckAccessRequest;
 
-/** Does the session live? Slides its lifetime. */
+/** Ok if the session exists, and then renews its idle lifetime; otherwise NotFound. */
 export interface CheckRequest {
   readonly kind: "check";
   readonly sessid: number;
 }
 
-/** What the creator of a session may choose; absent means the default, or on a refresh what the session has. */
+/** Options of a new session. Absent: the default, or on a refresh what the session has. */
 export interface SessionChoice {
   readonly grants?: readonly string[];
   /** Idle lifetime in ms. */
   readonly idleMs?: number;
 }
 
-/** Creates the session `sessid`, or refreshes it if the same user has it. */
+/** Creates the session `sessid`, or refreshes it if it belongs to the same user; Conflict if it belongs to another. */
 export interface RegisterRequest extends SessionChoice {
   readonly kind: "register";
   readonly sessid: number;
   readonly user: string | null;
   readonly ip: string | null;
-  /** SHA-256 of the new token's secret, base64url; absent, a session keeps the token it has. */
+  /** SHA-256 of the new token's secret, base64url. Absent: a refreshed session keeps its token. */
   readonly secretHash?: string;
 }
 
-/** Ends a session: Denied if `user` is given and another has it, or if `secretHash` is given and is not the session's. */
+/** Deletes a session. Denied if `user` is given and it belongs to another, or if `secretHash` is given and is not the session's. */
 export interface DeleteRequest {
   readonly kind: "delete";
   readonly sessid: number;
@@ -50,7 +53,7 @@ export interface DeleteRequest {
   readonly secretHash?: string;
 }
 
-/** How many sessions live, and how many distinct users have one. */
+/** Counts the sessions, and the distinct users that have one. */
 export interface CountRequest {
   readonly kind: "count";
 }
@@ -62,14 +65,14 @@ export interface IssueRequest extends SessionChoice {
   readonly ip: string | null;
 }
 
-/** Check, then the session's grants against `resource`. */
+/** As a check; Denied if the session exists but its grants do not allow `resource`. */
 export interface CheckAccessRequest {
   readonly kind: "checkAccess";
   readonly sessid: number;
   readonly resource: string;
 }
 
-/** Whose session is this token's? NotFound unless the secret is the session's. Slides its lifetime. */
+/** Returns the session of a token and renews its idle lifetime. NotFound unless the secret is the session's. */
 export interface IdentifyRequest {
   readonly kind: "identify";
   readonly sessid: number;
@@ -79,26 +82,26 @@ export interface IdentifyRequest {
   readonly resource?: string;
 }
 
-/** The whole session. Does not slide its lifetime. */
+/** Returns a session without renewing its idle lifetime. */
 export interface GetRequest {
   readonly kind: "get";
   readonly sessid: number;
 }
 
-/** All live sessions of a user. */
+/** Returns all sessions of a user. */
 export interface ListUserRequest {
   readonly kind: "listUser";
   readonly user: string;
 }
 
-/** Ends all sessions of a user, but `except`. */
+/** Deletes all sessions of a user but the session `except`. */
 export interface DeleteUserRequest {
   readonly kind: "deleteUser";
   readonly user: string;
   readonly except?: number;
 }
 
-/** A live session, as its readers see it. Times are epoch milliseconds. */
+/** A session as the store returns it. Times are epoch milliseconds. */
 export interface Session {
   readonly sessid: number;
   readonly user: string | null;
@@ -108,7 +111,7 @@ export interface Session {
   readonly grants: readonly string[];
 }
 
-/** The answer to a request of the same `kind`. Fields besides `status` are 0, empty or null unless it is Ok. */
+/** The response to a request of the same `kind`. Unless `status` is Ok, all other fields are 0, empty or null. */
 export type SessionResponse =
   | ServiceResponse
   | IdentifyResponse
@@ -116,7 +119,7 @@ export type SessionResponse =
   | { readonly kind: "listUser"; readonly status: Status; readonly sessions: readonly Session[] }
   | { readonly kind: "deleteUser"; readonly status: Status; readonly deleted: number };
 
-/** The answers that have a packet. */
+/** The responses that have a packet. */
 export type ServiceResponse =
   | { readonly kind: "check"; readonly status: Status }
   | RegisterResponse
@@ -147,22 +150,14 @@ export interface IssueResponse {
 export interface IdentifyResponse {
   readonly kind: "identify";
   readonly status: Status;
-  /** The session if it lives, Denied included. */
+  /** The session if it exists, also when `status` is Denied. */
   readonly session: Session | null;
 }
 
 /** The response to a request of kind `K`. */
 export type ResponseTo<K extends SessionRequest["kind"]> = Extract<SessionResponse, { kind: K }>;
 
-/** What a session that was registered without grants may do: everything. */
-export const DEFAULT_GRANTS: readonly string[] = ["*"];
-
-/** A grant is an exact resource name, or a prefix that ends in `*`; `*` alone is everything. */
-export function grantsAllow(grants: readonly string[], resource: string): boolean {
-  return grants.some((grant) => (grant.endsWith("*") ? resource.startsWith(grant.slice(0, -1)) : grant === resource));
-}
-
-/** The response that says only why: `status`, and every other field 0, empty or null. */
+/** A response without a result: `status`, and all other fields 0, empty or null. */
 export function failedResponse(kind: SessionRequest["kind"], status: Status): SessionResponse {
   switch (kind) {
     case "check":
@@ -183,4 +178,12 @@ export function failedResponse(kind: SessionRequest["kind"], status: Status): Se
     case "deleteUser":
       return { kind, status, deleted: 0 };
   }
+}
+
+/** The grants of a session that was registered without any: it may do everything. */
+export const DEFAULT_GRANTS: readonly string[] = ["*"];
+
+/** Whether one of the grants allows `resource`. A grant is an exact resource name, or a prefix that ends in `*`. */
+export function grantsAllow(grants: readonly string[], resource: string): boolean {
+  return grants.some((grant) => (grant.endsWith("*") ? resource.startsWith(grant.slice(0, -1)) : grant === resource));
 }

@@ -1,15 +1,15 @@
-/** A session token: `sessid` (4 bytes, little-endian), then the secret. */
+/** The size of a session token: `sessid i32`, little-endian, then the secret (docs/wire-protocol.md, "Service packets"). */
 export const TOKEN_BYTES = 20;
 
-/** 128 random bits, what OWASP ASVS 5.0 7.2.3 asks of a session token: 20 - 4. */
+/** 128 random bits, as OWASP ASVS 5.0 7.2.3 requires of a session token: 20 - 4 bytes. */
 export const TOKEN_SECRET_BYTES = 16;
 
-/** base64url without padding of 20 bytes: ceil(20 * 8 / 6). */
+/** The length of a token as text, base64url without padding: ceil(20 * 8 / 6). */
 export const TOKEN_CHARACTERS = 27;
 
 const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-/** The token of a session: what a client outside the trusted network shows. */
+/** Builds the token of a session from its sessid and its {@link TOKEN_SECRET_BYTES} secret bytes. */
 export function makeToken(sessid: number, secret: Uint8Array): Uint8Array<ArrayBuffer> {
   const token = new Uint8Array(TOKEN_BYTES);
   new DataView(token.buffer).setInt32(0, sessid, true);
@@ -17,7 +17,7 @@ export function makeToken(sessid: number, secret: Uint8Array): Uint8Array<ArrayB
   return token;
 }
 
-/** The parts of a token's 20 bytes. */
+/** The sessid and a copy of the secret of a token of {@link TOKEN_BYTES}. */
 export function splitToken(token: Uint8Array): { sessid: number; secret: Uint8Array<ArrayBuffer> } {
   const sessid = new DataView(token.buffer, token.byteOffset, token.byteLength).getInt32(0, true);
   const secret = new Uint8Array(TOKEN_SECRET_BYTES);
@@ -25,7 +25,7 @@ export function splitToken(token: Uint8Array): { sessid: number; secret: Uint8Ar
   return { sessid, secret };
 }
 
-/** base64url without padding (RFC 4648 §5), 27 characters for a token. */
+/** Encodes a token as base64url without padding (RFC 4648 §5), {@link TOKEN_CHARACTERS} characters. */
 export function formatToken(token: Uint8Array): string {
   let text = "";
   for (let at = 0; at < token.byteLength; at += 3) {
@@ -37,8 +37,8 @@ export function formatToken(token: Uint8Array): string {
 }
 
 /**
- * The 20 bytes of a token's text, or undefined if it is not exactly what {@link formatToken} writes: a second spelling
- * of one token is not accepted.
+ * Decodes a token from its text. Returns undefined unless the text is exactly what {@link formatToken} writes, so that each token
+ * has one spelling.
  */
 export function parseToken(text: string): Uint8Array<ArrayBuffer> | undefined {
   if (text.length !== TOKEN_CHARACTERS) return undefined;
@@ -56,6 +56,6 @@ export function parseToken(text: string): Uint8Array<ArrayBuffer> | undefined {
       token[written++] = (bits >>> pending) & 255;
     }
   }
-  // 27 * 6 - 20 * 8 = 2 bits are left over: they carry nothing, so they are 0.
+  // 27 * 6 - 20 * 8 = 2 bits are unused and must be 0.
   return (bits & 3) === 0 ? token : undefined;
 }

@@ -1,25 +1,25 @@
 import { parseToken } from "./session-token.ts";
 
-/** What a WebSocket of player packets is called in Sec-WebSocket-Protocol (RFC 6455 §1.9), and what a server chooses. */
+/** The subprotocol of a WebSocket that carries player packets (Sec-WebSocket-Protocol, RFC 6455 §1.9). */
 export const WEBSOCKET_SUBPROTOCOL = "artoria.v1";
 
-/** In front of a token, which a browser can show in no other way: it may not set Authorization on a WebSocket. */
+/** Precedes a token in the list of subprotocols: a browser cannot set Authorization on a WebSocket. */
 const TOKEN_PREFIX = "artoria.token.";
 
-/** What a client offers; `token` is its 27 characters, absent where a cookie speaks for it. */
+/** The subprotocols that a client offers. `token`: 27 characters of base64url; absent if a cookie authenticates the client. */
 export function offeredSubprotocols(token?: string): string[] {
   return token === undefined ? [WEBSOCKET_SUBPROTOCOL] : [WEBSOCKET_SUBPROTOCOL, TOKEN_PREFIX + token];
 }
 
-/** What a Sec-WebSocket-Protocol header offers. */
+/** The content of a Sec-WebSocket-Protocol header. */
 export interface SubprotocolOffer {
-  /** Whether the server must choose {@link WEBSOCKET_SUBPROTOCOL}: browsers end a connection that answers no offer. */
+  /** Whether the server must select {@link WEBSOCKET_SUBPROTOCOL}: a browser closes a WebSocket if none of its offers is selected. */
   readonly named: boolean;
-  /** The token, `invalid` if there is something in its place that is none, or that is two. */
+  /** The token; `invalid` if it is malformed or there are two; undefined if there is none. */
   readonly token: Uint8Array<ArrayBuffer> | "invalid" | undefined;
 }
 
-/** Reads the header; undefined is one that is absent. */
+/** Parses the header; undefined if the request has none. */
 export function readSubprotocols(header: string | undefined): SubprotocolOffer {
   const offered = (header ?? "").split(",").map((name) => name.trim());
   const [text, second] = offered.filter((name) => name.startsWith(TOKEN_PREFIX));

@@ -2,6 +2,7 @@ import { Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { HTTPException } from "hono/http-exception";
 import { secureHeaders } from "hono/secure-headers";
+import { MAX_BATCH_BYTES } from "../protocol/service-packets.ts";
 import type { AppEnv } from "./app-env.ts";
 import { pages } from "./browser/pages.tsx";
 import { requirePlainHost } from "./http/host.ts";
@@ -25,9 +26,6 @@ import { SettingsError } from "./settings.ts";
 /** 1000 sessids of 11 digits, or 64 grants of 512 bytes, and room for their JSON. */
 const MAX_JSON_BYTES = 64 * 1024;
 
-/** docs/http-api.md, "Service routes". */
-const MAX_PACKETS_BYTES = 512 * 1024;
-
 /** The whole edge: each route knows its store and settings from the context, and nothing else. */
 export const app = new Hono<AppEnv>();
 
@@ -44,7 +42,7 @@ app.notFound((c) => problem(c, "not_found", "no such route; GET /docs lists them
 app.route("/v1/check", check);
 
 // Its answers are for bridges, so they go without the headers that tell browsers what to do; so do its refusals.
-app.use("/v1/packets", openStore(), requireApiKey(), limitBody(MAX_PACKETS_BYTES));
+app.use("/v1/packets", openStore(), requireApiKey(), limitBody(MAX_BATCH_BYTES));
 app.route("/v1/packets", packets);
 
 // From here on are routes that say 200 to somebody without a credential.

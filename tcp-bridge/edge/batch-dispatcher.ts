@@ -1,5 +1,6 @@
+import { MAX_BATCH_REQUESTS } from "../../protocol/session-request.ts";
 import { Status } from "../../protocol/status-codes.ts";
-import { Batch, fillBatch, holdsIssue, MAX_BATCH_PACKETS, type PacketSource } from "./batch.ts";
+import { Batch, fillBatch, holdsIssue, type PacketSource } from "./batch.ts";
 import { type EdgeClient, type EdgeFailure, edgeFailure } from "./edge-client.ts";
 import { bridgeResponses, splitResponses } from "./response-packets.ts";
 
@@ -156,7 +157,7 @@ function splitOf(batch: Batch, requests: Uint8Array, answers: Uint8Array): Uint8
  * So many packets are worth a request of their own: on its whole way a request costs about 1.5 ms of CPU, each packet in it
  * 3 us (docs/performance.md).
  */
-const ENOUGH_PACKETS = MAX_BATCH_PACKETS / 2;
+const ENOUGH_PACKETS = MAX_BATCH_REQUESTS / 2;
 
 /** What waits is never held back for longer, however long the edge takes. */
 const MAX_GATHERING_MS = 2;

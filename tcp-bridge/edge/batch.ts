@@ -1,5 +1,6 @@
 import { MAX_SERVICE_PACKET_BYTES, packetSizeAt, packetType } from "../../protocol/packet-framing.ts";
-import { REQUEST_TYPES } from "../../protocol/service-packets.ts";
+import { MAX_BATCH_BYTES, REQUEST_TYPES } from "../../protocol/service-packets.ts";
+import { MAX_BATCH_REQUESTS } from "../../protocol/session-request.ts";
 
 /** A connection whose packets wait for the edge. */
 export interface PacketSource {
@@ -18,10 +19,6 @@ export interface PacketSource {
   /** The answers to all that this source moved into one batch, in order. */
   receiveResponses(answers: Uint8Array): void;
 }
-
-/** What one `POST /v1/packets` may hold. */
-export const MAX_BATCH_PACKETS = 1000;
-export const MAX_BATCH_BYTES = 512 * 1024;
 
 /** The part of a batch that came from one source. */
 export interface Segment {
@@ -42,7 +39,7 @@ export class Batch {
   }
 
   get packetRoom(): number {
-    return MAX_BATCH_PACKETS - this.#packets;
+    return MAX_BATCH_REQUESTS - this.#packets;
   }
 
   get byteRoom(): number {
@@ -119,7 +116,7 @@ export function fillBatch(batch: Batch, ready: Set<PacketSource>, expiredMs: num
     source.expire(expiredMs);
     if (source.waiting > 0) sources.push(source);
     else ready.delete(source);
-    if (sources.length === MAX_BATCH_PACKETS) break;
+    if (sources.length === MAX_BATCH_REQUESTS) break;
   }
   for (const source of sources) {
     if (batch.packetRoom === 0) break;

@@ -1,6 +1,6 @@
 import { type Dispatcher, Pool } from "undici";
 import { MAX_SERVICE_PACKET_BYTES } from "../../protocol/packet-framing.ts";
-import { MAX_BATCH_PACKETS } from "./batch.ts";
+import { MAX_BATCH_REQUESTS } from "../../protocol/session-request.ts";
 
 /** Stable codes of why the edge gave no answers to a batch. */
 export type EdgeFailureCode =
@@ -48,7 +48,7 @@ export interface EdgeClientOptions {
 }
 
 /** No answer is larger: every packet has its cap. */
-const MAX_ANSWER_BYTES = MAX_BATCH_PACKETS * MAX_SERVICE_PACKET_BYTES;
+const MAX_ANSWER_BYTES = MAX_BATCH_REQUESTS * MAX_SERVICE_PACKET_BYTES;
 
 /** An idle connection is kept this long, if the edge does not say less: reconnecting costs round trips. */
 const KEEP_ALIVE_MS = 60_000;

@@ -1,6 +1,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import { HEADER_BYTES, packetSizeAt, packetType } from "../../protocol/packet-framing.ts";
 import { ERROR_RESPONSE_TYPE, SERVICE_KEY_RESPONSE_TYPE, serviceRequestKind } from "../../protocol/service-packets.ts";
+import { MAX_BATCH_REQUESTS } from "../../protocol/session-request.ts";
 import { Status, statusName } from "../../protocol/status-codes.ts";
 import type { DisconnectCode, LimitCode } from "../core/connection-limits.ts";
 import type { EdgeFailureCode } from "../edge/edge-client.ts";
@@ -16,7 +17,7 @@ export interface GaugeSources {
 const LATENCY_BUCKETS_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2];
 
 /** Up to a full batch. */
-const BATCH_BUCKETS_PACKETS = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000];
+const BATCH_BUCKETS_PACKETS = [1, 2, 5, 10, 25, 50, 100, 250, 500, MAX_BATCH_REQUESTS];
 
 /** What the bridge counts, in Prometheus' format. No label holds a session, a user or an address. */
 export class BridgeMetrics {

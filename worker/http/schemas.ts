@@ -1,9 +1,6 @@
 import * as v from "valibot";
 import { MAX_RESOURCE_BYTES, MAX_USER_BYTES } from "../../protocol/service-packets.ts";
 
-/** Packets and sessids in one request, as docs/http-api.md promises. */
-export const MAX_BATCH = 1000;
-
 /** Grants of one session: with the longest resources 32 KiB, half of a JSON body. */
 const MAX_GRANTS = 64;
 

@@ -1,10 +1,8 @@
 import { ClosedCode } from "../../protocol/closed-codes.ts";
+import { MAX_BATCH_REQUESTS } from "../../protocol/session-request.ts";
 import { Status } from "../../protocol/status-codes.ts";
 import type { SessionStore } from "../session-store/session-store.ts";
 import { identifySeat } from "./room-credential.ts";
-
-/** Sessions asked for in one round trip, as many as a request of the HTTP API may name. */
-const MAX_BATCH = 1000;
 
 /** A member who may not stay. */
 export interface InvalidSeat {
@@ -25,8 +23,8 @@ export async function findInvalidSeats(
   seats: readonly { readonly member: number; readonly session: string }[],
 ): Promise<InvalidSeat[]> {
   const invalid: InvalidSeat[] = [];
-  for (let from = 0; from < seats.length; from += MAX_BATCH) {
-    const batch = seats.slice(from, from + MAX_BATCH);
+  for (let from = 0; from < seats.length; from += MAX_BATCH_REQUESTS) {
+    const batch = seats.slice(from, from + MAX_BATCH_REQUESTS);
     const answers = await store.run(batch.map(({ session }) => identifySeat(session, room)));
     for (const [index, { member, session }] of batch.entries()) {
       const status = answers[index]?.status;

@@ -8,12 +8,15 @@ import {
   unknownTypeResponse,
   writeServiceResponse,
 } from "../../protocol/service-packets.ts";
-import type { ServiceRequest, ServiceResponse } from "../../protocol/session-request.ts";
-import { failedResponse } from "../../protocol/session-request.ts";
+import {
+  failedResponse,
+  MAX_BATCH_REQUESTS,
+  type ServiceRequest,
+  type ServiceResponse,
+} from "../../protocol/session-request.ts";
 import { Status } from "../../protocol/status-codes.ts";
 import type { AppEnv } from "../app-env.ts";
 import { problem } from "../http/problem.ts";
-import { MAX_BATCH } from "../http/schemas.ts";
 
 /** The largest fixed answer, CountUsersResponse: 4 + 1 + 4 + 4. Issues, which are rarer, make the writer grow. */
 const ANSWER_BYTES = 13;
@@ -25,7 +28,8 @@ export const packets = new Hono<AppEnv>().post("/", async (c) => {
   }
   const split = decodeAll(new Uint8Array(await c.req.arrayBuffer()));
   if (typeof split === "string") return problem(c, "invalid", split);
-  if (split.length > MAX_BATCH) return problem(c, "too_large", `body: allowed are ${MAX_BATCH} packets or fewer`);
+  if (split.length > MAX_BATCH_REQUESTS)
+    return problem(c, "too_large", `body: allowed are ${MAX_BATCH_REQUESTS} packets or fewer`);
   const requests = split.filter(isRequest);
   const responses = await c.get("store").run(requests);
   return c.body(encodeAll(split, responses as ServiceResponse[]), 200, { "Content-Type": "application/octet-stream" });

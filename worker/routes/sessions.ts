@@ -2,11 +2,12 @@ import { Hono } from "hono";
 import * as v from "valibot";
 import { WEB_USER_PREFIX } from "../../protocol/service-packets.ts";
 import type { RegisterRequest, SessionChoice } from "../../protocol/session-request.ts";
+import { MAX_BATCH_REQUESTS } from "../../protocol/session-request.ts";
 import { formatToken, makeToken, TOKEN_SECRET_BYTES } from "../../protocol/session-token.ts";
 import { Status } from "../../protocol/status-codes.ts";
 import type { AppEnv } from "../app-env.ts";
 import { problem, statusProblem } from "../http/problem.ts";
-import { EpochMs, Grant, Grants, MAX_BATCH, Sessid, SessidText, User } from "../http/schemas.ts";
+import { EpochMs, Grant, Grants, Sessid, SessidText, User } from "../http/schemas.ts";
 import { jsonBody, pathParams, query } from "../http/validate.ts";
 import { hashSecret } from "../session-store/secrets.ts";
 import { runOne } from "../session-store/session-store.ts";
@@ -56,8 +57,8 @@ export const NewSession = v.strictObject({
 export const CheckList = v.strictObject({
   sessids: v.pipe(
     v.array(Sessid, "allowed is a list of sessids"),
-    v.minLength(1, `allowed are 1..${MAX_BATCH} sessids`),
-    v.maxLength(MAX_BATCH, `allowed are 1..${MAX_BATCH} sessids`),
+    v.minLength(1, `allowed are 1..${MAX_BATCH_REQUESTS} sessids`),
+    v.maxLength(MAX_BATCH_REQUESTS, `allowed are 1..${MAX_BATCH_REQUESTS} sessids`),
   ),
 });
 
