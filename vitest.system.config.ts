@@ -1,13 +1,35 @@
 import { defineConfig } from "vitest/config";
 
-/** What needs more parts than one machine usually runs: one file at a time, and time enough for a failover. */
+/** Time enough for a failover on a small, shared machine. */
+const TIMEOUTS = { testTimeout: 180_000, hookTimeout: 120_000 };
+
+/** Tests with bounds on how soon an answer comes: few run at once. */
+const TIMED = ["test/system/{redis-failover,redis-histories,sentinel-distance,session-failover}.test.ts"];
+
+/** What needs more programs than `npm test`: Redis failovers, HAProxy, nginx, Caddy, Chromium. */
 export default defineConfig({
   test: {
-    name: "system",
-    include: ["test/system/**/*.test.ts"],
-    environment: "node",
-    fileParallelism: false,
-    testTimeout: 180_000,
-    hookTimeout: 120_000,
+    projects: [
+      {
+        test: {
+          name: "system",
+          include: ["test/system/**/*.test.ts"],
+          exclude: TIMED,
+          // Two of three wait most of the time.
+          maxWorkers: 3,
+          sequence: { groupOrder: 0 },
+          ...TIMEOUTS,
+        },
+      },
+      {
+        test: {
+          name: "failover",
+          include: TIMED,
+          maxWorkers: 2,
+          sequence: { groupOrder: 1 },
+          ...TIMEOUTS,
+        },
+      },
+    ],
   },
 });

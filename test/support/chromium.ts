@@ -1,10 +1,10 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type BrowserContext, chromium } from "playwright-core";
+import { type Browser, type BrowserContext, chromium } from "playwright-core";
 
-/** Debian's Chromium. No sandbox, for tests run as root in containers; nothing that would look for a network. */
-export const CHROMIUM_LAUNCH = {
+/** Debian's Chromium. No sandbox, because tests run as root in containers; nothing that looks for a network. */
+const LAUNCH = {
   executablePath: "/usr/bin/chromium",
   args: [
     "--no-sandbox",
@@ -17,8 +17,13 @@ export const CHROMIUM_LAUNCH = {
   ],
 };
 
-/** A Chromium with a profile of its own, which outlives the process: a person's browser that is closed and opened again. */
-export class Chromium {
+/** Starts a Chromium whose contexts are different people's browsers. Throws if Debian's chromium is not installed. */
+export function launchChromium(): Promise<Browser> {
+  return chromium.launch(LAUNCH);
+}
+
+/** A Chromium whose profile outlives the process: a person's browser that is closed and opened again. */
+export class PersistentChromium {
   readonly #profile: string;
   #context: BrowserContext | undefined;
 
@@ -26,13 +31,13 @@ export class Chromium {
     this.#profile = profile;
   }
 
-  static async create(): Promise<Chromium> {
-    return new Chromium(await mkdtemp(join(tmpdir(), "artoria-chromium-")));
+  static async create(): Promise<PersistentChromium> {
+    return new PersistentChromium(await mkdtemp(join(tmpdir(), "artoria-chromium-")));
   }
 
   /** Starts the process. Throws if Debian's chromium is not installed. */
-  async open(options: { readonly javaScriptEnabled?: boolean } = {}): Promise<BrowserContext> {
-    this.#context = await chromium.launchPersistentContext(this.#profile, { ...CHROMIUM_LAUNCH, ...options });
+  async open(): Promise<BrowserContext> {
+    this.#context = await chromium.launchPersistentContext(this.#profile, LAUNCH);
     return this.#context;
   }
 

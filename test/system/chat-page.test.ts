@@ -1,7 +1,8 @@
 import type { Browser } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { type Edge, startEdge } from "../../dev/edge.ts";
-import { ChatBrowser, DESKTOP, launchChromium, PHONE } from "../support/chat-browser.ts";
+import { ChatBrowser, DESKTOP, PHONE } from "../support/chat-browser.ts";
+import { launchChromium } from "../support/chromium.ts";
 import { TcpProxy } from "../support/tcp-proxy.ts";
 import { until } from "../support/until.ts";
 
