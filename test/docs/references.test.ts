@@ -42,6 +42,7 @@ describe("findBrokenReferences", () => {
     ["a link to a page", "[rooms](../rooms.md)", "../rooms.md"],
     ["a link to a heading", "[log](rooms.md#log)", "rooms.md#log"],
     ["a link to a heading of the same page", "[here](#there)", "#there"],
+    ["a picture", '<img alt="" src="chart.svg">', "chart.svg"],
     ["a path from the root", "worker/room.ts", "worker/room.ts"],
     ["a folder", "`worker/routes/`", "worker/routes/"],
     ["a name of a file", "room-log.ts", "room-log.ts"],

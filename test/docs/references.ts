@@ -17,7 +17,7 @@ const GENERATED = /^bench\/results(?:\/|$)/;
 const CODE_FILE = /\.(?:ts|tsx|js)$/;
 const COMMENT_LINE = /^\s*(?:\/\/|\/\*|\*)|\s\/\/ /;
 
-const LINK = /\]\(([^)\s]+)\)/g;
+const LINK = /(?:\]\(|\b(?:src|srcset|href)=")([^)"\s]+)[)"]/g;
 const FILE_NAME =
   /(?<![\w/.@*{}<>$%:-])(?:\.{1,2}\/)*((?:[\w.-]+\/)*[\w-][\w.-]*\.(?:tsx|ts|md|toml|css|yaml|cfg))(?![\w/*{}<>-])/g;
 /** `docs/rooms.md, "The log"`, `docs/rooms.md, The log` and `[rooms.md](rooms.md), "The log"`. */
