@@ -7,7 +7,7 @@ export interface Bindings {
     import("./session-store/embedded/embedded-sessions.ts").EmbeddedSessions
   >;
   readonly SESSION_ROOMS: DurableObjectNamespace<import("./rooms/session-rooms.ts").SessionRooms>;
-  readonly ROOMS: DurableObjectNamespace<import("./rooms/chat-room.ts").ChatRoom>;
+  readonly ROOMS: DurableObjectNamespace<import("./rooms/room.ts").ChatRoom>;
   readonly WRONG_KEY_LIMIT: RateLimit;
   /** Sessions for first visits, per address. */
   readonly NEW_VISITOR_LIMIT: RateLimit;

@@ -1,5 +1,5 @@
 import type { ConnectionSnapshot, RoomIdentity } from "../../protocol/reliable/room/room-connections.ts";
-import { type RoomCredential, roomIdentity } from "./room-credential.ts";
+import { type RoomCredential, roomIdentity } from "./room-admission.ts";
 
 /** What outlives the room's memory with a socket; far below the 16 KiB that an attachment may have. */
 export interface RoomAttachment {

@@ -5,12 +5,10 @@ import type { RoomCore } from "../../protocol/reliable/room/room-core.ts";
 import type { RoomLimits } from "../../protocol/reliable/room/room-limits.ts";
 import type { Bindings } from "../app-env.ts";
 import { openIsolate } from "../isolate.ts";
-import { readAdmitted } from "./admitted-upgrade.ts";
-import { OpenRoom } from "./open-room.ts";
-import { refusal, refuseUpgrade } from "./refuse-upgrade.ts";
-import { roomIdentity } from "./room-credential.ts";
-import type { RoomHooks, RoomMember, RoomMessage } from "./room-hooks.ts";
-import { SqliteRoomStorage } from "./storage/sqlite-room-storage.ts";
+import { readAdmitted, refusal, refuseUpgrade, roomIdentity } from "./room-admission.ts";
+import { RoomRuntime } from "./room-runtime.ts";
+import type { RoomHooks, RoomMember, RoomMessage } from "./room-transaction.ts";
+import { SqliteRoomStorage } from "./sqlite-room-storage.ts";
 
 /** What `GET /v1/rooms/{room}` shows. */
 export interface RoomState {
@@ -31,7 +29,7 @@ const NO_ROOM: RoomState = { epoch: 0, offset: 0, members: [] };
 export abstract class Room extends DurableObject<Bindings> {
   /** The clock, epoch ms. */
   nowMs: () => number = Date.now;
-  #open: OpenRoom | undefined;
+  #open: RoomRuntime | undefined;
 
   constructor(ctx: DurableObjectState, env: Bindings) {
     super(ctx, env);
@@ -65,12 +63,12 @@ export abstract class Room extends DurableObject<Bindings> {
     if (body.byteLength > MAX_BODY_BYTES) {
       throw new RangeError(`body: ${body.byteLength} bytes, allowed are ${MAX_BODY_BYTES}`);
     }
-    return this.#stored()?.turn((core, nowMs) => core.post(from, to, body, nowMs)) ?? 0;
+    return this.#stored()?.transact((core, nowMs) => core.post(from, to, body, nowMs)) ?? 0;
   }
 
   /** Ends a member's seat: the player is told that it has left, and its client stays away. Whether there was one. */
   protected remove(member: number): boolean {
-    const removed = this.#stored()?.turn((core, nowMs) => {
+    const removed = this.#stored()?.transact((core, nowMs) => {
       if (!hasMember(core, member)) return false;
       core.remove(member, ClosedCode.Left, "removed from the room", nowMs);
       return true;
@@ -120,32 +118,32 @@ export abstract class Room extends DurableObject<Bindings> {
     const room = this.#stored();
     // A turn takes in what has come before: who is leaving, or has just arrived.
     return (
-      room?.turn(() => ({ epoch: room.storage.epoch, offset: room.storage.head, members: room.members })) ?? NO_ROOM
+      room?.transact(() => ({ epoch: room.storage.epoch, offset: room.storage.head, members: room.members })) ?? NO_ROOM
     );
   }
 
   /** For a service: posts a message of the room; returns its offset, undefined if there is no such member. */
-  speak(name: string, to: number, body: Uint8Array): number | undefined {
-    if (to === 0) return this.#storedOrNew(name).turn((core, nowMs) => core.post(0, to, body, nowMs));
-    return this.#stored()?.turn((core, nowMs) => (hasMember(core, to) ? core.post(0, to, body, nowMs) : undefined));
+  postAsServer(name: string, to: number, body: Uint8Array): number | undefined {
+    if (to === 0) return this.#storedOrNew(name).transact((core, nowMs) => core.post(0, to, body, nowMs));
+    return this.#stored()?.transact((core, nowMs) => (hasMember(core, to) ? core.post(0, to, body, nowMs) : undefined));
   }
 
   /** For a service: {@link Room.remove}. */
-  kick(member: number): boolean {
+  removeMember(member: number): boolean {
     return this.remove(member);
   }
 
-  #stored(): OpenRoom | undefined {
+  #stored(): RoomRuntime | undefined {
     if (this.#open !== undefined) return this.#open;
     const storage = SqliteRoomStorage.find(this.ctx.storage);
     return storage && this.#wake(storage);
   }
 
-  #storedOrNew(name: string): OpenRoom {
+  #storedOrNew(name: string): RoomRuntime {
     return this.#stored() ?? this.#wake(SqliteRoomStorage.create(this.ctx.storage, name, this.nowMs()));
   }
 
-  #wake(storage: SqliteRoomStorage): OpenRoom {
+  #wake(storage: SqliteRoomStorage): RoomRuntime {
     const { settings, store } = openIsolate(this.env);
     const hooks: RoomHooks = {
       onConnected: (member, how) => this.onConnected(member, how),
@@ -154,7 +152,7 @@ export abstract class Room extends DurableObject<Bindings> {
       onSent: (to, offset) => this.onSent(to, offset),
     };
     const limits: Partial<RoomLimits> = settings.room;
-    this.#open = new OpenRoom({ ctx: this.ctx, storage, limits, store, hooks, nowMs: () => this.nowMs() });
+    this.#open = new RoomRuntime({ ctx: this.ctx, storage, limits, store, hooks, nowMs: () => this.nowMs() });
     this.#open.restore();
     return this.#open;
   }
@@ -168,4 +166,20 @@ export abstract class Room extends DurableObject<Bindings> {
 
 function hasMember(core: RoomCore, member: number): boolean {
   return core.members.some((seat) => seat.member === member);
+}
+
+/**
+ * The built-in room, and the shortest one.
+ *
+ * What every room does by itself: to enter is to join, and whoever enters is told who is there and what was said before;
+ * the others are told who came, whose connection is lost, who is back and who left. What this one adds is to pass on what a
+ * member says: to everybody, the member itself included, or to the one member that it is for.
+ *
+ * A message to a member who is not there any more is kept like any other, and its sender gets it back: it cannot know
+ * better than the room in what order things happened.
+ */
+export class ChatRoom extends Room {
+  protected override onReceive(from: RoomMember, { to, body }: RoomMessage): void {
+    this.post(from.member, to, body);
+  }
 }

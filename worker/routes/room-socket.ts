@@ -8,9 +8,14 @@ import { socketCredential } from "../http/client-credential.ts";
 import { isSameOrigin } from "../http/host.ts";
 import { problem } from "../http/problem.ts";
 import { pathParams } from "../http/validate.ts";
-import { admittedRequest } from "../rooms/admitted-upgrade.ts";
-import { type Refusal, refusal, refuseUpgrade } from "../rooms/refuse-upgrade.ts";
-import { type RoomCredential, roomResource } from "../rooms/room-credential.ts";
+import {
+  admittedRequest,
+  type Refusal,
+  type RoomCredential,
+  refusal,
+  refuseUpgrade,
+  roomResource,
+} from "../rooms/room-admission.ts";
 import { runOne } from "../session-store/session-store.ts";
 import { RoomName } from "./rooms.ts";
 

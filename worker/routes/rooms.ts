@@ -108,11 +108,11 @@ export const rooms = new Hono<AppEnv>()
   .post("/:room/messages", pathParams(RoomParam), jsonBody(RoomMessageBody), async (c) => {
     const { room } = c.req.valid("param");
     const message = c.req.valid("json");
-    const offset = await c.env.ROOMS.getByName(room).speak(room, message.to ?? 0, messageBody(message));
+    const offset = await c.env.ROOMS.getByName(room).postAsServer(room, message.to ?? 0, messageBody(message));
     return offset === undefined ? problem(c, "not_found", `to: ${NO_MEMBER}`) : c.json({ offset }, 201);
   })
   .delete("/:room/members/:member", pathParams(MemberParam), async (c) => {
     const { room, member } = c.req.valid("param");
-    const removed = await c.env.ROOMS.getByName(room).kick(member);
+    const removed = await c.env.ROOMS.getByName(room).removeMember(member);
     return removed ? c.body(null, 204) : problem(c, "not_found", `member: ${NO_MEMBER}`);
   });

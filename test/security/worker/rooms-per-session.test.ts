@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { ClosedCode } from "../../../protocol/closed-codes.ts";
 import { parseToken, splitToken } from "../../../protocol/session-token.ts";
 import type { Bindings } from "../../../worker/app-env.ts";
-import { roomIdentity } from "../../../worker/rooms/room-credential.ts";
+import { roomIdentity } from "../../../worker/rooms/room-admission.ts";
 import { hashSecret } from "../../../worker/session-store/secrets.ts";
 import { newRoom, roomObject } from "../../worker/rooms/room-object.ts";
 import { joinPacket, RoomPlayer } from "../../worker/rooms/room-player.ts";

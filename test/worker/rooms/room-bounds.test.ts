@@ -2,7 +2,7 @@ import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
 import { ClosedCode } from "../../../protocol/closed-codes.ts";
 import type { PlayerPacket } from "../../../protocol/player-packets.ts";
-import { SqliteRoomStorage } from "../../../worker/rooms/storage/sqlite-room-storage.ts";
+import { SqliteRoomStorage } from "../../../worker/rooms/sqlite-room-storage.ts";
 import { askAsService, createSession } from "../routes/edge-client.ts";
 import { evict, joinAs, newRoom, ringAlarm, roomObject, setClockAhead } from "./room-object.ts";
 import { joinPacket, RoomPlayer } from "./room-player.ts";
@@ -80,7 +80,7 @@ describe("a room's bounds", () => {
     await runInDurableObject(roomObject(room), (_, { storage }) => {
       const kept = SqliteRoomStorage.find(storage);
       const seat = { start: 0, received: 0, attempt: 1, heldSinceMs: Date.now() };
-      kept?.turn(() => {
+      kept?.transaction(() => {
         for (let member = 2; member <= 1000; member++) {
           kept.saveSeat({ ...seat, member, session: `1.${member}`, user: "somebody" });
         }

@@ -1,7 +1,7 @@
 import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
 import { MAX_BODY_BYTES } from "../../../protocol/player-packets.ts";
-import type { RoomHooks, RoomMember, RoomMessage } from "../../../worker/rooms/room-hooks.ts";
+import type { RoomHooks, RoomMember, RoomMessage } from "../../../worker/rooms/room-transaction.ts";
 import { createSession } from "../routes/edge-client.ts";
 import { joinAs, newRoom, ringAlarm, roomObject, setClockAhead } from "./room-object.ts";
 import { joinPacket, RoomPlayer } from "./room-player.ts";

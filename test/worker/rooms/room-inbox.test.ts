@@ -2,7 +2,7 @@ import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
 import { ByteWriter } from "../../../protocol/packet-fields.ts";
 import { type PlayerPacket, writePlayerPacket } from "../../../protocol/player-packets.ts";
-import type { ChatRoom } from "../../../worker/rooms/chat-room.ts";
+import type { ChatRoom } from "../../../worker/rooms/room.ts";
 import type { RoomAttachment } from "../../../worker/rooms/room-sockets.ts";
 import { joinAs, newRoom, roomObject } from "./room-object.ts";
 
@@ -43,10 +43,10 @@ describe("a service, while a member's Leave waits its turn,", () => {
   });
 
   it("cannot speak to the member", async () => {
-    expect(await askWhileLeaving((object, room) => object.speak(room, 2, new Uint8Array(1)))).toBeUndefined();
+    expect(await askWhileLeaving((object, room) => object.postAsServer(room, 2, new Uint8Array(1)))).toBeUndefined();
   });
 
   it("cannot remove the member", async () => {
-    expect(await askWhileLeaving((object) => object.kick(2))).toBe(false);
+    expect(await askWhileLeaving((object) => object.removeMember(2))).toBe(false);
   });
 });

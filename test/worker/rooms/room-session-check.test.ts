@@ -6,7 +6,7 @@ import { failedResponse } from "../../../protocol/session-request.ts";
 import { Status } from "../../../protocol/status-codes.ts";
 import type { Bindings } from "../../../worker/app-env.ts";
 import { openIsolate } from "../../../worker/isolate.ts";
-import { findInvalidSeats } from "../../../worker/rooms/room-session-check.ts";
+import { findInvalidSeats } from "../../../worker/rooms/room-admission.ts";
 import { runOne, type SessionStore } from "../../../worker/session-store/session-store.ts";
 import { askAsService, type Created, createSession, newUser } from "../routes/edge-client.ts";
 import { embeddedObject } from "../session-store/embedded/embedded-harness.ts";

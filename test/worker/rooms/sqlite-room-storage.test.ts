@@ -2,7 +2,7 @@ import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
 import { Presence } from "../../../protocol/player-packets.ts";
 import type { LogEntry, RoomStorage } from "../../../protocol/reliable/room/room-log.ts";
-import { SqliteRoomStorage } from "../../../worker/rooms/storage/sqlite-room-storage.ts";
+import { SqliteRoomStorage } from "../../../worker/rooms/sqlite-room-storage.ts";
 import { MemoryRoomStorage } from "../../support/memory-room-storage.ts";
 import { newRoom, roomObject } from "./room-object.ts";
 
@@ -47,7 +47,7 @@ describe("SqliteRoomStorage", () => {
           log.trim(BOUNDS, entry.atMs, somebody(entry));
         };
         change(memory);
-        kept.turn(() => change(kept));
+        kept.transaction(() => change(kept));
         if (entry.offset % 17 === 0) kept = SqliteRoomStorage.find(durable) ?? kept;
         expect([kept.head, kept.first, kept.bytes]).toEqual([memory.head, memory.first, memory.bytes]);
         for (const member of [1, 3]) {
@@ -62,7 +62,7 @@ describe("SqliteRoomStorage", () => {
   it("shows within a turn what the turn has done", async () => {
     await withStorage((storage) => {
       const memory = new MemoryRoomStorage(storage.epoch);
-      storage.turn(() => {
+      storage.transaction(() => {
         for (const entry of entries(200)) {
           for (const log of [storage, memory]) {
             log.append(entry);
@@ -80,7 +80,7 @@ describe("SqliteRoomStorage", () => {
 
   it("never gives an offset twice, also when all of the log is trimmed", async () => {
     await withStorage((storage, durable) => {
-      storage.turn(() => {
+      storage.transaction(() => {
         for (const entry of entries(5)) storage.append(entry);
         storage.trim(BOUNDS, 1_000_000, nobody);
       });
@@ -93,7 +93,7 @@ describe("SqliteRoomStorage", () => {
     await withStorage((storage, durable) => {
       const seat = { member: 1, session: "1.a", user: "kim", start: 3, received: 7, attempt: 2, heldSinceMs: null };
       const other = { ...seat, member: 2, heldSinceMs: 1234 };
-      storage.turn(() => {
+      storage.transaction(() => {
         storage.saveSeat({ ...seat, received: 6 });
         storage.saveSeat(seat);
         storage.saveSeat(other);
@@ -114,7 +114,7 @@ describe("SqliteRoomStorage", () => {
     await withStorage((storage, durable) => {
       const seat = { member: 1, session: "1.a", user: "kim", start: 0, received: 0, attempt: 1, heldSinceMs: null };
       const failing = () =>
-        storage.turn(() => {
+        storage.transaction(() => {
           storage.saveSeat(seat);
           for (const entry of entries(3)) storage.append(entry);
           throw new Error("a bug");

@@ -5,11 +5,10 @@ import { RoomCore } from "../../protocol/reliable/room/room-core.ts";
 import type { RoomLimits } from "../../protocol/reliable/room/room-limits.ts";
 import type { Seat } from "../../protocol/reliable/room/room-log.ts";
 import { logFault } from "../log-fault.ts";
-import type { RoomHooks, RoomMember } from "./room-hooks.ts";
 import type { RoomSockets } from "./room-sockets.ts";
-import type { SqliteRoomStorage } from "./storage/sqlite-room-storage.ts";
+import type { SqliteRoomStorage } from "./sqlite-room-storage.ts";
 
-export interface RoomTurnsOptions {
+export interface RoomTransactionsOptions {
   readonly storage: SqliteRoomStorage;
   readonly limits: Partial<RoomLimits>;
   readonly hooks: RoomHooks;
@@ -22,7 +21,7 @@ export interface RoomTurnsOptions {
  * kept together or not at all. What is to be sent is handed to the sockets behind it, and the runtime lets none of it
  * leave before the storage has confirmed the transaction: so an Ack says that a message is durable.
  */
-export class RoomTurns {
+export class RoomTransactions {
   readonly #storage: SqliteRoomStorage;
   readonly #hooks: RoomHooks;
   readonly #sockets: RoomSockets;
@@ -32,7 +31,7 @@ export class RoomTurns {
   /** Whether content code has acted since the outputs were taken. */
   #acted = false;
 
-  constructor({ storage, limits, hooks, sockets, nowMs }: RoomTurnsOptions) {
+  constructor({ storage, limits, hooks, sockets, nowMs }: RoomTransactionsOptions) {
     this.#storage = storage;
     this.#hooks = hooks;
     this.#sockets = sockets;
@@ -71,7 +70,7 @@ export class RoomTurns {
     const nowMs = this.#nowMs();
     this.#turnMs = nowMs;
     try {
-      const { result, outputs } = this.#storage.turn(() => {
+      const { result, outputs } = this.#storage.transaction(() => {
         const result = action(this.#core, nowMs);
         return { result, outputs: this.#collect(nowMs) };
       });
@@ -136,4 +135,32 @@ export class RoomTurns {
 
 function toMember({ member, user, heldSinceMs }: Seat): RoomMember {
   return { member, user, connected: heldSinceMs === null };
+}
+
+/** A member, as content code sees it. */
+export interface RoomMember {
+  /** The player's number in this room: none has it twice while the room is kept. */
+  readonly member: number;
+  readonly user: string;
+  /** false while the connection is lost and the seat is held. */
+  readonly connected: boolean;
+}
+
+/** A reliable message from a member. */
+export interface RoomMessage {
+  /** 0 is everybody in the room, else one member. */
+  readonly to: number;
+  readonly body: Uint8Array;
+}
+
+/** What a room tells its content code. Each is called in the turn in which it happened; none may wait for anything. */
+export interface RoomHooks {
+  /** A member came, or came back. */
+  onConnected(member: RoomMember, how: "joined" | "resumed"): void;
+  /** A member's connection is lost and its seat is held, or it is gone for good. */
+  onDisconnected(member: RoomMember, how: "held" | "left"): void;
+  /** A member's message arrived, once each and in its order; it is durable together with what the hook does. */
+  onReceive(from: RoomMember, message: RoomMessage): void;
+  /** A member has acknowledged what was sent to it, up to this offset. */
+  onSent(to: RoomMember, offset: number): void;
 }

@@ -1,11 +1,11 @@
-import type { Presence } from "../../../protocol/player-packets.ts";
+import type { Presence } from "../../protocol/player-packets.ts";
 import {
   isNeeded,
   type LogBounds,
   type LogEntry,
   type LogNeeds,
   logEntryBytes,
-} from "../../../protocol/reliable/room/room-log.ts";
+} from "../../protocol/reliable/room/room-log.ts";
 
 /** The columns of a row, and as many rows in one INSERT as 100 parameters allow, which is what a Durable Object takes. */
 const COLUMNS = 8;

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { GatherWindow } from "../../../worker/rooms/gather-window.ts";
+import { TransactionCoalescer } from "../../../worker/rooms/room-runtime.ts";
 
 const DEADLINE = { timeout: 30_000 };
 
@@ -8,7 +8,7 @@ function makeWindow(sends = 100) {
   let confirm = Promise.withResolvers<void>();
   const work: Promise<void>[] = [];
   const run = vi.fn(() => sends);
-  const window = new GatherWindow({
+  const window = new TransactionCoalescer({
     run,
     confirmed: () => confirm.promise,
     background: (promise) => void work.push(promise),
@@ -28,7 +28,7 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-describe("GatherWindow", () => {
+describe("TransactionCoalescer", () => {
   it("runs at once in a quiet room", () => {
     const { window, run } = makeWindow();
     expect(window.request()).toBeUndefined();

@@ -1,0 +1,127 @@
+/// <reference path="../node-crypto.d.ts" />
+import { createHash } from "node:crypto";
+import { ClosedCode, WEBSOCKET_CLOSE_BASE } from "../../protocol/closed-codes.ts";
+import { ByteWriter } from "../../protocol/packet-fields.ts";
+import { writePlayerPacket } from "../../protocol/player-packets.ts";
+import type { RoomIdentity } from "../../protocol/reliable/room/room-connections.ts";
+import { type IdentifyRequest, MAX_BATCH_REQUESTS } from "../../protocol/session-request.ts";
+import { splitToken } from "../../protocol/session-token.ts";
+import { Status } from "../../protocol/status-codes.ts";
+import { sameSecret } from "../session-store/secrets.ts";
+import type { SessionStore } from "../session-store/session-store.ts";
+
+/// <reference path="../node-crypto.d.ts" />
+
+/** Whose connection it is, as the session store told the worker before the room was reached. */
+export interface RoomCredential {
+  readonly sessid: number;
+  /** SHA-256 of the token's secret, base64url: it proves nothing to anybody who has only this. */
+  readonly secretHash: string;
+  readonly user: string;
+}
+
+/** The grant that a session needs to enter a room. */
+export function roomResource(room: string): string {
+  return `room:${room}`;
+}
+
+/**
+ * A seat belongs to a token: a sessid that was given away again has another secret, while a registration that keeps the
+ * token (over TCP) keeps the seat, although the session's `created` starts anew.
+ */
+export function roomIdentity({ sessid, secretHash, user }: RoomCredential): RoomIdentity {
+  return { session: `${sessid}.${secretHash}`, user, acceptsToken };
+
+  function acceptsToken(token: Uint8Array): boolean {
+    const shown = splitToken(token);
+    // Synchronous: between a Join and its answer nothing else may happen in the room.
+    const shownHash = createHash("sha256").update(shown.secret).digest("base64url");
+    return shown.sessid === sessid && sameSecret(secretHash, shownHash);
+  }
+}
+
+/** Asks whether the session of a seat may still be in the room: the question that its upgrade was let in by. */
+export function identifySeat(session: string, room: string): IdentifyRequest {
+  const [sessid = "", secretHash = ""] = session.split(".", 2);
+  return { kind: "identify", sessid: Number(sessid), secretHash, resource: roomResource(room) };
+}
+
+/** An upgrade that the worker let in: which room, and who. */
+export interface AdmittedUpgrade {
+  readonly room: string;
+  readonly credential: RoomCredential;
+}
+
+/** JSON, percent-encoded because a header is Latin-1. Only the worker can reach a room, so nobody else can set it. */
+const ADMITTED_HEADER = "Artoria-Admitted";
+
+/** The request that hands an upgrade to its room: nothing of what the client sent goes further. */
+export function admittedRequest(admitted: AdmittedUpgrade): Request {
+  const headers = { Upgrade: "websocket", [ADMITTED_HEADER]: encodeURIComponent(JSON.stringify(admitted)) };
+  return new Request("https://room/", { headers });
+}
+
+/** What {@link admittedRequest} was made of. */
+export function readAdmitted(request: Request): AdmittedUpgrade {
+  return JSON.parse(decodeURIComponent(request.headers.get(ADMITTED_HEADER) ?? "")) as AdmittedUpgrade;
+}
+
+/** Why a player does not reach its room. */
+export interface Refusal {
+  readonly kind: "refused";
+  readonly code: ClosedCode;
+  /** At most 123 bytes, what a WebSocket's close carries (RFC 6455 §5.5: 125 - 2). */
+  readonly message: string;
+}
+
+export function refusal(code: ClosedCode, message: string): Refusal {
+  return { kind: "refused", code, message };
+}
+
+/**
+ * Refuses an upgrade so that a browser can see why: it is accepted, told Closed and closed (docs/wire-protocol.md,
+ * "Player packets").
+ */
+export function refuseUpgrade({ code, message }: Refusal): Response {
+  const { 0: client, 1: server } = new WebSocketPair();
+  server.accept();
+  const writer = new ByteWriter();
+  writePlayerPacket(writer, { kind: "closed", code, message });
+  server.send(writer.finish());
+  server.close(WEBSOCKET_CLOSE_BASE + code, message);
+  return new Response(null, { status: 101, webSocket: client });
+}
+
+/** A member who may not stay. */
+export interface InvalidSeat {
+  readonly member: number;
+  readonly session: string;
+  readonly code: ClosedCode;
+  readonly message: string;
+}
+
+/**
+ * Asks again for the sessions of a room's seats, which slides their lifetimes: to be in a room is to use the session.
+ * A session that ended, or was given away, may not stay, nor one that lost its grant; while the store cannot be asked,
+ * everybody may.
+ */
+export async function findInvalidSeats(
+  store: SessionStore,
+  room: string,
+  seats: readonly { readonly member: number; readonly session: string }[],
+): Promise<InvalidSeat[]> {
+  const invalid: InvalidSeat[] = [];
+  for (let from = 0; from < seats.length; from += MAX_BATCH_REQUESTS) {
+    const batch = seats.slice(from, from + MAX_BATCH_REQUESTS);
+    const answers = await store.run(batch.map(({ session }) => identifySeat(session, room)));
+    for (const [index, { member, session }] of batch.entries()) {
+      const status = answers[index]?.status;
+      if (status === Status.NotFound) {
+        invalid.push({ member, session, code: ClosedCode.SessionInvalid, message: "the session has ended" });
+      } else if (status === Status.Denied) {
+        invalid.push({ member, session, code: ClosedCode.Denied, message: "the session lacks the grant" });
+      }
+    }
+  }
+  return invalid;
+}
