@@ -15,7 +15,7 @@ export default defineConfig({
           name: "node",
           isolate: false,
           include: [
-            "test/{protocol,tcp-bridge,client,redis-rest,dev,docs,bench,e2e}/**/*.test.ts",
+            "test/{protocol,config,tcp-bridge,client,redis-rest,dev,docs,bench,e2e}/**/*.test.ts",
             "test/security/*.test.ts",
           ],
           testTimeout: TEST_TIMEOUT_MS,

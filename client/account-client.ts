@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { isLoopbackHost } from "../protocol/loopback.ts";
+import { isLoopbackHost } from "../config/loopback.ts";
 
 /** Where the edge is, and what is shown there. */
 export interface AccountClientOptions {

@@ -2,7 +2,7 @@ import { fileURLToPath } from "node:url";
 import * as esbuild from "esbuild";
 import { convertV4MiniflareOptions, Log, LogLevel, Miniflare } from "miniflare";
 import { unstable_getMiniflareWorkerOptions } from "wrangler";
-import { isLoopbackHost } from "../protocol/loopback.ts";
+import { isLoopbackHost } from "../config/loopback.ts";
 import { buildAssets } from "./build-assets.ts";
 import { edgeSocket } from "./edge-socket.ts";
 import { freePort } from "./free-port.ts";

@@ -1,11 +1,11 @@
 import { randomBytes, X509Certificate } from "node:crypto";
 import type { AddressInfo } from "node:net";
-import { parseConfig as parseRedisRestConfig } from "../redis-rest/config.ts";
+import { parseRedisRestConfig } from "../redis-rest/config.ts";
 import { type RedisRest, startRedisRest } from "../redis-rest/server.ts";
 import { type Bridge, startBridge } from "../tcp-bridge/bridge.ts";
 import { parseBridgeConfig } from "../tcp-bridge/config.ts";
-import { parseSettings } from "../worker/settings.ts";
-import type { StackConfig } from "./config.ts";
+import { parseWorkerConfig } from "../worker/config.ts";
+import { hasPlayerCertificate, type StackConfig } from "./config.ts";
 import { developmentCertificate } from "./development-certificate.ts";
 import { type Edge, type EdgeConfig, startEdge } from "./edge.ts";
 import { assertFree } from "./free-port.ts";
@@ -99,7 +99,7 @@ async function startEdgeOn(
         };
   const variables = { ...config.workerVariables, ...store, LOOPBACK_ONLY: config.isLoopbackOnly ? "1" : "0" };
   // The worker would say it in every answer; here it stops the start.
-  parseSettings(variables);
+  parseWorkerConfig(variables);
   const { edgePort: port, stateDir } = config;
   const edge = await startEdge({ host: "127.0.0.1", port, variables, stateDir, transformScript });
   started.push(edge);
@@ -114,17 +114,9 @@ interface OwnBridge {
 
 async function startBridgeTo(config: StackConfig, edge: Edge, started: Started): Promise<OwnBridge> {
   const bridgeConfig = parseBridgeConfig({
-    ...process.env,
-    ...(await playerTls()),
-    BRIDGE_HOST: config.bridgeHost,
-    BRIDGE_PORT: String(config.bridgePort),
-    PLAYER_HOST: config.playerHost,
-    PLAYER_PORT: String(config.playerPort),
-    METRICS_PORT: String(config.metricsPort),
+    ...config.bridgeVariables,
+    ...(await playerTls(config)),
     EDGE_URL: edge.url,
-    API_KEY: config.apiKey,
-    // The terminal is for people; what they must know is a warning.
-    LOG_LEVEL: process.env["LOG_LEVEL"] ?? "warn",
   });
   const bridge = await startBridge(bridgeConfig);
   started.push({ close: () => bridge.drain() });
@@ -135,8 +127,8 @@ async function startBridgeTo(config: StackConfig, edge: Edge, started: Started):
 }
 
 /** The player port's certificate: one made now, unless the developer has one. */
-async function playerTls(): Promise<Record<string, string>> {
-  if (process.env["PLAYER_TLS_CERT"] || process.env["PLAYER_TLS_KEY"]) return {};
+async function playerTls({ bridgeVariables }: StackConfig): Promise<Record<string, string>> {
+  if (hasPlayerCertificate(bridgeVariables)) return {};
   const { cert, key } = await developmentCertificate();
   return { PLAYER_TLS_CERT: cert, PLAYER_TLS_KEY: key };
 }

@@ -1,13 +1,16 @@
 import { oneLine } from "../protocol/log-line.ts";
 import { banner } from "./banner.ts";
-import { parseStackConfig } from "./config.ts";
-import { type Stack, startStack } from "./stack.ts";
+import { checkParts, parseStackConfig } from "./config.ts";
+import type { Stack } from "./stack.ts";
 
 /** The program of `npm start`: the whole stack in this process and its children, until SIGINT or SIGTERM. */
 async function main(): Promise<void> {
   // Sessions and accounts are written to STATE_DIR, by this process and by workerd: for the owner alone.
   process.umask(0o077);
   const config = parseStackConfig(process.env);
+  checkParts(config);
+  // Loaded now, because it takes seconds and a wrong variable should be reported at once.
+  const { startStack } = await import("./stack.ts");
   const stack = await startStack(config);
   process.stdout.write(banner(config, stack));
   stopOnSignal(stack);

@@ -1,5 +1,18 @@
-import { isIP } from "node:net";
-import ipaddr from "ipaddr.js";
+import * as v from "valibot";
+import {
+  ConfigError,
+  type Environment,
+  flag,
+  Host,
+  List,
+  parseEnvironment,
+  port,
+  renamingWarnings,
+  wholeNumber,
+  withNewNames,
+  withoutEmpty,
+} from "../config/environment.ts";
+import { HOW_TO_MAKE_A_KEY, isLoopbackHost, MIN_KEY_CHARACTERS } from "../config/loopback.ts";
 import type { ConnectionLimits } from "./http/http-server.ts";
 import type { MemoryLimits } from "./http/request-memory.ts";
 import type { BodyLimits } from "./http/rest-codec.ts";
@@ -37,22 +50,14 @@ export interface RedisRestConfig {
   readonly body: BodyLimits;
   readonly memory: MemoryLimits;
   readonly connections: ConnectionLimits;
+  /** What the operator should change: logged at each start. */
+  readonly warnings: readonly string[];
 }
-
-/** A bad or missing variable; the message names it and says what is allowed, and never repeats a secret. */
-export class ConfigError extends Error {
-  override readonly name = "ConfigError";
-}
-
-type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Room for one read, one retry and the answer inside a caller's patience. */
 const DEFAULT_DEADLINE_MS = 1_000;
 
 const MEBIBYTE = 1024 * 1024;
-
-/** What nobody guesses: 32 characters of base64 are 192 bits. */
-const MIN_TOKEN_CHARACTERS = 32;
 
 /**
  * Below Sentinel's `down-after-milliseconds` in any set-up that is not a test (its default is 30 s), so that a lease of the old
@@ -60,109 +65,151 @@ const MIN_TOKEN_CHARACTERS = 32;
  */
 const DEFAULT_READ_LEASE_MS = 1_000;
 
-/** Parses the environment (docs/configuration.md). Throws ConfigError. */
-export function parseConfig(env: Environment): RedisRestConfig {
-  const host = text(env, "REDIS_REST_HOST") ?? "127.0.0.1";
-  const redis = parseLocation(env);
+/** Every variable that redis-rest reads. */
+export const RedisRestVariables = v.object({
+  REDIS_URL: v.optional(
+    v.pipe(
+      v.string(),
+      v.rawTransform(({ dataset: { value }, addIssue, NEVER }) => {
+        const parsed = parseUrl(value);
+        if (parsed !== undefined) return parsed;
+        addIssue({ message: "allowed is redis://[user:password@]host[:port][/database], or rediss:// for TLS" });
+        return NEVER;
+      }),
+    ),
+  ),
+  REDIS_SENTINELS: v.optional(
+    v.pipe(
+      List,
+      v.rawTransform(({ dataset: { value: items }, addIssue, NEVER }) => {
+        const sentinels = items.map(parseAddress).filter((address) => address !== undefined);
+        if (sentinels.length === items.length) return sentinels;
+        addIssue({ message: "allowed is host:port[,host:port...]" });
+        return NEVER;
+      }),
+    ),
+    "",
+  ),
+  REDIS_MASTER: v.optional(v.string(), "mymaster"),
+  REDIS_REST_TOKEN: v.pipe(
+    v.optional(v.string(), ""),
+    v.regex(/^[\x21-\x7e]+$/, "needed is the bearer token of callers, printable ASCII without spaces"),
+  ),
+  REDIS_REST_HOST: v.optional(Host, "127.0.0.1"),
+  REDIS_REST_PORT: port(8079),
+  REDIS_REST_DEADLINE_MS: wholeNumber(50, 60_000, DEFAULT_DEADLINE_MS),
+  REDIS_REST_KILL_SCRIPTS: flag("1"),
+  REDIS_REST_MAX_COMMANDS: wholeNumber(1, 100_000, 10_000),
+  REDIS_REST_MAX_RESPONSE_BYTES: wholeNumber(1024, 64 * MEBIBYTE, 16 * MEBIBYTE),
+  REDIS_REST_MAX_HELD_BYTES: wholeNumber(16 * MEBIBYTE, 999_999_999, 256 * MEBIBYTE),
+  REDIS_REST_MAX_CONNECTIONS: wholeNumber(1, 100_000, 10_000),
+  REDIS_REST_MAX_CONNECTIONS_PER_ADDRESS: wholeNumber(1, 100_000, 1_000),
+  REDIS_REST_HEADERS_MS: wholeNumber(100, 60_000, 5_000),
+  REDIS_REST_BODY_MS: wholeNumber(100, 600_000, 15_000),
+  REDIS_REST_WRITE_STALL_TIMEOUT_MS: wholeNumber(100, 600_000, 15_000),
+  REPLICA_READS: flag(),
+  WRITE_REPLICAS: wholeNumber(0, 100, 0),
+  READ_LEASE_MS: wholeNumber(100, 60_000, DEFAULT_READ_LEASE_MS),
+});
+
+/** The old names stay for one version. */
+export const RENAMED_REDIS_REST_VARIABLES = {
+  REDIS_REST_UNREAD_MS: "REDIS_REST_WRITE_STALL_TIMEOUT_MS",
+  REDIS_REST_MAX_ANSWER_BYTES: "REDIS_REST_MAX_RESPONSE_BYTES",
+};
+
+/**
+ * Parses the environment; an empty variable is an unset one.
+ *
+ * @throws ConfigError naming the variables that are wrong
+ */
+export function parseRedisRestConfig(environment: Environment): RedisRestConfig {
+  const given = withoutEmpty(environment);
+  const variables = parseEnvironment(RedisRestVariables, withNewNames(given, RENAMED_REDIS_REST_VARIABLES));
+  const redis = redisLocation(variables);
+  refuseShortToken(variables, redis);
   return {
-    host,
-    port: integer(env, "REDIS_REST_PORT", 8079, 0, 65_535),
-    token: parseToken(env, isLoopback(host) && isOnLoopback(redis)),
+    host: variables.REDIS_REST_HOST,
+    port: variables.REDIS_REST_PORT,
+    token: variables.REDIS_REST_TOKEN,
     redis,
-    replicaReads: integer(env, "REPLICA_READS", 0, 0, 1) === 1,
-    writeReplicas: integer(env, "WRITE_REPLICAS", 0, 0, 100),
-    readLeaseMs: integer(env, "READ_LEASE_MS", DEFAULT_READ_LEASE_MS, 100, 60_000),
-    deadlineMs: integer(env, "REDIS_REST_DEADLINE_MS", DEFAULT_DEADLINE_MS, 50, 60_000),
-    killScripts: integer(env, "REDIS_REST_KILL_SCRIPTS", 1, 0, 1) === 1,
-    body: { maxCommands: integer(env, "REDIS_REST_MAX_COMMANDS", 10_000, 1, 100_000) },
+    replicaReads: variables.REPLICA_READS,
+    writeReplicas: variables.WRITE_REPLICAS,
+    readLeaseMs: variables.READ_LEASE_MS,
+    deadlineMs: variables.REDIS_REST_DEADLINE_MS,
+    killScripts: variables.REDIS_REST_KILL_SCRIPTS,
+    body: { maxCommands: variables.REDIS_REST_MAX_COMMANDS },
     memory: {
-      maxAnswerBytes: integer(env, "REDIS_REST_MAX_ANSWER_BYTES", 16 * MEBIBYTE, 1024, 64 * MEBIBYTE),
-      maxHeldBytes: integer(env, "REDIS_REST_MAX_HELD_BYTES", 256 * MEBIBYTE, 16 * MEBIBYTE, 999_999_999),
+      maxResponseBytes: variables.REDIS_REST_MAX_RESPONSE_BYTES,
+      maxHeldBytes: variables.REDIS_REST_MAX_HELD_BYTES,
     },
     connections: {
-      max: integer(env, "REDIS_REST_MAX_CONNECTIONS", 10_000, 1, 100_000),
-      maxPerAddress: integer(env, "REDIS_REST_MAX_CONNECTIONS_PER_ADDRESS", 1_000, 1, 100_000),
-      headersMs: integer(env, "REDIS_REST_HEADERS_MS", 5_000, 100, 60_000),
-      bodyMs: integer(env, "REDIS_REST_BODY_MS", 15_000, 100, 600_000),
-      unreadMs: integer(env, "REDIS_REST_UNREAD_MS", 15_000, 100, 600_000),
+      max: variables.REDIS_REST_MAX_CONNECTIONS,
+      maxPerAddress: variables.REDIS_REST_MAX_CONNECTIONS_PER_ADDRESS,
+      headersMs: variables.REDIS_REST_HEADERS_MS,
+      bodyMs: variables.REDIS_REST_BODY_MS,
+      writeStallTimeoutMs: variables.REDIS_REST_WRITE_STALL_TIMEOUT_MS,
     },
+    warnings: renamingWarnings(given, RENAMED_REDIS_REST_VARIABLES),
   };
 }
 
-/** An empty variable is an unset one: that is how compose files and shells pass "nothing". */
-function text(env: Environment, name: string): string | undefined {
-  const value = env[name];
-  return value === undefined || value === "" ? undefined : value;
-}
+type RedisRestValues = v.InferOutput<typeof RedisRestVariables>;
 
-function integer(env: Environment, name: string, fallback: number, min: number, max: number): number {
-  const value = text(env, name);
-  if (value === undefined) return fallback;
-  const parsed = /^\d{1,9}$/.test(value) ? Number(value) : Number.NaN;
-  if (parsed >= min && parsed <= max) return parsed;
-  throw new ConfigError(`${name} must be a whole number from ${min} to ${max}, not "${value}"`);
-}
-
-function parseToken(env: Environment, mayBeShort: boolean): string {
-  const token = text(env, "REDIS_REST_TOKEN");
-  if (token === undefined || !/^[\x21-\x7e]+$/.test(token)) {
-    throw new ConfigError("REDIS_REST_TOKEN must be set: the bearer token of callers, printable ASCII without spaces");
-  }
-  if (mayBeShort || token.length >= MIN_TOKEN_CHARACTERS) return token;
-  throw new ConfigError(
-    `REDIS_REST_TOKEN must have ${MIN_TOKEN_CHARACTERS} characters or more, unless REDIS_REST_HOST and Redis are on loopback: "openssl rand -base64 32" makes one`,
-  );
-}
-
-/** Whether a host reaches nothing but this machine. A name other than localhost may come to mean another. */
-export function isLoopback(host: string): boolean {
-  return host === "localhost" || (isIP(host) !== 0 && ipaddr.process(host).range() === "loopback");
-}
-
-/** Sentinels name any address; those on loopback are taken to name one there. */
-function isOnLoopback({ host, sentinels }: RedisLocation): boolean {
-  return sentinels.length === 0 ? isLoopback(host) : sentinels.every((sentinel) => isLoopback(sentinel.host));
-}
-
-function parseLocation(env: Environment): RedisLocation {
-  const sentinels = (text(env, "REDIS_SENTINELS") ?? "").split(",").filter((item) => item.trim() !== "");
-  const url = text(env, "REDIS_URL");
+function redisLocation({ REDIS_URL: url, REDIS_SENTINELS: sentinels, REDIS_MASTER }: RedisRestValues): RedisLocation {
   if (url === undefined && sentinels.length === 0) {
-    throw new ConfigError("REDIS_URL or REDIS_SENTINELS must be set: REDIS_URL=redis://127.0.0.1:6379");
+    throw new ConfigError("REDIS_URL: needed unless REDIS_SENTINELS is set: REDIS_URL=redis://127.0.0.1:6379");
   }
-  return {
-    ...parseUrl(url ?? "redis://127.0.0.1:6379"),
-    sentinels: sentinels.map(parseSentinel),
-    masterName: text(env, "REDIS_MASTER") ?? "mymaster",
-  };
+  return { ...(url ?? LOCAL_REDIS), sentinels, masterName: REDIS_MASTER };
 }
 
-function parseUrl(value: string): Omit<RedisLocation, "sentinels" | "masterName"> {
-  const allowed = new ConfigError(
-    "REDIS_URL must be redis://[user:password@]host[:port][/database], or rediss:// for TLS",
+function refuseShortToken({ REDIS_REST_TOKEN, REDIS_REST_HOST }: RedisRestValues, redis: RedisLocation): void {
+  const mayBeShort = isLoopbackHost(REDIS_REST_HOST) && isOnLoopback(redis);
+  if (mayBeShort || REDIS_REST_TOKEN.length >= MIN_KEY_CHARACTERS) return;
+  throw new ConfigError(
+    `REDIS_REST_TOKEN: allowed are ${MIN_KEY_CHARACTERS} characters or more, unless REDIS_REST_HOST and Redis are on loopback; ${HOW_TO_MAKE_A_KEY}`,
   );
+}
+
+/** Sentinels can name any address as the primary; those on loopback are assumed to name one there. */
+function isOnLoopback({ host, sentinels }: RedisLocation): boolean {
+  return sentinels.length === 0 ? isLoopbackHost(host) : sentinels.every((sentinel) => isLoopbackHost(sentinel.host));
+}
+
+type RedisUrl = Omit<RedisLocation, "sentinels" | "masterName">;
+
+const LOCAL_REDIS: RedisUrl = {
+  host: "127.0.0.1",
+  port: 6379,
+  tls: false,
+  username: undefined,
+  password: undefined,
+  database: 0,
+};
+
+function parseUrl(value: string): RedisUrl | undefined {
   const url = URL.parse(value);
   const database = /^\/?(\d{0,5})$/.exec(url?.pathname ?? "-")?.[1];
-  if (url === null || !/^rediss?:$/.test(url.protocol) || url.hostname === "" || database === undefined) throw allowed;
+  if (url === null || !/^rediss?:$/.test(url.protocol) || url.hostname === "" || database === undefined) {
+    return undefined;
+  }
   try {
     return {
       host: url.hostname.replace(/^\[|\]$/g, ""),
-      port: url.port === "" ? 6379 : Number(url.port),
+      port: url.port === "" ? LOCAL_REDIS.port : Number(url.port),
       tls: url.protocol === "rediss:",
       username: decodeURIComponent(url.username) || undefined,
       password: decodeURIComponent(url.password) || undefined,
       database: Number(database),
     };
   } catch {
-    throw allowed;
+    // Not percent-encoded UTF-8.
+    return undefined;
   }
 }
 
-function parseSentinel(item: string): { host: string; port: number } {
-  const parts = /^\s*\[?([^\s[\]]+?)\]?:(\d{1,5})\s*$/.exec(item);
-  const port = Number(parts?.[2]);
-  if (parts?.[1] === undefined || port < 1 || port > 65_535) {
-    throw new ConfigError(`REDIS_SENTINELS must be host:port[,host:port...], not "${item}"`);
-  }
-  return { host: parts[1], port };
+function parseAddress(item: string): { host: string; port: number } | undefined {
+  const [, host, digits] = /^\[?([^\s[\]]+?)\]?:(\d{1,5})$/.exec(item) ?? [];
+  const number = Number(digits);
+  return host === undefined || number < 1 || number > 65_535 ? undefined : { host, port: number };
 }

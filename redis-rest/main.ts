@@ -1,12 +1,14 @@
 import { pino } from "pino";
-import { ConfigError, parseConfig } from "./config.ts";
+import { ConfigError } from "../config/environment.ts";
+import { parseRedisRestConfig } from "./config.ts";
 import { StartError } from "./redis/primary.ts";
 import { startRedisRest } from "./server.ts";
 
 /** The program of `npm run redis-rest`: configured by the environment, ended by SIGINT or SIGTERM. */
 async function main(): Promise<void> {
-  const config = parseConfig(process.env);
+  const config = parseRedisRestConfig(process.env);
   const log = pino({ name: "redis-rest" });
+  for (const warning of config.warnings) log.warn(warning);
   const server = await startRedisRest(config, log);
   log.info({ url: server.url }, "listening");
   const stop = async () => {

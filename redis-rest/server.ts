@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { type Logger, pino } from "pino";
-import { isLoopback, type RedisRestConfig } from "./config.ts";
+import { isLoopbackHost } from "../config/loopback.ts";
+import type { RedisRestConfig } from "./config.ts";
 import { createLimitedServer, createRequestListener } from "./http/http-server.ts";
 import { HeldMemory } from "./http/request-memory.ts";
 import { createRoutes, createStatusRoutes } from "./http/routes.ts";
@@ -23,12 +24,12 @@ export async function startRedisRest(config: RedisRestConfig, log: Logger = SILE
   const { host, token } = config;
   const redis = await connectRedis(config, log);
   const { metrics, isReady, table, execute } = redis;
-  const status = createStatusRoutes({ token, isMetricsOpen: isLoopback(host), metrics, isReady });
+  const status = createStatusRoutes({ token, isMetricsOpen: isLoopbackHost(host), metrics, isReady });
   const commands = createRoutes({ token, table, execute, body: config.body });
   const listener = createRequestListener({
     answerRequest: (request, url, memory) => status(request, url) ?? commands(request, url, memory),
     held: new HeldMemory(config.memory),
-    unreadMs: config.connections.unreadMs,
+    writeStallTimeoutMs: config.connections.writeStallTimeoutMs,
   });
   const server = createLimitedServer(config.connections, listener);
   server.listen(config.port, host);

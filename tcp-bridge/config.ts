@@ -1,25 +1,29 @@
 import * as v from "valibot";
-import { isLoopbackHost } from "../protocol/loopback.ts";
-import { AccessVariables, checkAccess } from "./access-variables.ts";
-import { ConfigError } from "./config-error.ts";
+import {
+  ConfigError,
+  type Environment,
+  Host,
+  parseEnvironment,
+  port,
+  renamingWarnings,
+  wholeNumber,
+  withNewNames,
+} from "../config/environment.ts";
+import { isLoopbackHost } from "../config/loopback.ts";
+import { AccessVariables, checkAccess, parseGameTls, parsePlayerTls } from "./access-config.ts";
 import { DEFAULT_CONNECTION_LIMITS } from "./core/connection-limits.ts";
 import type { GamePortConfig, GamePortLimits } from "./game/game-port.ts";
 import type { MetricsServerConfig } from "./metrics/metrics-server.ts";
+import { DEFAULT_PLAYER_LIMITS } from "./player/player-limits.ts";
 import type { PlayerPortConfig } from "./player/player-port.ts";
-import { PlayerVariables, parsePlayerPort } from "./player-variables.ts";
-import { parseTls } from "./tls-variables.ts";
-import { wholeNumber } from "./whole-number.ts";
 
-/**
- * What the bridge's variables say, parsed (docs/configuration.md). BRIDGE_TLS_CERT, BRIDGE_TLS_KEY, BRIDGE_TLS_CLIENT_CA,
- * PLAYER_TLS_CERT and PLAYER_TLS_KEY are each a file's path or the PEM text itself; the third makes TLS mutual.
- */
+/** The bridge's variables, parsed (docs/configuration.md). */
 export interface BridgeConfig {
   readonly game: GamePortConfig;
   readonly gameLimits: GamePortLimits;
   /** Absent: no player port. */
   readonly player?: PlayerPortConfig;
-  /** Plain HTTP, on the game port's host: it tells numbers, no session. */
+  /** Plain HTTP, on the game port's host: it shows numbers, no session. */
   readonly metrics: MetricsServerConfig;
   readonly edge: {
     readonly url: URL;
@@ -34,77 +38,91 @@ export interface BridgeConfig {
 
 const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
 
-/** Game servers run older TLS stacks than players do; 1.2 is what RFC 9325 §3.1.1 still allows. */
-const GAME_TLS_MIN_VERSION = "TLSv1.2";
+const MAX_TIMEOUT_MS = 3_600_000;
+const MAX_IDLE_MS = 24 * 3_600_000;
 
-const limits = DEFAULT_CONNECTION_LIMITS;
+const game = DEFAULT_CONNECTION_LIMITS;
+const player = DEFAULT_PLAYER_LIMITS;
 
-const Variables = v.object({
-  BRIDGE_HOST: v.optional(v.pipe(v.string(), v.regex(/^\S+$/, "allowed is a host name or an IP address")), "127.0.0.1"),
-  BRIDGE_PORT: wholeNumber(0, 65_535, 7000),
-  METRICS_PORT: wholeNumber(0, 65_535, 7002),
+/** Every variable that the bridge reads. */
+export const BridgeVariables = v.object({
+  ...AccessVariables.entries,
+  BRIDGE_HOST: v.optional(Host, "127.0.0.1"),
+  BRIDGE_PORT: port(7000),
+  METRICS_PORT: port(7002),
   METRICS_MAX_CONNECTIONS: wholeNumber(1, 1_000_000, 64),
-  METRICS_HEADERS_MS: wholeNumber(1, 3_600_000, 5_000),
-  METRICS_REQUEST_MS: wholeNumber(1, 3_600_000, 10_000),
+  METRICS_HEADERS_MS: wholeNumber(1, MAX_TIMEOUT_MS, 5_000),
+  METRICS_REQUEST_MS: wholeNumber(1, MAX_TIMEOUT_MS, 10_000),
   LOG_LEVEL: v.optional(v.picklist(LOG_LEVELS, `allowed is one of ${LOG_LEVELS.join(", ")}`), "info"),
-  BRIDGE_MAX_CONNECTIONS: wholeNumber(1, 1_000_000, limits.maxConnections),
-  BRIDGE_MAX_CONNECTIONS_PER_ADDRESS: wholeNumber(1, 1_000_000, limits.maxConnectionsPerAddress),
-  BRIDGE_FIRST_BYTE_MS: wholeNumber(1, 3_600_000, 10_000),
-  BRIDGE_HALF_SENT_MS: wholeNumber(1, 3_600_000, limits.packetTimeoutMs),
-  BRIDGE_IDLE_MS: wholeNumber(1, 24 * 3_600_000, limits.idleMs),
-  BRIDGE_MAX_UNREAD_BYTES: wholeNumber(1024, 2 ** 30, limits.maxUnreadBytes),
-  BRIDGE_UNREAD_MS: wholeNumber(1, 3_600_000, limits.writeStallTimeoutMs),
+  BRIDGE_MAX_CONNECTIONS: wholeNumber(1, 1_000_000, game.maxConnections),
+  BRIDGE_MAX_CONNECTIONS_PER_ADDRESS: wholeNumber(1, 1_000_000, game.maxConnectionsPerAddress),
+  BRIDGE_FIRST_BYTE_MS: wholeNumber(1, MAX_TIMEOUT_MS, 10_000),
+  BRIDGE_PACKET_TIMEOUT_MS: wholeNumber(1, MAX_TIMEOUT_MS, game.packetTimeoutMs),
+  BRIDGE_IDLE_MS: wholeNumber(1, MAX_IDLE_MS, game.idleMs),
+  BRIDGE_MAX_UNREAD_BYTES: wholeNumber(1024, 2 ** 30, game.maxUnreadBytes),
+  BRIDGE_WRITE_STALL_TIMEOUT_MS: wholeNumber(1, MAX_TIMEOUT_MS, game.writeStallTimeoutMs),
   BRIDGE_MAX_WAITING_PACKETS: wholeNumber(1, 1_000_000, 2000),
   BRIDGE_MAX_FAILURES_PER_MINUTE: wholeNumber(1, 1_000_000_000, 10_000),
   BRIDGE_MAX_WRONG_KEYS_PER_MINUTE: wholeNumber(1, 1_000_000_000, 60),
   BRIDGE_EDGE_DEADLINE_MS: wholeNumber(100, 60_000, 2000),
   BRIDGE_MAX_BATCHES_IN_FLIGHT: wholeNumber(1, 256, 4),
-  ...AccessVariables.entries,
-  ...PlayerVariables.entries,
+  PLAYER_HOST: v.optional(Host),
+  PLAYER_PORT: port(7001),
+  PLAYER_MAX_CONNECTIONS: wholeNumber(1, 1_000_000, player.maxConnections),
+  PLAYER_MAX_CONNECTIONS_PER_ADDRESS: wholeNumber(1, 1_000_000, player.maxConnectionsPerAddress),
+  PLAYER_JOIN_MS: wholeNumber(1, MAX_TIMEOUT_MS, player.joinMs),
+  PLAYER_PACKET_TIMEOUT_MS: wholeNumber(1, MAX_TIMEOUT_MS, player.packetTimeoutMs),
+  PLAYER_IDLE_MS: wholeNumber(1, MAX_IDLE_MS, player.idleMs),
+  PLAYER_MAX_UNREAD_BYTES: wholeNumber(1024, 2 ** 30, player.maxUnreadBytes),
+  PLAYER_WRITE_STALL_TIMEOUT_MS: wholeNumber(1, MAX_TIMEOUT_MS, player.writeStallTimeoutMs),
+  PLAYER_MAX_FAILED_JOINS_PER_MINUTE: wholeNumber(1, 1_000_000_000, player.maxFailedJoinsPerMinute),
+  PLAYER_MAX_ASKED_JOINS_PER_ADDRESS: wholeNumber(1, 1_000_000, player.maxAskedJoinsPerAddress),
+  PLAYER_FAILED_JOIN_DELAY_MS: wholeNumber(1, 60_000, player.failedJoinDelayMs),
+  PLAYER_EDGE_DEADLINE_MS: wholeNumber(100, 60_000, player.edgeDeadlineMs),
+  PLAYER_MAX_EDGE_BYTES: wholeNumber(1024, 2 ** 30, player.maxEdgeBytes),
 });
+
+type BridgeValues = v.InferOutput<typeof BridgeVariables>;
+
+/** The old names stay for one version. */
+export const RENAMED_BRIDGE_VARIABLES = {
+  BRIDGE_HALF_SENT_MS: "BRIDGE_PACKET_TIMEOUT_MS",
+  BRIDGE_UNREAD_MS: "BRIDGE_WRITE_STALL_TIMEOUT_MS",
+  PLAYER_HALF_SENT_MS: "PLAYER_PACKET_TIMEOUT_MS",
+  PLAYER_UNREAD_MS: "PLAYER_WRITE_STALL_TIMEOUT_MS",
+};
 
 /**
  * Parses the environment.
  *
- * @throws ConfigError naming the first variable that is wrong
+ * @throws ConfigError naming the variables that are wrong
  */
-export function parseBridgeConfig(environment: Readonly<Record<string, string | undefined>>): BridgeConfig {
-  const parsed = v.safeParse(Variables, environment);
-  if (!parsed.success) {
-    const [issue] = parsed.issues;
-    throw new ConfigError(`${v.getDotPath(issue) ?? "environment"}: ${issue.message}`);
-  }
-  const variables = parsed.output;
+export function parseBridgeConfig(environment: Environment): BridgeConfig {
+  const variables = parseEnvironment(BridgeVariables, withNewNames(environment, RENAMED_BRIDGE_VARIABLES));
   const host = variables.BRIDGE_HOST;
-  const names = { cert: "BRIDGE_TLS_CERT", key: "BRIDGE_TLS_KEY", clientCa: "BRIDGE_TLS_CLIENT_CA" };
-  const tls = parseTls(environment, names, GAME_TLS_MIN_VERSION);
-  const player = parsePlayerPort(environment, variables, host);
-  const warnings = checkAccess({
-    variables,
-    gameHost: host,
-    gameTls: tls,
-    playerHost: player?.endpoint.host,
-  });
+  const gameTls = parseGameTls(variables);
+  const playerPort = parsePlayerPort(environment, variables);
+  const warnings = checkAccess({ variables, gameHost: host, gameTls, playerHost: playerPort?.endpoint.host });
   return {
     game: {
       host,
       port: variables.BRIDGE_PORT,
-      ...(tls === undefined ? {} : { tls }),
+      ...(gameTls === undefined ? {} : { tls: gameTls }),
       serviceKeys: variables.BRIDGE_SERVICE_KEYS,
     },
     gameLimits: {
       maxConnections: variables.BRIDGE_MAX_CONNECTIONS,
       maxConnectionsPerAddress: variables.BRIDGE_MAX_CONNECTIONS_PER_ADDRESS,
       firstByteMs: firstByteMs(environment, variables),
-      packetTimeoutMs: variables.BRIDGE_HALF_SENT_MS,
+      packetTimeoutMs: variables.BRIDGE_PACKET_TIMEOUT_MS,
       idleMs: variables.BRIDGE_IDLE_MS,
       maxUnreadBytes: variables.BRIDGE_MAX_UNREAD_BYTES,
-      writeStallTimeoutMs: variables.BRIDGE_UNREAD_MS,
+      writeStallTimeoutMs: variables.BRIDGE_WRITE_STALL_TIMEOUT_MS,
       maxWaitingPackets: variables.BRIDGE_MAX_WAITING_PACKETS,
       maxFailuresPerMinute: variables.BRIDGE_MAX_FAILURES_PER_MINUTE,
       maxWrongKeysPerMinute: variables.BRIDGE_MAX_WRONG_KEYS_PER_MINUTE,
     },
-    ...(player === undefined ? {} : { player }),
+    ...(playerPort === undefined ? {} : { player: playerPort }),
     metrics: {
       host,
       port: variables.METRICS_PORT,
@@ -119,15 +137,41 @@ export function parseBridgeConfig(environment: Readonly<Record<string, string | 
       maxBatchesInFlight: variables.BRIDGE_MAX_BATCHES_IN_FLIGHT,
     },
     logLevel: variables.LOG_LEVEL,
-    warnings,
+    warnings: [...warnings, ...renamingWarnings(environment, RENAMED_BRIDGE_VARIABLES)],
   };
 }
 
-/** A program of this machine may open its connections before it needs them: its silence fills no port (Admission). */
+/** On loopback a program may open its connections before it needs them: their silence keeps nobody out (Admission). */
 function firstByteMs(
-  environment: Readonly<Record<string, string | undefined>>,
-  { BRIDGE_HOST, BRIDGE_FIRST_BYTE_MS, BRIDGE_IDLE_MS }: v.InferOutput<typeof Variables>,
+  environment: Environment,
+  { BRIDGE_HOST, BRIDGE_FIRST_BYTE_MS, BRIDGE_IDLE_MS }: BridgeValues,
 ): number {
   const { BRIDGE_FIRST_BYTE_MS: chosen } = environment;
   return chosen === undefined && isLoopbackHost(BRIDGE_HOST) ? BRIDGE_IDLE_MS : BRIDGE_FIRST_BYTE_MS;
+}
+
+/** Undefined without PLAYER_TLS_CERT and PLAYER_TLS_KEY: no player is served without encryption. */
+function parsePlayerPort(environment: Environment, variables: BridgeValues): PlayerPortConfig | undefined {
+  const tls = parsePlayerTls(variables);
+  if (tls === undefined) {
+    if (environment["PLAYER_PORT"] === undefined) return undefined;
+    throw new ConfigError("PLAYER_PORT: needed with it are PLAYER_TLS_CERT and PLAYER_TLS_KEY");
+  }
+  return {
+    endpoint: { host: variables.PLAYER_HOST ?? variables.BRIDGE_HOST, port: variables.PLAYER_PORT, tls },
+    limits: {
+      maxConnections: variables.PLAYER_MAX_CONNECTIONS,
+      maxConnectionsPerAddress: variables.PLAYER_MAX_CONNECTIONS_PER_ADDRESS,
+      joinMs: variables.PLAYER_JOIN_MS,
+      packetTimeoutMs: variables.PLAYER_PACKET_TIMEOUT_MS,
+      idleMs: variables.PLAYER_IDLE_MS,
+      maxUnreadBytes: variables.PLAYER_MAX_UNREAD_BYTES,
+      writeStallTimeoutMs: variables.PLAYER_WRITE_STALL_TIMEOUT_MS,
+      maxFailedJoinsPerMinute: variables.PLAYER_MAX_FAILED_JOINS_PER_MINUTE,
+      maxAskedJoinsPerAddress: variables.PLAYER_MAX_ASKED_JOINS_PER_ADDRESS,
+      failedJoinDelayMs: variables.PLAYER_FAILED_JOIN_DELAY_MS,
+      edgeDeadlineMs: variables.PLAYER_EDGE_DEADLINE_MS,
+      maxEdgeBytes: variables.PLAYER_MAX_EDGE_BYTES,
+    },
+  };
 }

@@ -1,7 +1,7 @@
+import { ConfigError } from "../config/environment.ts";
 import { describeError, oneLine } from "../protocol/log-line.ts";
 import { startBridge } from "./bridge.ts";
 import { parseBridgeConfig } from "./config.ts";
-import { ConfigError } from "./config-error.ts";
 
 /** The bridge as a program: `npm run bridge`. SIGTERM and SIGINT drain it; a second signal ends it at once. */
 async function main(): Promise<void> {

@@ -1,7 +1,7 @@
+import type { WorkerConfig } from "./config.ts";
 import type { SessionStore } from "./session-store/session-store.ts";
-import type { Settings } from "./settings.ts";
 
-/** The worker's bindings, as wrangler.toml declares them; its variables and secrets are parsed in settings.ts. */
+/** The worker's bindings, as wrangler.toml declares them; its variables and secrets are parsed in config.ts. */
 export interface Bindings {
   readonly EMBEDDED_SESSIONS: DurableObjectNamespace<
     import("./session-store/embedded/embedded-sessions.ts").EmbeddedSessions
@@ -24,7 +24,7 @@ export interface Bindings {
 
 /** What every route finds in its context. */
 export interface Variables {
-  readonly settings: Settings;
+  readonly config: WorkerConfig;
   readonly store: SessionStore;
 }
 

@@ -2,6 +2,7 @@ import { Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { HTTPException } from "hono/http-exception";
 import { secureHeaders } from "hono/secure-headers";
+import { ConfigError } from "../config/environment.ts";
 import { MAX_BATCH_BYTES } from "../protocol/service-packets.ts";
 import type { AppEnv } from "./app-env.ts";
 import { pages } from "./browser/pages.tsx";
@@ -21,16 +22,15 @@ import { packets } from "./routes/packets.ts";
 import { roomSocket } from "./routes/room-socket.ts";
 import { rooms } from "./routes/rooms.ts";
 import { count, sessions, users } from "./routes/sessions.ts";
-import { SettingsError } from "./settings.ts";
 
 /** 1000 sessids of 11 digits, or 64 grants of 512 bytes, and room for their JSON. */
 const MAX_JSON_BYTES = 64 * 1024;
 
-/** The whole edge: each route knows its store and settings from the context, and nothing else. */
+/** The whole edge: each route knows its store and its configuration from the context, and nothing else. */
 export const app = new Hono<AppEnv>();
 
 app.onError((error, c) => {
-  if (error instanceof SettingsError) return problem(c, "not_configured", error.message);
+  if (error instanceof ConfigError) return problem(c, "not_configured", error.message);
   // Hono's own refusals: a body that is not JSON.
   if (error instanceof HTTPException && error.status < 500) return problem(c, "invalid", `body: ${error.message}`);
   logFault("unexpected", error);

@@ -1,12 +1,12 @@
 import { waitUntil } from "cloudflare:workers";
 import type { Bindings, Variables } from "./app-env.ts";
+import { parseWorkerConfig, type WorkerConfig } from "./config.ts";
 import { BodyIntake } from "./http/form-body.ts";
 import { CoalescingStore } from "./session-store/coalescing-store.ts";
 import { EmbeddedStore } from "./session-store/embedded/embedded-store.ts";
 import { RedisStore } from "./session-store/redis-store.ts";
 import { CacheInvalidatingStore, SessionCache } from "./session-store/session-cache.ts";
 import type { SessionStore } from "./session-store/session-store.ts";
-import { parseSettings, type Settings } from "./settings.ts";
 
 /** What an isolate opens once, for its requests and its Durable Objects. */
 export interface Isolate extends Variables {
@@ -19,21 +19,21 @@ export interface Isolate extends Variables {
 /** An isolate's environment does not change, so it is parsed once. */
 const isolates = new WeakMap<Bindings, Isolate>();
 
-/** The isolate's settings, store and caches. Throws SettingsError: 503 `not_configured` with the variable's name. */
+/** The isolate's config, store and caches. Throws ConfigError: 503 `not_configured` with the variable's name. */
 export function openIsolate(bindings: Bindings): Isolate {
   const opened = isolates.get(bindings);
   if (opened !== undefined) return opened;
-  const settings = parseSettings(bindings);
+  const config = parseWorkerConfig(bindings);
   const cache = new SessionCache();
-  const { maxSessionsPerUser, limitPolicy } = settings.policy;
+  const { maxSessionsPerUser, limitPolicy } = config.policy;
   const evicts = maxSessionsPerUser > 0 && limitPolicy === "evict-oldest";
-  const store = new CacheInvalidatingStore(openStore(settings, bindings), cache, evicts);
-  const isolate = { settings, store, cache, intake: new BodyIntake(settings.forms) };
+  const store = new CacheInvalidatingStore(openStore(config, bindings), cache, evicts);
+  const isolate = { config, store, cache, intake: new BodyIntake(config.forms) };
   isolates.set(bindings, isolate);
   return isolate;
 }
 
-function openStore({ store, policy }: Settings, bindings: Bindings): SessionStore {
+function openStore({ store, policy }: WorkerConfig, bindings: Bindings): SessionStore {
   if (store.kind === "embedded") return new EmbeddedStore({ namespace: bindings.EMBEDDED_SESSIONS, policy });
   const redis = new RedisStore({ url: store.url, token: store.token, policy, background: waitUntil });
   return new CoalescingStore({ store: redis, background: waitUntil });

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { Writable } from "node:stream";
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { isLoopbackHost } from "../../protocol/loopback.ts";
+import { isLoopbackHost } from "../../config/loopback.ts";
 import { AccountClient, type AccountVerdict, type AccountView } from "../account-client.ts";
 import { printable } from "../chat/plain-text.ts";
 import { wholeNumber } from "./bridge-options.ts";

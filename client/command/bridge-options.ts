@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { parseWholeNumber } from "../../config/environment.ts";
 import type { ConnectorOptions, TlsTrust } from "../connector.ts";
 import type { ServiceClientOptions } from "../service-client.ts";
 
@@ -67,7 +68,7 @@ export function clientOptions({ timeout, serviceKey }: BridgeOptions): ServiceCl
  * @throws InvalidArgumentError saying what is allowed
  */
 export function wholeNumber(text: string, min: number, max: number): number {
-  const value = /^-?\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
-  if (value >= min && value <= max) return value;
+  const value = parseWholeNumber(text, min, max);
+  if (value !== undefined) return value;
   throw new InvalidArgumentError(`Allowed is a whole number, ${min}..${max}.`);
 }

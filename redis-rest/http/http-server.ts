@@ -14,7 +14,7 @@ export interface ConnectionLimits {
   /** From the request's first byte until its body is there. */
   readonly bodyMs: number;
   /** For an answer to be read. */
-  readonly unreadMs: number;
+  readonly writeStallTimeoutMs: number;
 }
 
 /** How often Node looks for connections that are too slow. */
@@ -64,14 +64,18 @@ export interface RequestListenerOptions {
   readonly answerRequest: AnswerRequest;
   readonly held: HeldMemory;
   /** How long the caller may take to read its answer. */
-  readonly unreadMs: number;
+  readonly writeStallTimeoutMs: number;
 }
 
 /**
  * Serves on node:http as it is: a framework that makes a web request and response of each took a third of what a request
  * costs.
  */
-export function createRequestListener({ answerRequest, held, unreadMs }: RequestListenerOptions): RequestListener {
+export function createRequestListener({
+  answerRequest,
+  held,
+  writeStallTimeoutMs,
+}: RequestListenerOptions): RequestListener {
   async function answerTo(request: IncomingMessage, memory: RequestMemory): Promise<HttpAnswer> {
     const url = parseTarget(request.url ?? "");
     return url === null
@@ -85,20 +89,20 @@ export function createRequestListener({ answerRequest, held, unreadMs }: Request
       .catch(() => errorAnswer(500, "ERR internal error"))
       .then((answer) => {
         sendAnswer(response, answer);
-        untilRead(response, unreadMs, () => memory.release());
+        untilRead(response, writeStallTimeoutMs, () => memory.release());
       });
   };
 }
 
 /** Calls `done` when the answer has left, which for a small one is now; who does not read it in time is left. */
-function untilRead(response: ServerResponse, unreadMs: number, done: () => void): void {
+function untilRead(response: ServerResponse, writeStallTimeoutMs: number, done: () => void): void {
   const { socket } = response.req;
   // Without a socket of its own it waits behind another answer of the same connection.
   if (socket.destroyed || (response.socket !== null && socket.writableLength === 0)) {
     done();
     return;
   }
-  const timer = setTimeout(() => socket.destroy(), unreadMs);
+  const timer = setTimeout(() => socket.destroy(), writeStallTimeoutMs);
   response.once("close", () => {
     clearTimeout(timer);
     done();

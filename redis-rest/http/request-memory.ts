@@ -3,7 +3,7 @@ import type { ReplyLimit, ReplyVerdict } from "../redis/redis-connection.ts";
 
 export interface MemoryLimits {
   /** What the replies to one request may have. */
-  readonly maxAnswerBytes: number;
+  readonly maxResponseBytes: number;
   /** What all requests together may hold of bodies and replies, until their answers have been read. */
   readonly maxHeldBytes: number;
 }
@@ -112,7 +112,7 @@ export class BoundedReplies implements ReplyLimit {
   take(bytes: number): ReplyVerdict {
     this.#bytes += bytes;
     if (!this.isOver) {
-      if (this.#bytes > this.#memory.limits.maxAnswerBytes) this.#trouble = "too_large";
+      if (this.#bytes > this.#memory.limits.maxResponseBytes) this.#trouble = "too_large";
       else if (this.#memory.hold(bytes)) return "keep";
       else this.#trouble = "no_room";
     }

@@ -126,10 +126,10 @@ function bound(parsed: ParsedCommands, limit: ReplyLimit): ParsedCommands {
   return { kind: "commands", commands: parsed.commands.map(({ name, args }) => ({ name, args, limit })) };
 }
 
-function tooLargeAnswer({ maxAnswerBytes }: MemoryLimits): HttpAnswer {
+function tooLargeAnswer({ maxResponseBytes }: MemoryLimits): HttpAnswer {
   return errorAnswer(
     400,
-    `ERR max response size exceeded. Limit: ${maxAnswerBytes} bytes; what was asked may have happened`,
+    `ERR max response size exceeded. Limit: ${maxResponseBytes} bytes; what was asked may have happened`,
   );
 }
 

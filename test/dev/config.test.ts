@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { parseStackConfig } from "../../dev/config.ts";
+import { checkParts, parseStackConfig } from "../../dev/config.ts";
 
 describe("parseStackConfig", () => {
   it("has the documented defaults, an empty variable counting as none", () => {
@@ -16,6 +16,15 @@ describe("parseStackConfig", () => {
       stateDir: undefined,
       isLoopbackOnly: true,
       workerVariables: { API_KEYS: "dev-key" },
+      bridgeVariables: {
+        LOG_LEVEL: "warn",
+        API_KEY: "dev-key",
+        BRIDGE_HOST: "127.0.0.1",
+        BRIDGE_PORT: "7000",
+        PLAYER_HOST: "127.0.0.1",
+        PLAYER_PORT: "7001",
+        METRICS_PORT: "7002",
+      },
     });
   });
 
@@ -31,6 +40,12 @@ describe("parseStackConfig", () => {
     expect(workerVariables).toEqual({ API_KEYS: "dev-key", SESSION_TTL_SECONDS: "60" });
   });
 
+  it("passes the bridge's variables on, those with an old name too, but not EDGE_URL", () => {
+    const { bridgeVariables } = parseStackConfig({ BRIDGE_IDLE_MS: "60", BRIDGE_HALF_SENT_MS: "70", EDGE_URL: "x" });
+    expect(bridgeVariables).toMatchObject({ BRIDGE_IDLE_MS: "60", BRIDGE_PACKET_TIMEOUT_MS: "70" });
+    expect(bridgeVariables).not.toHaveProperty("EDGE_URL");
+  });
+
   it.each([
     ["EDGE_PORT", "65536"],
     ["BRIDGE_PORT", "-1"],
@@ -40,5 +55,24 @@ describe("parseStackConfig", () => {
     ["REDIS_URL", "http://127.0.0.1"],
   ])("refuses %s=%s by name", (name, value) => {
     expect(() => parseStackConfig({ [name]: value })).toThrow(new RegExp(`^${name}: allowed is`));
+  });
+});
+
+describe("checkParts", () => {
+  it.each([
+    ["SESSION_TTL_SECONDS", "0"],
+    ["ROOM_MAX_MEMBERS", "many"],
+    ["PASSWORD_QUEUE", "0"],
+    ["BRIDGE_IDLE_MS", "1h"],
+    ["PLAYER_TLS_CERT", "/nowhere.pem"],
+    ["LOG_LEVEL", "loud"],
+    ["REDIS_URL", "redis://127.0.0.1/zero"],
+  ])("refuses %s=%s by name before any part is started", (name, value) => {
+    const config = parseStackConfig({ [name]: value });
+    expect(() => checkParts(config)).toThrow(new RegExp(`^${name}: allowed is`));
+  });
+
+  it("accepts the defaults", () => {
+    expect(() => checkParts(parseStackConfig({}))).not.toThrow();
   });
 });

@@ -1,10 +1,11 @@
 import { expect, test } from "vitest";
-import { ConfigError, parseConfig } from "../../redis-rest/config.ts";
+import { ConfigError } from "../../config/environment.ts";
+import { parseRedisRestConfig } from "../../redis-rest/config.ts";
 
 const minimal = { REDIS_URL: "redis://localhost", REDIS_REST_TOKEN: "secret" };
 
 test("has a default for everything but Redis and the token", () => {
-  expect(parseConfig(minimal)).toEqual({
+  expect(parseRedisRestConfig(minimal)).toEqual({
     host: "127.0.0.1",
     port: 8079,
     token: "secret",
@@ -24,17 +25,20 @@ test("has a default for everything but Redis and the token", () => {
     deadlineMs: 1_000,
     killScripts: true,
     body: { maxCommands: 10_000 },
-    memory: { maxAnswerBytes: 16_777_216, maxHeldBytes: 268_435_456 },
-    connections: { max: 10_000, maxPerAddress: 1_000, headersMs: 5_000, bodyMs: 15_000, unreadMs: 15_000 },
+    memory: { maxResponseBytes: 16_777_216, maxHeldBytes: 268_435_456 },
+    connections: { max: 10_000, maxPerAddress: 1_000, headersMs: 5_000, bodyMs: 15_000, writeStallTimeoutMs: 15_000 },
+    warnings: [],
   });
 });
 
 test("takes an empty variable for an unset one", () => {
-  expect(parseConfig({ ...minimal, REDIS_REST_PORT: "", REDIS_SENTINELS: "" })).toEqual(parseConfig(minimal));
+  expect(parseRedisRestConfig({ ...minimal, REDIS_REST_PORT: "", REDIS_SENTINELS: "" })).toEqual(
+    parseRedisRestConfig(minimal),
+  );
 });
 
 test("reads user, password, database and TLS from the URL, percent-decoded", () => {
-  expect(parseConfig({ ...minimal, REDIS_URL: "rediss://kim:p%40ss@[::1]:7000/3" }).redis).toMatchObject({
+  expect(parseRedisRestConfig({ ...minimal, REDIS_URL: "rediss://kim:p%40ss@[::1]:7000/3" }).redis).toMatchObject({
     host: "::1",
     port: 7000,
     tls: true,
@@ -50,7 +54,7 @@ test("reads sentinels, with or without a URL", () => {
     REDIS_SENTINELS: "a:26379, [::1]:26380",
     REDIS_MASTER: "games",
   };
-  expect(parseConfig(sentinels).redis).toMatchObject({
+  expect(parseRedisRestConfig(sentinels).redis).toMatchObject({
     sentinels: [
       { host: "a", port: 26379 },
       { host: "::1", port: 26380 },
@@ -79,22 +83,40 @@ test.each([
   ["REDIS_REST_DEADLINE_MS", "0"],
   ["REDIS_REST_KILL_SCRIPTS", "no"],
   ["REDIS_REST_MAX_COMMANDS", "0"],
-  ["REDIS_REST_MAX_ANSWER_BYTES", "100000000"],
+  ["REDIS_REST_MAX_RESPONSE_BYTES", "100000000"],
   ["REDIS_REST_MAX_HELD_BYTES", "1"],
   ["REDIS_REST_MAX_CONNECTIONS", "-1"],
   ["REDIS_REST_MAX_CONNECTIONS_PER_ADDRESS", "none"],
   ["REDIS_REST_HEADERS_MS", "5s"],
   ["REDIS_REST_BODY_MS", "0"],
-  ["REDIS_REST_UNREAD_MS", "0"],
+  ["REDIS_REST_WRITE_STALL_TIMEOUT_MS", "0"],
 ])("refuses %s=%j in one line that names it", (name, value) => {
   let thrown: unknown;
   try {
-    parseConfig({ ...minimal, [name]: value });
+    parseRedisRestConfig({ ...minimal, [name]: value });
   } catch (error) {
     thrown = error;
   }
   expect(thrown).toBeInstanceOf(ConfigError);
-  expect(String((thrown as Error).message)).toMatch(new RegExp(`^${name}.* must .+$`));
+  expect(String((thrown as Error).message)).toMatch(new RegExp(`^${name}: (allowed|needed) .+$`));
+});
+
+test("names every variable that is wrong", () => {
+  const environment = { ...minimal, REDIS_REST_PORT: "http", WRITE_REPLICAS: "two", REDIS_REST_TOKEN: "" };
+  expect(() => parseRedisRestConfig(environment)).toThrow(
+    /^REDIS_REST_TOKEN: needed .*; REDIS_REST_PORT: allowed .*; WRITE_REPLICAS: allowed /,
+  );
+});
+
+test("takes the old name of a renamed variable, and warns of it", () => {
+  const old = { REDIS_REST_UNREAD_MS: "2000", REDIS_REST_MAX_ANSWER_BYTES: "4096" };
+  const config = parseRedisRestConfig({ ...minimal, ...old });
+  expect(config.connections.writeStallTimeoutMs).toBe(2000);
+  expect(config.memory.maxResponseBytes).toBe(4096);
+  expect(config.warnings).toEqual([
+    expect.stringMatching(/^REDIS_REST_UNREAD_MS is called REDIS_REST_WRITE_STALL_TIMEOUT_MS now/),
+    expect.stringMatching(/^REDIS_REST_MAX_ANSWER_BYTES is called REDIS_REST_MAX_RESPONSE_BYTES now/),
+  ]);
 });
 
 test("does not repeat a password or a token", () => {
@@ -102,6 +124,6 @@ test("does not repeat a password or a token", () => {
     { ...minimal, REDIS_URL: "redis://:hunter2@localhost/zero" },
     { ...minimal, REDIS_REST_TOKEN: "hunter2 x" },
   ]) {
-    expect(() => parseConfig(env)).toThrow(/^(?!.*hunter2)/s);
+    expect(() => parseRedisRestConfig(env)).toThrow(/^(?!.*hunter2)/s);
   }
 });

@@ -51,8 +51,16 @@ test("serves until SIGTERM, behind a Redis with a password, and logs neither pas
 });
 
 test.each([
-  ["a wrong variable", { WRITE_REPLICAS: "two", REDIS_URL: "redis://127.0.0.1" }, "WRITE_REPLICAS must be"],
-  ["no token", { REDIS_URL: "redis://127.0.0.1", REDIS_REST_TOKEN: "" }, "REDIS_REST_TOKEN must be set"],
+  [
+    "a wrong variable",
+    { WRITE_REPLICAS: "two", REDIS_URL: "redis://127.0.0.1" },
+    "WRITE_REPLICAS: allowed is a whole number, 0..100",
+  ],
+  [
+    "no token",
+    { REDIS_URL: "redis://127.0.0.1", REDIS_REST_TOKEN: "" },
+    "REDIS_REST_TOKEN: needed is the bearer token",
+  ],
   ["no Redis", { REDIS_URL: "redis://127.0.0.1:1" }, "can't be reached: connect ECONNREFUSED 127.0.0.1:1"],
 ])("ends with one line and status 1 for %s", async (_, env, line) => {
   const program = startProgram({ REDIS_REST_TOKEN: "t0ken", REDIS_REST_PORT: "0", ...env });

@@ -1,8 +1,9 @@
 import { readFile } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
+import { ConfigError } from "../../config/environment.ts";
 import { parseStackConfig } from "../../dev/config.ts";
-import { ConfigError, parseConfig } from "../../redis-rest/config.ts";
-import { parseSettings } from "../../worker/settings.ts";
+import { parseRedisRestConfig } from "../../redis-rest/config.ts";
+import { parseWorkerConfig } from "../../worker/config.ts";
 import { runProgram } from "../support/run-program.ts";
 
 const LONG = "k".repeat(32);
@@ -32,8 +33,8 @@ describe("the worker", () => {
     ["UPSTASH_REDIS_REST_URL", { ...upstash, UPSTASH_REDIS_REST_URL: "http://127.0.0.1.redis.example" }],
     ["LOOPBACK_ONLY", { SESSION_STORE: "embedded", LOOPBACK_ONLY: "yes" }],
   ])("does not work with a weak %s, and says what is allowed without its value", (name, environment) => {
-    expect(() => parseSettings(environment)).toThrow(new RegExp(`^${name}: .*(allowed|32 characters)`));
-    expect(() => parseSettings(environment)).not.toThrow(new RegExp(`${SHORT}|dev-key$`));
+    expect(() => parseWorkerConfig(environment)).toThrow(new RegExp(`^${name}: .*(allowed|32 characters)`));
+    expect(() => parseWorkerConfig(environment)).not.toThrow(new RegExp(`${SHORT}|dev-key$`));
   });
 
   it.each([
@@ -44,7 +45,7 @@ describe("the worker", () => {
     ["https to this machine", { ...upstash, UPSTASH_REDIS_REST_URL: "https://localhost:8079" }],
     ["http to ::1", { ...upstash, UPSTASH_REDIS_REST_URL: "http://[::1]:8079" }],
   ])("works with %s", (_, environment) => {
-    expect(() => parseSettings(environment)).not.toThrow();
+    expect(() => parseWorkerConfig(environment)).not.toThrow();
   });
 });
 
@@ -60,16 +61,16 @@ describe("redis-rest", () => {
   ];
   it.each(remote)("does not start with a token of less than 32 characters beyond loopback: %j", (env) => {
     for (const token of ["t", SHORT]) {
-      const parse = () => parseConfig({ ...env, REDIS_REST_TOKEN: token });
+      const parse = () => parseRedisRestConfig({ ...env, REDIS_REST_TOKEN: token });
       expect(parse).toThrow(ConfigError);
-      expect(parse).toThrow(/^REDIS_REST_TOKEN must have 32 characters or more, unless .* on loopback: "openssl/);
+      expect(parse).toThrow(/^REDIS_REST_TOKEN: allowed are 32 characters or more, unless .* on loopback; "openssl/);
     }
-    expect(parseConfig({ ...env, REDIS_REST_TOKEN: LONG }).token).toBe(LONG);
+    expect(parseRedisRestConfig({ ...env, REDIS_REST_TOKEN: LONG }).token).toBe(LONG);
   });
 
   it("may have any token where everything is on loopback", () => {
-    expect(parseConfig(here).token).toBe("t");
-    expect(parseConfig({ ...here, REDIS_REST_HOST: "::1", REDIS_URL: "redis://localhost" }).token).toBe("t");
+    expect(parseRedisRestConfig(here).token).toBe("t");
+    expect(parseRedisRestConfig({ ...here, REDIS_REST_HOST: "::1", REDIS_URL: "redis://localhost" }).token).toBe("t");
   });
 });
 

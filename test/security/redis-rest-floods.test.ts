@@ -23,7 +23,7 @@ beforeEach(async () => {
     REDIS_URL: server.url,
     // A busy machine may take long to send what is too much.
     REDIS_REST_DEADLINE_MS: "20000",
-    REDIS_REST_MAX_ANSWER_BYTES: String(MAX_ANSWER_BYTES),
+    REDIS_REST_MAX_RESPONSE_BYTES: String(MAX_ANSWER_BYTES),
   });
 });
 afterEach(() => rest?.close());

@@ -80,7 +80,7 @@ test("a connection beyond those that one address may have is closed; another add
 const LARGE_BYTES = 18 * MEBIBYTE;
 
 async function startWithLargeValue(env: Readonly<Record<string, string>>): Promise<void> {
-  await start({ REDIS_REST_MAX_ANSWER_BYTES: String(64 * MEBIBYTE), ...env });
+  await start({ REDIS_REST_MAX_RESPONSE_BYTES: String(64 * MEBIBYTE), ...env });
   await restPost(rest, "/", ["DEL", "large"]);
   const part = "x".repeat(LARGE_BYTES / 2);
   for (let at = 0; at < 2; at++) await restCall(rest, "/append/large", { method: "POST", body: part });
@@ -95,7 +95,7 @@ async function askAndStall(): Promise<Socket> {
 }
 
 test("an answer that is not read is given up: its room is free again, and the rest of it is lost", async () => {
-  const env = { REDIS_REST_UNREAD_MS: "500", REDIS_REST_MAX_HELD_BYTES: String(20 * MEBIBYTE) };
+  const env = { REDIS_REST_WRITE_STALL_TIMEOUT_MS: "500", REDIS_REST_MAX_HELD_BYTES: String(20 * MEBIBYTE) };
   await startWithLargeValue(env);
   const stalled = await askAndStall();
   const closed = once(stalled, "close");

@@ -20,10 +20,10 @@ describe("the bridge's configuration", () => {
         maxConnections: 10_000,
         maxConnectionsPerAddress: 1_000,
         firstByteMs: 600_000,
-        halfSentMs: 10_000,
+        packetTimeoutMs: 10_000,
         idleMs: 600_000,
         maxUnreadBytes: 1_048_576,
-        unreadMs: 10_000,
+        writeStallTimeoutMs: 10_000,
         maxWaitingPackets: 2000,
         maxFailuresPerMinute: 10_000,
         maxWrongKeysPerMinute: 60,
@@ -69,6 +69,24 @@ describe("the bridge's configuration", () => {
     expect(message).not.toContain("\n");
     expect(message).not.toContain("secret");
     expect(message).not.toContain("two keys");
+  });
+
+  it("names every variable that is wrong", () => {
+    expect(messageOf({ ...needed, BRIDGE_PORT: "-1", LOG_LEVEL: "loud", API_KEY: "" })).toMatch(
+      /^API_KEY: needed .*; BRIDGE_PORT: allowed .*; LOG_LEVEL: allowed /,
+    );
+  });
+
+  it("takes the old name of a renamed variable, unless the new one is set, and warns of it", () => {
+    const old = { BRIDGE_HALF_SENT_MS: "1000", BRIDGE_UNREAD_MS: "2000" };
+    const { gameLimits, warnings } = parseBridgeConfig({ ...needed, ...old });
+    expect(gameLimits).toMatchObject({ packetTimeoutMs: 1000, writeStallTimeoutMs: 2000 });
+    expect(warnings).toEqual([
+      expect.stringMatching(/^BRIDGE_HALF_SENT_MS is called BRIDGE_PACKET_TIMEOUT_MS now/),
+      expect.stringMatching(/^BRIDGE_UNREAD_MS is called BRIDGE_WRITE_STALL_TIMEOUT_MS now/),
+    ]);
+    const both = parseBridgeConfig({ ...needed, ...old, BRIDGE_PACKET_TIMEOUT_MS: "3000" });
+    expect(both.gameLimits.packetTimeoutMs).toBe(3000);
   });
 
   it.each(["0.0.0.0", "::", "192.168.0.1", "bridge.example"])(

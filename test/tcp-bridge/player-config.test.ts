@@ -28,10 +28,10 @@ describe("the player port's configuration", () => {
         maxConnections: 10_000,
         maxConnectionsPerAddress: 1_000,
         joinMs: 5_000,
-        halfSentMs: 10_000,
+        packetTimeoutMs: 10_000,
         idleMs: 30_000,
         maxUnreadBytes: 1_048_576,
-        unreadMs: 30_000,
+        writeStallTimeoutMs: 30_000,
         maxFailedJoinsPerMinute: 60,
         maxAskedJoinsPerAddress: 32,
         failedJoinDelayMs: 3_000,
@@ -39,6 +39,11 @@ describe("the player port's configuration", () => {
         maxEdgeBytes: 262_144,
       },
     });
+  });
+
+  it("takes the old names of renamed variables", () => {
+    const old = { PLAYER_HALF_SENT_MS: "1000", PLAYER_UNREAD_MS: "2000" };
+    expect(playerPort({ ...pair, ...old })?.limits).toMatchObject({ packetTimeoutMs: 1000, writeStallTimeoutMs: 2000 });
   });
 
   it("listens on the bridge's host, or on its own", () => {

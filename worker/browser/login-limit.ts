@@ -1,7 +1,7 @@
 import { DurableObject } from "cloudflare:workers";
 import type { Bindings } from "../app-env.ts";
+import type { LoginLimits } from "../config.ts";
 import { addressKey, networkKey } from "../http/client-address.ts";
-import type { LoginLimits } from "../settings.ts";
 
 /** Who tries a password, and where. */
 export interface TryOrigin {

@@ -30,12 +30,12 @@ export type PasswordProof =
  * @param name as `accountName` spells it
  */
 export async function provePassword(c: Context<PageEnv>, name: string, password: string): Promise<PasswordProof> {
-  const { settings } = c.var;
+  const { config } = c.var;
   const accounts = new Accounts(c.env.DB);
   const device = await knownDevice(c, () => accounts.find(name));
-  const address = clientAddress(c, settings);
+  const address = clientAddress(c, config);
   const origin = { address, device: device?.id };
-  const attempt = await beginLogin(c.env, settings.login, name, origin);
+  const attempt = await beginLogin(c.env, config.login, name, origin);
   if (attempt.kind === "wait") return attempt;
   const account = await accounts.find(name);
   const verdict = await comparePassword(c.env.PASSWORD_HASHER, password, {

@@ -32,7 +32,7 @@ const FIRST_VISIT_IDLE_MS = 10 * 60 * 1000;
  */
 export function loadVisitor(): MiddlewareHandler<PageEnv> {
   return async function loadVisitor(c, next) {
-    const maySignUp = c.get("settings").web.signup === "open";
+    const maySignUp = c.get("config").web.signup === "open";
     c.set("visitor", { kind: "unknown", maySignUp });
     c.set("visitor", { ...(await findVisitor(c)), maySignUp });
     return next();
@@ -62,7 +62,7 @@ function userOf({ sessid }: Session, user: string): Identity {
 
 /** A later request: from here on the session lives as long as any other. */
 async function stayAnonymous(c: Context<PageEnv>, session: Session): Promise<Identity> {
-  const { policy } = c.get("settings");
+  const { policy } = c.get("config");
   const normalMs = Math.min(policy.idleMs, policy.maxMs);
   if (session.expiresAt - session.createdAt < normalMs) {
     // Without a secret it keeps its token; and should it end in this moment, what is made anew has no token to show.
@@ -79,10 +79,10 @@ function isFirstVisit(c: Context<PageEnv>): boolean {
 }
 
 async function welcome(c: Context<PageEnv>): Promise<Identity> {
-  const ip = clientAddress(c, c.get("settings"));
+  const ip = clientAddress(c, c.get("config"));
   const { success } = await c.env.NEW_VISITOR_LIMIT.limit({ key: addressKey(ip) });
   if (!success) return { kind: "anonymous" };
-  const idleMs = Math.min(FIRST_VISIT_IDLE_MS, c.get("settings").policy.idleMs);
+  const idleMs = Math.min(FIRST_VISIT_IDLE_MS, c.get("config").policy.idleMs);
   const issued = await runOne(c.get("store"), { kind: "issue", user: null, ip, grants: [], idleMs });
   if (issued.status !== Status.Ok) return { kind: "unknown" };
   setSessionCookie(c, issued.token);
@@ -112,14 +112,14 @@ export async function startSession(
   account: Account,
   { newHash, endsOthers = false, device }: SessionStart = {},
 ): Promise<Status> {
-  const { store, settings } = c.var;
+  const { store, config } = c.var;
   const user = userOfAccount(account.name);
   const shown = await cookieCredential(c);
   // The old one goes first: at a cap on the user's sessions it makes room.
   const responses = await store.run([
     ...(shown ? [{ kind: "delete", sessid: shown.sessid, secretHash: shown.secretHash } as const] : []),
     ...(endsOthers ? [{ kind: "deleteUser", user } as const] : []),
-    { kind: "issue", user, ip: clientAddress(c, settings), grants: account.grants ?? settings.web.grants },
+    { kind: "issue", user, ip: clientAddress(c, config), grants: account.grants ?? config.web.grants },
   ]);
   const issued = responses.at(-1);
   const isUncertain = responses.some(({ status }) => status === Status.Unavailable);

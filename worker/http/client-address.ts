@@ -1,7 +1,7 @@
 import type { Context } from "hono";
 import ipaddr from "ipaddr.js";
 import * as v from "valibot";
-import type { Settings } from "../settings.ts";
+import type { WorkerConfig } from "../config.ts";
 
 const IpAddress = v.pipe(v.string(), v.ip());
 
@@ -9,7 +9,7 @@ const IpAddress = v.pipe(v.string(), v.ip());
  * The address that a request came from: who connected, and where that is one of TRUSTED_PROXIES, the last address in
  * X-Forwarded-For that is none. null if there is no such IP address.
  */
-export function clientAddress(c: Context, { trustedProxies }: Pick<Settings, "trustedProxies">): string | null {
+export function clientAddress(c: Context, { trustedProxies }: Pick<WorkerConfig, "trustedProxies">): string | null {
   const hops = (c.req.header("X-Forwarded-For") ?? "").split(",").map((hop) => hop.trim());
   const address = [...hops, connectedAddress(c)].findLast((hop) => !trustedProxies.includes(hop));
   // Without a trusted proxy only who connected counts: anybody can write X-Forwarded-For.

@@ -1,7 +1,7 @@
 import type { Context, MiddlewareHandler } from "hono";
 import { bearerAuth } from "hono/bearer-auth";
 import { HTTPException } from "hono/http-exception";
-import { isLoopbackHost, MIN_KEY_CHARACTERS } from "../../protocol/loopback.ts";
+import { isLoopbackHost, MIN_KEY_CHARACTERS } from "../../config/loopback.ts";
 import type { AppEnv } from "../app-env.ts";
 import { sameSecret } from "../session-store/secrets.ts";
 import { addressKey, clientAddress } from "./client-address.ts";
@@ -18,10 +18,10 @@ const WRONG_KEY_WINDOW_SECONDS = 60;
 export function requireApiKey(): MiddlewareHandler<AppEnv> {
   const authenticate = bearerAuth<AppEnv>({
     realm: "artoria",
-    verifyToken: (shown, c) => isAnyOf(shown, c.get("settings").apiKeys) && mayBeShort(shown, c),
+    verifyToken: (shown, c) => isAnyOf(shown, c.get("config").apiKeys) && mayBeShort(shown, c),
   });
   return async function requireApiKey(c, next) {
-    if (c.get("settings").apiKeys.length === 0) return problem(c, "not_configured", "API_KEYS: no key is configured");
+    if (c.get("config").apiKeys.length === 0) return problem(c, "not_configured", "API_KEYS: no key is configured");
     try {
       await authenticate(c, async () => {});
     } catch (error) {
@@ -42,7 +42,7 @@ function mayBeShort(key: string, c: Context<AppEnv>): boolean {
 
 async function refuse(c: Context<AppEnv>): Promise<Response> {
   if (c.req.header("Authorization") === undefined) return problem(c, "unauthenticated", "Authorization: Bearer <key>");
-  const key = addressKey(clientAddress(c, c.get("settings")));
+  const key = addressKey(clientAddress(c, c.get("config")));
   const { success } = await c.env.WRONG_KEY_LIMIT.limit({ key });
   if (success) return problem(c, "unauthenticated", "Authorization: not a valid API key");
   c.header("Retry-After", String(WRONG_KEY_WINDOW_SECONDS));

@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { wholeNumber } from "../settings.ts";
+import { parseEnvironment, wholeNumber } from "../../config/environment.ts";
 import {
   CURRENT_COST,
   hashPassword,
@@ -39,26 +39,20 @@ export type PasswordResponse =
 /** When to come again if too many hashes wait: by then most of them are done. */
 export const BUSY_RETRY_SECONDS = 5;
 
-const Limits = v.object({
+/** Every variable that the password hasher reads. */
+export const HasherVariables = v.object({
   PASSWORD_HASHES_AT_ONCE: wholeNumber(1, 64, 2),
   PASSWORD_QUEUE: wholeNumber(1, 10_000, 50),
 });
 
-/** Every variable that the password hasher reads. */
-export const HASHER_SETTING_NAMES: readonly string[] = Object.keys(Limits.entries);
-
 /**
  * Parses the hasher's variables (docs/configuration.md).
  *
- * @throws Error naming the first variable that is wrong
+ * @throws ConfigError naming the variables that are wrong
  */
 export function parseHashQueueLimits(environment: object): HashQueueLimits {
-  const parsed = v.safeParse(Limits, environment);
-  if (!parsed.success) {
-    const [issue] = parsed.issues;
-    throw new Error(`${v.getDotPath(issue) ?? "environment"}: ${issue.message}`);
-  }
-  return { atOnce: parsed.output.PASSWORD_HASHES_AT_ONCE, maxWaiting: parsed.output.PASSWORD_QUEUE };
+  const { PASSWORD_HASHES_AT_ONCE, PASSWORD_QUEUE } = parseEnvironment(HasherVariables, environment);
+  return { atOnce: PASSWORD_HASHES_AT_ONCE, maxWaiting: PASSWORD_QUEUE };
 }
 
 /**

@@ -81,7 +81,7 @@ export abstract class Room extends DurableObject<Bindings> {
     const { room, credential } = readAdmitted(request);
     const { session } = roomIdentity(credential);
     if (!this.isIn(session)) {
-      const { maxRoomsPerSession } = openIsolate(this.env).settings;
+      const { maxRoomsPerSession } = openIsolate(this.env).config;
       const enters = await this.env.SESSION_ROOMS.getByName(session).enter(session, room, maxRoomsPerSession);
       if (!enters)
         return refuseUpgrade(refusal(ClosedCode.RoomFull, "the session is in all the rooms that it may be in"));
@@ -144,14 +144,14 @@ export abstract class Room extends DurableObject<Bindings> {
   }
 
   #wake(storage: SqliteRoomStorage): RoomRuntime {
-    const { settings, store } = openIsolate(this.env);
+    const { config, store } = openIsolate(this.env);
     const hooks: RoomHooks = {
       onConnected: (member, how) => this.onConnected(member, how),
       onDisconnected: (member, how) => this.onDisconnected(member, how),
       onReceive: (from, message) => this.onReceive(from, message),
       onSent: (to, offset) => this.onSent(to, offset),
     };
-    const limits: Partial<RoomLimits> = settings.room;
+    const limits: Partial<RoomLimits> = config.room;
     this.#open = new RoomRuntime({ ctx: this.ctx, storage, limits, store, hooks, nowMs: () => this.nowMs() });
     this.#open.restore();
     return this.#open;

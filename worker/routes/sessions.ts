@@ -12,7 +12,7 @@ import { jsonBody, pathParams, query } from "../http/validate.ts";
 import { hashSecret } from "../session-store/secrets.ts";
 import { runOne } from "../session-store/session-store.ts";
 
-/** Ten years, as in settings.ts: the absolute lifetime ends a session long before. */
+/** Ten years, as in config.ts: the absolute lifetime ends a session long before. */
 const MAX_TTL_SECONDS = 10 * 365 * 24 * 3600;
 
 /** INET6_ADDRSTRLEN - 1: eight groups of which the last two are an IPv4 address. A zone (fe80::1%eth0) has no other bound. */

@@ -7,7 +7,7 @@ export type RedisCommand = readonly string[];
 export type CommandOutcome = { readonly result: unknown } | { readonly error: string };
 
 /** Where Redis is reached over REST (Upstash, or redis-rest). */
-export interface RedisSettings {
+export interface RedisConfig {
   readonly url: string;
   readonly token: string;
 }
@@ -25,8 +25,8 @@ export class RedisPipeline {
   readonly #attemptMs: number;
   readonly #pauseMs: number;
 
-  constructor(settings: RedisSettings, deadlineMs: number) {
-    this.#client = new PipelineClient(settings);
+  constructor(config: RedisConfig, deadlineMs: number) {
+    this.#client = new PipelineClient(config);
     this.#attemptMs = ATTEMPT_SHARE * deadlineMs;
     this.#pauseMs = PAUSE_SHARE * deadlineMs;
   }
@@ -57,7 +57,7 @@ export class RedisPipeline {
 
 /** The client with its own retries off (they have no deadline) and its replies left alone (it would parse them as JSON). */
 class PipelineClient extends Redis {
-  constructor({ url, token }: RedisSettings) {
+  constructor({ url, token }: RedisConfig) {
     super({
       url,
       token,

@@ -4,14 +4,14 @@ import { prepareIssues } from "./prepared-issue.ts";
 import { planCalls } from "./redis-calls/plan-calls.ts";
 import { MAX_WRITES_PER_CALL, type RedisAnswer, type RedisCall, type Touch } from "./redis-calls/redis-call.ts";
 import { SESSIONS_KEY, sessionKey, USERS_KEY } from "./redis-keys.ts";
-import { type CommandOutcome, RedisPipeline, type RedisSettings } from "./redis-pipeline.ts";
+import { type CommandOutcome, type RedisConfig, RedisPipeline } from "./redis-pipeline.ts";
 import { RedisScriptRunner, type ScriptCall } from "./redis-script-runner.ts";
 import { END_SOME } from "./redis-scripts/end-some.ts";
 import { SWEEP } from "./redis-scripts/sweep.ts";
 import { TOUCH } from "./redis-scripts/touch.ts";
 import { type EndedSessions, type SessionPolicy, type SessionStore, STORE_DEADLINE_MS } from "./session-store.ts";
 
-export interface RedisStoreOptions extends RedisSettings {
+export interface RedisStoreOptions extends RedisConfig {
   readonly policy: SessionPolicy;
   /** Keeps work that the answer does not wait for alive: the Workers runtime's `waitUntil`. It never rejects. */
   readonly background: (work: Promise<void>) => void;

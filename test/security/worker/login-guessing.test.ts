@@ -2,12 +2,12 @@ import { runInDurableObject } from "cloudflare:test";
 import { beforeAll, describe, expect, it } from "vitest";
 import type { TryOrigin } from "../../../worker/browser/login-limit.ts";
 import { beginLogin, beginSignup, guardName } from "../../../worker/browser/login-limit.ts";
-import { parseSettings } from "../../../worker/settings.ts";
+import { parseWorkerConfig } from "../../../worker/config.ts";
 import { Browser, bindings, migrateAccounts, newName, PASSWORD } from "../../worker/browser/browser.ts";
 
 beforeAll(migrateAccounts);
 
-const { login: limits } = parseSettings({ SESSION_STORE: "embedded" });
+const { login: limits } = parseWorkerConfig({ SESSION_STORE: "embedded" });
 
 /** How many of so many wrong tries at a name were let through to its password. */
 async function guess(name: string, tries: number, originOf: (index: number) => TryOrigin): Promise<number> {

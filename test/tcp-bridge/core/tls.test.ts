@@ -84,7 +84,7 @@ describe("the game-server port with TLS", () => {
   });
 
   it("counts a connection in its handshake, and ends it if the handshake does not", async () => {
-    await openTls({ BRIDGE_HALF_SENT_MS: "200" });
+    await openTls({ BRIDGE_PACKET_TIMEOUT_MS: "200" });
     const silent = connect(stack.bridge.gameAddress.port, "127.0.0.1");
     await once(silent, "connect");
     await until(async () => (await stack.metric("artoria_bridge_connections")) === 1);

@@ -44,7 +44,7 @@ describe("the limits of the game-server port", () => {
   });
 
   it("end a connection whose packet stays half-sent, also if its bytes trickle in", async () => {
-    stack = await TestBridge.open({ BRIDGE_HALF_SENT_MS: "200" });
+    stack = await TestBridge.open({ BRIDGE_PACKET_TIMEOUT_MS: "200" });
     const [silent, trickling] = await Promise.all([stack.connect(), stack.connect()]);
     const access = requestBytes({ kind: "checkAccess", sessid: 7, resource: "x".repeat(500) });
     silent.socket.write(access.subarray(0, 1));
@@ -66,7 +66,7 @@ describe("the limits of the game-server port", () => {
   });
 
   it("end a connection that never reads, with bounded memory, while others get their answers", async () => {
-    stack = await TestBridge.open({ BRIDGE_UNREAD_MS: "500" });
+    stack = await TestBridge.open({ BRIDGE_WRITE_STALL_TIMEOUT_MS: "500" });
     const [deaf, other] = await Promise.all([stack.connect(), stack.connect()]);
     deaf.socket.pause();
     // 8 times as much comes back as is sent: the answer is an ErrorResponse of 33 bytes.
@@ -89,7 +89,7 @@ describe("the limits of the game-server port", () => {
   });
 
   it("let a peer read late: its reading pauses until then, and no answer is lost", async () => {
-    stack = await TestBridge.open({ BRIDGE_UNREAD_MS: "60000" });
+    stack = await TestBridge.open({ BRIDGE_WRITE_STALL_TIMEOUT_MS: "60000" });
     const peer = await stack.connect();
     peer.socket.pause();
     const packets = 600_000;

@@ -68,7 +68,7 @@ describe("the limits of the player port", () => {
   });
 
   it("tell a player TooSlow whose Join does not come, and one whose packet stays half-sent: both may try again", async () => {
-    await open({ PLAYER_JOIN_MS: "300", PLAYER_HALF_SENT_MS: "600" });
+    await open({ PLAYER_JOIN_MS: "300", PLAYER_PACKET_TIMEOUT_MS: "600" });
     const silent = await bridge.connect();
     const { player, room } = await joined();
     player.socket.write(playerBytes(publish(1, "whole"), publish(2, "half")).subarray(0, -1));
@@ -123,7 +123,7 @@ describe("the limits of the player port", () => {
   });
 
   it("end a player who does not read as TooSlow, with bounded memory; others are served", async () => {
-    await open({ PLAYER_UNREAD_MS: "1000" });
+    await open({ PLAYER_WRITE_STALL_TIMEOUT_MS: "1000" });
     const { player: deaf, room } = await joined(1);
     const { player: other, room: otherRoom } = await joined(2);
     deaf.socket.pause();
@@ -144,7 +144,7 @@ describe("the limits of the player port", () => {
   });
 
   it("let a player read late: nothing is lost", async () => {
-    await open({ PLAYER_UNREAD_MS: "60000" });
+    await open({ PLAYER_WRITE_STALL_TIMEOUT_MS: "60000" });
     const { player, room } = await joined();
     player.socket.pause();
     for (let position = 1; position <= PACKETS; position++) room.send({ kind: "ack", position }, BULK);

@@ -45,9 +45,9 @@ export const signup = new Hono<PageEnv>()
     const name = accountName(form.user);
     if (name === undefined) return refuse(c, form, 400, BAD_NAME);
     if (!isAllowedPassword(form.password)) return refuse(c, form, 400, BAD_PASSWORD);
-    const { settings } = c.var;
-    const address = clientAddress(c, settings);
-    const attempt = await beginSignup(c.env, settings.login, address);
+    const { config } = c.var;
+    const address = clientAddress(c, config);
+    const attempt = await beginSignup(c.env, config.login, address);
     if (attempt.kind === "wait") {
       c.header("Retry-After", String(attempt.seconds));
       return refuse(c, form, 429, { message: `Too many tries. Try again in ${attempt.seconds} seconds.` });

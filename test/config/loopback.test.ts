@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { isLoopbackHost } from "../../protocol/loopback.ts";
+import { isLoopbackHost } from "../../config/loopback.ts";
 
 describe("isLoopbackHost", () => {
   it.each([

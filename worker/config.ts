@@ -1,12 +1,13 @@
 import * as v from "valibot";
-import { HOW_TO_MAKE_A_KEY, isLoopbackHost, MIN_KEY_CHARACTERS } from "../protocol/loopback.ts";
+import { ConfigError, flag, List, parseEnvironment, wholeNumber } from "../config/environment.ts";
+import { HOW_TO_MAKE_A_KEY, isLoopbackHost, MIN_KEY_CHARACTERS } from "../config/loopback.ts";
 import { DEFAULT_ROOM_LIMITS, type RoomLimits } from "../protocol/reliable/room/room-limits.ts";
 import type { BodyLimits } from "./http/form-body.ts";
 import { Grants } from "./http/schemas.ts";
 import type { SessionPolicy } from "./session-store/session-store.ts";
 
-/** What the worker's variables and secrets say, parsed (docs/configuration.md). */
-export interface Settings {
+/** The worker's variables and secrets, parsed (docs/configuration.md). */
+export interface WorkerConfig {
   /** The keys of services; any of them is valid, so that keys can be rotated. Empty: no service routes. */
   readonly apiKeys: readonly string[];
   readonly store:
@@ -47,14 +48,6 @@ export interface LoginLimits {
   readonly signupsPerNetwork: number;
 }
 
-/** A variable is missing or not allowed. The message names it and says what is allowed, never its value. */
-export class SettingsError extends Error {
-  constructor(message: string) {
-    super(message);
-    this.name = "SettingsError";
-  }
-}
-
 /** Ten years: longer is a typing error, not a lifetime. */
 const MAX_SECONDS = 10 * 365 * 24 * 3600;
 
@@ -68,20 +61,17 @@ const MAX_RATE = 1_000_000_000;
 const MIN_LOG_BYTES = 4 * DEFAULT_ROOM_LIMITS.log.maxBytes;
 const MAX_LOG_BYTES = 4 * 1024 ** 3;
 
-const Variables = v.object({
-  LOOPBACK_ONLY: v.optional(v.picklist(["0", "1"], 'allowed is "1" where nothing is beyond loopback, or "0"'), "0"),
-  API_KEYS: v.optional(v.string(), ""),
+/** Every variable and secret that the worker reads. */
+export const WorkerVariables = v.object({
+  LOOPBACK_ONLY: flag(),
+  API_KEYS: v.optional(List, ""),
   SESSION_STORE: v.picklist(["redis", "embedded"], 'allowed is "redis" or "embedded"'),
   UPSTASH_REDIS_REST_URL: v.optional(
     v.pipe(v.string(), v.check(isStoreUrl, "allowed is an https URL, or an http URL of a loopback address")),
   ),
   UPSTASH_REDIS_REST_TOKEN: v.optional(v.pipe(v.string(), v.minLength(1, "allowed is a token of 1 character or more"))),
   TRUSTED_PROXIES: v.optional(
-    v.pipe(
-      v.string(),
-      v.transform(splitList),
-      v.array(v.pipe(v.string(), v.ip("allowed are IPv4 and IPv6 addresses, comma-separated"))),
-    ),
+    v.pipe(List, v.array(v.pipe(v.string(), v.ip("allowed are IPv4 and IPv6 addresses, comma-separated")))),
     "",
   ),
   SESSION_TTL_SECONDS: wholeNumber(1, MAX_SECONDS, 1800),
@@ -92,7 +82,7 @@ const Variables = v.object({
     v.picklist(["reject", "evict-oldest"], 'allowed is "reject" or "evict-oldest"'),
     "reject",
   ),
-  WEB_GRANTS: v.optional(v.pipe(v.string(), v.transform(splitList), Grants), "room:*"),
+  WEB_GRANTS: v.optional(v.pipe(List, Grants), "room:*"),
   SIGNUP: v.optional(v.picklist(["open", "closed"], 'allowed is "open" or "closed"'), "open"),
   FORM_TIMEOUT_SECONDS: wholeNumber(1, 600, 15),
   MAX_WAITING_FORMS: wholeNumber(1, 10_000, 256),
@@ -124,28 +114,19 @@ const Variables = v.object({
   ROOM_LOG_MAX_BYTES: wholeNumber(MIN_LOG_BYTES, MAX_LOG_BYTES, DEFAULT_ROOM_LIMITS.log.maxNeededBytes),
 });
 
-/** Every variable and secret that the worker reads. */
-export const SETTING_NAMES: readonly string[] = Object.keys(Variables.entries);
-
 /**
- * Parses the worker's environment; bindings in it are passed over.
+ * Parses the worker's environment; the bindings in it are ignored.
  *
- * @throws SettingsError naming the first variable that is wrong
+ * @throws ConfigError naming the variables that are wrong
  */
-export function parseSettings(environment: object): Settings {
-  const parsed = v.safeParse(Variables, environment);
-  if (!parsed.success) {
-    const [issue] = parsed.issues;
-    const message = issue.type === "object" ? "needed" : issue.message;
-    throw new SettingsError(`${v.getDotPath(issue) ?? "environment"}: ${message}`);
-  }
-  const variables = parsed.output;
+export function parseWorkerConfig(environment: object): WorkerConfig {
+  const variables = parseEnvironment(WorkerVariables, environment);
   if (variables.SESSION_TTL_SECONDS > variables.SESSION_MAX_SECONDS) {
-    throw new SettingsError("SESSION_TTL_SECONDS: allowed is at most SESSION_MAX_SECONDS");
+    throw new ConfigError("SESSION_TTL_SECONDS: allowed is at most SESSION_MAX_SECONDS");
   }
   refuseShortKeys(variables);
   return {
-    apiKeys: splitList(variables.API_KEYS),
+    apiKeys: variables.API_KEYS,
     trustedProxies: variables.TRUSTED_PROXIES,
     store: parseStore(variables),
     policy: {
@@ -175,11 +156,11 @@ export function parseSettings(environment: object): Settings {
   };
 }
 
-function parseStore(variables: v.InferOutput<typeof Variables>): Settings["store"] {
+function parseStore(variables: v.InferOutput<typeof WorkerVariables>): WorkerConfig["store"] {
   if (variables.SESSION_STORE === "embedded") return { kind: "embedded" };
   const { UPSTASH_REDIS_REST_URL: url, UPSTASH_REDIS_REST_TOKEN: token } = variables;
-  if (url === undefined) throw new SettingsError('UPSTASH_REDIS_REST_URL: needed with SESSION_STORE = "redis"');
-  if (token === undefined) throw new SettingsError('UPSTASH_REDIS_REST_TOKEN: needed with SESSION_STORE = "redis"');
+  if (url === undefined) throw new ConfigError('UPSTASH_REDIS_REST_URL: needed with SESSION_STORE = "redis"');
+  if (token === undefined) throw new ConfigError('UPSTASH_REDIS_REST_TOKEN: needed with SESSION_STORE = "redis"');
   return { kind: "redis", url, token };
 }
 
@@ -187,16 +168,15 @@ function parseStore(variables: v.InferOutput<typeof Variables>): Settings["store
  * A worker does not know who can reach it: only what starts it does (dev/edge.ts). Unless that says so, and the store is
  * here too, whoever guesses a key is in.
  */
-function refuseShortKeys(variables: v.InferOutput<typeof Variables>): void {
+function refuseShortKeys(variables: v.InferOutput<typeof WorkerVariables>): void {
   const { SESSION_STORE, UPSTASH_REDIS_REST_URL: url = "", UPSTASH_REDIS_REST_TOKEN: token = "" } = variables;
   const storeIsRedis = SESSION_STORE === "redis";
-  if (variables.LOOPBACK_ONLY === "1" && (!storeIsRedis || isLoopbackUrl(url))) return;
+  if (variables.LOOPBACK_ONLY && (!storeIsRedis || isLoopbackUrl(url))) return;
   const allowed = `allowed are ${MIN_KEY_CHARACTERS} characters or more (${HOW_TO_MAKE_A_KEY}); fewer only under npm start with everything on loopback`;
-  if (splitList(variables.API_KEYS).some((key) => key.length < MIN_KEY_CHARACTERS)) {
-    throw new SettingsError(`API_KEYS: of each key ${allowed}`);
+  if (variables.API_KEYS.some((key) => key.length < MIN_KEY_CHARACTERS)) {
+    throw new ConfigError(`API_KEYS: of each key ${allowed}`);
   }
-  if (storeIsRedis && token.length < MIN_KEY_CHARACTERS)
-    throw new SettingsError(`UPSTASH_REDIS_REST_TOKEN: ${allowed}`);
+  if (storeIsRedis && token.length < MIN_KEY_CHARACTERS) throw new ConfigError(`UPSTASH_REDIS_REST_TOKEN: ${allowed}`);
 }
 
 /** A token and every session go that way, so it is encrypted unless it ends on this machine. */
@@ -208,7 +188,7 @@ function isLoopbackUrl(value: string): boolean {
   return /^https?:\/\/\S+$/.test(value) && URL.canParse(value) && isLoopbackHost(new URL(value).hostname);
 }
 
-function parseRoom(variables: v.InferOutput<typeof Variables>): Settings["room"] {
+function parseRoom(variables: v.InferOutput<typeof WorkerVariables>): WorkerConfig["room"] {
   return {
     historyMessages: variables.ROOM_HISTORY_MESSAGES,
     maxMembers: variables.ROOM_MAX_MEMBERS,
@@ -228,27 +208,4 @@ function parseRoom(variables: v.InferOutput<typeof Variables>): Settings["room"]
     },
     log: { ...DEFAULT_ROOM_LIMITS.log, maxNeededBytes: variables.ROOM_LOG_MAX_BYTES },
   };
-}
-
-function splitList(text: string): string[] {
-  return text
-    .split(",")
-    .map((item) => item.trim())
-    .filter((item) => item !== "");
-}
-
-/** A variable is text; wrangler.toml may also give a number. */
-export function wholeNumber(min: number, max: number, byDefault: number) {
-  const allowed = `allowed is a whole number, ${min}..${max}`;
-  return v.optional(
-    v.pipe(
-      v.union([v.string(), v.number()], allowed),
-      v.transform((value) => (value === "" ? Number.NaN : Number(value))),
-      v.number(allowed),
-      v.integer(allowed),
-      v.minValue(min, allowed),
-      v.maxValue(max, allowed),
-    ),
-    byDefault,
-  );
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { parseSettings } from "../../worker/settings.ts";
+import { parseWorkerConfig } from "../../worker/config.ts";
 
 const redis = {
   SESSION_STORE: "redis",
@@ -10,9 +10,9 @@ const redis = {
 const OLD_KEY = "old-".repeat(8);
 const NEW_KEY = "new-".repeat(8);
 
-describe("parseSettings", () => {
+describe("parseWorkerConfig", () => {
   it("has the documented defaults", () => {
-    expect(parseSettings({ SESSION_STORE: "embedded" })).toEqual({
+    expect(parseWorkerConfig({ SESSION_STORE: "embedded" })).toEqual({
       apiKeys: [],
       trustedProxies: [],
       store: { kind: "embedded" },
@@ -61,7 +61,7 @@ describe("parseSettings", () => {
   });
 
   it("takes every variable", () => {
-    const settings = parseSettings({
+    const config = parseWorkerConfig({
       ...redis,
       API_KEYS: ` ${OLD_KEY}, ${NEW_KEY} ,`,
       TRUSTED_PROXIES: "192.0.2.1, 2001:db8::1",
@@ -101,7 +101,7 @@ describe("parseSettings", () => {
       ROOM_PACKET_BURST: "14",
       ROOM_LOG_MAX_BYTES: "67108864",
     });
-    expect(settings).toEqual({
+    expect(config).toEqual({
       apiKeys: [OLD_KEY, NEW_KEY],
       trustedProxies: ["192.0.2.1", "2001:db8::1"],
       store: { kind: "redis", url: "https://redis.test", token: redis.UPSTASH_REDIS_REST_TOKEN },
@@ -171,7 +171,7 @@ describe("parseSettings", () => {
     ["ROOM_MESSAGES_PER_SECOND", { ...redis, ROOM_MESSAGES_PER_SECOND: "0" }],
     ["ROOM_LOG_MAX_BYTES", { ...redis, ROOM_LOG_MAX_BYTES: "1000000" }],
   ])("refuses a wrong %s by name, without its value", (name, environment) => {
-    expect(() => parseSettings(environment)).toThrow(new RegExp(`^${name}: .*(allowed|needed)`));
-    expect(() => parseSettings(environment)).not.toThrow(/secret|redis\.test/);
+    expect(() => parseWorkerConfig(environment)).toThrow(new RegExp(`^${name}: .*(allowed|needed)`));
+    expect(() => parseWorkerConfig(environment)).not.toThrow(/secret|redis\.test/);
   });
 });

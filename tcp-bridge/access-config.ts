@@ -1,0 +1,169 @@
+import { readFileSync } from "node:fs";
+import { createSecureContext, type SecureVersion } from "node:tls";
+import * as v from "valibot";
+import { ConfigError, flag } from "../config/environment.ts";
+import { isLoopbackHost, MIN_KEY_CHARACTERS } from "../config/loopback.ts";
+import { MAX_SERVICE_KEY_BYTES } from "../protocol/service-packets.ts";
+import type { TlsIdentity } from "./core/listener.ts";
+
+const SERVICE_KEY = new RegExp(`^[\\x21-\\x2b\\x2d-\\x7e]{${MIN_KEY_CHARACTERS},${MAX_SERVICE_KEY_BYTES}}$`);
+
+/** PEM text, or the path of a file with it; an empty variable is an unset one. */
+const Pem = v.optional(
+  v.pipe(
+    v.string(),
+    v.rawTransform(({ dataset: { value }, addIssue, NEVER }) => {
+      if (value === "") return undefined;
+      if (value.startsWith("-----BEGIN")) return value;
+      try {
+        return readFileSync(value, "utf8");
+      } catch (error) {
+        const code = error instanceof Error && "code" in error ? error.code : "unreadable";
+        addIssue({ message: `allowed is PEM text or the path of a file with it; this path: ${code}` });
+        return NEVER;
+      }
+    }),
+  ),
+);
+
+/** The variables that say who may ask the bridge, and which edge it asks. */
+export const AccessVariables = v.object({
+  EDGE_URL: v.pipe(
+    v.optional(v.string(), ""),
+    v.check(isEdgeUrl, "needed is the edge's address, an http or https URL without a user, a query or a fragment"),
+    v.check(isPrivateUrl, "allowed is https, and http only on loopback: the API key and the sessions go there"),
+  ),
+  API_KEY: v.pipe(
+    v.optional(v.string(), ""),
+    // RFC 9110 §5.5: what a header may carry; the edge splits its list at commas.
+    v.regex(/^[\x21-\x2b\x2d-\x7e]+$/, "needed is one of the edge's API_KEYS: printable ASCII without space and comma"),
+  ),
+  BRIDGE_SERVICE_KEYS: v.optional(
+    v.pipe(
+      v.string(),
+      // Unlike List it keeps an empty item, which is refused: a key was meant to stand there.
+      v.transform((list) => (list === "" ? [] : list.split(",").map((key) => key.trim()))),
+      v.check(
+        (keys) => keys.every((key) => SERVICE_KEY.test(key)),
+        `allowed are keys of ${MIN_KEY_CHARACTERS}..${MAX_SERVICE_KEY_BYTES} characters, printable ASCII without space, separated by commas`,
+      ),
+    ),
+    "",
+  ),
+  BRIDGE_TLS_CERT: Pem,
+  BRIDGE_TLS_KEY: Pem,
+  BRIDGE_TLS_CLIENT_CA: Pem,
+  PLAYER_TLS_CERT: Pem,
+  PLAYER_TLS_KEY: Pem,
+  BRIDGE_ALLOW_PLAINTEXT: flag(),
+  BRIDGE_ALLOW_ANYONE: flag(),
+});
+
+type AccessValues = v.InferOutput<typeof AccessVariables>;
+
+/** Game servers run older TLS stacks than players do; 1.2 is what RFC 9325 §3.1.1 still allows. */
+const GAME_TLS_MIN_VERSION = "TLSv1.2";
+
+/** Players choose the TLS stack of their client: nothing older is accepted (docs/wire-protocol.md). */
+const PLAYER_TLS_VERSION = "TLSv1.3";
+
+/**
+ * The game port's certificate, undefined if no TLS variable of it is set. With BRIDGE_TLS_CLIENT_CA, TLS is mutual.
+ *
+ * @throws ConfigError half of a pair, or what is not PEM
+ */
+export function parseGameTls(variables: AccessValues): TlsIdentity | undefined {
+  const { BRIDGE_TLS_CERT: cert, BRIDGE_TLS_KEY: key, BRIDGE_TLS_CLIENT_CA: clientCa } = variables;
+  return tlsIdentity("BRIDGE", { cert, key, clientCa }, GAME_TLS_MIN_VERSION);
+}
+
+/** As {@link parseGameTls}, of the player port. */
+export function parsePlayerTls({ PLAYER_TLS_CERT: cert, PLAYER_TLS_KEY: key }: AccessValues): TlsIdentity | undefined {
+  return tlsIdentity("PLAYER", { cert, key, clientCa: undefined }, PLAYER_TLS_VERSION);
+}
+
+interface PemTexts {
+  readonly cert: string | undefined;
+  readonly key: string | undefined;
+  readonly clientCa: string | undefined;
+}
+
+function tlsIdentity(
+  port: "BRIDGE" | "PLAYER",
+  { cert, key, clientCa }: PemTexts,
+  minVersion: SecureVersion,
+): TlsIdentity | undefined {
+  const names = { cert: `${port}_TLS_CERT`, key: `${port}_TLS_KEY`, clientCa: `${port}_TLS_CLIENT_CA` };
+  if (cert === undefined && key === undefined && clientCa === undefined) return undefined;
+  if (cert === undefined) throw new ConfigError(`${names.cert}: needed with the other TLS variables`);
+  if (key === undefined) throw new ConfigError(`${names.key}: needed with ${names.cert}`);
+  try {
+    createSecureContext({ cert, key });
+  } catch {
+    throw new ConfigError(`${names.cert}, ${names.key}: allowed are a certificate and its private key, both PEM`);
+  }
+  try {
+    createSecureContext({ ca: clientCa });
+  } catch {
+    throw new ConfigError(`${names.clientCa}: allowed are certificates in PEM`);
+  }
+  return { cert, key, minVersion, ...(clientCa === undefined ? {} : { clientCa }) };
+}
+
+/** Where a bridge listens, and how. */
+export interface Access {
+  readonly variables: AccessValues;
+  readonly gameHost: string;
+  readonly gameTls: TlsIdentity | undefined;
+  /** Undefined without a player port. */
+  readonly playerHost: string | undefined;
+}
+
+/**
+ * Makes sure that beyond loopback the connections are encrypted, callers prove who they are, and no key can be guessed,
+ * unless the operator says so. Returns the warnings to log at each start.
+ *
+ * @throws ConfigError naming the first variable that must be set
+ */
+export function checkAccess({ variables, gameHost, gameTls, playerHost }: Access): readonly string[] {
+  const { API_KEY, EDGE_URL, BRIDGE_SERVICE_KEYS, BRIDGE_ALLOW_ANYONE, BRIDGE_ALLOW_PLAINTEXT } = variables;
+  const warnings: string[] = [];
+  if (!isLoopbackHost(gameHost)) {
+    if (gameTls === undefined && !BRIDGE_ALLOW_PLAINTEXT) {
+      throw new ConfigError(
+        `BRIDGE_HOST: ${gameHost} is beyond loopback, so set BRIDGE_TLS_CERT and BRIDGE_TLS_KEY, or BRIDGE_ALLOW_PLAINTEXT=1`,
+      );
+    }
+    const asksForProof = gameTls?.clientCa !== undefined || BRIDGE_SERVICE_KEYS.length > 0;
+    if (!asksForProof && !BRIDGE_ALLOW_ANYONE) {
+      throw new ConfigError(
+        `BRIDGE_HOST: ${gameHost} is beyond loopback, and who asks there gets a session for anybody, so set BRIDGE_TLS_CLIENT_CA, BRIDGE_SERVICE_KEYS, or BRIDGE_ALLOW_ANYONE=1`,
+      );
+    }
+    if (!asksForProof) {
+      warnings.push("BRIDGE_ALLOW_ANYONE=1: who reaches the game-server port gets a session for anybody");
+    }
+    if (gameTls === undefined) {
+      warnings.push("BRIDGE_ALLOW_PLAINTEXT=1: who reads the network of the game-server port reads keys and tokens");
+    }
+  }
+  const hosts = [gameHost, playerHost ?? gameHost, new URL(EDGE_URL).hostname];
+  if (API_KEY.length < MIN_KEY_CHARACTERS && !hosts.every(isLoopbackHost)) {
+    throw new ConfigError(
+      `API_KEY: allowed are ${MIN_KEY_CHARACTERS} characters or more, unless BRIDGE_HOST, PLAYER_HOST and EDGE_URL are on loopback`,
+    );
+  }
+  return warnings;
+}
+
+function isEdgeUrl(text: string): boolean {
+  const url = URL.parse(text);
+  if (url === null || (url.protocol !== "http:" && url.protocol !== "https:")) return false;
+  return url.username === "" && url.password === "" && url.search === "" && url.hash === "";
+}
+
+/** Whether nobody on the way can read what is sent there. */
+function isPrivateUrl(text: string): boolean {
+  const url = URL.parse(text);
+  return url?.protocol === "https:" || (url !== null && isLoopbackHost(url.hostname));
+}
