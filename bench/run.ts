@@ -1,8 +1,16 @@
 import { mkdir } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { Command, InvalidArgumentError } from "commander";
-import { EVERY_GROUP } from "./every-group.ts";
-import type { BenchOptions } from "./harness/bench-case.ts";
+import { coldStart } from "./groups/cold-start.ts";
+import { count } from "./groups/count.ts";
+import { floor, httpChecks } from "./groups/http-checks.ts";
+import { idleMemory, idlePlayers } from "./groups/idle-memory.ts";
+import { checks, registers } from "./groups/packets.ts";
+import { redisSize } from "./groups/redis-size.ts";
+import { resume } from "./groups/resume.ts";
+import { bridgeRooms, rooms } from "./groups/rooms.ts";
+import { soak } from "./groups/soak.ts";
+import type { BenchGroup, BenchOptions } from "./harness/bench-case.ts";
 import { installPeers } from "./install-peers.ts";
 import { writeCharts } from "./report/chart.ts";
 import { type CaseResult, describeMachine, formatJson, readResults, writeResults } from "./report/results.ts";
@@ -12,6 +20,23 @@ import { formatTable } from "./report/table.ts";
 const LATEST = fileURLToPath(new URL("results/", import.meta.url));
 /** The last results of all groups, with the charts that docs/performance.md shows. */
 const PUBLISHED = fileURLToPath(new URL("../docs/performance/", import.meta.url));
+
+/** All groups, in the order in which they are measured. */
+const EVERY_GROUP: readonly BenchGroup[] = [
+  checks,
+  httpChecks,
+  floor,
+  registers,
+  count,
+  rooms,
+  bridgeRooms,
+  resume,
+  redisSize,
+  coldStart,
+  idleMemory,
+  idlePlayers,
+  soak,
+];
 
 interface Options {
   readonly only?: readonly string[];
@@ -36,7 +61,7 @@ async function main(): Promise<void> {
   const machine = describeMachine();
   for (const group of groups) {
     const { seconds, pairs, soakSeconds } = options;
-    const bench: BenchOptions = { seconds, pairs, soakSeconds, progress: say };
+    const bench: BenchOptions = { seconds, pairs, soakSeconds, progress: log };
     cases.push(...(await group.run(bench)));
   }
   const results = { machine, cases };
@@ -50,7 +75,7 @@ async function main(): Promise<void> {
 }
 
 async function drawCharts(resultsFile: string, directory: string): Promise<void> {
-  for (const file of await writeCharts(directory, await readResults(resultsFile))) say(`wrote ${file}`);
+  for (const file of await writeCharts(directory, await readResults(resultsFile))) log(`wrote ${file}`);
 }
 
 function parseOptions(): Options {
@@ -81,7 +106,7 @@ function parsePositive(text: string): number {
   return value;
 }
 
-function say(line: string): void {
+function log(line: string): void {
   process.stderr.write(`bench: ${line}\n`);
 }
 
@@ -91,7 +116,7 @@ for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.e
 main().then(
   () => process.exit(0),
   (error: unknown) => {
-    say(error instanceof Error ? (error.stack ?? error.message) : String(error));
+    log(error instanceof Error ? (error.stack ?? error.message) : String(error));
     process.exit(1);
   },
 );

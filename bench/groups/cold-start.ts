@@ -1,14 +1,13 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { type BenchGroup, judge } from "../harness/bench-case.ts";
-import { Cleanup } from "../harness/cleanup.ts";
-import { measureFigures } from "../harness/measure-pairs.ts";
+import { type BenchGroup, judge, measureFigures } from "../harness/bench-case.ts";
+import { Cleanup } from "../harness/processes.ts";
 import { type BuiltWorker, buildOurWorker, buildPeerWorker, startWorker } from "../ours/start-worker.ts";
 
 const MAX_BUNDLE_BYTES = 100 * 1024;
 
-/** How soon a new isolate answers, and how large its code is. */
+/** How soon a new isolate responds, and how large its code is. */
 export const coldStart: BenchGroup = {
   name: "cold-start",
   run: (options) =>
@@ -17,7 +16,7 @@ export const coldStart: BenchGroup = {
       const empty = cleanup.addRemoval(await buildPeerWorker("empty-worker.ts"));
       const start = {
         group: "cold-start",
-        name: "workerd's start to the first answer",
+        name: "workerd's start to the first response",
         against: "an empty Hono worker",
         unit: "ms",
         target: { op: "<=", value: 2 },
@@ -33,8 +32,8 @@ export const coldStart: BenchGroup = {
       return [
         await measureFigures(
           start,
-          () => firstAnswerMs(ours, "/healthz"),
-          () => firstAnswerMs(empty, "/"),
+          () => firstResponseMs(ours, "/healthz"),
+          () => firstResponseMs(empty, "/"),
           options,
         ),
         judge(size, [{ ours: gzipped, peer: MAX_BUNDLE_BYTES }]),
@@ -42,13 +41,13 @@ export const coldStart: BenchGroup = {
     }),
 };
 
-async function firstAnswerMs(built: BuiltWorker, path: string): Promise<number> {
+async function firstResponseMs(built: BuiltWorker, path: string): Promise<number> {
   const startMs = performance.now();
   const { port, program } = await startWorker(built);
   const response = await fetch(`http://127.0.0.1:${port}${path}`);
   await response.arrayBuffer();
   const tookMs = performance.now() - startMs;
   await program.stop();
-  if (response.status !== 200) throw new Error(`the first answer was ${response.status}`);
+  if (response.status !== 200) throw new Error(`the first response was ${response.status}`);
   return tookMs;
 }

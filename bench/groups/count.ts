@@ -1,11 +1,11 @@
 import { Redis } from "ioredis";
 import type { BenchGroup } from "../harness/bench-case.ts";
-import { Cleanup } from "../harness/cleanup.ts";
-import { measureFigures } from "../harness/measure-pairs.ts";
+import { measureFigures } from "../harness/bench-case.ts";
+import { Cleanup } from "../harness/processes.ts";
 import { type Ours, startOurs } from "../ours/start-ours.ts";
 import { buildOurWorker } from "../ours/start-worker.ts";
 import type { CaseResult } from "../report/results.ts";
-import { fillOurs } from "./fill-sessions.ts";
+import { fillOurs } from "./sessions.ts";
 
 const SMALL = 10_000;
 const LARGER = [100_000, 1_000_000];

@@ -1,13 +1,13 @@
 import type { BenchGroup, BenchOptions, CaseTitle } from "../harness/bench-case.ts";
-import { Cleanup } from "../harness/cleanup.ts";
+import { measureRates } from "../harness/bench-case.ts";
 import { LoadDriver } from "../harness/load-driver.ts";
-import { measureRates } from "../harness/measure-pairs.ts";
+import { Cleanup } from "../harness/processes.ts";
 import { type Ours, startOurs } from "../ours/start-ours.ts";
 import { buildOurWorker, buildPeerWorker, startWorker } from "../ours/start-worker.ts";
 import { expressCookie, honoCookie } from "../peers/session-secret.ts";
-import { startHttpPeer } from "../peers/start-http-peer.ts";
+import { startHttpPeer } from "../peers/start-peers.ts";
 import type { CaseResult } from "../report/results.ts";
-import { issueTokens } from "./issue-tokens.ts";
+import { connectRedisId, fillConnectRedis, issueTokens } from "./sessions.ts";
 
 /** Few enough that within a second each asks again, as a page does that loads its parts through a proxy. */
 const CLIENTS = 100;
@@ -19,15 +19,18 @@ export const httpChecks: BenchGroup = {
   run: (options) =>
     Cleanup.around(async (cleanup) => {
       const { ours, tokens } = await startWithClients(cleanup);
-      const express = await startHttpPeer(cleanup, "express-server.ts", CLIENTS);
-      const hono = await startHttpPeer(cleanup, "hono-node-server.ts", CLIENTS);
+      const express = await startHttpPeer(cleanup, "express-server.ts");
+      const hono = await startHttpPeer(cleanup, "hono-node-server.ts");
+      for (const { redisUrl } of [express, hono])
+        await fillConnectRedis(redisUrl, { sessions: CLIENTS, users: CLIENTS });
+      const ids = Array.from({ length: CLIENTS }, (_, index) => connectRedisId(index));
       const peers = [
         { name: "Express", against: "Express + express-session + connect-redis", at: express, cookie: expressCookie },
         { name: "Hono on Node", against: "Hono on Node + connect-redis", at: hono, cookie: honoCookie },
       ];
       const results: CaseResult[] = [];
       for (const { name, against, at, cookie } of peers) {
-        const peer = { port: at.port, path: "/check", headers: at.ids.map(cookie), programs: at.programs };
+        const peer = { port: at.port, path: "/check", headers: ids.map(cookie), programs: at.programs };
         for (const [suffix, value, cacheControl] of [
           ["", 1, ""],
           [", max-age=1", 2, "\r\nCache-Control: max-age=1"],
@@ -46,7 +49,7 @@ export const httpChecks: BenchGroup = {
     }),
 };
 
-/** What an answer costs that needs no store. */
+/** The cost of a response that needs no store. */
 export const floor: BenchGroup = {
   name: "floor",
   run: (options) =>
@@ -57,14 +60,14 @@ export const floor: BenchGroup = {
       cleanup.add(empty.program);
       const title = {
         group: "floor",
-        name: "check from the edge's memory",
+        name: "check from the edge's cache",
         against: "an empty Hono route in workerd",
-        unit: "answers/s",
+        unit: "responses/s",
         target: { op: ">=", value: 0.7 },
       } as const;
       const peer = { port: empty.port, path: "/", headers: [""], programs: [empty.program] };
-      const fromMemory = checksOf(ours, tokens, "\r\nCache-Control: max-age=5");
-      return [await compare(title, fromMemory, peer, options)];
+      const fromCache = checksOf(ours, tokens, "\r\nCache-Control: max-age=5");
+      return [await compare(title, fromCache, peer, options)];
     }),
 };
 

@@ -1,11 +1,11 @@
 import type { BenchGroup, CaseTitle } from "../harness/bench-case.ts";
-import { Cleanup } from "../harness/cleanup.ts";
+import { measureRates } from "../harness/bench-case.ts";
 import { LoadDriver } from "../harness/load-driver.ts";
-import { measureRates } from "../harness/measure-pairs.ts";
+import { Cleanup } from "../harness/processes.ts";
 import { startOurs } from "../ours/start-ours.ts";
 import { buildOurWorker } from "../ours/start-worker.ts";
-import { startDirectServer } from "../peers/start-direct-server.ts";
-import { SESSIONS, seedSessions } from "./seed-sessions.ts";
+import { startDirectServer } from "../peers/start-peers.ts";
+import { SESSIONS, seedSessions } from "./sessions.ts";
 
 /** The direct server with ioredis pipelining by itself, as its README advises, or as it comes. */
 type Peer = "tuned" | "plain";

@@ -1,8 +1,8 @@
 import { Redis } from "ioredis";
 import { type BenchGroup, judge } from "../harness/bench-case.ts";
-import { Cleanup } from "../harness/cleanup.ts";
-import { startRedis } from "../ours/start-redis.ts";
-import { fillConnectRedis, fillOurs, type Population } from "./fill-sessions.ts";
+import { Cleanup } from "../harness/processes.ts";
+import { startRedis } from "../ours/start-ours.ts";
+import { fillConnectRedis, fillOurs, type Population } from "./sessions.ts";
 
 const POPULATION: Population = { sessions: 1_000_000, users: 800_000 };
 

@@ -1,17 +1,17 @@
 import { type BenchGroup, type BenchOptions, type CaseTitle, judge } from "../harness/bench-case.ts";
-import { Cleanup } from "../harness/cleanup.ts";
 import { type Leg, LoadDriver } from "../harness/load-driver.ts";
+import { Cleanup } from "../harness/processes.ts";
 import type { ResumeJob } from "../load/resume-load.ts";
 import { startOurs } from "../ours/start-ours.ts";
 import { buildOurWorker } from "../ours/start-worker.ts";
-import { startSocketIo } from "../peers/start-socket-io.ts";
+import { startSocketIo } from "../peers/start-peers.ts";
 import type { CaseResult } from "../report/results.ts";
-import { issueTokens } from "./issue-tokens.ts";
+import { issueTokens } from "./sessions.ts";
 
-/** The one who stays and speaks, and those who are cut: p99 needs that many, as each leg may have one round only. */
+/** One publisher, and 100 players who are cut: p99 needs that many, because a leg may have a single round. */
 const PLAYERS = 1 + 100;
 
-/** From a cut until the player is back on its seat and has heard what it missed. */
+/** The time from a cut until the player has its seat again and has received what it missed. */
 export const resume: BenchGroup = {
   name: "resume",
   run: (options) =>

@@ -1,21 +1,19 @@
 import type { BenchGroup, BenchOptions, CaseTitle } from "../harness/bench-case.ts";
-import { Cleanup } from "../harness/cleanup.ts";
+import { measureRates } from "../harness/bench-case.ts";
 import { LoadDriver } from "../harness/load-driver.ts";
-import { measureRates } from "../harness/measure-pairs.ts";
-import type { Program } from "../harness/program.ts";
+import type { Program } from "../harness/processes.ts";
+import { Cleanup } from "../harness/processes.ts";
 import type { RoomJob } from "../load/room-load.ts";
-import { loopbackCertificate } from "../ours/loopback-certificate.ts";
-import { startOurs } from "../ours/start-ours.ts";
-import { startPlayerBridge } from "../ours/start-player-bridge.ts";
+import { loopbackCertificate, startOurs, startPlayerBridge } from "../ours/start-ours.ts";
 import { buildOurWorker } from "../ours/start-worker.ts";
-import { startSocketIo } from "../peers/start-socket-io.ts";
+import { startSocketIo } from "../peers/start-peers.ts";
 import type { CaseResult } from "../report/results.ts";
-import { issueTokens } from "./issue-tokens.ts";
+import { issueTokens } from "./sessions.ts";
 
-/** Messages in flight, of all players together, so many that neither side waits for the players. */
+/** Messages in flight of all players together: enough that neither side waits for the players. */
 const IN_FLIGHT = 400;
 
-/** With two members there is nothing to share: that case says what a room costs at least, so it promises less. */
+/** Two members share nothing: that case shows the least cost of a room, and has no target. */
 const SIZES = [
   { members: 2, least: 0 },
   { members: 100, least: 1 },
@@ -24,7 +22,7 @@ const SIZES = [
 
 const BRIDGE_MEMBERS = 100;
 
-/** One of two players says 30,000 messages a second here: what is measured is the room, not what it allows one of its members. */
+/** One of two players publishes 30,000 messages a second here: the room is measured, not the budget of a member. */
 const NO_BUDGET = {
   ROOM_MESSAGES_PER_SECOND: "1000000000",
   ROOM_MESSAGE_BURST: "1000000000",
@@ -34,7 +32,7 @@ const NO_BUDGET = {
   ROOM_PACKET_BURST: "1000000000",
 };
 
-/** What players say to a room, delivered to each of its members, by WebSocket on both sides. */
+/** Messages published to a room and delivered to each of its members, by WebSocket on both sides. */
 export const rooms: BenchGroup = {
   name: "rooms",
   run: (options) =>
@@ -62,7 +60,7 @@ export const rooms: BenchGroup = {
     }),
 };
 
-/** The same where players come over TLS: ours by TCP through a bridge. */
+/** The same over TLS: our players connect to a bridge by TCP. */
 export const bridgeRooms: BenchGroup = {
   name: "bridge-rooms",
   run: (options) =>

@@ -1,14 +1,12 @@
 import { setTimeout as wait } from "node:timers/promises";
 import { type BenchGroup, type BenchOptions, judge } from "../harness/bench-case.ts";
-import { Cleanup } from "../harness/cleanup.ts";
 import { type Leg, LoadDriver } from "../harness/load-driver.ts";
-import { privateBytes } from "../harness/process-usage.ts";
-import type { Program } from "../harness/program.ts";
+import type { Program } from "../harness/processes.ts";
+import { Cleanup, privateBytes } from "../harness/processes.ts";
 import { type Ours, startOurs } from "../ours/start-ours.ts";
 import { buildOurWorker } from "../ours/start-worker.ts";
 import type { CaseResult } from "../report/results.ts";
-import { issueTokens } from "./issue-tokens.ts";
-import { SESSIONS, seedSessions } from "./seed-sessions.ts";
+import { issueTokens, SESSIONS, seedSessions } from "./sessions.ts";
 
 /** Whose memory must stay flat. */
 const WATCHED = ["bridge", "redis-rest", "workerd"];

@@ -1,17 +1,16 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
-import { cpuSeconds } from "./process-usage.ts";
-import type { Program } from "./program.ts";
+import { cpuSeconds, type Program } from "./processes.ts";
 
 /** What a load generator reports of one leg. */
 export interface LoadReport {
-  /** What was answered, in the unit of the case. */
+  /** How much was done, in the unit of the case. */
   readonly done: number;
   readonly seconds: number;
   /** The generator's own share of one CPU. */
   readonly cpuShare: number;
-  /** Each answer's time, where the load measures it. */
+  /** Of each response, where the load measures it. */
   readonly latencyMs?: { readonly p50: number; readonly p99: number };
 }
 
@@ -33,20 +32,20 @@ export class LoadDriver {
     this.#programs = programs;
   }
 
-  /** Starts `bench/load/<program>`, which says `ready` when it is connected. `job` is what it is to do all the time. */
+  /** Starts `bench/load/<program>` with its job, and resolves when the program reports that it is connected. */
   static async start(program: string, job: object, programs: readonly Program[]): Promise<LoadDriver> {
     const file = fileURLToPath(new URL(`../load/${program}`, import.meta.url));
     const child = fork(file, [JSON.stringify(job)], { stdio: ["ignore", "inherit", "inherit", "ipc"] });
-    await answerOf(child, program);
+    await messageOf(child, program);
     return new LoadDriver(child, programs);
   }
 
-  /** One leg. Throws if the load got a wrong answer: what is wrong is not fast. */
+  /** Runs one leg. Throws if the load received a wrong response. */
   run(seconds: number): Promise<Leg> {
     return this.#order({ seconds });
   }
 
-  /** Everything that the load has to ask, once. */
+  /** Sends every prepared request once. */
   runOnce(): Promise<Leg> {
     return this.#order({ rounds: 1 });
   }
@@ -54,7 +53,7 @@ export class LoadDriver {
   async #order(order: LoadOrder): Promise<Leg> {
     const before = this.#programs.map(({ pid }) => cpuSeconds(pid));
     this.#child.send(order);
-    const report = (await answerOf(this.#child, "the load generator")) as LoadReport;
+    const report = (await messageOf(this.#child, "the load generator")) as LoadReport;
     const shares = this.#programs.map(
       ({ name, pid }, index) => [name, (cpuSeconds(pid) - (before[index] ?? 0)) / report.seconds] as const,
     );
@@ -68,17 +67,17 @@ export class LoadDriver {
   }
 }
 
-async function answerOf(child: ChildProcess, name: string): Promise<unknown> {
+async function messageOf(child: ChildProcess, name: string): Promise<unknown> {
   const stopWaiting = new AbortController();
   const { signal } = stopWaiting;
   try {
-    const [answer] = await Promise.race([
+    const [message] = await Promise.race([
       once(child, "message", { signal }),
       once(child, "exit", { signal }).then(() => {
         throw new Error(`${name} ended`);
       }),
     ]);
-    return answer;
+    return message;
   } finally {
     stopWaiting.abort();
   }

@@ -1,6 +1,7 @@
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
 import { ByteWriter } from "../../protocol/packet-fields.ts";
 import { writeServiceRequest } from "../../protocol/service-packets.ts";
-import { PacketConnection } from "./packet-connection.ts";
 import { loadJob, serveOrders } from "./serve-orders.ts";
 
 /** A load of service packets. */
@@ -14,6 +15,88 @@ export interface PacketJob {
   /** So many sessions from `firstSessid` on (default 1), in a random order. */
   readonly sessions: number;
   readonly firstSessid?: number;
+}
+
+/** Every response to a load has this many bytes (docs/wire-protocol.md: size, type, status). */
+const RESPONSE_BYTES = 5;
+const STATUS_OFFSET = 4;
+
+/** The buffer of each connection, which every read fills again. */
+const READ_BYTES = 64 * 1024;
+
+/**
+ * One connection of a game server that sends windows of packets, as `redis-benchmark -P` does: each window is one write, and
+ * the next one follows when all responses to it are here. A status other than Ok ends the load.
+ */
+class PacketConnection {
+  readonly #nextWindow: () => Uint8Array | undefined;
+  readonly #windowResponseBytes: number;
+  readonly #socket: Socket;
+  #receivedBytes = 0;
+  #windows = 0;
+  #untilMs = 0;
+  #finished: (() => void) | undefined;
+
+  private constructor(port: number, windowPackets: number, nextWindow: () => Uint8Array | undefined) {
+    this.#nextWindow = nextWindow;
+    this.#windowResponseBytes = windowPackets * RESPONSE_BYTES;
+    const buffer = Buffer.allocUnsafeSlow(READ_BYTES);
+    this.#socket = connect({
+      host: "127.0.0.1",
+      port,
+      noDelay: true,
+      onread: {
+        buffer,
+        callback: (bytes) => {
+          this.#receive(buffer, bytes);
+          return true;
+        },
+      },
+    });
+  }
+
+  static async open(
+    port: number,
+    windowPackets: number,
+    nextWindow: () => Uint8Array | undefined,
+  ): Promise<PacketConnection> {
+    const connection = new PacketConnection(port, windowPackets, nextWindow);
+    await once(connection.#socket, "connect");
+    connection.#socket.on("close", () => {
+      throw new Error("the server closed the connection");
+    });
+    return connection;
+  }
+
+  /** Sends until `untilMs` or the last window, waits for the responses, and resolves with the number of windows. */
+  async run(untilMs: number): Promise<number> {
+    this.#windows = 0;
+    this.#untilMs = untilMs;
+    const finished = new Promise<void>((resolve) => {
+      this.#finished = resolve;
+    });
+    this.#send();
+    await finished;
+    return this.#windows;
+  }
+
+  #receive(buffer: Buffer, bytes: number): void {
+    const toStatus = (STATUS_OFFSET - (this.#receivedBytes % RESPONSE_BYTES) + RESPONSE_BYTES) % RESPONSE_BYTES;
+    for (let at = toStatus; at < bytes; at += RESPONSE_BYTES) {
+      if (buffer[at] !== 0) throw new Error(`a response with status ${buffer[at]}`);
+    }
+    this.#receivedBytes += bytes;
+    if (this.#receivedBytes < this.#windowResponseBytes) return;
+    this.#receivedBytes = 0;
+    this.#windows += 1;
+    this.#send();
+  }
+
+  #send(): void {
+    const window = performance.now() < this.#untilMs ? this.#nextWindow() : undefined;
+    if (window === undefined) this.#finished?.();
+    else this.#socket.write(window);
+  }
 }
 
 const job = loadJob<PacketJob>();

@@ -1,6 +1,11 @@
 import { setTimeout as wait } from "node:timers/promises";
-import { CuttableProxy } from "./cuttable-proxy.ts";
-import { artoriaPlayer, type PlayerOptions, type ResumingPlayer, socketIoPlayer } from "./resuming-player.ts";
+import {
+  artoriaPlayer,
+  CuttableProxy,
+  type PlayerOptions,
+  type ResumingPlayer,
+  socketIoPlayer,
+} from "./resuming-player.ts";
 import { loadJob, serveOrders } from "./serve-orders.ts";
 
 /** Players of one room whose connections are cut. */
@@ -18,7 +23,7 @@ interface Seat {
   greeted: boolean;
   readonly proxy: CuttableProxy;
   readonly player: ResumingPlayer;
-  /** What it must hear to have caught up. */
+  /** What it must receive to have caught up. */
   missed: string | undefined;
   caughtUp: () => void;
 }
@@ -34,14 +39,14 @@ const POLL_MS = 10;
 const GREETING = "hello";
 
 const job = loadJob<ResumeJob>();
-// It stays connected, and says what the others miss.
-const speaker = openPlayer(job.tokens[0] ?? "", { port: job.port, room: job.room, heard() {}, changed() {} });
+// It stays connected, and publishes what the others miss.
+const publisher = openPlayer(job.tokens[0] ?? "", { port: job.port, room: job.room, received() {}, changed() {} });
 const seats = await Promise.all(job.tokens.slice(1).map(openSeat));
 let said = 0;
-while (![speaker, ...seats.map(({ player }) => player)].every(({ isEstablished }) => isEstablished))
+while (![publisher, ...seats.map(({ player }) => player)].every(({ isEstablished }) => isEstablished))
   await wait(POLL_MS);
 // Socket.IO recovers only a connection that has received something.
-speaker.say(GREETING);
+publisher.publish(GREETING);
 while (!seats.every(({ greeted }) => greeted)) await wait(POLL_MS);
 
 serveOrders(async (untilMs) => {
@@ -60,7 +65,7 @@ serveOrders(async (untilMs) => {
   return { done: latenciesMs.length, latencyMs: { p50: at(0.5), p99: at(0.99) } };
 });
 
-/** Cuts a player, says something that it misses; resolves with the ms until it is back and has heard it. */
+/** Cuts a player and publishes a message that it misses; resolves with the ms until it is back and has received it. */
 async function cut(seat: Seat): Promise<number> {
   const startMs = performance.now();
   const text = `missed ${++said}`;
@@ -69,7 +74,7 @@ async function cut(seat: Seat): Promise<number> {
   });
   seat.missed = text;
   seat.proxy.cut();
-  speaker.say(text);
+  publisher.publish(text);
   const limit = setTimeout(() => {
     throw new Error("a player did not come back");
   }, RESUME_LIMIT_MS);
@@ -80,19 +85,19 @@ async function cut(seat: Seat): Promise<number> {
 
 async function openSeat(token: string): Promise<Seat> {
   const proxy = await CuttableProxy.open(job.port);
-  let heardMissed = false;
-  const settle = () => {
-    if (!heardMissed || !seat.player.isEstablished) return;
-    heardMissed = false;
+  let receivedMissed = false;
+  const reportCaughtUp = () => {
+    if (!receivedMissed || !seat.player.isEstablished) return;
+    receivedMissed = false;
     seat.caughtUp();
   };
-  const heard = (text: string) => {
+  const received = (text: string) => {
     if (text === GREETING) seat.greeted = true;
     if (text !== seat.missed) return;
-    heardMissed = true;
-    settle();
+    receivedMissed = true;
+    reportCaughtUp();
   };
-  const player = openPlayer(token, { port: proxy.port, room: job.room, heard, changed: settle });
+  const player = openPlayer(token, { port: proxy.port, room: job.room, received, changed: reportCaughtUp });
   const seat: Seat = { greeted: false, proxy, player, missed: undefined, caughtUp() {} };
   return seat;
 }

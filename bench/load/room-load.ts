@@ -1,7 +1,6 @@
-import { ArtoriaMember } from "./artoria-member.ts";
-import type { MemberEvents, RoomMember } from "./room-member.ts";
+import type { MemberEvents, RoomMember } from "./room-members.ts";
+import { ArtoriaMember, SocketIoMember } from "./room-members.ts";
 import { loadJob, serveOrders } from "./serve-orders.ts";
-import { SocketIoMember } from "./socket-io-member.ts";
 
 /** The players of one room. */
 export interface RoomJob {
@@ -11,7 +10,7 @@ export interface RoomJob {
   readonly room: string;
   /** A player for each; Socket.IO's need none. */
   readonly tokens: readonly string[];
-  /** Messages that are said and not yet heard by who said them, of all players together. */
+  /** Messages that are published and not yet delivered to their publisher, of all players together. */
   readonly inFlight: number;
 }
 
@@ -36,30 +35,30 @@ serveOrders(async (legUntilMs) => {
   const done = new Promise<void>((resolve) => {
     finished = resolve;
   });
-  const speakers = members.slice(0, job.inFlight);
-  for (const speaker of speakers) say(speaker, Math.floor(job.inFlight / speakers.length));
+  const publishers = members.slice(0, job.inFlight);
+  for (const publisher of publishers) publish(publisher, Math.floor(job.inFlight / publishers.length));
   await done;
   return { done: delivered };
 });
 
 function open(token: string, number: number): Promise<RoomMember> {
   const { kind, port, ca, room } = job;
-  const events: MemberEvents = { delivered: (messages, own) => heard(number, messages, own) };
+  const events: MemberEvents = { delivered: (messages, own) => onDelivered(number, messages, own) };
   const trust = ca === undefined ? {} : { ca };
   if (kind === "socket.io") return SocketIoMember.open({ port, room, number, ...trust }, events);
   return ArtoriaMember.open({ port, way: kind, token, room, ...trust }, events);
 }
 
-function heard(number: number, messages: number, own: number): void {
+function onDelivered(number: number, messages: number, own: number): void {
   delivered += messages;
-  const speaker = members[number];
-  if (own > 0 && speaker !== undefined && performance.now() < untilMs) say(speaker, own);
-  // After the last message of a leg everybody must have heard everything.
+  const publisher = members[number];
+  if (own > 0 && publisher !== undefined && performance.now() < untilMs) publish(publisher, own);
+  // A leg ends when every member has received every message.
   if (delivered === expected) finished?.();
-  if (delivered > expected) throw new Error("more was delivered than was said");
+  if (delivered > expected) throw new Error("more was delivered than was published");
 }
 
-function say(speaker: RoomMember, count: number): void {
+function publish(publisher: RoomMember, count: number): void {
   expected += count * members.length;
-  speaker.speak(count);
+  publisher.publish(count);
 }

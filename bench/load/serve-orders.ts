@@ -1,15 +1,15 @@
 import type { LoadOrder, LoadReport } from "../harness/load-driver.ts";
 
-/** One leg of a load: does its work until `untilMs` (performance.now()), Infinity: all once. It says how much was done. */
+/** Runs one leg until `untilMs` (performance.now()), or everything once if that is Infinity; resolves with how much was done. */
 export type RunLeg = (untilMs: number) => Promise<Pick<LoadReport, "done" | "latencyMs">>;
 
 /** The driver's job, which is this process's only argument. */
 export function loadJob<Job>(): Job {
-  // Written by harness/load-driver.ts of the same version, so it is what its case says.
+  // harness/load-driver.ts of the same version wrote it.
   return JSON.parse(process.argv[2] ?? "{}") as Job;
 }
 
-/** Tells the driver that this load is ready, then runs a leg whenever it is told to. */
+/** Reports to the driver that this load is ready, then runs a leg for each order. */
 export function serveOrders(runLeg: RunLeg): void {
   process.on("message", (order: LoadOrder) => {
     run(order, runLeg).then(

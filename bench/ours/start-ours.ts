@@ -1,8 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { fileURLToPath } from "node:url";
-import { freePort } from "../harness/free-port.ts";
-import { type Program, startNode } from "../harness/program.ts";
-import { startRedis } from "./start-redis.ts";
+import { generate } from "selfsigned";
+import { freePort, type Program, startNode, startProgram } from "../harness/processes.ts";
 import { type BuiltWorker, startWorker } from "./start-worker.ts";
 
 const REDIS_REST = fileURLToPath(new URL("../../redis-rest/main.ts", import.meta.url));
@@ -64,4 +63,64 @@ export async function startOurs(worker: BuiltWorker, variables: Record<string, s
 
 function start(name: string, file: string, port: number, env: Record<string, string>): Promise<Program> {
   return startNode({ name, file, port, env, nodeOptions: NODE_OPTIONS });
+}
+
+export interface RunningRedis {
+  readonly url: string;
+  readonly program: Program;
+}
+
+/** A redis-server in memory alone, as each side of a measurement has its own. */
+export async function startRedis(): Promise<RunningRedis> {
+  const port = await freePort();
+  const args = ["--port", String(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
+  const program = await startProgram({ name: "redis", command: "redis-server", args, port });
+  return { url: `redis://127.0.0.1:${port}`, program };
+}
+
+/** All players of a measurement come from one address. */
+const MAX_PLAYERS = 10_000;
+
+export interface RunningPlayerBridge {
+  readonly playerPort: number;
+  readonly program: Program;
+}
+
+/** A bridge with a player port, in front of the same edge as the rest. */
+export async function startPlayerBridge(ours: Ours, { cert, key }: LoopbackCertificate): Promise<RunningPlayerBridge> {
+  const playerPort = await freePort();
+  const env = {
+    EDGE_URL: `http://127.0.0.1:${ours.edgePort}`,
+    API_KEY: ours.apiKey,
+    BRIDGE_PORT: String(await freePort()),
+    METRICS_PORT: String(await freePort()),
+    PLAYER_HOST: "127.0.0.1",
+    PLAYER_PORT: String(playerPort),
+    PLAYER_TLS_CERT: cert,
+    PLAYER_TLS_KEY: key,
+    PLAYER_MAX_CONNECTIONS_PER_ADDRESS: String(MAX_PLAYERS),
+    LOG_LEVEL: "error",
+  };
+  return {
+    playerPort,
+    program: await startNode({ name: "player bridge", file: BRIDGE, port: playerPort, env, nodeOptions: NODE_OPTIONS }),
+  };
+}
+
+/** A certificate that is its own authority, and its key, PEM. */
+export interface LoopbackCertificate {
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** What both sides of a measurement over TLS show: an EC key, so that a handshake costs neither of them an RSA signature. */
+export async function loopbackCertificate(): Promise<LoopbackCertificate> {
+  const { cert, private: key } = await generate([{ name: "commonName", value: "localhost" }], {
+    keyType: "ec",
+    extensions: [
+      { name: "basicConstraints", cA: true },
+      { name: "subjectAltName", altNames: [{ type: 7, ip: "127.0.0.1" }] },
+    ],
+  });
+  return { cert, key };
 }

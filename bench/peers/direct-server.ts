@@ -3,14 +3,14 @@ import { Redis } from "ioredis";
 
 /**
  * What a game's own session server would be: Node, TCP, and one command to Redis per packet, with no edge between.
- * It speaks the same packets. With AUTO_PIPELINING, commands of one turn of the event loop leave in one write, as the
- * README of ioredis advises; without it each in its own, as ioredis is when nobody sets anything. The answers of one read
+ * It uses the same packets. With AUTO_PIPELINING, the commands of one turn of the event loop leave in one write, as the
+ * README of ioredis advises; without it each command is its own write, which is the default of ioredis. The responses of one read
  * leave in one write, in order.
  */
 const CHECK = 1;
 const REGISTER = 3;
 const TTL_SECONDS = 1800;
-const ANSWER_BYTES = 5;
+const RESPONSE_BYTES = 5;
 
 const redis = new Redis(process.env["REDIS_URL"] ?? "", {
   enableAutoPipelining: process.env["AUTO_PIPELINING"] === "true",
@@ -18,8 +18,8 @@ const redis = new Redis(process.env["REDIS_URL"] ?? "", {
 
 const server = createServer({ noDelay: true }, (socket) => {
   let held: Buffer = Buffer.alloc(0);
-  /** The answers of earlier reads go first. */
-  let answered = Promise.resolve();
+  /** The responses of earlier reads go first. */
+  let responded = Promise.resolve();
   socket.on("data", (chunk: Buffer) => {
     const bytes = held.byteLength === 0 ? chunk : Buffer.concat([held, chunk]);
     const pending: Promise<number>[] = [];
@@ -36,7 +36,7 @@ const server = createServer({ noDelay: true }, (socket) => {
     held = bytes.subarray(at);
     if (pending.length === 0) return;
     const statuses = Promise.all(pending);
-    answered = Promise.all([statuses, answered]).then(([values]) => void socket.write(encode(types, values)));
+    responded = Promise.all([statuses, responded]).then(([values]) => void socket.write(encode(types, values)));
   });
   socket.on("error", () => socket.destroy());
 });
@@ -52,14 +52,14 @@ async function execute(type: number, bytes: Buffer, at: number): Promise<number>
 }
 
 function encode(types: readonly number[], statuses: readonly number[]): Buffer {
-  const answers = Buffer.allocUnsafe(types.length * ANSWER_BYTES);
+  const responses = Buffer.allocUnsafe(types.length * RESPONSE_BYTES);
   types.forEach((type, index) => {
-    const at = index * ANSWER_BYTES;
-    answers.writeUInt16LE(ANSWER_BYTES, at);
-    answers.writeUInt16LE(type + 1, at + 2);
-    answers[at + 4] = statuses[index] ?? 4;
+    const at = index * RESPONSE_BYTES;
+    responses.writeUInt16LE(RESPONSE_BYTES, at);
+    responses.writeUInt16LE(type + 1, at + 2);
+    responses[at + 4] = statuses[index] ?? 4;
   });
-  return answers;
+  return responses;
 }
 
 server.listen(Number(process.env["PORT"]), "127.0.0.1");

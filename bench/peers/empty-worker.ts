@@ -1,6 +1,6 @@
 import { Hono } from "hono";
 
-/** The least that a Hono route in workerd can be: what every answer of ours costs at least. */
+/** The least that a Hono route in workerd can do: the floor of each of our responses. */
 const app = new Hono();
 app.get("/", (c) => c.body(null, 200));
 

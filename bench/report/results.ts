@@ -2,7 +2,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { arch, availableParallelism, cpus, release, totalmem } from "node:os";
 import * as v from "valibot";
 
-/** Where the figures were measured. Without it they say nothing. */
+/** The machine that the figures were measured on. */
 const Machine = v.object({
   cpu: v.string(),
   cores: v.number(),

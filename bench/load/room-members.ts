@@ -4,7 +4,22 @@ import { decodePlayerPacket, PLAYER_PACKET_TYPES, writePlayerPacket } from "../.
 import { AckPolicy, DEFAULT_ACK_LIMITS } from "../../protocol/reliable/flow-control.ts";
 import { parseToken, TOKEN_BYTES } from "../../protocol/session-token.ts";
 import { openSocket, RawWebSocket } from "./raw-web-socket.ts";
-import { BODY_BYTES, type MemberEvents, type RoomMember } from "./room-member.ts";
+
+/** Bytes of a message, as a position with a little state is. */
+export const BODY_BYTES = 64;
+
+/** One player of a load. */
+export interface RoomMember {
+  /** Publishes the player's next messages, in one write. */
+  publish(count: number): void;
+  stop(): Promise<void>;
+}
+
+/** What a player reports to its load. */
+export interface MemberEvents {
+  /** Messages were delivered; `own` of them were published by the player itself. */
+  delivered(messages: number, own: number): void;
+}
 
 export interface ArtoriaMemberOptions {
   readonly port: number;
@@ -56,9 +71,9 @@ export class ArtoriaMember implements RoomMember {
     return member;
   }
 
-  speak(count: number): void {
+  publish(count: number): void {
     const writer = new ByteWriter(count * (BODY_BYTES + 16));
-    for (let said = 0; said < count; said++) {
+    for (let published = 0; published < count; published++) {
       writePlayerPacket(writer, { kind: "publish", seq: this.#nextSeq++, to: 0, body: BODY });
     }
     this.#write(writer.finish());
@@ -119,7 +134,7 @@ export class ArtoriaMember implements RoomMember {
   #receiveOther(bytes: Uint8Array, nowMs: number): void {
     const packet = decodePlayerPacket(bytes);
     if (packet.kind === "closed" && !this.#stopped) throw new Error(`the room closed a player with ${packet.code}`);
-    if (packet.kind === "gap") throw new Error("the room has forgotten messages");
+    if (packet.kind === "gap") throw new Error("the room reported a gap");
     if (packet.kind === "presence" && packet.offset > 0) this.#advance(packet.offset, bytes.byteLength, nowMs);
     if (packet.kind !== "joined") return;
     this.#member = packet.member;
@@ -143,4 +158,72 @@ export class ArtoriaMember implements RoomMember {
     writePlayerPacket(writer, { kind: "ack", position: this.#offset });
     this.#write(writer.finish());
   }
+}
+
+export interface SocketIoMemberOptions {
+  readonly port: number;
+  readonly ca?: string;
+  readonly room: string;
+  /** Distinguishes the players of a room; at most 6 digits. */
+  readonly number: number;
+}
+
+/** What Engine.IO 4 puts in front of a packet, and Socket.IO 5 behind it (socket.io/docs/v4/socket-io-protocol). */
+const PING = "2";
+const PONG = "3";
+const CONNECT = "40";
+const EVENT = '42["m","';
+const EVENT_START = Buffer.from(EVENT);
+const NUMBER_DIGITS = 6;
+
+/**
+ * A player with Socket.IO's own packets on one WebSocket, as socket.io-client is with `transports: ["websocket"]`. A message
+ * is a text, which costs Socket.IO one frame; bytes would cost it two.
+ */
+export class SocketIoMember implements RoomMember {
+  readonly #socket: RawWebSocket;
+  readonly #message: string;
+
+  private constructor(socket: RawWebSocket, message: string) {
+    this.#socket = socket;
+    this.#message = message;
+  }
+
+  /** Resolves when the player is connected, and in its room. */
+  static async open({ port, ca, room, number }: SocketIoMemberOptions, events: MemberEvents): Promise<SocketIoMember> {
+    const name = String(number).padStart(NUMBER_DIGITS, "0");
+    const ownStart = Buffer.from(EVENT + name);
+    let connected = () => {};
+    const ready = new Promise<void>((resolve) => {
+      connected = resolve;
+    });
+    const socket = await RawWebSocket.open({
+      port,
+      path: `/socket.io/?EIO=4&transport=websocket&room=${room}`,
+      ...(ca !== undefined && { ca }),
+      onMessage: (payload) => {
+        if (payload.byteLength > EVENT.length + BODY_BYTES && startsWith(payload, EVENT_START)) {
+          events.delivered(1, startsWith(payload, ownStart) ? 1 : 0);
+        } else if (payload.toString("latin1") === PING) socket.sendText(PONG);
+        else if (payload.toString("latin1", 0, CONNECT.length) === CONNECT) connected();
+      },
+    });
+    socket.sendText(CONNECT);
+    await ready;
+    return new SocketIoMember(socket, `${EVENT}${name.padEnd(BODY_BYTES, "a")}"]`);
+  }
+
+  publish(count: number): void {
+    for (let published = 0; published < count; published++) this.#socket.sendText(this.#message);
+  }
+
+  stop(): Promise<void> {
+    return this.#socket.stop();
+  }
+}
+
+/** A loop, for a call out of JavaScript costs more than so few bytes. */
+function startsWith(bytes: Uint8Array, start: Uint8Array): boolean {
+  for (let at = 0; at < start.byteLength; at++) if (bytes[at] !== start[at]) return false;
+  return true;
 }

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { createConnection } from "node:net";
+import { readFileSync } from "node:fs";
+import { type AddressInfo, createConnection, createServer } from "node:net";
 import { setTimeout as wait } from "node:timers/promises";
 
 /** A program of one side of a measurement, in a process of its own. */
@@ -91,4 +92,65 @@ async function end(child: ChildProcess): Promise<void> {
   const timer = setTimeout(() => child.kill("SIGKILL"), STOP_GRACE_MS);
   await gone;
   clearTimeout(timer);
+}
+
+/** What was started and must be ended, the last one first. */
+export class Cleanup {
+  readonly #ends: (() => Promise<void>)[] = [];
+
+  /** Remembers how to end something, and gives it back. */
+  add<T extends { stop(): Promise<void> }>(started: T): T {
+    this.#ends.push(() => started.stop());
+    return started;
+  }
+
+  addRemoval<T extends { remove(): Promise<void> }>(made: T): T {
+    this.#ends.push(() => made.remove());
+    return made;
+  }
+
+  async run(): Promise<void> {
+    for (const end of this.#ends.splice(0).reverse()) await end();
+  }
+
+  /** Runs `work` and ends everything after it, whatever comes of it. */
+  static async around<T>(work: (cleanup: Cleanup) => Promise<T>): Promise<T> {
+    const cleanup = new Cleanup();
+    try {
+      return await work(cleanup);
+    } finally {
+      await cleanup.run();
+    }
+  }
+}
+
+/** A loopback port that is free at this moment, for programs that cannot report which one they were given. */
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  const closed = once(server, "close");
+  server.close();
+  await closed;
+  return port;
+}
+
+/** Linux: sysconf(_SC_CLK_TCK) is 100 on every architecture that Node supports. */
+const TICKS_PER_SECOND = 100;
+
+/** CPU seconds, user and system, that a process has used so far (proc(5), /proc/pid/stat fields 14 and 15). */
+export function cpuSeconds(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+  // The name may hold spaces; what follows its last parenthesis does not. Field 3 is the first of these.
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+}
+
+/** Bytes of memory that a process has to itself (proc(5), /proc/pid/smaps_rollup): shared libraries are not its cost. */
+export function privateBytes(pid: number): number {
+  const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8");
+  let kibibytes = 0;
+  for (const [, size] of rollup.matchAll(/^Private_(?:Clean|Dirty):\s+(\d+) kB$/gm)) kibibytes += Number(size);
+  return kibibytes * 1024;
 }

@@ -1,0 +1,105 @@
+import { Redis } from "ioredis";
+import { LoadDriver } from "../harness/load-driver.ts";
+import type { Ours } from "../ours/start-ours.ts";
+
+/** How many sessions of how many users a Redis is filled with. */
+export interface Population {
+  readonly sessions: number;
+  readonly users: number;
+}
+
+/** A sessid of 10 digits, as most random ones have. */
+const FIRST_SESSID = 1_000_000_000;
+
+const PART = 2_000;
+const IDLE_MS = 1_800_000;
+
+/** Writes what our register script writes (worker/session-store), without the way through the edge. */
+export async function fillOurs(url: string, { sessions, users }: Population, from = 0): Promise<void> {
+  const redis = new Redis(url);
+  const now = Date.now();
+  // An hour: no session expires while it is measured.
+  const expires = now + 3_600_000;
+  for (let first = from; first < sessions; first += PART) {
+    const pipeline = redis.pipeline();
+    for (let index = first; index < Math.min(first + PART, sessions); index++) {
+      const sessid = FIRST_SESSID + index;
+      const user = userOf(index, users);
+      const record = `{"e":${expires},"t":${now},"c":${now},"i":${IDLE_MS},"u":"${user}","p":"10.1.2.3"}`;
+      pipeline.set(`s:${sessid}`, record, "PXAT", expires);
+      pipeline.zadd("x", expires, sessid);
+      pipeline.zadd(`u:${user}`, expires, sessid);
+      pipeline.pexpireat(`u:${user}`, expires);
+      pipeline.zadd("U", expires, user);
+    }
+    await pipeline.exec();
+  }
+  redis.disconnect();
+}
+
+/** Writes what connect-redis writes for the same sessions, with the same fields. */
+export async function fillConnectRedis(url: string, { sessions, users }: Population): Promise<void> {
+  const redis = new Redis(url);
+  const cookie = { originalMaxAge: null, expires: null, httpOnly: true, path: "/" };
+  for (let first = 0; first < sessions; first += PART) {
+    const pipeline = redis.pipeline();
+    for (let index = first; index < Math.min(first + PART, sessions); index++) {
+      const data = { cookie, user: userOf(index, users), ip: "10.1.2.3", created: Date.now() };
+      pipeline.set(`sess:${connectRedisId(index)}`, JSON.stringify(data), "EX", 3_600);
+    }
+    await pipeline.exec();
+  }
+  redis.disconnect();
+}
+
+/** The id of the session of that index, as long as those of express-session: 24 random bytes in base64url (uid-safe). */
+export function connectRedisId(index: number): string {
+  return String(FIRST_SESSID + index).padEnd(32, "x");
+}
+
+/** Every user has a session, and the first of them have two. */
+function userOf(index: number, users: number): string {
+  return `user-${index % users}`;
+}
+
+const AT_ONCE = 20;
+
+/** Issues sessions over HTTP and returns their tokens. */
+export async function issueTokens({ edgePort, apiKey }: Ours, count: number): Promise<readonly string[]> {
+  const tokens: string[] = [];
+  while (tokens.length < count) {
+    const part = Array.from({ length: Math.min(AT_ONCE, count - tokens.length) }, (_, index) =>
+      issue(edgePort, apiKey, `user-${tokens.length + index}`),
+    );
+    tokens.push(...(await Promise.all(part)));
+  }
+  return tokens;
+}
+
+async function issue(edgePort: number, apiKey: string, user: string): Promise<string> {
+  const response = await fetch(`http://127.0.0.1:${edgePort}/v1/sessions`, {
+    method: "POST",
+    headers: { Authorization: `Bearer ${apiKey}`, "Content-Type": "application/json" },
+    body: JSON.stringify({ user }),
+  });
+  if (response.status !== 201) throw new Error(`a session was refused with ${response.status}`);
+  const { token } = (await response.json()) as { token: string };
+  return token;
+}
+
+/** The cases that check existing sessions use the sessids 1..SESSIONS. */
+export const SESSIONS = 100_000;
+
+/** Packets in a window; it divides {@link SESSIONS}. */
+const PIPELINED = 50;
+
+/** Registers the sessions 1..{@link SESSIONS} over a port that accepts service packets, once each. */
+export async function seedSessions(port: number): Promise<void> {
+  const job = { kind: "register", port, connections: 16, pipelined: PIPELINED, sessions: SESSIONS };
+  const driver = await LoadDriver.start("packet-load.ts", job, []);
+  try {
+    await driver.runOnce();
+  } finally {
+    await driver.stop();
+  }
+}
