@@ -29,7 +29,7 @@ export default defineConfig({
     // A workerd of its own costs a test file two seconds of a core: test/worker/empty-storage.ts empties what they share.
     isolate: false,
     setupFiles: ["./test/worker/empty-storage.ts"],
-    globalSetup: ["./test/support/workerd-global-setup.ts"],
+    globalSetup: ["./test/support/workerd/global-setup.ts"],
     include: ["test/worker/**/*.test.ts", "test/security/worker/**/*.test.ts"],
     testTimeout: 60_000,
     hookTimeout: 60_000,

@@ -4,9 +4,9 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { freePort } from "../support/free-port.ts";
-import { type ProgramResult, runProgram } from "../support/run-program.ts";
-import { type RunningStack, startStackOn } from "../support/running-stack.ts";
+import { freePort } from "../../dev/free-port.ts";
+import { type ProgramResult, runProgram } from "../support/processes/program.ts";
+import { type RunningStack, startStackOn } from "../support/processes/running-stack.ts";
 
 const PASSWORD = "correct horse battery";
 

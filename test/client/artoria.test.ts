@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { freePort } from "../support/free-port.ts";
-import { type ProgramResult, runProgram } from "../support/run-program.ts";
-import { TestBridge } from "../support/test-bridge.ts";
+import { freePort } from "../../dev/free-port.ts";
+import { TestBridge } from "../support/peers/test-bridge.ts";
+import { type ProgramResult, runProgram } from "../support/processes/program.ts";
 
 let stack: TestBridge;
 beforeAll(async () => {

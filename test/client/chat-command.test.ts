@@ -2,10 +2,10 @@ import { X509Certificate } from "node:crypto";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ClosedCode } from "../../protocol/closed-codes.ts";
 import { formatToken, makeToken } from "../../protocol/session-token.ts";
-import { ChatProgram } from "../support/chat-program.ts";
-import { RoomServer } from "../support/room-server.ts";
-import { TcpProxy } from "../support/tcp-proxy.ts";
-import { TestBridge } from "../support/test-bridge.ts";
+import { TcpProxy } from "../support/peers/tcp-proxy.ts";
+import { TestBridge } from "../support/peers/test-bridge.ts";
+import { ChatProgram } from "../support/processes/chat-program.ts";
+import { RoomServer } from "../support/rooms/room-server.ts";
 import { until } from "../support/until.ts";
 
 const KIM = formatToken(makeToken(1, new Uint8Array(16).fill(1)));

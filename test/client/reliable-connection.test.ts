@@ -6,8 +6,8 @@ import type { Transport } from "../../client/reliable/transport.ts";
 import { ClosedCode } from "../../protocol/closed-codes.ts";
 import type { ClientLimits } from "../../protocol/reliable/client/client-config.ts";
 import { makeToken } from "../../protocol/session-token.ts";
-import { RoomServer } from "../support/room-server.ts";
-import { TcpProxy } from "../support/tcp-proxy.ts";
+import { TcpProxy } from "../support/peers/tcp-proxy.ts";
+import { RoomServer } from "../support/rooms/room-server.ts";
 import { until } from "../support/until.ts";
 
 /** A retention that no machine is too slow for; signs of trouble are still seen soon. */

@@ -3,9 +3,9 @@ import { type AddressInfo, createServer, type Server, type Socket } from "node:n
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Connector } from "../../client/connector.ts";
 import { ServiceClient } from "../../client/service-client.ts";
+import { freePort } from "../../dev/free-port.ts";
 import { Status } from "../../protocol/status-codes.ts";
-import { freePort } from "../support/free-port.ts";
-import { PacketBytes } from "../support/packet-bytes.ts";
+import { PacketBytes } from "../support/packets/packet-bytes.ts";
 import { until } from "../support/until.ts";
 
 const ok = new PacketBytes().u8(Status.Ok);

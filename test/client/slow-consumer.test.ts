@@ -3,8 +3,8 @@ import { tlsTransport } from "../../client/node/tls-transport.ts";
 import { ReliableConnection } from "../../client/reliable/reliable-connection.ts";
 import { ClosedCode } from "../../protocol/closed-codes.ts";
 import { makeToken } from "../../protocol/session-token.ts";
-import { RoomServer } from "../support/room-server.ts";
-import { TcpProxy } from "../support/tcp-proxy.ts";
+import { TcpProxy } from "../support/peers/tcp-proxy.ts";
+import { RoomServer } from "../support/rooms/room-server.ts";
 import { until } from "../support/until.ts";
 
 const MESSAGES = 800;

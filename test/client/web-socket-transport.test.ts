@@ -4,8 +4,8 @@ import { ReliableConnection } from "../../client/reliable/reliable-connection.ts
 import { MAX_PLAYER_PACKET_BYTES } from "../../protocol/packet-framing.ts";
 import { decodePlayerPacket } from "../../protocol/player-packets.ts";
 import { formatToken, makeToken } from "../../protocol/session-token.ts";
-import { RoomServer } from "../support/room-server.ts";
-import { splitPackets } from "../support/split-packets.ts";
+import { splitPackets } from "../support/packets/cut-and-mutate.ts";
+import { RoomServer } from "../support/rooms/room-server.ts";
 import { until } from "../support/until.ts";
 
 const TOKEN = makeToken(7, new Uint8Array(16).fill(7));

@@ -4,7 +4,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import type { Readable } from "node:stream";
 import { afterEach, describe, expect, it } from "vitest";
-import { eventually } from "../support/eventually.ts";
+import { until } from "../support/until.ts";
 
 const FREE_PORTS = { EDGE_PORT: "0", BRIDGE_PORT: "0", PLAYER_PORT: "0", METRICS_PORT: "0", REDIS_REST_PORT: "0" };
 
@@ -47,7 +47,7 @@ describe("npm start", () => {
 
   it("prints the addresses, the store, the key and what to try; Ctrl-C leaves no process behind", async () => {
     program = new StartedProgram({});
-    await eventually(() => program?.output.includes("/docs") === true);
+    await until(() => program?.output.includes("/docs") === true);
     expect(program.output).toMatch(/edge \(HTTP\) +http:\/\/127\.0\.0\.1:\d+\n/);
     expect(program.output).toMatch(/bridge \(TCP\) +127\.0\.0\.1:\d+\n/);
     expect(program.output).toMatch(
@@ -61,7 +61,7 @@ describe("npm start", () => {
     expect((await groupMembers(program.groupId)).length).toBeGreaterThan(1);
     program.signal("SIGINT");
     expect(await program.exitCode()).toBe(0);
-    await eventually(async () => (await groupMembers(program?.groupId ?? 0)).length === 0);
+    await until(async () => (await groupMembers(program?.groupId ?? 0)).length === 0);
   });
 
   it("says in one line which port is taken, and leaves nothing running", async () => {

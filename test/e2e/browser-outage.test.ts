@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Edge, startEdge } from "../../dev/edge.ts";
-import { CookieClient } from "../support/cookie-client.ts";
-import { freePort } from "../support/free-port.ts";
+import { freePort } from "../../dev/free-port.ts";
+import { CookieClient } from "../support/peers/cookie-client.ts";
 
 const KIM = { user: "kim", password: "correct horse battery" };
 const TOKEN = "A".repeat(27);

@@ -2,8 +2,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { ServiceRequest } from "../../protocol/session-request.ts";
 import { formatToken } from "../../protocol/session-token.ts";
 import { Status } from "../../protocol/status-codes.ts";
-import { GamePeer } from "../support/game-peer.ts";
-import { askAsService, type RunningStack, STORES, startStackOn } from "../support/running-stack.ts";
+import { GamePeer } from "../support/peers/game-peer.ts";
+import { askAsService, type RunningStack, STORES, startStackOn } from "../support/processes/running-stack.ts";
 
 const { Ok, NotFound, Denied, Conflict } = Status;
 

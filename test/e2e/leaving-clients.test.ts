@@ -1,8 +1,8 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { eventually } from "../support/eventually.ts";
-import { askAsService, type RunningStack, startStackOn } from "../support/running-stack.ts";
+import { askAsService, type RunningStack, startStackOn } from "../support/processes/running-stack.ts";
+import { until } from "../support/until.ts";
 
 /** As many as the worker lets ask its store at once (worker/session-store/coalescing-store.ts), and some who wait for them. */
 const LEAVING = 16;
@@ -47,7 +47,7 @@ async function leaveWhileSilent(token: string): Promise<{ statuses: readonly num
   const statuses = Promise.all(staying.map(statusOf));
   // The runtime tears a request down at a reset at once, but not at a mere end of what its client sends.
   for (const socket of leaving) socket.resetAndDestroy();
-  await eventually(() => leaving.every(({ closed }) => closed));
+  await until(() => leaving.every(({ closed }) => closed));
   stack.redis?.signal("SIGCONT");
   const silentMs = performance.now() - startedAt;
   return { statuses: await statuses, silentMs };

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { findAnomalies, History, isLinearizable, type Operation } from "../support/linearizability.ts";
-import { REGISTER, type RegisterInput, type RegisterOutput } from "../support/register-model.ts";
+import { findAnomalies, History, isLinearizable, type Operation } from "../support/histories/linearizability.ts";
+import { REGISTER, type RegisterInput, type RegisterOutput } from "../support/histories/register-model.ts";
 
 type RegisterOperation = Operation<RegisterInput, RegisterOutput>;
 

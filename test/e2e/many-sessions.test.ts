@@ -2,8 +2,8 @@ import { Redis } from "ioredis";
 import { describe, expect, it } from "vitest";
 import type { ServiceRequest } from "../../protocol/session-request.ts";
 import { Status } from "../../protocol/status-codes.ts";
-import { GamePeer } from "../support/game-peer.ts";
-import { type RunningStack, STORES, startStackOn } from "../support/running-stack.ts";
+import { GamePeer } from "../support/peers/game-peer.ts";
+import { type RunningStack, STORES, startStackOn } from "../support/processes/running-stack.ts";
 
 const SESSIONS = 10_000;
 const USERS = 6_000;

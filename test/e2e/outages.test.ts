@@ -5,10 +5,10 @@ import type { ServiceRequest } from "../../protocol/session-request.ts";
 import { Status } from "../../protocol/status-codes.ts";
 import { startBridge } from "../../tcp-bridge/bridge.ts";
 import { parseBridgeConfig } from "../../tcp-bridge/config.ts";
-import { eventually } from "../support/eventually.ts";
-import { GamePeer } from "../support/game-peer.ts";
-import { startRedisServer } from "../support/redis-server.ts";
-import { startStackOn } from "../support/running-stack.ts";
+import { GamePeer } from "../support/peers/game-peer.ts";
+import { startStackOn } from "../support/processes/running-stack.ts";
+import { startRedisServer } from "../support/redis/redis-server.ts";
+import { until } from "../support/until.ts";
 
 /** The bridge's deadline of 2 s, and what a busy machine may add to it. */
 const ANSWERED_WITHIN_MS = 10_000;
@@ -60,12 +60,12 @@ describe("while requests flow", () => {
     });
     try {
       const asker = new Asker(peer, register);
-      await eventually(() => asker.verdicts.length > 20);
+      await until(() => asker.verdicts.length > 20);
       stack.redis?.signal("SIGSTOP");
-      await eventually(() => asker.last === Status.Unavailable);
+      await until(() => asker.last === Status.Unavailable);
       expect((await fetch(`${stack.edgeUrl}/readyz`)).status).toBe(503);
       stack.redis?.signal("SIGCONT");
-      await eventually(() => asker.last === Status.Ok);
+      await until(() => asker.last === Status.Ok);
       await asker.stop();
       expect(slowest(asker)).toBeLessThan(ANSWERED_WITHIN_MS);
       expect(new Set(asker.verdicts.map(({ status }) => status))).toEqual(new Set([Status.Ok, Status.Unavailable]));
@@ -92,11 +92,11 @@ describe("while requests flow", () => {
     const asker = new Asker(peer, check);
     let next: Awaited<ReturnType<typeof startRedisServer>> | undefined;
     try {
-      await eventually(() => asker.verdicts.length > 20);
+      await until(() => asker.verdicts.length > 20);
       stack.redis?.signal("SIGKILL");
-      await eventually(() => asker.last === Status.Unavailable);
+      await until(() => asker.last === Status.Unavailable);
       next = await startRedisServer({ port: stack.redis?.port ?? 0 });
-      await eventually(() => asker.last === Status.NotFound);
+      await until(() => asker.last === Status.NotFound);
       await asker.stop();
       expect(slowest(asker)).toBeLessThan(ANSWERED_WITHIN_MS);
       expect(new Set(asker.verdicts.map(({ status }) => status))).toEqual(
@@ -125,11 +125,11 @@ describe("while requests flow", () => {
     const peer = await GamePeer.connect(bridge.gameAddress);
     try {
       const asker = new Asker(peer, register);
-      await eventually(() => asker.last === Status.Ok);
+      await until(() => asker.last === Status.Ok);
       await edge.close();
-      await eventually(() => asker.last === Status.Unavailable);
+      await until(() => asker.last === Status.Unavailable);
       edge = await startEdge({ host: "127.0.0.1", port, variables });
-      await eventually(() => asker.last === Status.Ok);
+      await until(() => asker.last === Status.Ok);
       await asker.stop();
       expect(slowest(asker)).toBeLessThan(ANSWERED_WITHIN_MS);
     } finally {

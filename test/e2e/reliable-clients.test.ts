@@ -5,8 +5,8 @@ import { ReliableConnection } from "../../client/reliable/reliable-connection.ts
 import type { Transport } from "../../client/reliable/transport.ts";
 import { ClosedCode } from "../../protocol/closed-codes.ts";
 import { parseToken } from "../../protocol/session-token.ts";
-import { askAsService, type RunningStack, startStackOn } from "../support/running-stack.ts";
-import { TcpProxy } from "../support/tcp-proxy.ts";
+import { TcpProxy } from "../support/peers/tcp-proxy.ts";
+import { askAsService, type RunningStack, startStackOn } from "../support/processes/running-stack.ts";
 import { until } from "../support/until.ts";
 
 const ROUNDS = 5;

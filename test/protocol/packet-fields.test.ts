@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { ByteReader, ByteWriter } from "../../protocol/packet-fields.ts";
-import { PacketBytes, toHex } from "../support/packet-bytes.ts";
+import { PacketBytes, toHex } from "../support/packets/packet-bytes.ts";
 
 /** The reader of a payload that the independent builder made. */
 function readerOf(payload: PacketBytes): ByteReader {

@@ -6,8 +6,8 @@ import {
   PacketDecoder,
   ProtocolError,
 } from "../../protocol/packet-framing.ts";
-import { PacketBytes, toHex } from "../support/packet-bytes.ts";
-import { splitPackets } from "../support/split-packets.ts";
+import { splitPackets } from "../support/packets/cut-and-mutate.ts";
+import { PacketBytes, toHex } from "../support/packets/packet-bytes.ts";
 
 function packetOf(bytes: number): Uint8Array {
   return new PacketBytes().bytes(new Uint8Array(bytes - 4).fill(0x5a)).packet(0x0102);

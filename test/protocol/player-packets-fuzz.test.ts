@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { MAX_PLAYER_PACKET_BYTES, PacketDecoder, ProtocolError } from "../../protocol/packet-framing.ts";
 import { decodePlayerPacket } from "../../protocol/player-packets.ts";
-import { mutateBytes } from "../support/mutate-bytes.ts";
-import { fromHex } from "../support/packet-bytes.ts";
-import { playerVectors } from "../support/player-vectors.ts";
+import { mutateBytes } from "../support/packets/cut-and-mutate.ts";
+import { fromHex } from "../support/packets/packet-bytes.ts";
+import { playerVectors } from "../support/packets/player-vectors.ts";
 import { seededRandom } from "../support/random.ts";
 
 const BUFFERS = 100_000;

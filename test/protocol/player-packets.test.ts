@@ -10,10 +10,10 @@ import {
   type PlayerPacket,
   writePlayerPacket,
 } from "../../protocol/player-packets.ts";
-import { fromHex, PacketBytes, toHex } from "../support/packet-bytes.ts";
-import { playerPackets } from "../support/player-arbitraries.ts";
-import { packetOfVector, playerVectors } from "../support/player-vectors.ts";
-import { byteByByte, everySplit, splitPackets } from "../support/split-packets.ts";
+import { byteByByte, everySplit, splitPackets } from "../support/packets/cut-and-mutate.ts";
+import { fromHex, PacketBytes, toHex } from "../support/packets/packet-bytes.ts";
+import { playerPackets } from "../support/packets/player-arbitraries.ts";
+import { packetOfVector, playerVectors } from "../support/packets/player-vectors.ts";
 
 function encode(packet: PlayerPacket): Uint8Array {
   const writer = new ByteWriter();

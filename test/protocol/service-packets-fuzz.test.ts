@@ -1,10 +1,14 @@
 import { describe, expect, it } from "vitest";
 import { MAX_SERVICE_PACKET_BYTES, PacketDecoder, ProtocolError } from "../../protocol/packet-framing.ts";
 import { decodeServiceRequest, decodeServiceResponse } from "../../protocol/service-packets.ts";
-import { mutateBytes } from "../support/mutate-bytes.ts";
-import { fromHex } from "../support/packet-bytes.ts";
+import { mutateBytes } from "../support/packets/cut-and-mutate.ts";
+import { fromHex } from "../support/packets/packet-bytes.ts";
+import {
+  brokenServiceVectors,
+  serviceAnswerVectors,
+  serviceRequestVectors,
+} from "../support/packets/service-vectors.ts";
 import { seededRandom } from "../support/random.ts";
-import { brokenServiceVectors, serviceAnswerVectors, serviceRequestVectors } from "../support/service-vectors.ts";
 
 const BUFFERS = 100_000;
 const { FUZZ_SEED = "1" } = process.env;

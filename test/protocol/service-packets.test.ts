@@ -16,8 +16,9 @@ import {
 } from "../../protocol/service-packets.ts";
 import { failedResponse, type ServiceRequest } from "../../protocol/session-request.ts";
 import { Status } from "../../protocol/status-codes.ts";
-import { fromHex, PacketBytes, toHex } from "../support/packet-bytes.ts";
-import { serviceAnswers, serviceKeys, serviceRequests } from "../support/service-arbitraries.ts";
+import { byteByByte, everySplit, splitPackets } from "../support/packets/cut-and-mutate.ts";
+import { fromHex, PacketBytes, toHex } from "../support/packets/packet-bytes.ts";
+import { serviceAnswers, serviceKeys, serviceRequests } from "../support/packets/service-arbitraries.ts";
 import {
   answerOfVector,
   brokenServiceVectors,
@@ -25,8 +26,7 @@ import {
   serviceAnswerVectors,
   serviceKeyVectors,
   serviceRequestVectors,
-} from "../support/service-vectors.ts";
-import { byteByByte, everySplit, splitPackets } from "../support/split-packets.ts";
+} from "../support/packets/service-vectors.ts";
 
 function encodeRequest(request: ServiceRequest): Uint8Array {
   const writer = new ByteWriter();

@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { formatToken, makeToken, parseToken, splitToken } from "../../protocol/session-token.ts";
-import { fromHex, toHex } from "../support/packet-bytes.ts";
-import { bytesOf } from "../support/service-arbitraries.ts";
+import { fromHex, toHex } from "../support/packets/packet-bytes.ts";
+import { bytesOf } from "../support/packets/service-arbitraries.ts";
 
 const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 

@@ -2,8 +2,8 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createServer } from "node:net";
 import { afterEach, expect, test } from "vitest";
-import { eventually } from "../support/eventually.ts";
-import { type RedisServer, startRedisServer } from "../support/redis-server.ts";
+import { type RedisServer, startRedisServer } from "../support/redis/redis-server.ts";
+import { until } from "../support/until.ts";
 
 const running: ChildProcess[] = [];
 const servers: RedisServer[] = [];
@@ -42,7 +42,7 @@ test("serves until SIGTERM, behind a Redis with a password, and logs neither pas
     REDIS_REST_TOKEN: "t0ken",
     REDIS_REST_PORT: "0",
   });
-  const url = await eventually(() => /"url":"(http:[^"]+)"/.exec(program.output())?.[1]);
+  const url = await until(() => /"url":"(http:[^"]+)"/.exec(program.output())?.[1]);
   const answer = await fetch(`${url}/set/k/v`, { headers: { Authorization: "Bearer t0ken" } });
   expect(await answer.json()).toEqual({ result: "OK" });
   program.child.kill("SIGTERM");

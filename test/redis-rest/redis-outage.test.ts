@@ -1,9 +1,8 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { RedisRest } from "../../redis-rest/server.ts";
-import { eventually } from "../support/eventually.ts";
-import { startTestRedisRest } from "../support/redis-rest.ts";
-import { type RedisServer, startRedisServer } from "../support/redis-server.ts";
-import { restCall, restPost } from "../support/rest-call.ts";
+import { restCall, restPost, startTestRedisRest } from "../support/redis/redis-rest.ts";
+import { type RedisServer, startRedisServer } from "../support/redis/redis-server.ts";
+import { until } from "../support/until.ts";
 
 const DEADLINE_MS = 400;
 /** What a busy machine may add; a call that hangs takes far longer. */
@@ -36,15 +35,15 @@ async function expectUnavailable(): Promise<void> {
 }
 
 async function expectService(): Promise<void> {
-  await eventually(async () => (await restPost(rest, "/", ["PING"])).status === 200);
-  await eventually(async () => (await restCall(rest, "/readyz")).status === 200);
+  await until(async () => (await restPost(rest, "/", ["PING"])).status === 200);
+  await until(async () => (await restCall(rest, "/readyz")).status === 200);
 }
 
 test("a Redis that is stopped gives errors within the deadline, and service when it goes on", async () => {
   await expectService();
   server.signal("SIGSTOP");
   await expectUnavailable();
-  await eventually(async () => (await restCall(rest, "/readyz")).status === 503);
+  await until(async () => (await restCall(rest, "/readyz")).status === 503);
   await expectUnavailable();
   server.signal("SIGCONT");
   await expectService();

@@ -1,11 +1,15 @@
 import { Redis as Upstash } from "@upstash/redis";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import type { RedisRest } from "../../redis-rest/server.ts";
-import { eventually } from "../support/eventually.ts";
-import { type RedisReplication, startRedisReplication, untilInStep, withRedis } from "../support/redis-replicas.ts";
-import { REDIS_REST_TOKEN, startTestRedisRest } from "../support/redis-rest.ts";
-import type { RedisServer } from "../support/redis-server.ts";
-import { restCall, restPost } from "../support/rest-call.ts";
+import {
+  type RedisReplication,
+  startRedisReplication,
+  untilInStep,
+  withRedis,
+} from "../support/redis/redis-replicas.ts";
+import { REDIS_REST_TOKEN, restCall, restPost, startTestRedisRest } from "../support/redis/redis-rest.ts";
+import type { RedisServer } from "../support/redis/redis-server.ts";
+import { until } from "../support/until.ts";
 
 let replication: RedisReplication;
 let replica: RedisServer;
@@ -38,7 +42,7 @@ async function rejoin(): Promise<void> {
   await withRedis(replica, (redis) => redis.replicaof(replication.primary.host, replication.primary.port));
   await untilInStep(replication.primary, 1);
   await restPost(rest, "/", ["SET", "present", "1"]);
-  await eventually(async () => {
+  await until(async () => {
     const before = await metric(fromReplica);
     await restPost(rest, "/", ["GET", "present"]);
     return (await metric(fromReplica)) > before;
@@ -92,7 +96,7 @@ test("what a replica does not have is asked again at the primary, and only that"
     await redis.del("only-primary");
   });
   await restPost(rest, "/", ["SET", "only-primary", "v"]);
-  await eventually(() => withRedis(replica, async (redis) => (await redis.get("only-primary")) === "v"));
+  await until(() => withRedis(replica, async (redis) => (await redis.get("only-primary")) === "v"));
   await withRedis(replica, (redis) => redis.del("only-primary"));
   const before = await metric(askedAgain);
   const answer = await restPost(rest, "/pipeline", [
@@ -118,16 +122,16 @@ test("a replica that is stopped is left alone, and its lag is shown growing", as
   await restPost(rest, "/", ["SET", "present", "new"]);
   const answers = await Promise.all(Array.from({ length: 10 }, () => restPost(rest, "/", ["GET", "present"])));
   expect(answers.map(({ status }) => status)).toEqual(Array(10).fill(200));
-  await eventually(async () => (await metric("redis_rest_replica_lag_seconds")) > 1);
+  await until(async () => (await metric("redis_rest_replica_lag_seconds")) > 1);
   expect((await restPost(rest, "/", ["GET", "present"])).json).toEqual({ result: "new" });
   replica.signal("SIGCONT");
-  await eventually(async () => (await metric("redis_rest_replica_lag_seconds")) < 1);
+  await until(async () => (await metric("redis_rest_replica_lag_seconds")) < 1);
 });
 
 test("a replica cut off from its primary is not read beyond the bound", async () => {
   await withRedis(replica, (redis) => redis.replicaof("127.0.0.1", 1));
   await restPost(rest, "/", ["SET", "present", "new"]);
-  await eventually(async () => {
+  await until(async () => {
     const { json } = await restPost(rest, "/", ["GET", "present"]);
     return JSON.stringify(json) === '{"result":"new"}';
   });
@@ -135,10 +139,10 @@ test("a replica cut off from its primary is not read beyond the bound", async ()
 
 test("a replica is not read for long when the primary does not say how far it is", async () => {
   replication.primary.signal("SIGSTOP");
-  await eventually(async () => (await restPost(rest, "/", ["GET", "present"])).status === 503);
+  await until(async () => (await restPost(rest, "/", ["GET", "present"])).status === 503);
   expect(await withRedis(replica, (redis) => redis.get("present"))).toBe("1");
   replication.primary.signal("SIGCONT");
-  await eventually(async () => (await restPost(rest, "/", ["GET", "present"])).status === 200);
+  await until(async () => (await restPost(rest, "/", ["GET", "present"])).status === 200);
 });
 
 test("a client that shows its sync token reads its own writes, also while the replica lags unnoticed", async () => {

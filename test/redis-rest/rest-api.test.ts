@@ -1,8 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { RedisRest } from "../../redis-rest/server.ts";
-import { REDIS_REST_TOKEN, startTestRedisRest } from "../support/redis-rest.ts";
-import { type RedisServer, startRedisServer } from "../support/redis-server.ts";
-import { restCall, restPost } from "../support/rest-call.ts";
+import { REDIS_REST_TOKEN, restCall, restPost, startTestRedisRest } from "../support/redis/redis-rest.ts";
+import { type RedisServer, startRedisServer } from "../support/redis/redis-server.ts";
 
 let server: RedisServer;
 let rest: RedisRest;

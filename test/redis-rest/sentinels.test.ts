@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { Sentinels, type ServerAddress } from "../../redis-rest/redis/sentinels.ts";
-import { eventually } from "../support/eventually.ts";
-import { RespServer, respArray, respBulk } from "../support/resp-server.ts";
+import { RespServer, respArray, respBulk } from "../support/redis/resp-server.ts";
+import { until } from "../support/until.ts";
 
 /** A sentinel that says what it is told to. */
 interface Spoken {
@@ -28,19 +28,19 @@ describe("Sentinels", () => {
   test("believe the one report of the newest failover, not the two of an older one", async () => {
     say({ port: 1, epoch: 7 }, { port: 2, epoch: 8 }, { port: 1, epoch: 7 });
     ask(3);
-    await eventually(() => sentinels?.primary?.port === 2);
+    await until(() => sentinels?.primary?.port === 2);
   });
 
   test("believe most of those that report the same failover", async () => {
     say({ port: 2, epoch: 7 }, { port: 1, epoch: 7 }, { port: 2, epoch: 7 });
     ask(3);
-    await eventually(() => sentinels?.primary?.port === 2);
+    await until(() => sentinels?.primary?.port === 2);
   });
 
   test("do not go back when a sentinel that missed the failover is all that can be reached", async () => {
     say({ port: 2, epoch: 8 }, { port: 2, epoch: 8 }, { port: 1, epoch: 7 });
     const moves = ask(3);
-    await eventually(() => sentinels?.primary?.port === 2);
+    await until(() => sentinels?.primary?.port === 2);
     moves.length = 0;
     await Promise.all(servers.splice(0, 2).map((server) => server.close()));
     say({ port: 2, epoch: 8 }, { port: 2, epoch: 8 }, { port: 3, epoch: 7 });
@@ -51,9 +51,9 @@ describe("Sentinels", () => {
 
   test("tell who follows them of each move once", async () => {
     const moves = ask(3);
-    await eventually(() => moves.length === 1);
+    await until(() => moves.length === 1);
     say({ port: 2, epoch: 2 }, { port: 2, epoch: 2 }, { port: 2, epoch: 2 });
-    await eventually(() => sentinels?.primary?.port === 2);
+    await until(() => sentinels?.primary?.port === 2);
     expect(moves.map((address) => address?.port)).toEqual([1, 2]);
   });
 
@@ -62,7 +62,7 @@ describe("Sentinels", () => {
     if (second === undefined) throw new Error("three were started");
     say({ port: 1, epoch: 1, others: [second.port] }, { port: 5, epoch: 5 });
     ask(1);
-    await eventually(() => sentinels?.primary?.port === 5);
+    await until(() => sentinels?.primary?.port === 5);
   });
 
   test.each([
@@ -75,9 +75,9 @@ describe("Sentinels", () => {
     say(nonsense, { port: 2, epoch: 7 }, { port: 2, epoch: 7 });
     const moves = ask(3);
     await askedThrice(said[0]);
-    await eventually(() => sentinels?.primary?.port === 2);
+    await until(() => sentinels?.primary?.port === 2);
     say({}, { port: 3, epoch: 8 }, { port: 3, epoch: 8 });
-    await eventually(() => sentinels?.primary?.port === 3);
+    await until(() => sentinels?.primary?.port === 3);
     expect(moves.map((address) => address?.port)).toEqual([2, 3]);
   });
 
@@ -94,7 +94,7 @@ describe("Sentinels", () => {
     servers.push(...strangers);
     say({ port: 1, epoch: 1, others: strangers.map(({ port }) => port) });
     ask(1);
-    await eventually(() => dialled.size >= 31);
+    await until(() => dialled.size >= 31);
     await askedThrice(said[0]);
     expect(dialled.size).toBe(31);
   });
@@ -104,7 +104,7 @@ describe("Sentinels", () => {
     const problems: string[] = [];
     ask(3);
     const located = sentinels?.locate(({ message }) => problems.push(message));
-    await eventually(() => problems.length > 0);
+    await until(() => problems.length > 0);
     expect(problems[0]).toMatch(/^no sentinel names the primary: 127\.0\.0\.1:\d+: it knows no primary "fake"$/);
     say({ port: 4, epoch: 1 }, { port: 4, epoch: 1 }, { port: 4, epoch: 1 });
     expect(await located).toEqual({ host: "127.0.0.1", port: 4 });
@@ -131,7 +131,7 @@ const questions = new Map<Spoken, number>();
 async function askedThrice(spoken: Spoken | undefined): Promise<void> {
   if (spoken === undefined) throw new Error("three were started");
   const before = questions.get(spoken) ?? 0;
-  await eventually(() => (questions.get(spoken) ?? 0) >= before + 3);
+  await until(() => (questions.get(spoken) ?? 0) >= before + 3);
 }
 
 function reply(spoken: Spoken, name: string, what = ""): string {

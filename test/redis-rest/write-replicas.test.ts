@@ -1,10 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { MAX_REPLICA_LAG_MS } from "../../redis-rest/redis/replica-set.ts";
 import type { RedisRest } from "../../redis-rest/server.ts";
-import { eventually } from "../support/eventually.ts";
-import { type RedisReplication, startRedisReplication, withRedis } from "../support/redis-replicas.ts";
-import { startTestRedisRest } from "../support/redis-rest.ts";
-import { restPost } from "../support/rest-call.ts";
+import { type RedisReplication, startRedisReplication, withRedis } from "../support/redis/redis-replicas.ts";
+import { restPost, startTestRedisRest } from "../support/redis/redis-rest.ts";
+import { until } from "../support/until.ts";
 
 const READ_LEASE_MS = 1_000;
 const DEADLINE_MS = 1_000;
@@ -97,7 +96,7 @@ describe("while the replica is stopped", () => {
     expect(new Set(many.map(({ status }) => status))).toEqual(new Set([503]));
 
     resume?.();
-    await eventually(async () => (await restPost(rest, "/", ["SET", "k", "v"])).status === 200);
+    await until(async () => (await restPost(rest, "/", ["SET", "k", "v"])).status === 200);
   });
 
   test("a read never shows a write that was refused, before the replica has it", async () => {
@@ -107,7 +106,7 @@ describe("while the replica is stopped", () => {
     const read = await restPost(rest, "/", ["GET", "doubtful"]);
     expect([read.status, read.json]).toEqual([503, UNPROVEN]);
     resume?.();
-    await eventually(async () => (await restPost(rest, "/", ["GET", "doubtful"])).status === 200);
+    await until(async () => (await restPost(rest, "/", ["GET", "doubtful"])).status === 200);
     expect((await restPost(rest, "/", ["GET", "doubtful"])).json).toEqual({ result: "new" });
   });
 
@@ -133,7 +132,7 @@ describe("while the replica is stopped", () => {
   test("reads without any write are refused within the lease and a deadline, and are served again", async () => {
     expect((await restPost(rest, "/", ["GET", "k"])).status).toBe(200);
     stop?.();
-    await eventually(
+    await until(
       async () => (await restPost(rest, "/", ["GET", "k"])).status === 503,
       READ_LEASE_MS + DEADLINE_MS + SLACK_MS,
     );
@@ -144,8 +143,8 @@ describe("while the replica is stopped", () => {
     expect((await restPost(rest, "/", ["DEL", "never there"])).status).toBe(503);
     expect((await restPost(rest, "/", ["EVAL", "return redis.call('GET', KEYS[1])", "1", "k"])).status).toBe(503);
     resume?.();
-    await eventually(async () => (await restPost(rest, "/", ["GET", "k"])).status === 200);
-    await eventually(async () => (await fetch(`${rest.url}/readyz`)).status === 200);
+    await until(async () => (await restPost(rest, "/", ["GET", "k"])).status === 200);
+    await until(async () => (await fetch(`${rest.url}/readyz`)).status === 200);
   });
 });
 
@@ -169,9 +168,9 @@ test("reads from replicas end too when the primary can no longer prove that it i
     // The other one keeps up, and would be read for as long as this one is away.
     both.replicas[1]?.signal("SIGSTOP");
     const boundMs = MAX_REPLICA_LAG_MS + READ_LEASE_MS + DEADLINE_MS;
-    await eventually(async () => (await restPost(reader, "/", ["GET", "k"])).status === 503, boundMs + SLACK_MS);
+    await until(async () => (await restPost(reader, "/", ["GET", "k"])).status === 503, boundMs + SLACK_MS);
     both.replicas[1]?.signal("SIGCONT");
-    await eventually(async () => (await restPost(reader, "/", ["GET", "k"])).status === 200);
+    await until(async () => (await restPost(reader, "/", ["GET", "k"])).status === 200);
   } finally {
     await reader.close();
     await both.stop();

@@ -3,11 +3,11 @@ import { Connector } from "../../client/connector.ts";
 import { ServiceClient } from "../../client/service-client.ts";
 import { Status } from "../../protocol/status-codes.ts";
 import { parseBridgeConfig } from "../../tcp-bridge/config.ts";
-import { type Certificate, selfSigned } from "../support/certificates.ts";
-import { requestBytes } from "../support/game-peer.ts";
-import { PacketBytes } from "../support/packet-bytes.ts";
-import { runProgram } from "../support/run-program.ts";
-import { TestBridge } from "../support/test-bridge.ts";
+import { PacketBytes } from "../support/packets/packet-bytes.ts";
+import { type Certificate, selfSigned } from "../support/peers/certificates.ts";
+import { requestBytes } from "../support/peers/game-peer.ts";
+import { TestBridge } from "../support/peers/test-bridge.ts";
+import { runProgram } from "../support/processes/program.ts";
 import { until } from "../support/until.ts";
 
 const KEY = "k".repeat(32);

@@ -1,9 +1,9 @@
 import { afterEach, describe, expect, it } from "vitest";
 import type { ServiceRequest } from "../../protocol/session-request.ts";
 import { Status } from "../../protocol/status-codes.ts";
-import type { GamePeer } from "../support/game-peer.ts";
-import { gate } from "../support/packet-edge.ts";
-import { TestBridge } from "../support/test-bridge.ts";
+import type { GamePeer } from "../support/peers/game-peer.ts";
+import { gate } from "../support/peers/packet-edge.ts";
+import { TestBridge } from "../support/peers/test-bridge.ts";
 import { until } from "../support/until.ts";
 
 const { Ok, NotFound, Conflict, TooMany } = Status;

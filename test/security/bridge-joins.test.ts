@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ClosedCode } from "../../protocol/closed-codes.ts";
-import { PlayerBridge } from "../support/player-bridge.ts";
-import { join, type PlayerPeer } from "../support/player-peer.ts";
-import { type EdgeSocket, ScriptedEdge } from "../support/scripted-edge.ts";
+import { PlayerBridge } from "../support/peers/player-bridge.ts";
+import { join, type PlayerPeer } from "../support/peers/player-peer.ts";
+import { type EdgeSocket, ScriptedEdge } from "../support/peers/scripted-edge.ts";
 import { until } from "../support/until.ts";
 
 /** Sessions from here on are none. */

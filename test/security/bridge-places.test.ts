@@ -2,17 +2,16 @@ import { once } from "node:events";
 import { type AddressInfo, connect, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import { freePort } from "../../dev/free-port.ts";
 import { Status } from "../../protocol/status-codes.ts";
-import { type Certificate, selfSigned } from "../support/certificates.ts";
-import { ChildProgram } from "../support/child-program.ts";
-import { eventually } from "../support/eventually.ts";
-import { freePort } from "../support/free-port.ts";
-import { GamePeer, requestBytes } from "../support/game-peer.ts";
-import { PacketEdge } from "../support/packet-edge.ts";
-import { PlayerBridge } from "../support/player-bridge.ts";
-import { join, playerBytes } from "../support/player-peer.ts";
-import { ScriptedEdge } from "../support/scripted-edge.ts";
-import { TestBridge } from "../support/test-bridge.ts";
+import { type Certificate, selfSigned } from "../support/peers/certificates.ts";
+import { GamePeer, requestBytes } from "../support/peers/game-peer.ts";
+import { PacketEdge } from "../support/peers/packet-edge.ts";
+import { PlayerBridge } from "../support/peers/player-bridge.ts";
+import { join, playerBytes } from "../support/peers/player-peer.ts";
+import { ScriptedEdge } from "../support/peers/scripted-edge.ts";
+import { TestBridge } from "../support/peers/test-bridge.ts";
+import { ChildProgram } from "../support/processes/program.ts";
 import { until } from "../support/until.ts";
 
 /** Each of 11 addresses takes all it may of a port of 100. */
@@ -224,7 +223,7 @@ describe("the metrics port", () => {
       ...{ EDGE_URL: edge.url, API_KEY: edge.apiKey, BRIDGE_PORT: String(port), METRICS_PORT: String(metricsPort) },
     });
     started({ close: () => bridge.kill() });
-    await eventually(async () => (await fetch(`http://127.0.0.1:${metricsPort}/readyz`)).ok);
+    await until(async () => (await fetch(`http://127.0.0.1:${metricsPort}/readyz`)).ok);
     const metrics = { address: "127.0.0.1", port: metricsPort };
     for (let batch = 0; batch < 34; batch++) {
       await Promise.all(Array.from({ length: 100 }, () => dial(metrics, "127.0.0.2", HALF)));

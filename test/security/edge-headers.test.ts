@@ -4,7 +4,7 @@ import { CoreHeaders, convertV4MiniflareOptions, Miniflare, SharedHeaders } from
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Edge, startEdge } from "../../dev/edge.ts";
 import { edgeSocket } from "../../dev/edge-socket.ts";
-import { freePort } from "../support/free-port.ts";
+import { freePort } from "../../dev/free-port.ts";
 
 /** Also the names that Miniflare reads without exporting them, and one that it may read some day. */
 const MINIFLARE_HEADERS = [...Object.values(CoreHeaders), ...Object.values(SharedHeaders), "MF-Binding", "MF-New"];

@@ -4,7 +4,7 @@ import { ConfigError } from "../../config/environment.ts";
 import { parseStackConfig } from "../../dev/config.ts";
 import { parseRedisRestConfig } from "../../redis-rest/config.ts";
 import { parseWorkerConfig } from "../../worker/config.ts";
-import { runProgram } from "../support/run-program.ts";
+import { runProgram } from "../support/processes/program.ts";
 
 const LONG = "k".repeat(32);
 const SHORT = "k".repeat(31);

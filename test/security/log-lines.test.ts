@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { afterEach, expect, it } from "vitest";
-import { startRedisServer } from "../support/redis-server.ts";
+import { startRedisServer } from "../support/redis/redis-server.ts";
 
 const MESSAGE = 'the first line\n{"level":30,"msg":"forged"}';
 

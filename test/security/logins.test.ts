@@ -1,5 +1,11 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { askAsService, logIn, logInAtOnce, type RunningStack, startStackOn } from "../support/running-stack.ts";
+import {
+  askAsService,
+  logIn,
+  logInAtOnce,
+  type RunningStack,
+  startStackOn,
+} from "../support/processes/running-stack.ts";
 
 const LOGINS = 12;
 

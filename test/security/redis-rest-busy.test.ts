@@ -1,10 +1,9 @@
 import { Redis } from "ioredis";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { RedisRest } from "../../redis-rest/server.ts";
-import { eventually } from "../support/eventually.ts";
-import { startTestRedisRest } from "../support/redis-rest.ts";
-import { type RedisServer, startRedisServer } from "../support/redis-server.ts";
-import { restPost } from "../support/rest-call.ts";
+import { restPost, startTestRedisRest } from "../support/redis/redis-rest.ts";
+import { type RedisServer, startRedisServer } from "../support/redis/redis-server.ts";
+import { until } from "../support/until.ts";
 
 const ENDLESS = "while true do end";
 const ENDLESS_AFTER_WRITE = "redis.call('SET', 'k', 'v') while true do end";
@@ -39,11 +38,11 @@ async function withStranger<T>(use: (redis: Redis) => Promise<T>): Promise<T> {
   }
 }
 
-const expectService = () => eventually(async () => (await restPost(rest, "/", ["INCR", "count"])).status === 200);
+const expectService = () => until(async () => (await restPost(rest, "/", ["INCR", "count"])).status === 200);
 
 /** Redis's own words reach the caller, with a status that says: later. */
 const expectBusy = () =>
-  eventually(async () => {
+  until(async () => {
     const { status, json } = await restPost(rest, "/", ["GET", "k"]);
     return status === 503 && /^BUSY Redis is busy running a script/.test((json as { error: string }).error);
   });

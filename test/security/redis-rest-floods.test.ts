@@ -2,11 +2,10 @@ import { spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { RedisRest } from "../../redis-rest/server.ts";
-import { eventually } from "../support/eventually.ts";
-import { withRedis } from "../support/redis-replicas.ts";
-import { REDIS_REST_TOKEN, startTestRedisRest } from "../support/redis-rest.ts";
-import { type RedisServer, startRedisServer } from "../support/redis-server.ts";
-import { restCall, restPost } from "../support/rest-call.ts";
+import { withRedis } from "../support/redis/redis-replicas.ts";
+import { REDIS_REST_TOKEN, restCall, restPost, startTestRedisRest } from "../support/redis/redis-rest.ts";
+import { type RedisServer, startRedisServer } from "../support/redis/redis-server.ts";
+import { until } from "../support/until.ts";
 
 const MEBIBYTE = 2 ** 20;
 const MAX_ANSWER_BYTES = MEBIBYTE;
@@ -128,7 +127,7 @@ describe("an answer", () => {
     await restPost(rest, "/", ["SETRANGE", "huge", String(150 * MEBIBYTE), "x"]);
     const answer = await restPost(rest, "/", ["GET", "huge"]);
     expect([answer.status, answer.json]).toEqual([400, tooLarge]);
-    await eventually(async () => (await restPost(rest, "/", ["PING"])).status === 200);
+    await until(async () => (await restPost(rest, "/", ["PING"])).status === 200);
     await restPost(rest, "/", ["DEL", "huge"]);
   });
 
@@ -147,7 +146,7 @@ test("9.9 MB of PINGs reach Redis not at all, and do not make the program grow",
   try {
     let output = "";
     child.stdout.on("data", (chunk: Buffer) => (output += chunk));
-    const url = await eventually(() => /"url":"(http:[^"]+)"/.exec(output)?.[1]);
+    const url = await until(() => /"url":"(http:[^"]+)"/.exec(output)?.[1]);
     const peakBytes = async () =>
       1024 * Number(/^VmHWM:\s+(\d+)/m.exec(await readFile(`/proc/${child.pid}/status`, "utf8"))?.[1]);
     const headers = { Authorization: `Bearer ${REDIS_REST_TOKEN}` };

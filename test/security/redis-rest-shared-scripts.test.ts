@@ -1,10 +1,9 @@
 import { Redis as Upstash } from "@upstash/redis";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { RedisRest } from "../../redis-rest/server.ts";
-import { withRedis } from "../support/redis-replicas.ts";
-import { startTestRedisRest } from "../support/redis-rest.ts";
-import { type RedisServer, startRedisServer } from "../support/redis-server.ts";
-import { restCall, restPost } from "../support/rest-call.ts";
+import { withRedis } from "../support/redis/redis-replicas.ts";
+import { restCall, restPost, startTestRedisRest } from "../support/redis/redis-rest.ts";
+import { type RedisServer, startRedisServer } from "../support/redis/redis-server.ts";
 
 const LIBRARY = "#!lua name=lib\nredis.register_function{function_name='seven', callback=function() return 7 end}";
 

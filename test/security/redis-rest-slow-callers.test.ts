@@ -2,10 +2,9 @@ import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import type { RedisRest } from "../../redis-rest/server.ts";
-import { eventually } from "../support/eventually.ts";
-import { REDIS_REST_TOKEN, startTestRedisRest } from "../support/redis-rest.ts";
-import { type RedisServer, startRedisServer } from "../support/redis-server.ts";
-import { restCall, restPost } from "../support/rest-call.ts";
+import { REDIS_REST_TOKEN, restCall, restPost, startTestRedisRest } from "../support/redis/redis-rest.ts";
+import { type RedisServer, startRedisServer } from "../support/redis/redis-server.ts";
+import { until } from "../support/until.ts";
 
 const MEBIBYTE = 2 ** 20;
 
@@ -73,7 +72,7 @@ test("a connection beyond those that one address may have is closed; another add
   other.write(`${head("/", "Connection: close", "Content-Length: 8")}\r\n\r\n["PING"]`);
   expect(await untilEnd(other)).toContain('{"result":"PONG"}');
   held[0]?.destroy();
-  await eventually(async () => (await restPost(rest, "/", ["PING"])).status === 200);
+  await until(async () => (await restPost(rest, "/", ["PING"])).status === 200);
 });
 
 /** More than the kernel's buffers take off the program's hands. */
@@ -99,7 +98,7 @@ test("an answer that is not read is given up: its room is free again, and the re
   await startWithLargeValue(env);
   const stalled = await askAndStall();
   const closed = once(stalled, "close");
-  await eventually(async () => (await restPost(rest, "/", ["GETRANGE", "large", 0, 4 * MEBIBYTE])).status === 200);
+  await until(async () => (await restPost(rest, "/", ["GETRANGE", "large", 0, 4 * MEBIBYTE])).status === 200);
   let bytes = 0;
   stalled.on("data", (chunk: Buffer) => (bytes += chunk.length));
   stalled.resume();
@@ -116,5 +115,5 @@ test("answers that nobody reads take no more than their share, and others are to
   const body = await restCall(rest, "/set/other", { method: "POST", body: "x".repeat(9 * MEBIBYTE) });
   expect([body.status, body.text]).toEqual([503, expect.stringContaining("too much is held")]);
   for (const socket of stalled) socket.destroy();
-  await eventually(async () => (await restPost(rest, "/", ["GET", "large"])).status === 200);
+  await until(async () => (await restPost(rest, "/", ["GET", "large"])).status === 200);
 });

@@ -4,11 +4,15 @@ import type { AddressInfo } from "node:net";
 import { Redis as Upstash } from "@upstash/redis";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { RedisRest } from "../../redis-rest/server.ts";
-import { eventually } from "../support/eventually.ts";
-import { type RedisReplication, startRedisReplication, untilInStep, withRedis } from "../support/redis-replicas.ts";
-import { REDIS_REST_TOKEN, startTestRedisRest } from "../support/redis-rest.ts";
-import type { RedisServer } from "../support/redis-server.ts";
-import { restCall, restPost } from "../support/rest-call.ts";
+import {
+  type RedisReplication,
+  startRedisReplication,
+  untilInStep,
+  withRedis,
+} from "../support/redis/redis-replicas.ts";
+import { REDIS_REST_TOKEN, restCall, restPost, startTestRedisRest } from "../support/redis/redis-rest.ts";
+import type { RedisServer } from "../support/redis/redis-server.ts";
+import { until } from "../support/until.ts";
 
 let replication: RedisReplication;
 let replica: RedisServer;
@@ -36,7 +40,7 @@ async function rejoin(): Promise<void> {
   await withRedis(replica, (redis) => redis.replicaof(replication.primary.host, replication.primary.port));
   await untilInStep(replication.primary, 1);
   await restPost(rest, "/", ["SET", "k", "before"]);
-  await eventually(async () => {
+  await until(async () => {
     const before = await readsOfReplica();
     await restPost(rest, "/", ["GET", "k"]);
     return (await readsOfReplica()) > before;
@@ -63,7 +67,7 @@ async function startHoldingProxy() {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     /** Resolves when a response was held, and has been sent. */
     async release() {
-      await eventually(() => held.length > 0);
+      await until(() => held.length > 0);
       for (const send of held) send();
       held = [];
     },
@@ -95,7 +99,7 @@ test("a client that shows a token reads from the replica again as soon as that h
   await rejoin();
   const { headers } = await restPost(rest, "/", ["SET", "k", "new"]);
   const shown = { "Upstash-Sync-Token": headers.get("upstash-sync-token") ?? "" };
-  await eventually(async () => {
+  await until(async () => {
     const before = await readsOfReplica();
     expect((await restPost(rest, "/", ["GET", "k"], shown)).json).toEqual({ result: "new" });
     return (await readsOfReplica()) > before;

@@ -2,8 +2,8 @@ import { describe, expect, it } from "vitest";
 import { ClosedCode } from "../../protocol/closed-codes.ts";
 import type { PlayerPacket } from "../../protocol/player-packets.ts";
 import { DEFAULT_ROOM_LIMITS, type RoomLimits } from "../../protocol/reliable/room/room-limits.ts";
-import { DirectPair } from "../support/direct-pair.ts";
-import { RoomProbe } from "../support/room-probe.ts";
+import { DirectPair } from "../support/rooms/direct-pair.ts";
+import { RoomProbe } from "../support/rooms/room-probe.ts";
 
 const OTHERS = 50;
 const BODY = new Uint8Array(16_000).fill(120);

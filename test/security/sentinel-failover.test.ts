@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { runFailoverSeries } from "../support/failover-series.ts";
+import { runFailoverSeries } from "../support/redis/failover-series.ts";
 
 /** What a shared machine may add; a primary that is not found at all takes ten times as long. */
 const SLACK_MS = 1_000;

@@ -1,7 +1,7 @@
 import { connect, type Socket } from "node:net";
 import { afterEach, expect, it } from "vitest";
-import { eventually } from "../support/eventually.ts";
-import { type RunningStack, startStackOn } from "../support/running-stack.ts";
+import { type RunningStack, startStackOn } from "../support/processes/running-stack.ts";
+import { until } from "../support/until.ts";
 
 let stack: RunningStack | undefined;
 const sockets: Socket[] = [];
@@ -39,7 +39,7 @@ it("a form that does not arrive in time is answered 408, and its connection is c
     beginForm(edgeUrl, path, "Content-Length"),
     beginForm(edgeUrl, path, "chunked"),
   ]);
-  await eventually(() => forms.every(({ over }) => over));
+  await until(() => forms.every(({ over }) => over));
   for (const { answer } of forms) expect(answer).toMatch(/^HTTP\/1\.1 408 /);
 });
 
@@ -51,7 +51,7 @@ it("many slow forms hold no more than the limit, and a login is answered meanwhi
   });
   const { edgeUrl } = stack;
   const forms = Array.from({ length: 200 }, () => beginForm(edgeUrl, "/login", "Content-Length"));
-  await eventually(() => forms.filter(({ over }) => !over).length === 20);
+  await until(() => forms.filter(({ over }) => !over).length === 20);
   const response = await fetch(`${edgeUrl}/login`, {
     method: "POST",
     headers: { Origin: edgeUrl },

@@ -5,9 +5,9 @@ import { setTimeout as pause } from "node:timers/promises";
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Edge, startEdge } from "../../dev/edge.ts";
-import { launchChromium } from "../support/chromium.ts";
-import { CookieClient } from "../support/cookie-client.ts";
-import { eventually } from "../support/eventually.ts";
+import { CookieClient } from "../support/peers/cookie-client.ts";
+import { launchChromium } from "../support/processes/chromium.ts";
+import { until } from "../support/until.ts";
 
 const KIM = { user: "kim", password: "correct horse battery" };
 const AS_SERVICE = { Authorization: "Bearer test-key" };
@@ -95,7 +95,7 @@ test("an idle session ends: with a lifetime of 1 s after one second, as after 30
     const browser = new CookieClient(shortLived.url);
     await browser.submit("/signup", KIM);
     const { cookie } = browser;
-    await eventually(async () => {
+    await until(async () => {
       const count = await fetch(`${shortLived.url}/v1/count`, { headers: AS_SERVICE });
       return ((await count.json()) as { users: number }).users === 0;
     });

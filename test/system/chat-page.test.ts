@@ -1,9 +1,8 @@
 import type { Browser } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { type Edge, startEdge } from "../../dev/edge.ts";
-import { ChatBrowser, DESKTOP, PHONE } from "../support/chat-browser.ts";
-import { launchChromium } from "../support/chromium.ts";
-import { TcpProxy } from "../support/tcp-proxy.ts";
+import { TcpProxy } from "../support/peers/tcp-proxy.ts";
+import { ChatBrowser, DESKTOP, launchChromium, PHONE } from "../support/processes/chromium.ts";
 import { until } from "../support/until.ts";
 
 const API_KEY = "test-key";

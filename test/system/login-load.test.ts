@@ -1,5 +1,5 @@
 import { afterEach, expect, it } from "vitest";
-import { askAsService, logInAtOnce, type RunningStack, startStackOn } from "../support/running-stack.ts";
+import { askAsService, logInAtOnce, type RunningStack, startStackOn } from "../support/processes/running-stack.ts";
 
 const LOGINS = 60;
 

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { eventually } from "../support/eventually.ts";
-import { PlayerFleet } from "../support/player-fleet.ts";
-import { RoomStage } from "../support/room-stage.ts";
+import { PlayerFleet } from "../support/peers/player-fleet.ts";
+import { RoomStage } from "../support/processes/room-stage.ts";
+import { until } from "../support/until.ts";
 
 const PLAYERS = 20;
 const SPEAK_EVERY_MS = 50;
@@ -27,21 +27,21 @@ it("a rolling update of the bridges: each ends within 10 s of SIGTERM, and playe
   const players = new PlayerFleet({ port: stage.haproxy.port, ca: stage.certificate.cert, room: "arena", tokens });
   fleet = players;
   players.connect();
-  await eventually(() => players.establishedCount === PLAYERS, SETTLE_MS);
+  await until(() => players.establishedCount === PLAYERS, SETTLE_MS);
   let speaker = 0;
   const speaking = setInterval(() => players.speak(speaker++ % PLAYERS), SPEAK_EVERY_MS);
   for (const bridge of stage.bridges) {
     const { saidCount } = players;
-    await eventually(() => players.saidCount >= saidCount + MESSAGES);
+    await until(() => players.saidCount >= saidCount + MESSAGES);
     const startMs = performance.now();
     expect(await bridge.drain()).toBe(0);
     expect(performance.now() - startMs).toBeLessThan(DRAIN_MS);
-    await eventually(() => players.establishedCount === PLAYERS, SETTLE_MS);
+    await until(() => players.establishedCount === PLAYERS, SETTLE_MS);
     bridge.start();
-    await eventually(() => bridge.isReady());
+    await until(() => bridge.isReady());
   }
   clearInterval(speaking);
-  await eventually(() => players.hasHeardAll, SETTLE_MS).catch(() => undefined);
+  await until(() => players.hasHeardAll, SETTLE_MS).catch(() => undefined);
   expect(players.troubles).toEqual([]);
   expect(players.faults()).toEqual([]);
   expect(players.gapsMs.length).toBeGreaterThanOrEqual(PLAYERS);

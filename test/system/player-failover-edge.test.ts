@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { ClosedCode } from "../../protocol/closed-codes.ts";
-import { eventually } from "../support/eventually.ts";
-import { PlayerFleet } from "../support/player-fleet.ts";
-import { RoomStage } from "../support/room-stage.ts";
-import { TcpProxy } from "../support/tcp-proxy.ts";
+import { PlayerFleet } from "../support/peers/player-fleet.ts";
+import { TcpProxy } from "../support/peers/tcp-proxy.ts";
+import { RoomStage } from "../support/processes/room-stage.ts";
+import { until } from "../support/until.ts";
 
 const PLAYERS = 20;
 const ROOM = "arena";
@@ -27,7 +27,7 @@ async function join(port: number, count: number): Promise<PlayerFleet> {
   const tokens = await stage.issueTokens(count);
   const joined = new PlayerFleet({ port, ca: stage.certificate.cert, room: ROOM, tokens });
   joined.connect();
-  await eventually(() => joined.establishedCount === count, SETTLE_MS);
+  await until(() => joined.establishedCount === count, SETTLE_MS);
   return joined;
 }
 
@@ -44,12 +44,12 @@ it("players hear every message once and in order, while workerd is ended and kil
   const speaking = setInterval(() => players.speak(speaker++ % PLAYERS), SPEAK_EVERY_MS);
   for (const how of ["end", "kill", "end"] as const) {
     const { saidCount } = players;
-    await eventually(() => players.saidCount >= saidCount + MESSAGES);
+    await until(() => players.saidCount >= saidCount + MESSAGES);
     await stage.restartEdge(how);
-    await eventually(() => players.establishedCount === PLAYERS, SETTLE_MS);
+    await until(() => players.establishedCount === PLAYERS, SETTLE_MS);
   }
   clearInterval(speaking);
-  await eventually(() => players.hasHeardAll, SETTLE_MS).catch(() => undefined);
+  await until(() => players.hasHeardAll, SETTLE_MS).catch(() => undefined);
   expect(players.troubles).toEqual([]);
   expect(players.faults()).toEqual([]);
   expect(players.gapsMs.length).toBeGreaterThanOrEqual(3 * PLAYERS);
@@ -74,12 +74,12 @@ it("a player who leaves is gone at once; one who is absent for 30 s is gone then
     absent?.on("joined", (joined) => resumed.push(joined.resumed));
     const startMs = performance.now();
     proxy.refuse();
-    await eventually(async () => (await members())[0]?.connected === false);
-    await eventually(async () => (await members()).length === 0, SETTLE_MS);
+    await until(async () => (await members())[0]?.connected === false);
+    await until(async () => (await members()).length === 0, SETTLE_MS);
     expect(performance.now() - startMs).toBeGreaterThan(29_000);
 
     proxy.restore();
-    await eventually(() => absent?.state === "Established", SETTLE_MS);
+    await until(() => absent?.state === "Established", SETTLE_MS);
     expect(reasons).toHaveLength(1);
     expect(resumed).toEqual([false]);
     expect(absent?.member).not.toBe(before);

@@ -1,9 +1,9 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { eventually } from "../support/eventually.ts";
-import { PlayerFleet } from "../support/player-fleet.ts";
+import { PlayerFleet } from "../support/peers/player-fleet.ts";
+import { RoomStage } from "../support/processes/room-stage.ts";
 import { type Random, seededRandom } from "../support/random.ts";
-import { RoomStage } from "../support/room-stage.ts";
+import { until } from "../support/until.ts";
 
 const PLAYERS = 100;
 const ROOM = "arena";
@@ -34,7 +34,7 @@ it("100 players hear every message once and in order, while bridges are killed, 
   fleet = new PlayerFleet({ port: stage.haproxy.port, ca: stage.certificate.cert, room: ROOM, tokens });
   const { players } = fleet;
   fleet.connect();
-  await eventually(() => fleet?.establishedCount === PLAYERS, SETTLE_MS);
+  await until(() => fleet?.establishedCount === PLAYERS, SETTLE_MS);
 
   let speaker = 0;
   const speaking = setInterval(() => fleet?.speak(speaker++ % players.length), SPEAK_EVERY_MS);
@@ -45,7 +45,7 @@ it("100 players hear every message once and in order, while bridges are killed, 
     repeat(EVICT_EVERY_MS, endMs, random, () => stage.evict(ROOM, random.chance(0.5) ? "hibernate" : "close")),
   ]);
   clearInterval(speaking);
-  await eventually(() => fleet?.hasHeardAll === true, SETTLE_MS).catch(() => undefined);
+  await until(() => fleet?.hasHeardAll === true, SETTLE_MS).catch(() => undefined);
 
   const gapsMs = fleet.gapsMs.toSorted((one, other) => one - other);
   const [cuts, kills, evictions] = counts;
@@ -80,7 +80,7 @@ async function killOne(random: Random): Promise<void> {
   // Players must live with the other one for a while.
   await pause(random.integer(0, 1_500));
   bridge.start();
-  await eventually(() => bridge.isReady());
+  await until(() => bridge.isReady());
 }
 
 function quantile(sorted: readonly number[], share: number): number {

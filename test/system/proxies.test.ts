@@ -4,9 +4,9 @@ import { createServer, type IncomingMessage, type Server } from "node:http";
 import { type AddressInfo, connect, type Socket } from "node:net";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { type Edge, startEdge } from "../../dev/edge.ts";
-import { CookieClient } from "../support/cookie-client.ts";
-import { freePort } from "../support/free-port.ts";
-import { type ProxyProgram, startCaddy, startNginx } from "../support/proxy-program.ts";
+import { freePort } from "../../dev/free-port.ts";
+import { CookieClient } from "../support/peers/cookie-client.ts";
+import { type ProxyProgram, startCaddy, startNginx } from "../support/processes/proxies.ts";
 
 const PASSWORD = "correct horse battery";
 const HOUR_MS = 3_600_000;

@@ -1,11 +1,11 @@
 import { Redis as Upstash } from "@upstash/redis";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { RedisRest } from "../../redis-rest/server.ts";
-import { AcknowledgedWrites } from "../support/acknowledged-writes.ts";
-import { eventually } from "../support/eventually.ts";
-import { withRedis } from "../support/redis-replicas.ts";
-import { REDIS_REST_TOKEN, startTestRedisRest } from "../support/redis-rest.ts";
-import { type RedisWithSentinels, startRedisWithSentinels } from "../support/redis-sentinels.ts";
+import { AcknowledgedWrites } from "../support/histories/acknowledged-writes.ts";
+import { withRedis } from "../support/redis/redis-replicas.ts";
+import { REDIS_REST_TOKEN, startTestRedisRest } from "../support/redis/redis-rest.ts";
+import { type RedisWithSentinels, startRedisWithSentinels } from "../support/redis/redis-sentinels.ts";
+import { until } from "../support/until.ts";
 
 const DEADLINE_MS = 1_000;
 /** What a small, shared machine may add to an answer; a call that hangs takes as long as the failover. */
@@ -42,17 +42,17 @@ test.each(["SIGKILL", "SIGSTOP"] as const)("no acknowledged write is lost when t
     },
     CALLERS,
   );
-  await eventually(() => load.acknowledged >= WRITES_BEFORE);
+  await until(() => load.acknowledged >= WRITES_BEFORE);
   const { port: oldPort } = redis.primary;
   redis.primary.signal(signal);
 
-  await eventually(() => load.failed > 0);
-  const newPort = await eventually(async () => {
+  await until(() => load.failed > 0);
+  const newPort = await until(async () => {
     const port = await redis.primaryPort();
     return port !== oldPort && port;
   }, FAILOVER_MS);
   const acknowledgedAtFailover = load.acknowledged;
-  await eventually(() => load.acknowledged >= acknowledgedAtFailover + WRITES_AFTER, FAILOVER_MS);
+  await until(() => load.acknowledged >= acknowledgedAtFailover + WRITES_AFTER, FAILOVER_MS);
   const ledger = await load.stop();
 
   expect(ledger.slowestMs).toBeLessThan(DEADLINE_MS + SLACK_MS);

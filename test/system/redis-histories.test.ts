@@ -1,13 +1,13 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { afterEach, expect, test } from "vitest";
 import type { RedisRest } from "../../redis-rest/server.ts";
-import { eventually } from "../support/eventually.ts";
-import { findAnomalies, History } from "../support/linearizability.ts";
-import { startPartitionedRedis } from "../support/partitioned-redis.ts";
-import { startTestRedisRest } from "../support/redis-rest.ts";
-import { startRedisWithSentinels } from "../support/redis-sentinels.ts";
-import { RegisterLoad } from "../support/register-load.ts";
-import { REGISTER, type RegisterInput, type RegisterOutput } from "../support/register-model.ts";
+import { findAnomalies, History } from "../support/histories/linearizability.ts";
+import { RegisterLoad } from "../support/histories/register-load.ts";
+import { REGISTER, type RegisterInput, type RegisterOutput } from "../support/histories/register-model.ts";
+import { startPartitionedRedis } from "../support/redis/partitioned-redis.ts";
+import { startTestRedisRest } from "../support/redis/redis-rest.ts";
+import { startRedisWithSentinels } from "../support/redis/redis-sentinels.ts";
+import { until } from "../support/until.ts";
 
 const READ_LEASE_MS = 1_000;
 const DEADLINE_MS = 1_000;
@@ -36,12 +36,12 @@ test.each(["SIGKILL", "SIGSTOP"] as const)(
     ends.push(redis.stop);
     const load = new RegisterLoad([await startRest(redis.env, 1)], 1);
     const [answered] = load.answers;
-    await eventually(() => (answered?.writes ?? 0) >= WRITES_AFTER);
+    await until(() => (answered?.writes ?? 0) >= WRITES_AFTER);
     redis.primary.signal(signal);
-    await eventually(async () => (await redis.primaryPort()) !== redis.primary.port, FAILOVER_MS);
+    await until(async () => (await redis.primaryPort()) !== redis.primary.port, FAILOVER_MS);
     redis.primary.signal("SIGCONT");
     const writes = answered?.writes ?? 0;
-    await eventually(() => (answered?.writes ?? 0) >= writes + WRITES_AFTER, FAILOVER_MS);
+    await until(() => (answered?.writes ?? 0) >= writes + WRITES_AFTER, FAILOVER_MS);
 
     expect(findAnomalies(await load.stop(), REGISTER)).toEqual([]);
   },
@@ -53,17 +53,17 @@ test("a redis-rest that a partition leaves with the old primary soon answers nob
   const load = new RegisterLoad([await startRest(redis.isolatedEnv, 1), await startRest(redis.env, 1)], 2);
   const [isolated, other] = load.answers;
   if (isolated === undefined || other === undefined) throw new Error("two were started");
-  await eventually(() => Math.min(isolated.writes, other.writes) >= WRITES_AFTER);
+  await until(() => Math.min(isolated.writes, other.writes) >= WRITES_AFTER);
   redis.part();
   const partedMs = performance.now();
-  await eventually(redis.isFailedOver, FAILOVER_MS);
+  await until(redis.isFailedOver, FAILOVER_MS);
   const writes = other.writes;
-  await eventually(() => other.writes >= writes + WRITES_AFTER, FAILOVER_MS);
+  await until(() => other.writes >= writes + WRITES_AFTER, FAILOVER_MS);
   await pause(Math.max(0, partedMs + READ_LEASE_MS + DEADLINE_MS + 2 * SLACK_MS - performance.now()));
   expect(isolated.lastMs - partedMs).toBeLessThan(READ_LEASE_MS + DEADLINE_MS + SLACK_MS);
   redis.heal();
   const reads = isolated.reads;
-  await eventually(() => isolated.reads >= reads + WRITES_AFTER, FAILOVER_MS);
+  await until(() => isolated.reads >= reads + WRITES_AFTER, FAILOVER_MS);
 
   expect(findAnomalies(withoutUnconfirmedReads(await load.stop()), REGISTER)).toEqual([]);
 });
@@ -74,17 +74,17 @@ test("no acknowledged write is lost to a partition with a replica on either side
   const load = new RegisterLoad([await startRest(redis.isolatedEnv, 2), await startRest(redis.env, 2)], 3);
   const [isolated, other] = load.answers;
   if (isolated === undefined || other === undefined) throw new Error("two were started");
-  await eventually(() => Math.min(isolated.writes, other.writes) >= WRITES_AFTER);
+  await until(() => Math.min(isolated.writes, other.writes) >= WRITES_AFTER);
   redis.part();
   const partedMs = performance.now();
-  await eventually(redis.isFailedOver, FAILOVER_MS);
+  await until(redis.isFailedOver, FAILOVER_MS);
   await pause(Math.max(0, partedMs + READ_LEASE_MS + DEADLINE_MS + 2 * SLACK_MS - performance.now()));
   for (const { lastMs } of load.answers) {
     expect(lastMs - partedMs).toBeLessThan(READ_LEASE_MS + DEADLINE_MS + SLACK_MS);
   }
   redis.heal();
   const [reads, writes] = [isolated.reads, other.writes];
-  await eventually(() => isolated.reads >= reads + WRITES_AFTER && other.writes >= writes + WRITES_AFTER, FAILOVER_MS);
+  await until(() => isolated.reads >= reads + WRITES_AFTER && other.writes >= writes + WRITES_AFTER, FAILOVER_MS);
 
   expect(findAnomalies(withoutUnconfirmedReads(await load.stop()), REGISTER)).toEqual([]);
 });

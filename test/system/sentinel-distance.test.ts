@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { runFailoverSeries } from "../support/failover-series.ts";
+import { runFailoverSeries } from "../support/redis/failover-series.ts";
 
 /*
  * Failovers in a row, with one redis-rest throughout and three scripted sentinels at five distances at once. FAILOVERS says

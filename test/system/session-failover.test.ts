@@ -6,10 +6,10 @@ import { Status } from "../../protocol/status-codes.ts";
 import type { RedisRest } from "../../redis-rest/server.ts";
 import { type Bridge, startBridge } from "../../tcp-bridge/bridge.ts";
 import { parseBridgeConfig } from "../../tcp-bridge/config.ts";
-import { AcknowledgedWrites } from "../support/acknowledged-writes.ts";
-import { eventually } from "../support/eventually.ts";
-import { REDIS_REST_TOKEN, startTestRedisRest } from "../support/redis-rest.ts";
-import { type RedisWithSentinels, startRedisWithSentinels } from "../support/redis-sentinels.ts";
+import { AcknowledgedWrites } from "../support/histories/acknowledged-writes.ts";
+import { REDIS_REST_TOKEN, startTestRedisRest } from "../support/redis/redis-rest.ts";
+import { type RedisWithSentinels, startRedisWithSentinels } from "../support/redis/redis-sentinels.ts";
+import { until } from "../support/until.ts";
 
 /** The bridge's deadline. */
 const DEADLINE_MS = 2_000;
@@ -65,13 +65,13 @@ it("no acknowledged register or delete is lost when the primary is killed under 
     },
     CALLERS,
   );
-  await eventually(() => load.acknowledged >= WRITES);
+  await until(() => load.acknowledged >= WRITES);
   const { port: oldPort } = redis.primary;
   redis.primary.signal("SIGKILL");
-  await eventually(() => load.failed > 0);
-  await eventually(async () => (await redis.primaryPort()) !== oldPort, FAILOVER_MS);
+  await until(() => load.failed > 0);
+  await until(async () => (await redis.primaryPort()) !== oldPort, FAILOVER_MS);
   const before = load.acknowledged;
-  await eventually(() => load.acknowledged >= before + WRITES, FAILOVER_MS);
+  await until(() => load.acknowledged >= before + WRITES, FAILOVER_MS);
   const { present, absent, slowestMs } = await load.stop();
 
   expect(failures).toEqual(new Set([Status.Unavailable]));

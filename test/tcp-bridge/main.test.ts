@@ -2,11 +2,11 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { connect } from "node:net";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { freePort } from "../../dev/free-port.ts";
 import { Status } from "../../protocol/status-codes.ts";
-import { freePort } from "../support/free-port.ts";
-import { GamePeer } from "../support/game-peer.ts";
-import { gate, PacketEdge } from "../support/packet-edge.ts";
-import { runProgram } from "../support/run-program.ts";
+import { GamePeer } from "../support/peers/game-peer.ts";
+import { gate, PacketEdge } from "../support/peers/packet-edge.ts";
+import { runProgram } from "../support/processes/program.ts";
 import { until } from "../support/until.ts";
 
 let edge: PacketEdge;

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { parseBridgeConfig } from "../../tcp-bridge/config.ts";
-import { type Certificate, selfSigned } from "../support/certificates.ts";
+import { type Certificate, selfSigned } from "../support/peers/certificates.ts";
 
 const needed = { EDGE_URL: "https://edge.example/", API_KEY: "key-1-of-32-characters-or-longer" };
 

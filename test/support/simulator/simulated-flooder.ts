@@ -2,8 +2,8 @@ import { ClosedCode } from "../../../protocol/closed-codes.ts";
 import { ByteWriter } from "../../../protocol/packet-fields.ts";
 import { MAX_PLAYER_PACKET_BYTES } from "../../../protocol/packet-framing.ts";
 import { decodePlayerPacket, writePlayerPacket } from "../../../protocol/player-packets.ts";
-import { joinPacket } from "../room-probe.ts";
-import { splitPackets } from "../split-packets.ts";
+import { splitPackets } from "../packets/cut-and-mutate.ts";
+import { joinPacket } from "../rooms/room-probe.ts";
 import type { SimulatedRoom } from "./simulated-room.ts";
 
 const SESSION = "mallory";

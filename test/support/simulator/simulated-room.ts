@@ -3,7 +3,7 @@ import type { ConnectionSnapshot, RoomIdentity, RoomOutput } from "../../../prot
 import { RoomCore } from "../../../protocol/reliable/room/room-core.ts";
 import type { RoomLimits } from "../../../protocol/reliable/room/room-limits.ts";
 import type { LogEntry } from "../../../protocol/reliable/room/room-log.ts";
-import { MemoryRoomStorage } from "../memory-room-storage.ts";
+import { MemoryRoomStorage } from "../rooms/memory-room-storage.ts";
 import type { VirtualClock } from "./virtual-clock.ts";
 
 /** The far end of a room's connection. */

@@ -5,9 +5,9 @@ import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import { Connector, type TlsTrust } from "../../../client/connector.ts";
 import { ServiceClient } from "../../../client/service-client.ts";
 import { Status } from "../../../protocol/status-codes.ts";
-import { type Certificate, selfSigned } from "../../support/certificates.ts";
-import { GamePeer, requestBytes } from "../../support/game-peer.ts";
-import { TestBridge } from "../../support/test-bridge.ts";
+import { type Certificate, selfSigned } from "../../support/peers/certificates.ts";
+import { GamePeer, requestBytes } from "../../support/peers/game-peer.ts";
+import { TestBridge } from "../../support/peers/test-bridge.ts";
 import { until } from "../../support/until.ts";
 
 let server: Certificate;

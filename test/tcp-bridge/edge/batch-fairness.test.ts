@@ -1,7 +1,7 @@
 import { afterEach, expect, it } from "vitest";
 import type { ServiceRequest } from "../../../protocol/session-request.ts";
-import { gate } from "../../support/packet-edge.ts";
-import { TestBridge } from "../../support/test-bridge.ts";
+import { gate } from "../../support/peers/packet-edge.ts";
+import { TestBridge } from "../../support/peers/test-bridge.ts";
 import { until } from "../../support/until.ts";
 
 let stack: TestBridge;

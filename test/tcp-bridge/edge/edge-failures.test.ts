@@ -1,9 +1,9 @@
 import { afterEach, describe, expect, it } from "vitest";
 import type { ServiceRequest } from "../../../protocol/session-request.ts";
 import { Status } from "../../../protocol/status-codes.ts";
-import { PacketBytes } from "../../support/packet-bytes.ts";
-import { breakConnection, type EdgeFault, gate, hang, respond } from "../../support/packet-edge.ts";
-import { TestBridge } from "../../support/test-bridge.ts";
+import { PacketBytes } from "../../support/packets/packet-bytes.ts";
+import { breakConnection, type EdgeFault, gate, hang, respond } from "../../support/peers/packet-edge.ts";
+import { TestBridge } from "../../support/peers/test-bridge.ts";
 import { until } from "../../support/until.ts";
 
 const everyRequest: readonly ServiceRequest[] = [

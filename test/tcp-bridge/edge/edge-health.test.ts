@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from "vitest";
-import { PacketEdge } from "../../support/packet-edge.ts";
-import { TestBridge } from "../../support/test-bridge.ts";
+import { PacketEdge } from "../../support/peers/packet-edge.ts";
+import { TestBridge } from "../../support/peers/test-bridge.ts";
 import { until } from "../../support/until.ts";
 
 let stack: TestBridge;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { Status } from "../../../protocol/status-codes.ts";
 import { countFailures, GameAddress } from "../../../tcp-bridge/game/game-access.ts";
-import { PacketBytes } from "../../support/packet-bytes.ts";
+import { PacketBytes } from "../../support/packets/packet-bytes.ts";
 
 const MINUTE_MS = 60_000;
 

@@ -1,11 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { ServiceRequest } from "../../../protocol/session-request.ts";
 import { Status } from "../../../protocol/status-codes.ts";
-import { requestBytes } from "../../support/game-peer.ts";
-import { PacketBytes } from "../../support/packet-bytes.ts";
-import { gate } from "../../support/packet-edge.ts";
-import { everySplit } from "../../support/split-packets.ts";
-import { TestBridge } from "../../support/test-bridge.ts";
+import { everySplit } from "../../support/packets/cut-and-mutate.ts";
+import { PacketBytes } from "../../support/packets/packet-bytes.ts";
+import { requestBytes } from "../../support/peers/game-peer.ts";
+import { gate } from "../../support/peers/packet-edge.ts";
+import { TestBridge } from "../../support/peers/test-bridge.ts";
 import { until } from "../../support/until.ts";
 
 const conversation: readonly ServiceRequest[] = [

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import { PacketInbox } from "../../../tcp-bridge/game/game-session.ts";
-import { PacketBytes } from "../../support/packet-bytes.ts";
+import { PacketBytes } from "../../support/packets/packet-bytes.ts";
 
 const packet = fc
   .tuple(fc.integer({ min: 0, max: 200 }), fc.integer({ min: 0, max: 20 }))

@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ClosedCode } from "../../../protocol/closed-codes.ts";
-import { PacketBytes } from "../../support/packet-bytes.ts";
-import { PlayerBridge } from "../../support/player-bridge.ts";
-import { join, type PlayerPeer, playerBytes, publish } from "../../support/player-peer.ts";
-import { type EdgeSocket, ScriptedEdge } from "../../support/scripted-edge.ts";
+import { PacketBytes } from "../../support/packets/packet-bytes.ts";
+import { PlayerBridge } from "../../support/peers/player-bridge.ts";
+import { join, type PlayerPeer, playerBytes, publish } from "../../support/peers/player-peer.ts";
+import { type EdgeSocket, ScriptedEdge } from "../../support/peers/scripted-edge.ts";
 import { until } from "../../support/until.ts";
 
 let edge: ScriptedEdge;

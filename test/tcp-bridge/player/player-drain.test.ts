@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { ClosedCode } from "../../../protocol/closed-codes.ts";
-import { PlayerBridge } from "../../support/player-bridge.ts";
-import { join, publish } from "../../support/player-peer.ts";
-import { RoomServer } from "../../support/room-server.ts";
+import { PlayerBridge } from "../../support/peers/player-bridge.ts";
+import { join, publish } from "../../support/peers/player-peer.ts";
+import { RoomServer } from "../../support/rooms/room-server.ts";
 import { until } from "../../support/until.ts";
 
 let edge: RoomServer;

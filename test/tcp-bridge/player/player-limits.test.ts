@@ -3,9 +3,9 @@ import { connect as connectTls } from "node:tls";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ClosedCode } from "../../../protocol/closed-codes.ts";
 import type { PlayerPacket } from "../../../protocol/player-packets.ts";
-import { PlayerBridge } from "../../support/player-bridge.ts";
-import { join, type PlayerPeer, playerBytes, publish } from "../../support/player-peer.ts";
-import { type EdgeSocket, ScriptedEdge } from "../../support/scripted-edge.ts";
+import { PlayerBridge } from "../../support/peers/player-bridge.ts";
+import { join, type PlayerPeer, playerBytes, publish } from "../../support/peers/player-peer.ts";
+import { type EdgeSocket, ScriptedEdge } from "../../support/peers/scripted-edge.ts";
 import { until } from "../../support/until.ts";
 
 let edge: ScriptedEdge;

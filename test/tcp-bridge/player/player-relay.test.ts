@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { formatToken } from "../../../protocol/session-token.ts";
-import { PlayerBridge } from "../../support/player-bridge.ts";
-import { join, playerBytes, publish } from "../../support/player-peer.ts";
-import { ScriptedEdge } from "../../support/scripted-edge.ts";
+import { PlayerBridge } from "../../support/peers/player-bridge.ts";
+import { join, playerBytes, publish } from "../../support/peers/player-peer.ts";
+import { ScriptedEdge } from "../../support/peers/scripted-edge.ts";
 import { until } from "../../support/until.ts";
 
 let edge: ScriptedEdge;

@@ -3,10 +3,10 @@ import { afterEach, beforeEach, expect, it } from "vitest";
 import { tlsTransport } from "../../../client/node/tls-transport.ts";
 import { ReliableConnection } from "../../../client/reliable/reliable-connection.ts";
 import { formatToken, makeToken } from "../../../protocol/session-token.ts";
-import { PlayerBridge } from "../../support/player-bridge.ts";
-import { RoomServer } from "../../support/room-server.ts";
+import { PlayerBridge } from "../../support/peers/player-bridge.ts";
+import { WireTap } from "../../support/peers/tcp-proxy.ts";
+import { RoomServer } from "../../support/rooms/room-server.ts";
 import { until } from "../../support/until.ts";
-import { WireTap } from "../../support/wire-tap.ts";
 
 /** Two ciphertexts of one message share no run of this length: by chance, once in 2^(128 - 24). */
 const RUN_BYTES = 16;

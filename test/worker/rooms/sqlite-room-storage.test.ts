@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { Presence } from "../../../protocol/player-packets.ts";
 import type { LogEntry, RoomStorage } from "../../../protocol/reliable/room/room-log.ts";
 import { SqliteRoomStorage } from "../../../worker/rooms/sqlite-room-storage.ts";
-import { MemoryRoomStorage } from "../../support/memory-room-storage.ts";
+import { MemoryRoomStorage } from "../../support/rooms/memory-room-storage.ts";
 import { newRoom, roomObject } from "./room-object.ts";
 
 const BOUNDS = { maxEntries: 20, maxBytes: 3000, maxAgeMs: 10_000, neededMs: 5_000, maxNeededBytes: 9_000 };

@@ -1,7 +1,7 @@
 import { inject } from "vitest";
 import { RedisStore } from "../../../worker/session-store/redis-store.ts";
 import type { SessionPolicy } from "../../../worker/session-store/session-store.ts";
-import type { ProvidedKey } from "../../support/provided-context.ts";
+import type { ProvidedKey } from "../../support/workerd/provided-context.ts";
 import { redisIndexFaults } from "./redis-index-faults.ts";
 import { PATIENT_DEADLINE_MS, type StoreHarness, testPolicy } from "./store-harness.ts";
 

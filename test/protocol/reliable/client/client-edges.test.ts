@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { ClientProbe, joinedPacket } from "../../../support/client-probe.ts";
+import { ClientProbe, joinedPacket } from "../../../support/rooms/client-probe.ts";
 
 const HELLO = Buffer.from("hello");
 const REPLACED = { kind: "closed", code: 2, message: "a newer connection has this session" } as const;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { MAX_BODY_BYTES, type RoomToPlayer } from "../../../../protocol/player-packets.ts";
-import { ClientProbe, joinedPacket } from "../../../support/client-probe.ts";
+import { ClientProbe, joinedPacket } from "../../../support/rooms/client-probe.ts";
 
 const HELLO = Buffer.from("hello");
 

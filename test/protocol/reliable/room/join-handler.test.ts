@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { ClosedCode } from "../../../../protocol/closed-codes.ts";
 import type { Join } from "../../../../protocol/player-packets.ts";
-import { RoomProbe } from "../../../support/room-probe.ts";
+import { RoomProbe } from "../../../support/rooms/room-probe.ts";
 
 /** A room in which kim (member 1, connection 1) has published `messages`. */
 function roomWith(messages: number, historyMessages = 50): RoomProbe {

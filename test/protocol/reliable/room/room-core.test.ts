@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { ClosedCode } from "../../../../protocol/closed-codes.ts";
 import type { PlayerPacket } from "../../../../protocol/player-packets.ts";
-import { joinPacket, RoomProbe } from "../../../support/room-probe.ts";
+import { joinPacket, RoomProbe } from "../../../support/rooms/room-probe.ts";
 
 const BODY = new Uint8Array(10);
 

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { ClosedCode } from "../../../../protocol/closed-codes.ts";
 import { DATAGRAM_OVERHEAD_BYTES, DELIVER_OVERHEAD_BYTES } from "../../../../protocol/player-packets.ts";
 import { DEFAULT_ROOM_LIMITS } from "../../../../protocol/reliable/room/room-limits.ts";
-import { RoomProbe } from "../../../support/room-probe.ts";
+import { RoomProbe } from "../../../support/rooms/room-probe.ts";
 
 const KIB = 1024;
 const PACKET_OF_1_KIB = new Uint8Array(KIB - DELIVER_OVERHEAD_BYTES);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { ClosedCode } from "../../../../protocol/closed-codes.ts";
 import { DEFAULT_ROOM_LIMITS } from "../../../../protocol/reliable/room/room-limits.ts";
-import { RoomProbe } from "../../../support/room-probe.ts";
+import { RoomProbe } from "../../../support/rooms/room-probe.ts";
 
 const SENDER = DEFAULT_ROOM_LIMITS.sender;
 const KIM = { id: 1, session: "kim" };

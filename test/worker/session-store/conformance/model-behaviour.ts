@@ -4,8 +4,8 @@ import type { SessionRequest, SessionResponse } from "../../../../protocol/sessi
 import { TOKEN_BYTES, TOKEN_SECRET_BYTES } from "../../../../protocol/session-token.ts";
 import { Status } from "../../../../protocol/status-codes.ts";
 import { hashSecret } from "../../../../worker/session-store/secrets.ts";
-import { sessionBatches } from "../../../support/session-arbitraries.ts";
-import { type ModelAnswer, SessionModel } from "../../../support/session-model.ts";
+import { sessionBatches } from "../../../support/histories/session-arbitraries.ts";
+import { type ModelAnswer, SessionModel } from "../../../support/histories/session-model.ts";
 import type { StoreHarness } from "../store-harness.ts";
 
 const CAP = 3;

@@ -1,0 +1,96 @@
+import { readFileSync } from "node:fs";
+import type { ServiceResponsePacket } from "../../../protocol/service-packets.ts";
+import { ipv4FromInt } from "../../../protocol/service-packets.ts";
+import type { ServiceRequest } from "../../../protocol/session-request.ts";
+import { Status, type StatusName } from "../../../protocol/status-codes.ts";
+import { fromHex } from "./packet-bytes.ts";
+
+/** One packet of test/vectors/service-packets.json. */
+export interface ServiceVector {
+  readonly packet: string;
+  readonly type: number;
+  readonly hex: string;
+  readonly fields: {
+    readonly sessid?: number;
+    readonly ip?: number;
+    readonly id?: string;
+    readonly resource?: string;
+    readonly status?: StatusName;
+    readonly sessions?: number;
+    readonly users?: number;
+    readonly token?: string;
+    readonly message?: string;
+    readonly key?: string;
+  };
+}
+
+/** A broken packet, and the answer that the contract gives it. */
+export interface BrokenVector {
+  readonly why: string;
+  readonly hex: string;
+  readonly expect: string;
+}
+
+const vectors = JSON.parse(readFileSync(new URL("../../vectors/service-packets.json", import.meta.url), "utf8")) as {
+  packets: ServiceVector[];
+  broken: BrokenVector[];
+};
+
+export const brokenServiceVectors: readonly BrokenVector[] = vectors.broken;
+export const serviceKeyVectors = vectors.packets.filter((vector) => vector.packet === "ServiceKeyRequest");
+export const serviceRequestVectors = vectors.packets.filter(
+  (vector) => vector.packet.endsWith("Request") && !serviceKeyVectors.includes(vector),
+);
+export const serviceAnswerVectors = vectors.packets.filter((vector) => vector.packet.endsWith("Response"));
+
+/** The value that a request vector's bytes stand for. */
+export function requestOfVector({ packet, fields }: ServiceVector): ServiceRequest {
+  const sessid = given(fields.sessid, packet);
+  switch (packet) {
+    case "SessionCheckRequest":
+      return { kind: "check", sessid };
+    case "SessionRegisterRequest":
+      return { kind: "register", sessid, ip: ipv4FromInt(fields.ip ?? 0), user: fields.id ?? null };
+    case "SessionDeleteRequest":
+      return { kind: "delete", sessid, ...(fields.id === undefined ? {} : { user: fields.id }) };
+    case "CountUsersRequest":
+      return { kind: "count" };
+    case "SessionIssueRequest":
+      return { kind: "issue", ip: ipv4FromInt(fields.ip ?? 0), user: fields.id ?? null };
+    case "SessionCheckAccessRequest":
+      return { kind: "checkAccess", sessid, resource: fields.resource ?? "" };
+    default:
+      throw new Error(`no such request: ${packet}`);
+  }
+}
+
+/** The value that an answer vector's bytes stand for; what the packet does not carry is false or 0. */
+export function answerOfVector({ packet, fields }: ServiceVector): ServiceResponsePacket {
+  const status = Status[fields.status ?? "Invalid"];
+  switch (packet) {
+    case "SessionCheckResponse":
+      return { kind: "check", status };
+    case "SessionRegisterResponse":
+      return { kind: "register", status, created: false, expiresAt: 0 };
+    case "SessionDeleteResponse":
+      return { kind: "delete", status };
+    case "CountUsersResponse":
+      return { kind: "count", status, sessions: fields.sessions ?? 0, users: fields.users ?? 0 };
+    case "SessionIssueResponse":
+      return { kind: "issue", status, sessid: fields.sessid ?? 0, token: fromHex(fields.token ?? ""), expiresAt: 0 };
+    case "SessionCheckAccessResponse":
+      return { kind: "checkAccess", status };
+    case "ServiceKeyResponse":
+      return { kind: "serviceKey", status };
+    case "ErrorResponse":
+      return { kind: "error", status, message: fields.message ?? "" };
+    default:
+      throw new Error(`no such answer: ${packet}`);
+  }
+}
+
+/** Requests without a sessid leave it out of their value. */
+function given(sessid: number | undefined, packet: string): number {
+  if (sessid === undefined && !/^(Count|SessionIssue)/.test(packet)) throw new Error(`${packet}: no sessid`);
+  return sessid ?? 0;
+}

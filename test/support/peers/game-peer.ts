@@ -1,0 +1,66 @@
+import { once } from "node:events";
+import { type AddressInfo, connect, type Socket } from "node:net";
+import { ByteWriter } from "../../../protocol/packet-fields.ts";
+import { MAX_SERVICE_PACKET_BYTES, PacketDecoder } from "../../../protocol/packet-framing.ts";
+import {
+  decodeServiceResponse,
+  type ServiceResponsePacket,
+  writeServiceRequest,
+} from "../../../protocol/service-packets.ts";
+import type { ServiceRequest } from "../../../protocol/session-request.ts";
+import { until } from "../until.ts";
+
+/** The packets of requests, one behind the other. */
+export function requestBytes(...requests: readonly ServiceRequest[]): Uint8Array {
+  const writer = new ByteWriter();
+  for (const request of requests) writeServiceRequest(writer, request);
+  return writer.finish();
+}
+
+/** A game server at the other end of a bridge's port: it sends any bytes, and keeps every answer in order. */
+export class GamePeer {
+  readonly socket: Socket;
+  readonly answers: ServiceResponsePacket[] = [];
+  /** The bridge has ended its side, or reset the connection. */
+  ended = false;
+
+  constructor(socket: Socket) {
+    this.socket = socket;
+    const decoder = new PacketDecoder(MAX_SERVICE_PACKET_BYTES);
+    socket.on("data", (chunk: Buffer) => {
+      decoder.push(chunk, (packet) => this.answers.push(decodeServiceResponse(packet)));
+    });
+    const end = (): void => {
+      this.ended = true;
+    };
+    socket.on("end", end).on("close", end).on("error", end);
+  }
+
+  /** Connects; `localAddress` is any of 127.0.0.0/8. */
+  static async connect(address: AddressInfo, localAddress = "127.0.0.1"): Promise<GamePeer> {
+    const socket = connect({ host: address.address, port: address.port, localAddress, allowHalfOpen: true });
+    const peer = new GamePeer(socket.setNoDelay());
+    await once(socket, "connect");
+    return peer;
+  }
+
+  send(...requests: readonly ServiceRequest[]): void {
+    this.socket.write(requestBytes(...requests));
+  }
+
+  /** The first `count` answers, once they are there. */
+  async received(count: number): Promise<ServiceResponsePacket[]> {
+    await until(() => this.answers.length >= count || this.ended);
+    return this.answers.slice(0, count);
+  }
+
+  /** Waits for the bridge to end the connection and returns all answers. */
+  async untilEnded(): Promise<ServiceResponsePacket[]> {
+    await until(() => this.ended);
+    return this.answers;
+  }
+
+  close(): void {
+    this.socket.destroy();
+  }
+}

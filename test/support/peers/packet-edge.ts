@@ -1,0 +1,166 @@
+import { once } from "node:events";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { buffer } from "node:stream/consumers";
+import { ByteWriter } from "../../../protocol/packet-fields.ts";
+import { MAX_SERVICE_PACKET_BYTES } from "../../../protocol/packet-framing.ts";
+import {
+  type DecodedServiceRequest,
+  decodeServiceRequest,
+  type ServiceResponsePacket,
+  unknownTypeResponse,
+  writeServiceResponse,
+} from "../../../protocol/service-packets.ts";
+import { failedResponse, type ServiceRequest, type ServiceResponse } from "../../../protocol/session-request.ts";
+import { makeToken } from "../../../protocol/session-token.ts";
+import { Status } from "../../../protocol/status-codes.ts";
+import { splitPackets } from "../packets/cut-and-mutate.ts";
+
+/** What a fault does with a batch instead of, or before, the right answer. */
+export type EdgeFault = (batch: EdgeBatch, response: ServerResponse) => Promise<"answer" | "done"> | "answer" | "done";
+
+/** A batch that the edge was sent. */
+export interface EdgeBatch {
+  readonly requests: readonly DecodedServiceRequest[];
+  /** The right answers; asking for them executes the requests. */
+  readonly answers: () => Uint8Array;
+}
+
+/**
+ * An edge that can be made to fail: a real HTTP server that decodes the packets of `POST /v1/packets` and answers from
+ * memory. Each fault in {@link faults} is used for one batch, in order, then {@link fault} for all, if it is set.
+ */
+export class PacketEdge {
+  readonly apiKey = "test-key";
+  readonly sessions = new SessionMap();
+  /** The kinds of the requests of each batch that came, the empty ones of readiness left out. */
+  readonly batches: string[][] = [];
+  readonly faults: EdgeFault[] = [];
+  fault: EdgeFault | undefined;
+  readonly #server: Server = createServer((request, response) => {
+    this.#answer(request, response).catch((error: unknown) => response.destroy(error as Error));
+  });
+
+  static async open(port = 0): Promise<PacketEdge> {
+    const edge = new PacketEdge();
+    edge.#server.listen(port, "127.0.0.1");
+    await once(edge.#server, "listening");
+    return edge;
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  /** Idempotent. */
+  async close(): Promise<void> {
+    if (!this.#server.listening) return;
+    const closed = once(this.#server, "close");
+    this.#server.close();
+    this.#server.closeAllConnections();
+    await closed;
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const body = await buffer(request);
+    if (request.headers.authorization !== `Bearer ${this.apiKey}`) {
+      response.writeHead(401, { "Content-Type": "application/problem+json" });
+      response.end(JSON.stringify({ code: "unauthenticated" }));
+      return;
+    }
+    const requests = splitPackets(MAX_SERVICE_PACKET_BYTES, [body]).map(decodeServiceRequest);
+    const batch: EdgeBatch = { requests, answers: () => this.#run(requests) };
+    if (requests.length > 0) {
+      this.batches.push(requests.map(({ kind }) => kind));
+      const fault = this.faults.shift() ?? this.fault;
+      if (fault !== undefined && (await fault(batch, response)) === "done") return;
+    }
+    response.writeHead(200, { "Content-Type": "application/octet-stream" });
+    response.end(batch.answers());
+  }
+
+  #run(requests: readonly DecodedServiceRequest[]): Uint8Array {
+    const writer = new ByteWriter();
+    for (const request of requests) writeServiceResponse(writer, this.#answerTo(request));
+    return writer.finish();
+  }
+
+  #answerTo(request: DecodedServiceRequest): ServiceResponsePacket {
+    if (request.kind === "unknown") return unknownTypeResponse(request.type, Status.Invalid);
+    if (request.kind === "invalid") return failedResponse(request.request, Status.Invalid) as ServiceResponse;
+    return this.sessions.run(request);
+  }
+}
+
+/** Never answers. */
+export const hang: EdgeFault = () => "done";
+
+/** A fault that keeps batches waiting until `open` is called, then answers them. */
+export function gate(): { readonly fault: EdgeFault; readonly open: () => void } {
+  const { promise, resolve } = Promise.withResolvers<"answer">();
+  return { fault: () => promise, open: () => resolve("answer") };
+}
+
+/** Answers with this status and body instead. */
+export function respond(status: number, body: string | Uint8Array = ""): EdgeFault {
+  return (_batch, response) => {
+    response.writeHead(status);
+    response.end(body);
+    return "done";
+  };
+}
+
+/** Breaks the connection before the requests have an effect. */
+export const breakConnection: EdgeFault = (_batch, response) => {
+  response.destroy();
+  return "done";
+};
+
+/** Sessions by sessid, in memory: what a {@link PacketEdge} answers from. Each has its user. */
+export class SessionMap {
+  readonly users = new Map<number, string>();
+  #issued = 1_000_000;
+
+  run(request: ServiceRequest): ServiceResponse {
+    switch (request.kind) {
+      case "check":
+        return { kind: "check", status: this.users.has(request.sessid) ? Status.Ok : Status.NotFound };
+      case "checkAccess":
+        return { kind: "checkAccess", status: this.#access(request.sessid, request.resource) };
+      case "register": {
+        const owner = this.users.get(request.sessid);
+        if (owner !== undefined && owner !== request.user) {
+          return failedResponse("register", Status.Conflict) as ServiceResponse;
+        }
+        this.users.set(request.sessid, request.user ?? "");
+        return { kind: "register", status: Status.Ok, created: owner === undefined, expiresAt: 0 };
+      }
+      case "delete": {
+        const owner = this.users.get(request.sessid);
+        if (owner === undefined) return { kind: "delete", status: Status.NotFound };
+        if (owner !== request.user) return { kind: "delete", status: Status.Denied };
+        this.users.delete(request.sessid);
+        return { kind: "delete", status: Status.Ok };
+      }
+      case "count": {
+        const users = new Set(this.users.values()).size;
+        return { kind: "count", status: Status.Ok, sessions: this.users.size, users };
+      }
+      case "issue": {
+        const sessid = this.#issued++;
+        this.users.set(sessid, request.user ?? "");
+        const token = makeToken(sessid, new Uint8Array(16).fill(7));
+        return { kind: "issue", status: Status.Ok, sessid, token, expiresAt: 0 };
+      }
+    }
+  }
+
+  #access(sessid: number, resource: string): Status {
+    if (!this.users.has(sessid)) return Status.NotFound;
+    return resource.startsWith("open:") ? Status.Ok : Status.Denied;
+  }
+}

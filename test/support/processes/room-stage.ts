@@ -1,0 +1,103 @@
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Edge, startEdge } from "../../../dev/edge.ts";
+import { parseToken } from "../../../protocol/session-token.ts";
+import { type Certificate, selfSigned } from "../peers/certificates.ts";
+import { BridgeProgram } from "./bridge-program.ts";
+import { Haproxy } from "./proxies.ts";
+
+const API_KEY = "key";
+
+/** All that stands between players and a room, as it would in production: HAProxy, two bridges, workerd. */
+export class RoomStage {
+  readonly certificate: Certificate;
+  readonly bridges: readonly [BridgeProgram, BridgeProgram];
+  readonly haproxy: Haproxy;
+  readonly #stateDir: string;
+  #edge: Edge;
+
+  private constructor(
+    parts: Pick<RoomStage, "certificate" | "bridges" | "haproxy"> & { readonly edge: Edge; readonly stateDir: string },
+  ) {
+    this.certificate = parts.certificate;
+    this.bridges = parts.bridges;
+    this.haproxy = parts.haproxy;
+    this.#edge = parts.edge;
+    this.#stateDir = parts.stateDir;
+  }
+
+  static async open(): Promise<RoomStage> {
+    const stateDir = await mkdtemp(join(tmpdir(), "artoria-rooms-"));
+    const stops = [() => rm(stateDir, { recursive: true, force: true })];
+    try {
+      const certificate = await selfSigned("localhost");
+      const edge = await startEdgeOn(stateDir, 0);
+      stops.unshift(() => edge.close());
+      const startBridge = async (): Promise<BridgeProgram> => {
+        const bridge = await BridgeProgram.start(edge.url, certificate);
+        stops.unshift(() => bridge.kill());
+        return bridge;
+      };
+      const bridges = [await startBridge(), await startBridge()] as const;
+      return new RoomStage({ certificate, bridges, haproxy: await Haproxy.start(bridges), edge, stateDir });
+    } catch (error) {
+      for (const stop of stops) await stop();
+      throw error;
+    }
+  }
+
+  /** A session for each of `count` users. */
+  async issueTokens(count: number): Promise<Uint8Array[]> {
+    return await Promise.all(
+      Array.from({ length: count }, async (_, index) => {
+        const response = await this.ask("POST", "/v1/sessions", { user: `player-${index}` });
+        const { token } = (await response.json()) as { token: string };
+        return parseToken(token) ?? new Uint8Array(0);
+      }),
+    );
+  }
+
+  /** Asks the edge as a service. */
+  ask(method: string, path: string, body?: unknown): Promise<Response> {
+    return fetch(`${this.#edge.url}${path}`, {
+      method,
+      headers: { Authorization: `Bearer ${API_KEY}`, "Content-Type": "application/json" },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    });
+  }
+
+  /** Takes a room's memory away; its WebSockets hibernate, or are closed too. */
+  async evict(room: string, webSockets: "hibernate" | "close"): Promise<void> {
+    await this.#edge.miniflare.unsafeEvictDurableObject("artoria", "ChatRoom", { name: room, webSockets });
+  }
+
+  /** Ends workerd, or kills it, and starts it again: at the same address, on what it has stored. */
+  async restartEdge(how: "end" | "kill"): Promise<void> {
+    const port = Number(new URL(this.#edge.url).port);
+    if (how === "kill") for (const pid of await childrenNamed("workerd")) process.kill(pid, "SIGKILL");
+    await this.#edge.close();
+    this.#edge = await startEdgeOn(this.#stateDir, port);
+  }
+
+  async close(): Promise<void> {
+    await this.haproxy.stop();
+    await Promise.all(this.bridges.map((bridge) => bridge.kill()));
+    await this.#edge.close();
+    await rm(this.#stateDir, { recursive: true, force: true });
+  }
+}
+
+/** The processes of this name that this process has started, by /proc/<pid>/stat: "pid (name) state ppid ...". */
+async function childrenNamed(name: string): Promise<number[]> {
+  const pids = (await readdir("/proc")).filter((entry) => /^\d+$/.test(entry));
+  const stats = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/stat`, "utf8").catch(() => "")));
+  return stats.flatMap((stat) => {
+    const [, pid, program, parent] = /^(\d+) \((.*)\) \S (\d+) /.exec(stat) ?? [];
+    return program === name && Number(parent) === process.pid ? [Number(pid)] : [];
+  });
+}
+
+function startEdgeOn(stateDir: string, port: number): Promise<Edge> {
+  return startEdge({ host: "127.0.0.1", port, variables: { API_KEYS: API_KEY }, stateDir });
+}

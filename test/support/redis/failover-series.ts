@@ -1,0 +1,68 @@
+import { setTimeout as pause } from "node:timers/promises";
+import type { RedisRest } from "../../../redis-rest/server.ts";
+import { type Random, seededRandom } from "../random.ts";
+import { type Announcement, FakeFailover, PRIMARY_ENDS } from "./fake-failover.ts";
+import { restPost, startTestRedisRest } from "./redis-rest.ts";
+
+/** What became of a number of failovers, one after the other, with one redis-rest throughout. */
+export interface FailoverSeries {
+  readonly failovers: number;
+  /** Failovers after which redis-rest did not find the new primary within LOST_MS; the series then starts another one. */
+  readonly lost: number;
+  /** From the promotion to the first answer of the new primary. */
+  readonly slowestMs: number;
+}
+
+/** Far beyond what finding a primary may take, so that only what never comes is called lost. */
+const LOST_MS = 10_000;
+const ASK_AGAIN_MS = 5;
+const SENTINELS = 3;
+/** One sentinel in so many does not tell: its message is lost, or its subscriber not there yet. */
+const SILENT_SENTINEL = 0.1;
+
+/** Fails over `count` times with sentinels `distanceMs` away; `seed` decides who hears what when. */
+export async function runFailoverSeries(distanceMs: number, count: number, seed: number): Promise<FailoverSeries> {
+  const random = seededRandom(seed);
+  const stage = await FakeFailover.start(distanceMs);
+  let rest = await startTestRedisRest(stage.env);
+  let lost = 0;
+  let slowestMs = 0;
+  try {
+    for (let failover = 0; failover < count; failover++) {
+      stage.repeatsNewsToSubscribers = random.chance(0.2);
+      const startMs = performance.now();
+      stage.failOver(announcement(random, distanceMs));
+      const tookMs = await untilAnsweredBy(rest, stage, startMs);
+      if (tookMs !== undefined) {
+        slowestMs = Math.max(slowestMs, tookMs);
+      } else {
+        lost++;
+        await rest.close();
+        rest = await startTestRedisRest(stage.env);
+      }
+      // Some failovers find the last one's connections still being made.
+      await pause(random.integer(0, 4 * distanceMs + 20));
+    }
+  } finally {
+    await rest.close();
+    await stage.close();
+  }
+  return { failovers: count, lost, slowestMs };
+}
+
+function announcement(random: Random, distanceMs: number): Announcement {
+  const spreadMs = 2 * distanceMs + 5;
+  const afterMs = Array.from({ length: SENTINELS }, () =>
+    random.chance(SILENT_SENTINEL) ? Number.POSITIVE_INFINITY : random.integer(0, spreadMs),
+  );
+  return { end: PRIMARY_ENDS[random.integer(0, PRIMARY_ENDS.length - 1)] ?? "hangs up", afterMs };
+}
+
+async function untilAnsweredBy(rest: RedisRest, stage: FakeFailover, startMs: number): Promise<number | undefined> {
+  while (performance.now() - startMs < LOST_MS) {
+    const { json } = await restPost(rest, "/", ["GET", "who"]);
+    if (JSON.stringify(json) === JSON.stringify({ result: stage.primaryName })) return performance.now() - startMs;
+    await pause(ASK_AGAIN_MS);
+  }
+  return undefined;
+}

@@ -1,0 +1,124 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { freePort } from "../../../dev/free-port.ts";
+
+/** What a test may choose; nothing is kept on disk and only loopback is listened to unless `args` say otherwise. */
+export interface RedisServerOptions {
+  /** A fixed port, to come back where an earlier server was; otherwise any free one. */
+  readonly port?: number;
+  /** More configuration, as on redis-server's command line: `["--replicaof", "127.0.0.1 7000"]`. */
+  readonly args?: readonly string[];
+  /** The configuration of a sentinel, which is then what starts: it needs a file that it may rewrite. */
+  readonly sentinelConfig?: string;
+}
+
+export interface RedisServer {
+  readonly url: string;
+  readonly host: string;
+  readonly port: number;
+  readonly pid: number;
+  /** Sends a signal to this server: SIGKILL, SIGSTOP, SIGCONT. */
+  signal(name: NodeJS.Signals): void;
+  /** Resolves when the process has ended, whoever ended it. */
+  readonly exited: Promise<void>;
+  /** Ends the server, stopped or not, and removes its directory. Safe to call twice. */
+  stop(): Promise<void>;
+}
+
+/** A sentinel is the same program in another mode. */
+const PROGRAM = "redis-server";
+const HOST = "127.0.0.1";
+const START_ATTEMPTS = 5;
+const STOP_GRACE_MS = 5_000;
+
+/**
+ * Starts a real redis-server on loopback in a directory of its own and resolves when it accepts connections.
+ * A port that somebody took in the meantime is tried again with another. Throws when redis-server is not installed.
+ */
+export async function startRedisServer(options: RedisServerOptions = {}): Promise<RedisServer> {
+  const attempts = options.port === undefined ? START_ATTEMPTS : 1;
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await startOnce(options, options.port ?? (await freePort()));
+    } catch (error) {
+      if (attempt >= attempts || !(error instanceof PortTaken)) throw error;
+    }
+  }
+}
+
+class PortTaken extends Error {}
+
+async function startOnce(options: RedisServerOptions, port: number): Promise<RedisServer> {
+  const directory = await mkdtemp(join(tmpdir(), "artoria-redis-"));
+  const modeArgs = ["--save", "", "--appendonly", "no"];
+  if (options.sentinelConfig !== undefined) {
+    const file = join(directory, "sentinel.conf");
+    await writeFile(file, options.sentinelConfig);
+    modeArgs.splice(0, modeArgs.length, file, "--sentinel");
+  }
+  const args = [...modeArgs, "--port", String(port), "--bind", HOST, "--dir", directory, ...(options.args ?? [])];
+  const child = spawn(PROGRAM, args, { stdio: ["ignore", "pipe", "pipe"] });
+  const exited = new Promise<void>((resolve) => child.once("close", () => resolve()));
+  const killWithParent = () => void child.kill("SIGKILL");
+  process.once("exit", killWithParent);
+
+  const stop = async () => {
+    process.off("exit", killWithParent);
+    await end(child, exited);
+    await rm(directory, { recursive: true, force: true });
+  };
+  try {
+    await untilReady(child);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return {
+    url: `redis://${HOST}:${port}`,
+    host: HOST,
+    port,
+    pid: child.pid ?? 0,
+    signal: (name) => void child.kill(name),
+    exited,
+    stop,
+  };
+}
+
+/** Resolves when the server says that it accepts connections, and keeps its output flowing afterwards. */
+function untilReady(child: ChildProcess): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let output = "";
+    const listen = (chunk: Buffer) => {
+      output += chunk.toString();
+      if (!/Ready to accept connections|Sentinel ID is/.test(output)) return;
+      child.stdout?.off("data", listen).resume();
+      child.stderr?.off("data", listen).resume();
+      resolve();
+    };
+    child.stdout?.on("data", listen);
+    child.stderr?.on("data", listen);
+    child.once("error", (error: NodeJS.ErrnoException) =>
+      reject(
+        error.code === "ENOENT" ? new Error(`${PROGRAM} is not installed: apt-get install -y redis-server`) : error,
+      ),
+    );
+    child.once("close", () =>
+      reject(
+        /Address already in use/.test(output)
+          ? new PortTaken(output)
+          : new Error(`${PROGRAM} did not start:\n${output}`),
+      ),
+    );
+  });
+}
+
+async function end(child: ChildProcess, exited: Promise<void>): Promise<void> {
+  if (child.pid === undefined) return;
+  child.kill("SIGCONT");
+  child.kill("SIGTERM");
+  const timer = setTimeout(() => child.kill("SIGKILL"), STOP_GRACE_MS);
+  await exited;
+  clearTimeout(timer);
+}
