@@ -34,7 +34,9 @@ export function findBrokenReferences(tree: Tree): BrokenReference[] {
     const prose = CODE_FILE.test(file) ? commentsOf(text) : text;
     const found = [...brokenPaths(text, index), ...brokenNames(prose, index), ...brokenHeadings(file, prose, index)];
     if (file.endsWith(".md")) found.push(...brokenLinks(file, text, index), ...brokenOwnHeadings(file, text, index));
-    return found.map(([offset, reference]): BrokenReference => ({ file, line: lineAt(text, offset), reference }));
+    // A path is found as a path and as a name.
+    const unique = new Map(found.map(([offset, reference]) => [`${offset} ${reference}`, { offset, reference }]));
+    return [...unique.values()].map(({ offset, reference }) => ({ file, line: lineAt(text, offset), reference }));
   });
 }
 
