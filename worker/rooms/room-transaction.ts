@@ -3,7 +3,7 @@ import { Presence, type Publish } from "../../protocol/player-packets.ts";
 import type { RoomOutput } from "../../protocol/reliable/room/room-connections.ts";
 import { RoomCore } from "../../protocol/reliable/room/room-core.ts";
 import type { RoomLimits } from "../../protocol/reliable/room/room-limits.ts";
-import type { Seat } from "../../protocol/reliable/room/room-log.ts";
+import type { Seat } from "../../protocol/reliable/room/room-seats.ts";
 import { logFault } from "../log-fault.ts";
 import type { RoomSockets } from "./room-sockets.ts";
 import type { SqliteRoomStorage } from "./sqlite-room-storage.ts";

@@ -1,4 +1,6 @@
-import type { LogBounds, LogEntry, LogNeeds, RoomStorage, Seat } from "../../protocol/reliable/room/room-log.ts";
+import type { RoomStorage } from "../../protocol/reliable/room/room-core.ts";
+import type { LogBounds, LogEntry, LogNeeds } from "../../protocol/reliable/room/room-log.ts";
+import type { Seat } from "../../protocol/reliable/room/room-seats.ts";
 import { RoomLogTable } from "./room-log-table.ts";
 
 /** A room in its Durable Object's SQLite. A turn's changes are kept together, by {@link SqliteRoomStorage.transaction}. */

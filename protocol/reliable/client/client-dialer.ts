@@ -84,7 +84,7 @@ export class ClientDialer {
     const freshAttempt = link.joinedFresh ? freshAttemptAt(this.#config.epochMs()) : 1;
     const attempt = Math.max(this.#lastAttempt + 1, freshAttempt);
     this.#lastAttempt = attempt;
-    link.outbox.add({ kind: "join", token, room, epoch, delivered, attempt });
+    link.add({ kind: "join", token, room, epoch, delivered, attempt });
     link.heartbeat.sent(nowMs);
     link.take("join");
     this.#tellState();
@@ -197,7 +197,7 @@ export class ClientDialer {
 
   #ping(link: ClientConnection, nowMs: number): void {
     if (this.#config.heartbeat === "text") this.#outputs.textPing(link);
-    else link.outbox.add({ kind: "ping", nonce: this.#nonce++ >>> 0 });
+    else link.add({ kind: "ping", nonce: this.#nonce++ >>> 0 });
     link.heartbeat.pinged(nowMs);
   }
 

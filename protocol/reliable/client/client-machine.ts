@@ -77,7 +77,7 @@ export class ClientMachine {
   datagram(body: Uint8Array, nowMs: number): boolean {
     const link = this.#dialer.current;
     if (link === undefined || this.#phase !== "active" || body.byteLength > MAX_DATAGRAM_BYTES) return false;
-    link.outbox.add({ kind: "datagram", member: 0, body });
+    link.add({ kind: "datagram", member: 0, body });
     link.heartbeat.sent(nowMs);
     return true;
   }
@@ -92,7 +92,7 @@ export class ClientMachine {
     }
     this.#phase = "leaving";
     this.#leaveDeadlineMs = nowMs + this.#limits.probeMs;
-    link.outbox.add({ kind: "leave" });
+    link.add({ kind: "leave" });
     this.#dialer.stopDialing();
   }
 

@@ -115,7 +115,7 @@ export class ClientOutputs {
   }
 
   #flush(link: ClientConnection): void {
-    const bytes = link.outbox.take();
+    const bytes = link.takeBytes();
     if (bytes !== undefined) this.#outputs.push({ kind: "write", connection: link.id, bytes });
   }
 }

@@ -96,7 +96,7 @@ export class ClientSeat {
   /** Publishes what the connection has not carried yet. */
   publishWaiting(link: ClientConnection, nowMs: number): void {
     const replayed = this.window.carry((seq, { to, body }) => {
-      link.outbox.add({ kind: "publish", seq, to, body });
+      link.add({ kind: "publish", seq, to, body });
       link.heartbeat.sentQuestion(nowMs);
     });
     this.handover.replay(replayed);
@@ -141,7 +141,7 @@ export class ClientSeat {
   /** Acknowledges what was delivered if the policy says so. */
   acknowledgeIfDue(link: ClientConnection, nowMs: number): void {
     if (this.acksHeld || !this.#acks.isDue(nowMs)) return;
-    link.outbox.add({ kind: "ack", position: this.position.delivered });
+    link.add({ kind: "ack", position: this.position.delivered });
     link.heartbeat.sent(nowMs);
     this.#acks.reset();
   }

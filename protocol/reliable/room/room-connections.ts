@@ -1,27 +1,64 @@
 import type { ClosedCode } from "../../closed-codes.ts";
 import { DATAGRAM_OVERHEAD_BYTES, type Presence } from "../../player-packets.ts";
 import { AckPolicy } from "../flow-control.ts";
-import type { RoomDelivery } from "./room-delivery.ts";
 import { HeldPublishes, type HeldTotal, type SenderBudget } from "./room-intake.ts";
 import type { RoomLimits } from "./room-limits.ts";
 import { PacketOutbox, UnackedDeliveries } from "./room-log.ts";
+import type { RoomSeats } from "./room-seats.ts";
 
-/** The connections of a room that count, and what is to be done with them. */
+/** What the driver of a room must do, in order. A `connection` is the number that the driver gave it. */
+export type RoomOutput =
+  /** Send this binary message: one or more whole packets. */
+  | { readonly kind: "write"; readonly connection: number; readonly bytes: Uint8Array }
+  /** Close the connection after what was written; the WebSocket close code is 4000 + code. */
+  | { readonly kind: "close"; readonly connection: number; readonly code: number; readonly message: string }
+  /** Keep this with the connection: RoomCore.restore needs it after the room's memory was lost. */
+  | { readonly kind: "snapshot"; readonly connection: number; readonly snapshot: ConnectionSnapshot }
+  /** A member's presence has changed. */
+  | { readonly kind: "presence"; readonly member: number; readonly state: Presence; readonly user: string };
+
+/** The place of a joined connection in the log: a few numbers, so that they fit into a WebSocket's attachment. */
+export interface ConnectionSnapshot {
+  readonly member: number;
+  readonly attempt: number;
+  /** Whether it was sent the whole log; then `sent` does not matter. */
+  readonly live: boolean;
+  /** Whether its replay has once reached the end of the log. */
+  readonly established: boolean;
+  readonly sent: number;
+  /** The highest offset that the player acked. */
+  readonly ackedByPlayer: number;
+  /** The highest seq that the room acked to it. */
+  readonly ackedToPlayer: number;
+  /** Whether messages of it wait in the room's memory. */
+  readonly holds: boolean;
+}
+
+/** The session that a connection belongs to, as its upgrade proved. */
+export interface RoomIdentity {
+  /** The same text for the same session only, even if its sessid is reused. */
+  readonly session: string;
+  readonly user: string;
+  /** Whether a Join may show this token. A token of zeroes is accepted without this call. */
+  acceptsToken(token: Uint8Array): boolean;
+}
+
+/** The connections of a room, and the outputs for its driver. A connection that was ended is not among them. */
 export class RoomConnections {
   readonly #limits: RoomLimits;
-  readonly #delivery: RoomDelivery;
+  readonly #seats: RoomSeats;
   readonly #pingedMs: (connection: number) => number;
   readonly #byId = new Map<number, RoomConnection>();
   readonly #byMember = new Map<number, RoomConnection>();
-  /** Those without a Join, the oldest first. */
+  /** Connections without a Join, the oldest first. */
   readonly #unjoined = new Set<RoomConnection>();
   readonly #heldTotal: HeldTotal = { bytes: 0 };
   #outputs: RoomOutput[] = [];
 
-  /** `pingedMs`: when a ping that the core does not see was last answered, 0 if never. */
-  constructor(limits: RoomLimits, delivery: RoomDelivery, pingedMs: (connection: number) => number) {
+  /** `pingedMs`: when the driver last answered a ping of the connection, which the core does not see; 0 if never. */
+  constructor(limits: RoomLimits, seats: RoomSeats, pingedMs: (connection: number) => number) {
     this.#limits = limits;
-    this.#delivery = delivery;
+    this.#seats = seats;
     this.#pingedMs = pingedMs;
   }
 
@@ -49,13 +86,13 @@ export class RoomConnections {
     return [...this.#byId.values()];
   }
 
-  /** The connection is the member's from now on. */
+  /** Makes it the connection of this member. */
   seat(connection: RoomConnection, member: number): void {
     this.#unjoined.delete(connection);
     this.#byMember.set(member, connection);
   }
 
-  /** Forgets a connection that has ended. */
+  /** Removes a connection that has ended. */
   delete(connection: RoomConnection): void {
     this.#byId.delete(connection.id);
     this.#unjoined.delete(connection);
@@ -64,7 +101,7 @@ export class RoomConnections {
     if (member !== undefined && this.#byMember.get(member) === connection) this.#byMember.delete(member);
   }
 
-  /** Ends a connection: its last packet says why. */
+  /** Ends a connection: its last packet is Closed. */
   end(connection: RoomConnection, code: ClosedCode, message: string): void {
     connection.outbox.add({ kind: "closed", code, message });
     this.#flush(connection);
@@ -72,7 +109,7 @@ export class RoomConnections {
     this.delete(connection);
   }
 
-  /** Passes a datagram to the other members if its sender's budget allows: to those that keep up, for nobody waits for it. */
+  /** Relays a datagram, if its sender's budget allows, to the other members that keep up. The rest do not get it. */
   relay({ member: from, budget }: RoomConnection, body: Uint8Array, nowMs: number): void {
     const bytes = DATAGRAM_OVERHEAD_BYTES + body.byteLength;
     if (budget?.takeDatagram(bytes, this.#limits.sender, nowMs) === false) return;
@@ -83,7 +120,7 @@ export class RoomConnections {
     }
   }
 
-  /** What can be seen of it: nothing acknowledges a datagram, so a player must be heard now and then. */
+  /** Datagrams have no Ack, so this counts the bytes since the player was last heard. */
   #keepsUp(connection: RoomConnection): boolean {
     const { replayWindowBytes, datagramWindowBytes } = this.#limits;
     if (!connection.live || connection.unacked.bytes >= replayWindowBytes) return false;
@@ -95,12 +132,19 @@ export class RoomConnections {
     this.#outputs.push({ kind: "presence", member, state, user });
   }
 
+  /** The offset above which members with a connection need the log. */
+  get neededOffset(): number {
+    let needed = Number.POSITIVE_INFINITY;
+    for (const { ackedByPlayer } of this.#byMember.values()) needed = Math.min(needed, ackedByPlayer);
+    return needed;
+  }
+
   /** The connections whose Join is overdue. */
   withoutJoin(nowMs: number): RoomConnection[] {
     return [...this.#unjoined].filter(({ joinDeadlineMs }) => nowMs >= joinDeadlineMs);
   }
 
-  /** A connection without a Join that must go for the newest one: its session's oldest, or the oldest of all. */
+  /** The connection without a Join that the newest one displaces: the oldest of its session, or the oldest of all. */
   beyondUnjoined({ identity }: RoomConnection): RoomConnection | undefined {
     const { maxUnjoined, maxUnjoinedPerSession } = this.#limits;
     let first: RoomConnection | undefined;
@@ -114,12 +158,12 @@ export class RoomConnections {
     return this.#unjoined.size > maxUnjoined ? this.#unjoined.values().next().value : undefined;
   }
 
-  /** The connections that the room waits for, and that have acknowledged nothing for too long. */
+  /** The connections that the room waits for and that have acked nothing for too long. */
   stalled(nowMs: number): RoomConnection[] {
     return this.all().filter((connection) => nowMs >= (this.#stallMs(connection) ?? Number.POSITIVE_INFINITY));
   }
 
-  /** When the first of them will have. */
+  /** When the first connection will be stalled. */
   get stallDeadlineMs(): number | undefined {
     let earliest: number | undefined;
     for (const connection of this.#byMember.values()) {
@@ -147,23 +191,24 @@ export class RoomConnections {
   takeOutputs(nowMs: number): RoomOutput[] {
     for (const connection of this.#byId.values()) {
       const { member, established, acks } = connection;
-      // The first Ack after Joined ends the replay: before that none may go.
-      if (member !== undefined && established && acks.isDue(nowMs)) this.#delivery.confirm(connection, member);
-      this.#answerPing(connection);
+      // The first Ack after Joined tells the client that the replay has ended, so none may be sent before.
+      if (member !== undefined && established && acks.isDue(nowMs)) {
+        connection.ack(this.#seats.receivedOf(member));
+      }
+      this.#sendPong(connection);
       this.#flush(connection);
       if (member !== undefined && connection.changed) {
         connection.changed = false;
         this.#outputs.push({ kind: "snapshot", connection: connection.id, snapshot: connection.snapshot(member) });
       }
     }
-    this.#delivery.endTurn();
     const taken = this.#outputs;
     this.#outputs = [];
     return taken;
   }
 
-  /** One Pong a turn: a player who does not read must not fill the memory with answers. */
-  #answerPing(connection: RoomConnection): void {
+  /** At most one Pong a transaction: a player who does not read must not fill the memory with Pongs. */
+  #sendPong(connection: RoomConnection): void {
     const nonce = connection.unansweredPing;
     if (nonce === undefined) return;
     connection.unansweredPing = undefined;
@@ -176,81 +221,44 @@ export class RoomConnections {
   }
 }
 
-/** What the room core wants done, in order. A `connection` is the number that its driver gave it. */
-export type RoomOutput =
-  /** Send this binary message: one or more whole packets. */
-  | { readonly kind: "write"; readonly connection: number; readonly bytes: Uint8Array }
-  /** Close the connection after what was written; the WebSocket close code is 4000 + code. */
-  | { readonly kind: "close"; readonly connection: number; readonly code: number; readonly message: string }
-  /** Keep this with the connection: {@link RoomCore.restore} wants it back after the room's memory was lost. */
-  | { readonly kind: "snapshot"; readonly connection: number; readonly snapshot: ConnectionSnapshot }
-  /** What became of a member, once each. */
-  | { readonly kind: "presence"; readonly member: number; readonly state: Presence; readonly user: string };
-
-/** What a joined connection's place in the log is; a few numbers, so that it fits any attachment. */
-export interface ConnectionSnapshot {
-  readonly member: number;
-  readonly attempt: number;
-  /** Whether it has everything in the log; then `sent` does not matter. */
-  readonly live: boolean;
-  /** Whether it has ever had. */
-  readonly established: boolean;
-  readonly sent: number;
-  /** The highest offset that the player acknowledged. */
-  readonly ackedByPlayer: number;
-  /** The highest seq that the room acknowledged to it. */
-  readonly ackedToPlayer: number;
-  /** Whether it has published what waits in the room's memory. */
-  readonly holds: boolean;
-}
-
-/** Whose connection it is, as its upgrade proved. */
-export interface RoomIdentity {
-  /** The same text for the same session only, whatever happens to its sessid. */
-  readonly session: string;
-  readonly user: string;
-  /** Whether a Join may show this token on it. A zero token is accepted without asking. */
-  acceptsToken(token: Uint8Array): boolean;
-}
-
-/** One connection to a room: before its Join it has no seat. */
+/** One connection to a room. It has no seat before its Join. */
 export class RoomConnection {
   readonly id: number;
   readonly identity: RoomIdentity;
   readonly outbox = new PacketOutbox();
   readonly acks: AckPolicy;
   readonly unacked = new UnackedDeliveries();
-  /** What it has published beyond its budget. */
+  /** Messages that it has published beyond its budget. */
   readonly held: HeldPublishes;
-  /** When more of that may be taken in. */
+  /** When the room may accept more of them. */
   drainAtMs = 0;
-  /** Whether its Leave has come, and waits for that. */
-  leaves = false;
-  /** When its Join must have come. */
+  /** Whether its Leave was received and waits for them. */
+  leaving = false;
+  /** Its Join must be received before. */
   readonly joinDeadlineMs: number;
   /** The member whose seat it has, undefined before its Join. */
   member: number | undefined;
   attempt = 0;
   /** The log is sent up to this offset. */
   sent = 0;
-  /** Whether it was sent all of the log: then entries are sent as they are appended. Else it is replayed to, or paced. */
+  /** Whether it was sent the whole log and gets entries as they are appended. Otherwise it gets a replay, or is paced. */
   live = false;
-  /** Whether its replay has once reached the log's end. */
+  /** Whether its replay has once reached the end of the log. */
   established = false;
-  /** The highest offset that the player acknowledged. */
+  /** The highest offset that the player acked. */
   ackedByPlayer = 0;
-  /** When that last rose, or the room began to wait for it. */
+  /** When that last rose, or when the room began to wait for it. */
   progressMs = 0;
-  /** Its session's. */
+  /** The budget of its session. */
   budget: SenderBudget | undefined;
-  /** The highest seq that the room acknowledged. */
+  /** The highest seq that the room acked. */
   ackedToPlayer = 0;
-  /** Datagrams that it was sent since it was last heard. */
+  /** Bytes of datagrams that it was sent since it was last heard. */
   datagramBytes = 0;
-  /** The nonce of its newest Ping without an answer. */
+  /** The nonce of its newest Ping that has no Pong yet. */
   unansweredPing: number | undefined;
   #heardMs: number;
-  /** Whether its driver should keep a new snapshot. */
+  /** Whether the driver needs a new snapshot. */
   changed = false;
 
   constructor(id: number, identity: RoomIdentity, limits: RoomLimits, heldTotal: HeldTotal, nowMs: number) {
@@ -262,8 +270,8 @@ export class RoomConnection {
     this.#heardMs = nowMs;
   }
 
-  /** Takes the seat of a member. */
-  take(member: number, place: Omit<ConnectionSnapshot, "member" | "holds">, budget: SenderBudget, nowMs: number): void {
+  /** Gives the connection the seat of a member. */
+  seat(member: number, place: Omit<ConnectionSnapshot, "member" | "holds">, budget: SenderBudget, nowMs: number): void {
     this.member = member;
     this.attempt = place.attempt;
     this.live = place.live;
@@ -276,11 +284,19 @@ export class RoomConnection {
     this.changed = true;
   }
 
-  /** The player was alive at this moment, which may be one that is known already. */
+  /** The player was heard at this time, which may be before the last one. */
   heard(atMs: number): void {
     if (atMs <= this.#heardMs) return;
     this.#heardMs = atMs;
     this.datagramBytes = 0;
+  }
+
+  /** Adds an Ack of everything up to `seq`. */
+  ack(seq: number): void {
+    this.outbox.add({ kind: "ack", position: seq });
+    this.ackedToPlayer = seq;
+    this.changed = true;
+    this.acks.reset();
   }
 
   snapshot(member: number): ConnectionSnapshot {

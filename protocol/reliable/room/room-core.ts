@@ -12,26 +12,34 @@ import {
 import { RoomDelivery } from "./room-delivery.ts";
 import { RoomIntake } from "./room-intake.ts";
 import { DEFAULT_ROOM_LIMITS, type RoomLimits } from "./room-limits.ts";
-import type { LogEntry, RoomStorage, Seat } from "./room-log.ts";
-import { RoomSeats } from "./room-seats.ts";
+import type { LogEntry, LogStorage } from "./room-log.ts";
+import { RoomSeats, type Seat, type SeatStorage } from "./room-seats.ts";
+
+/** What a room keeps that must outlive its memory. */
+export interface RoomStorage extends LogStorage, SeatStorage {}
 
 export interface RoomConfig {
   readonly name: string;
   readonly storage: RoomStorage;
   readonly limits?: Partial<RoomLimits>;
   /**
-   * What a room does with a member's message: by default it posts it to whom it is for. It runs in the same turn in which
-   * the message becomes durable.
+   * What a room does with a member's message: by default it posts the message to its recipient. It runs in the transaction
+   * in which the message becomes durable.
    */
   readonly onReceive?: (room: RoomCore, from: Seat, message: Publish, nowMs: number) => void;
-  /** When the driver last answered a ping of this connection itself, epoch ms; 0 if never. */
+  /** When the driver itself last answered a ping of this connection, epoch ms; 0 if never. */
   readonly pingedMs?: (connection: number) => number;
 }
 
 /**
- * The room's side of a reliable session, without I/O: connections and packets come in with `nowMs`, what is to be done
- * goes out through {@link RoomCore.takeOutputs}. All that must not be lost is in the storage before its Ack is among the
- * outputs; the rest is rebuilt by {@link RoomCore.restore}. Times are epoch ms: they outlive the process.
+ * The room's side of a reliable session, without I/O: connections and packets come in with `nowMs`, the driver's work goes
+ * out through {@link RoomCore.takeOutputs}. A driver calls the core in transactions: some calls, then `takeOutputs`, then the
+ * storage commits, then the outputs leave. So what must not be lost is durable before its Ack leaves; the rest is rebuilt by
+ * {@link RoomCore.restore}. Times are epoch ms, because they outlive the process.
+ *
+ * A Publish takes this way: `received` decodes it; {@link RoomIntake} checks the sender's budget; {@link RoomSeats} records
+ * its seq; `post` appends it to the log; {@link RoomDelivery} encodes it once for all members; {@link RoomConnections} gives
+ * each connection one write.
  */
 export class RoomCore {
   readonly #onReceive: NonNullable<RoomConfig["onReceive"]>;
@@ -40,24 +48,33 @@ export class RoomCore {
   readonly #seats: RoomSeats;
   readonly #connections: RoomConnections;
   readonly #delivery: RoomDelivery;
-  readonly #seating: JoinHandler;
-  readonly #intake: RoomIntake;
+  readonly #joins: JoinHandler;
+  readonly #intake: RoomIntake<RoomConnection>;
 
   constructor(config: RoomConfig) {
     this.#onReceive = config.onReceive ?? postMessage;
-    this.#storage = config.storage;
-    this.#limits = { ...DEFAULT_ROOM_LIMITS, ...config.limits };
-    this.#seats = new RoomSeats(config.storage, this.#limits.retentionSeconds * 1000, (seat, state, nowMs) => {
+    const { name, storage, pingedMs = () => 0 } = config;
+    const limits = { ...DEFAULT_ROOM_LIMITS, ...config.limits };
+    this.#storage = storage;
+    this.#limits = limits;
+    this.#seats = new RoomSeats(storage, limits.retentionSeconds * 1000, (seat, state, nowMs) => {
       const { member, user } = seat;
       this.#connections.presence(member, state, user);
       this.#append({ kind: "presence", offset: this.#storage.head + 1, member, state, user, atMs: nowMs });
     });
-    this.#delivery = new RoomDelivery(config.storage, this.#seats, this.#limits);
-    this.#connections = new RoomConnections(this.#limits, this.#delivery, config.pingedMs ?? (() => 0));
-    this.#seating = new JoinHandler(config, this.#limits, this.#seats, this.#connections, this.#delivery);
+    this.#delivery = new RoomDelivery(storage, this.#seats, limits);
+    this.#connections = new RoomConnections(limits, this.#seats, pingedMs);
+    this.#joins = new JoinHandler({
+      room: name,
+      log: storage,
+      limits,
+      seats: this.#seats,
+      connections: this.#connections,
+      delivery: this.#delivery,
+    });
     this.#intake = new RoomIntake({
-      limits: this.#limits,
-      storage: this.#storage,
+      limits,
+      log: storage,
       memberCount: () => this.#seats.count,
       accept: (connection, publish, nowMs) => this.#accept(connection, publish, nowMs),
     });
@@ -72,7 +89,7 @@ export class RoomCore {
     return this.#seats.ofSession(session) !== undefined;
   }
 
-  /** When {@link tick} must be called although the room has slept: the first held seat's end, or an Ack that is missing. */
+  /** When {@link tick} must be called even if the room sleeps: a held seat expires, or a player's Ack is overdue. */
   get alarmMs(): number | undefined {
     const { deadlineMs = Number.POSITIVE_INFINITY } = this.#seats;
     const { stallDeadlineMs = Number.POSITIVE_INFINITY } = this.#connections;
@@ -80,19 +97,19 @@ export class RoomCore {
     return Number.isFinite(earliest) ? earliest : undefined;
   }
 
-  /** When {@link tick} must be called while the room is awake: an Ack, what waits, or a Join that does not come. */
+  /** When {@link tick} must be called while the room is awake: an Ack is due, a message waits, or a Join is overdue. */
   get deadlineMs(): number | undefined {
     return this.#connections.deadlineMs;
   }
 
-  /** Takes back the connections that outlived the room's memory; seats whose connection did not are held from now on. */
+  /** Restores the connections that outlived the room's memory; the seats of all others are held from now on. */
   restore(
     connections: Iterable<{ id: number; identity: RoomIdentity; snapshot: ConnectionSnapshot | undefined }>,
     nowMs: number,
   ): void {
     for (const { id, identity, snapshot } of connections) {
       const connection = this.#connections.add(id, identity, nowMs);
-      if (snapshot !== undefined) this.#seating.restore(connection, snapshot, nowMs);
+      if (snapshot !== undefined) this.#joins.restore(connection, snapshot, nowMs);
     }
     for (const { member } of this.members) {
       if (this.#connections.ofMember(member) === undefined) this.#seats.hold(member, undefined, nowMs);
@@ -100,14 +117,14 @@ export class RoomCore {
     this.#seats.expire(nowMs);
   }
 
-  /** A connection, authenticated by its upgrade. `id` is any number that no other connection of this room has. */
+  /** A new connection, authenticated by its upgrade. `id` is any number that no other connection of this room has. */
   connected(id: number, identity: RoomIdentity, nowMs: number): void {
     const newest = this.#connections.add(id, identity, nowMs);
     const oldest = this.#connections.beyondUnjoined(newest);
     if (oldest !== undefined) this.#close(oldest, ClosedCode.Unavailable, "too many connections without a Join", nowMs);
   }
 
-  /** A binary message came in: one or more whole packets. Messages of connections that do not count are ignored. */
+  /** A binary message arrived: one or more whole packets. Messages of a connection that was ended are ignored. */
   received(id: number, message: Uint8Array, nowMs: number): void {
     const connection = this.#connections.find(id);
     if (connection === undefined) return;
@@ -137,7 +154,7 @@ export class RoomCore {
     if (connection === undefined) return;
     this.#connections.delete(connection);
     if (connection.member === undefined) return;
-    if (connection.leaves) this.#seats.remove(connection.member, nowMs);
+    if (connection.leaving) this.#seats.remove(connection.member, nowMs);
     else this.#seats.hold(connection.member, connection.ackedByPlayer, nowMs);
   }
 
@@ -145,7 +162,7 @@ export class RoomCore {
   tick(nowMs: number): void {
     this.#seats.expire(nowMs);
     for (const connection of this.#connections.withoutJoin(nowMs)) {
-      // A bad path is no broken contract: whoever it was may try again.
+      // A bad network breaks no protocol: the client may try again.
       this.#close(connection, ClosedCode.TooSlow, "join: it did not come in time", nowMs);
     }
     for (const connection of this.#connections.stalled(nowMs)) {
@@ -153,18 +170,18 @@ export class RoomCore {
     }
     for (const connection of this.#connections.all()) {
       this.#intake.drain(connection, nowMs);
-      if (connection.leaves && connection.held.length === 0) this.#leave(connection, nowMs);
+      if (connection.leaving && connection.held.length === 0) this.#leave(connection, nowMs);
     }
   }
 
-  /** Adds a reliable message to the log, from a member or from the server (0), and returns its offset. */
+  /** Appends a reliable message to the log, from a member or from the server (0), and returns its offset. */
   post(from: number, to: number, body: Uint8Array, nowMs: number): number {
     const offset = this.#storage.head + 1;
     this.#append({ kind: "message", offset, from, to, body, atMs: nowMs });
     return offset;
   }
 
-  /** Ends a member's seat now, whoever wants it: itself, a service, or its session's end. */
+  /** Removes a member: it left, a service asked for it, or its session ended. */
   remove(member: number, code: ClosedCode, message: string, nowMs: number): void {
     const connection = this.#connections.ofMember(member);
     if (connection !== undefined) this.#connections.end(connection, code, message);
@@ -177,18 +194,15 @@ export class RoomCore {
     if (connection !== undefined) this.#close(connection, code, message, nowMs);
   }
 
-  /** Closes every connection and holds the seats: the room goes away for now. */
-  closeAll(code: ClosedCode, message: string, nowMs: number): void {
-    for (const connection of this.#connections.all()) this.#close(connection, code, message, nowMs);
-  }
-
-  /** What is to be done, in order. What one turn has for one connection comes as one message. */
+  /** What the driver must do, in order. All packets for one connection are one message. */
   takeOutputs(nowMs: number): RoomOutput[] {
     this.#storage.trim(this.#limits.log, nowMs, () => ({
-      connected: this.#delivery.neededByConnected(this.#connections.joined()),
+      connected: this.#connections.neededOffset,
       held: this.#seats.neededOffset,
     }));
-    return this.#connections.takeOutputs(nowMs);
+    const outputs = this.#connections.takeOutputs(nowMs);
+    this.#delivery.endTransaction();
+    return outputs;
   }
 
   #takePacket(connection: RoomConnection, bytes: Uint8Array, nowMs: number): void {
@@ -209,7 +223,7 @@ export class RoomCore {
         break;
       case "ack":
         if (packet.position > this.#storage.head) throw new ProtocolError("out_of_range", "ack: above the log's end");
-        this.#delivery.acknowledge(connection, seat.member, packet.position, nowMs);
+        this.#delivery.acked(connection, seat.member, packet.position, nowMs);
         break;
       case "datagram":
         this.#connections.relay(connection, packet.body, nowMs);
@@ -218,7 +232,7 @@ export class RoomCore {
         connection.unansweredPing = packet.nonce;
         break;
       case "leave":
-        connection.leaves = true;
+        connection.leaving = true;
         if (connection.held.length === 0) this.#leave(connection, nowMs);
         break;
       default:
@@ -227,7 +241,7 @@ export class RoomCore {
   }
 
   #publish(connection: RoomConnection, seat: Seat, publish: Publish, nowMs: number): void {
-    if (connection.leaves) throw new ProtocolError("unexpected_packet", "publish: after leave");
+    if (connection.leaving) throw new ProtocolError("unexpected_packet", "publish: after leave");
     const last = seat.received + connection.held.length;
     if (publish.seq <= last) {
       connection.acks.ackNow(nowMs);
@@ -238,7 +252,7 @@ export class RoomCore {
     this.#close(connection, ClosedCode.TooFast, "more is sent than may be on its way", nowMs);
   }
 
-  /** Takes a message in that its sender's budget allows; false if that has no seat any more. */
+  /** Accepts a message that its sender's budget allows; false if the connection has ended. */
   #accept(connection: RoomConnection, publish: Publish, nowMs: number): boolean {
     const seat = this.#seats.ofMember(connection.member ?? 0);
     if (seat === undefined || this.#connections.find(connection.id) !== connection) return false;
@@ -251,13 +265,13 @@ export class RoomCore {
   #leave(connection: RoomConnection, nowMs: number): void {
     const { member } = connection;
     if (member === undefined || this.#connections.find(connection.id) !== connection) return;
-    this.#delivery.confirm(connection, member);
+    connection.ack(this.#seats.receivedOf(member));
     this.remove(member, ClosedCode.Left, "left", nowMs);
   }
 
   #join(connection: RoomConnection, join: Join, nowMs: number): void {
     if (connection.member !== undefined) throw new ProtocolError("unexpected_packet", "join: twice");
-    const verdict = this.#seating.join(connection, join, nowMs);
+    const verdict = this.#joins.join(connection, join, nowMs);
     if (verdict.kind === "refused") this.#close(connection, verdict.code, verdict.message, nowMs);
   }
 

@@ -1,47 +1,32 @@
 import { Presence } from "../../player-packets.ts";
 import type { RoomConnection } from "./room-connections.ts";
 import type { RoomLimits } from "./room-limits.ts";
-import { DeliveryRun, isVisibleTo, type LogEntry, type RoomStorage } from "./room-log.ts";
+import { DeliveryRun, isVisibleTo, type LogEntry, type LogStorage } from "./room-log.ts";
 import type { RoomSeats } from "./room-seats.ts";
 
-/** Entries read at once for a replay, at most. */
+/** Entries in one page of a replay, at most. */
 const REPLAY_PAGE_ENTRIES = 32;
 
 /**
- * Brings the log to the members' connections. A connection that joined is replayed what it has not got, as fast as it
- * acknowledges; the room's first Ack ends that; from then on it is live, and gets each entry when it is appended. One that
- * falls too far behind with its Acks is paced: it gets the rest from the log, as in a replay, until it has caught up.
+ * Sends the log to the members' connections. A connection that joined first gets a replay of what it missed, as fast as it
+ * acks. The room's first Ack ends the replay; then the connection is live and gets each entry when it is appended. A live
+ * connection that falls too far behind with its Acks is paced: it gets the rest from the log, as in a replay, until it
+ * has caught up.
  */
 export class RoomDelivery {
-  readonly #storage: RoomStorage;
+  readonly #log: LogStorage;
   readonly #seats: RoomSeats;
   readonly #limits: RoomLimits;
-  /** What this turn has for everybody. */
+  /** What the current transaction appended for everybody. */
   #run: DeliveryRun | undefined;
 
-  constructor(storage: RoomStorage, seats: RoomSeats, limits: RoomLimits) {
-    this.#storage = storage;
+  constructor(log: LogStorage, seats: RoomSeats, limits: RoomLimits) {
+    this.#log = log;
     this.#seats = seats;
     this.#limits = limits;
   }
 
-  /** Sends more of the log, as much as may be unacknowledged, and the Ack when all of it is sent for the first time. */
-  replay(connection: RoomConnection, member: number): void {
-    while (!connection.live) {
-      this.#skipTrimmed(connection);
-      const limit = this.#pageEntries(connection);
-      const page = this.#storage.read(connection.sent, member, limit);
-      const run = new DeliveryRun();
-      connection.changed = true;
-      for (const entry of page) {
-        if (connection.unacked.bytes >= this.#limits.replayWindowBytes) return;
-        this.#send(connection, entry.offset, run, run.add(entry));
-      }
-      if (page.length < limit || connection.sent === this.#storage.head) this.#endReplay(connection, member);
-    }
-  }
-
-  /** Sends an entry that was just appended; to who is too far behind it is not sent before that has caught up. */
+  /** Sends an entry that was just appended. A connection that is too far behind is paced instead. */
   broadcast(entry: LogEntry, connections: Iterable<RoomConnection>): void {
     const run = this.#runFor(entry);
     const index = run.add(entry);
@@ -54,39 +39,51 @@ export class RoomDelivery {
     }
   }
 
-  /** Above which offset the log is needed, by members with a connection. */
-  neededByConnected(connections: Iterable<RoomConnection>): number {
-    let needed = Number.POSITIVE_INFINITY;
-    for (const connection of connections) {
-      if (connection.member !== undefined) needed = Math.min(needed, connection.ackedByPlayer);
-    }
-    return needed;
+  /** The transaction has ended: the next one begins a new run. */
+  endTransaction(): void {
+    this.#run = undefined;
   }
 
-  /** The player has everything up to `position`, which may be more than this connection has carried. */
-  acknowledge(connection: RoomConnection, member: number, position: number, nowMs: number): void {
+  /** Sends more of the log, as much as may be unacked. After the last entry of the first replay it sends the Ack. */
+  replay(connection: RoomConnection, member: number): void {
+    while (!connection.live) {
+      this.#skipTrimmed(connection);
+      const limit = this.#pageEntries(connection);
+      const page = this.#log.read(connection.sent, member, limit);
+      const run = new DeliveryRun();
+      connection.changed = true;
+      for (const entry of page) {
+        if (connection.unacked.bytes >= this.#limits.replayWindowBytes) return;
+        this.#send(connection, entry.offset, run, run.add(entry));
+      }
+      if (page.length < limit || connection.sent === this.#log.head) this.#endReplay(connection, member);
+    }
+  }
+
+  /** The player acked everything up to `position`, which may be more than this connection has carried. */
+  acked(connection: RoomConnection, member: number, position: number, nowMs: number): void {
     if (position <= connection.ackedByPlayer) return;
     connection.ackedByPlayer = position;
-    connection.unacked.acknowledge(position);
+    connection.unacked.ack(position);
     connection.progressMs = nowMs;
     connection.changed = true;
     if (connection.live) return;
     connection.sent = Math.max(connection.sent, position);
-    // Each reading of the log is to be worth it, however small the Acks are.
+    // Small Acks must not cause a read of the log each.
     if (connection.unacked.bytes <= this.#limits.replayWindowBytes / 2) this.replay(connection, member);
   }
 
-  /** Tells who is there. */
-  tellMembers(connection: RoomConnection): void {
+  /** Tells a connection who has a seat. */
+  sendMembers(connection: RoomConnection): void {
     for (const { member, user } of this.#seats.all()) {
       connection.outbox.add({ kind: "presence", offset: 0, member, state: Presence.Joined, user });
     }
   }
 
-  /** Counts again what a connection that outlived the room's memory has not acknowledged. */
+  /** Counts again what a connection has not acked, after the room's memory was lost. */
   recount(connection: RoomConnection, member: number): void {
     for (let after = connection.ackedByPlayer; after < connection.sent; ) {
-      const page = this.#storage.read(after, member, REPLAY_PAGE_ENTRIES);
+      const page = this.#log.read(after, member, REPLAY_PAGE_ENTRIES);
       const run = new DeliveryRun();
       for (const entry of page) {
         if (entry.offset <= connection.sent) connection.unacked.add(run.places, run.add(entry));
@@ -95,12 +92,7 @@ export class RoomDelivery {
     }
   }
 
-  /** What the turn broadcast is sent. */
-  endTurn(): void {
-    this.#run = undefined;
-  }
-
-  /** What is for one member has a run of its own: it would hold what all others get for as long as that one does not read. */
+  /** A message to one member has its own run: a member that does not read would hold the memory of the shared one. */
   #runFor(entry: LogEntry): DeliveryRun {
     if (entry.kind === "message" && entry.to !== 0) return new DeliveryRun();
     this.#run ??= new DeliveryRun();
@@ -116,16 +108,16 @@ export class RoomDelivery {
 
   #skipTrimmed(connection: RoomConnection): void {
     const from = connection.sent + 1;
-    if (from >= this.#storage.first) return;
-    const to = this.#storage.first - 1;
+    if (from >= this.#log.first) return;
+    const to = this.#log.first - 1;
     connection.outbox.add({ kind: "gap", from, to });
     connection.sent = to;
-    this.tellMembers(connection);
+    this.sendMembers(connection);
   }
 
-  /** As many entries as fit, by the log's average: what is read and does not fit is read again. */
+  /** As many entries as fit, estimated from the average size: an entry that does not fit must be read again later. */
   #pageEntries({ unacked }: RoomConnection): number {
-    const { head, first, bytes } = this.#storage;
+    const { head, first, bytes } = this.#log;
     const average = bytes / Math.max(1, head + 1 - first);
     const fitting = Math.ceil((this.#limits.replayWindowBytes - unacked.bytes) / Math.max(1, average));
     return Math.min(REPLAY_PAGE_ENTRIES, Math.max(1, fitting));
@@ -138,19 +130,10 @@ export class RoomDelivery {
   }
 
   #endReplay(connection: RoomConnection, member: number): void {
-    connection.sent = this.#storage.head;
+    connection.sent = this.#log.head;
     connection.live = true;
     if (connection.established) return;
     connection.established = true;
-    this.confirm(connection, member);
-  }
-
-  /** Acknowledges everything that is durable. */
-  confirm(connection: RoomConnection, member: number): void {
-    const position = this.#seats.ofMember(member)?.received ?? 0;
-    connection.outbox.add({ kind: "ack", position });
-    connection.ackedToPlayer = position;
-    connection.changed = true;
-    connection.acks.reset();
+    connection.ack(this.#seats.receivedOf(member));
   }
 }

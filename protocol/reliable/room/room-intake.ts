@@ -1,42 +1,48 @@
 import type { Publish } from "../../player-packets.ts";
 import { publishBytes, SEND_WINDOW } from "../flow-control.ts";
-import type { RoomConnection } from "./room-connections.ts";
 import type { RoomLimits } from "./room-limits.ts";
-import { logMessageBytes, type RoomStorage } from "./room-log.ts";
+import { type LogStorage, logMessageBytes } from "./room-log.ts";
 
-/** What of all members together may wait; above it each may have its share of that, where that is less than its window. */
+/** How much may wait of all members together. Above it, a member may have its share of that, if its window is larger. */
 const MAX_HELD_BYTES = 32 * 1024 * 1024;
 
-/** So long a member's messages are gathered that its budget lets through one by one. */
+/** The room accepts waiting messages of a member at most this often, so that they share a transaction. */
 const DRAIN_INTERVAL_MS = 20;
 
-/** So soon it is tried again at the latest: the rates of a full log may be over by then. */
+/** The room looks again after this time at the latest: the lower rates of a full log may have ended. */
 const MAX_DRAIN_INTERVAL_MS = 1_000;
 
-/** What a member's message needs to be taken in. */
-export interface IntakeContext {
+/** What the intake needs to know of a connection. */
+export interface IntakeConnection {
+  readonly held: HeldPublishes;
+  readonly budget: SenderBudget | undefined;
+  drainAtMs: number;
+  changed: boolean;
+}
+
+export interface IntakeContext<Connection> {
   readonly limits: RoomLimits;
-  readonly storage: RoomStorage;
+  readonly log: LogStorage;
   readonly memberCount: () => number;
-  /** Takes a message in; false if the connection does not count any more. */
-  readonly accept: (connection: RoomConnection, publish: Publish, nowMs: number) => boolean;
+  /** Accepts a message; false if the connection has ended. */
+  readonly accept: (connection: Connection, publish: Publish, nowMs: number) => boolean;
 }
 
 /**
- * Lets members' messages into the room as fast as their budgets allow. What is beyond waits here without an Ack, so that a
- * client's window slows it down; more than a window does not wait.
+ * Accepts members' messages as fast as their budgets allow. Messages beyond the budget wait here without an Ack, so that
+ * the client's window slows it down. No more than a window may wait.
  */
-export class RoomIntake {
-  readonly #context: IntakeContext;
-  /** The rates of a log that is too full, for so many members. */
+export class RoomIntake<Connection extends IntakeConnection> {
+  readonly #context: IntakeContext<Connection>;
+  /** The rates while the log is too full, for this number of members. */
   #fair: { readonly members: number; readonly rates: SenderRates } | undefined;
 
-  constructor(context: IntakeContext) {
+  constructor(context: IntakeContext<Connection>) {
     this.#context = context;
   }
 
-  /** Takes a member's next message in, now or later; false if it has sent more than may wait. */
-  publish(connection: RoomConnection, publish: Publish, nowMs: number): boolean {
+  /** Accepts the next message of a member, now or later; false if the member has sent more than may wait. */
+  publish(connection: Connection, publish: Publish, nowMs: number): boolean {
     const { held, budget } = connection;
     if (held.length === 0) {
       if (budget?.takeMessage(logMessageBytes(publish.body), this.#rates(), nowMs) ?? true) {
@@ -51,8 +57,8 @@ export class RoomIntake {
     return true;
   }
 
-  /** Takes in what waits of a member, as much as its budget allows now. */
-  drain(connection: RoomConnection, nowMs: number): void {
+  /** Accepts waiting messages of a member, as many as its budget allows now. */
+  drain(connection: Connection, nowMs: number): void {
     const { held, budget } = connection;
     if (held.length === 0 || nowMs < connection.drainAtMs) return;
     for (let next = held.first; next !== undefined; next = held.first) {
@@ -64,30 +70,31 @@ export class RoomIntake {
     if (held.length === 0) connection.changed = true;
   }
 
-  #drainAtMs({ budget }: RoomConnection, nowMs: number): number {
+  #drainAtMs({ budget }: Connection, nowMs: number): number {
     const readyMs = budget?.messageAtMs(this.#rates(), nowMs) ?? nowMs;
     return Math.min(Math.max(readyMs, nowMs + DRAIN_INTERVAL_MS), nowMs + MAX_DRAIN_INTERVAL_MS);
   }
 
-  #mayHold({ held }: RoomConnection, { body }: Publish): boolean {
+  #mayHold({ held }: Connection, { body }: Publish): boolean {
     if (held.length >= SEND_WINDOW.windowMessages) return false;
     if (held.windowBytes + publishBytes(body) > SEND_WINDOW.windowBytes) return false;
     return held.totalBytes < MAX_HELD_BYTES || held.memoryBytes < MAX_HELD_BYTES / this.#context.memberCount();
   }
 
   /**
-   * What a member may send. When held seats keep the log half full, all members together may fill a quarter of it in the time
-   * for which it is kept, and each of them its share of that.
+   * The rates of each member. While held seats keep the log more than half full, all members together may fill a quarter of
+   * it in the time for which entries are kept, each its share.
    */
   #rates(): SenderRates {
-    const { storage, limits } = this.#context;
-    const { sender, log } = limits;
-    if (storage.bytes <= Math.max(log.maxBytes, log.maxNeededBytes / 2)) return sender;
+    const { log, limits } = this.#context;
+    const { sender } = limits;
+    const { maxBytes, maxNeededBytes, neededMs } = limits.log;
+    if (log.bytes <= Math.max(maxBytes, maxNeededBytes / 2)) return sender;
     const members = Math.max(1, this.#context.memberCount());
     if (this.#fair?.members !== members) {
-      // A burst and what comes after it are in the log together.
-      const burst = log.maxNeededBytes / 8 / members;
-      const perSecond = burst / (log.neededMs / 1000);
+      // The log holds a burst and what follows it together: each is an eighth.
+      const burst = maxNeededBytes / 8 / members;
+      const perSecond = burst / (neededMs / 1000);
       const { bytes } = sender;
       const fairBytes = { burst: Math.min(bytes.burst, burst), perSecond: Math.min(bytes.perSecond, perSecond) };
       this.#fair = { members, rates: { ...sender, bytes: fairBytes } };
@@ -96,15 +103,15 @@ export class RoomIntake {
   }
 }
 
-/** What one that waits costs beside its body, about. */
+/** What a waiting message costs in memory beside its body, about. */
 const OBJECT_BYTES = 256;
 
-/** What the messages that wait cost, of all connections of a room together. */
+/** The memory of the messages that wait, of all connections of a room together. */
 export interface HeldTotal {
   bytes: number;
 }
 
-/** A member's messages that have come and are beyond its budget, in order. */
+/** The messages of a connection that are beyond its budget, in order. */
 export class HeldPublishes {
   readonly #total: HeldTotal;
   #queue: Publish[] = [];
@@ -125,12 +132,12 @@ export class HeldPublishes {
     return this.#windowBytes;
   }
 
-  /** What those of all connections cost here. */
+  /** Memory of the waiting messages of all connections. */
   get totalBytes(): number {
     return this.#total.bytes;
   }
 
-  /** What they cost here. */
+  /** Memory of these messages. */
   get memoryBytes(): number {
     return this.#memoryBytes;
   }
@@ -139,7 +146,7 @@ export class HeldPublishes {
     return this.#queue[this.#first];
   }
 
-  /** Keeps a copy: what it came in may be large. */
+  /** Adds a copy: the buffer that the message arrived in may be large. */
   add(publish: Publish): void {
     this.#queue.push({ ...publish, body: publish.body.slice() });
     this.#count(publish, 1);
@@ -150,7 +157,7 @@ export class HeldPublishes {
     if (first === undefined) return;
     this.#count(first, -1);
     this.#first += 1;
-    // Cutting off the front costs its length: it is done when that is at least half.
+    // Removing the front copies the rest, so wait until the front is at least half.
     if (this.#first * 2 < this.#queue.length) return;
     this.#queue = this.#queue.slice(this.#first);
     this.#first = 0;
@@ -172,7 +179,7 @@ export class HeldPublishes {
   }
 }
 
-/** What may be used up: `burst` at once, and `perSecond` from then on. */
+/** A rate limit: `burst` at once, then `perSecond`. */
 export interface Rate {
   readonly perSecond: number;
   readonly burst: number;
@@ -186,17 +193,14 @@ export interface SenderRates {
   readonly datagrams: Rate;
   /** Bytes of datagrams, each with its packet's header. */
   readonly datagramBytes: Rate;
-  /** All of its packets, whatever becomes of them: each costs the room time. */
+  /** All packets, also those that are refused or dropped: each costs the room time. */
   readonly packets: Rate;
 }
 
-/** What a Join costs in packets: everybody hears of it, and it is answered with what was said before. */
+/** A Join costs as much as this many packets: all members are told, and the response includes the history. */
 const JOIN_PACKETS = 1_000;
 
-/**
- * What a session may still send to a room. It is the session's, not its connection's: who comes back goes on with what was
- * left.
- */
+/** What a session may still send to a room. It outlives the connection: a player who resumes continues with what was left. */
 export class SenderBudget {
   readonly #messages = new TokenBucket();
   readonly #bytes = new TokenBucket();
@@ -204,7 +208,7 @@ export class SenderBudget {
   readonly #datagramBytes = new TokenBucket();
   readonly #packets = new TokenBucket();
 
-  /** Whether a packet may be looked at; then it is paid for. */
+  /** Whether a packet may be processed; if so, the budget pays for it. */
   takePacket({ packets }: SenderRates, nowMs: number): boolean {
     if (this.#packets.refill(packets, nowMs) <= 0) return false;
     this.#packets.spend(1);
@@ -218,7 +222,7 @@ export class SenderBudget {
     return true;
   }
 
-  /** Whether a message may go now; then it is paid for. */
+  /** Whether a message may be accepted now; if so, the budget pays for it. */
   takeMessage(bytes: number, rates: SenderRates, nowMs: number): boolean {
     const { messages, bytes: byteRate } = rates;
     if (this.#messages.refill(messages, nowMs) <= 0 || this.#bytes.refill(byteRate, nowMs) <= 0) return false;
@@ -237,12 +241,12 @@ export class SenderBudget {
     return true;
   }
 
-  /** When the next message may go, in ms. */
+  /** When the next message may be accepted, in ms. */
   messageAtMs(rates: SenderRates, nowMs: number): number {
     return Math.max(this.#messages.readyMs(rates.messages, nowMs), this.#bytes.readyMs(rates.bytes, nowMs));
   }
 
-  /** Whether nothing of it is used up, so that a new one is as good. */
+  /** Whether nothing is used up, so that a new budget is equal to it. */
   isFull({ messages, bytes, datagrams, datagramBytes, packets }: SenderRates, nowMs: number): boolean {
     return (
       this.#messages.refill(messages, nowMs) >= messages.burst &&
@@ -254,11 +258,11 @@ export class SenderBudget {
   }
 }
 
-/** The budgets of a room's sessions; of those that are gone, as long as they are not full again. */
+/** The budgets of a room's sessions. Those of sessions that left are kept until they are full again. */
 export class SenderBudgets {
   readonly #rates: SenderRates;
   readonly #bySession = new Map<string, SenderBudget>();
-  /** How many there may be before the full ones are looked for. */
+  /** Above this number of budgets the full ones are removed. */
   #sweepAbove = 64;
 
   constructor(rates: SenderRates) {
@@ -282,12 +286,12 @@ export class SenderBudgets {
   }
 }
 
-/** May be overdrawn by the last thing that it paid for, so that what is larger than its burst can go at all. */
+/** The last payment may overdraw it, so that a message larger than the burst can be accepted at all. */
 class TokenBucket {
   #spare = Number.POSITIVE_INFINITY;
   #atMs = 0;
 
-  /** What there is now. */
+  /** Refills it, and returns what there is now. */
   refill({ perSecond, burst }: Rate, nowMs: number): number {
     const elapsedMs = Math.max(0, nowMs - this.#atMs);
     this.#spare = Math.min(burst, this.#spare + (elapsedMs * perSecond) / 1000);
@@ -299,7 +303,7 @@ class TokenBucket {
     this.#spare -= cost;
   }
 
-  /** When there is something again. */
+  /** When there will be something again. */
   readyMs(rate: Rate, nowMs: number): number {
     const spare = this.refill(rate, nowMs);
     return spare > 0 ? nowMs : nowMs + Math.floor((-spare * 1000) / rate.perSecond) + 1;

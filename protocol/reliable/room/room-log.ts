@@ -1,73 +1,7 @@
 import { ByteWriter } from "../../packet-fields.ts";
 import { type PlayerPacket, type Presence, writePlayerPacket } from "../../player-packets.ts";
 
-/** What a room keeps that must outlive its memory. Every method is synchronous, as SQLite in a Durable Object is. */
-export interface RoomStorage {
-  /** The incarnation of the log: a random number of 1..2^53-1, chosen with the storage. */
-  readonly epoch: number;
-  /** The highest offset ever given, 0 at first; trimming does not change it. */
-  readonly head: number;
-  /** The lowest offset still kept, `head + 1` if none is. */
-  readonly first: number;
-  /** Bytes of the log as {@link logEntryBytes} counts them. */
-  readonly bytes: number;
-
-  /** Keeps an entry whose offset is `head + 1`. */
-  append(entry: LogEntry): void;
-
-  /** The entries above offset `after` that {@link isVisibleTo} the member, in order, at most `limit` of them. */
-  read(after: number, member: number, limit: number): readonly LogEntry[];
-
-  /** The offset after which the last `messages` messages to everybody begin; `first - 1` if there are not so many. */
-  historyStart(messages: number): number;
-
-  /**
-   * Deletes the oldest entries until the log is within its bounds, or somebody needs what is next. `needs` is asked only if
-   * the log is beyond its bounds. Called in each turn; one that has very much to delete may leave some of it to the next.
-   */
-  trim(bounds: LogBounds, nowMs: number, needs: () => LogNeeds): void;
-
-  loadSeats(): readonly Seat[];
-  saveSeat(seat: Seat): void;
-  deleteSeat(member: number): void;
-
-  /** The next member's number: 1, 2, 3, ... and none twice in an epoch. */
-  takeMemberNumber(): number;
-}
-
-/** How much of the log is kept: whatever bound is reached first. */
-export interface LogBounds {
-  readonly maxEntries: number;
-  /** Bytes as {@link logEntryBytes} counts them. */
-  readonly maxBytes: number;
-  readonly maxAgeMs: number;
-  /** How old an entry may be that is kept beyond those bounds because somebody needs it. */
-  readonly neededMs: number;
-  /** Bytes of the log when it is: half of them for connected members, all of them for held seats. */
-  readonly maxNeededBytes: number;
-}
-
-/** Above which offset the log is needed: `head` or more if nothing is. */
-export interface LogNeeds {
-  /** By members who have a connection, and have not acknowledged it. */
-  readonly connected: number;
-  /** By members whose seat is held. */
-  readonly held: number;
-}
-
-/** Whether the oldest entry of a log that is beyond its bounds must stay: `bytes` is what is kept, this entry included. */
-export function isNeeded(
-  oldest: { readonly offset: number; readonly atMs: number },
-  bytes: number,
-  { neededMs, maxNeededBytes }: LogBounds,
-  needs: LogNeeds,
-  nowMs: number,
-): boolean {
-  if (oldest.atMs < nowMs - neededMs || bytes > maxNeededBytes) return false;
-  return oldest.offset > needs.held || (oldest.offset > needs.connected && bytes <= maxNeededBytes / 2);
-}
-
-/** One line of the log: offsets have no holes. */
+/** One entry of the log: the offsets are consecutive. */
 export type LogEntry = LogMessage | LogPresence;
 
 export interface LogMessage {
@@ -90,24 +24,7 @@ export interface LogPresence {
   readonly atMs: number;
 }
 
-/** A member, with or without a connection. */
-export interface Seat {
-  /** The player's number in this room. */
-  readonly member: number;
-  /** Which session has it: the same text for the same session only, whatever happens to its sessid. */
-  readonly session: string;
-  readonly user: string;
-  /** The offset after which the member may read. */
-  readonly start: number;
-  /** The highest seq that is durable. */
-  readonly received: number;
-  /** The `attempt` of the newest Join. */
-  readonly attempt: number;
-  /** Since when it has no connection, in ms; null while it has one. */
-  readonly heldSinceMs: number | null;
-}
-
-/** Whether a member gets this entry: what is for everybody, for it alone, or its own. */
+/** Whether a member receives this entry: presence, messages to everybody, messages to it, and its own. */
 export function isVisibleTo(entry: LogEntry, member: number): boolean {
   return entry.kind === "presence" || entry.to === 0 || entry.to === member || entry.from === member;
 }
@@ -115,27 +32,86 @@ export function isVisibleTo(entry: LogEntry, member: number): boolean {
 /** What an entry costs beside its text or body: about its row. */
 const ENTRY_BYTES = 40;
 
-/** What an entry costs. */
+/** What an entry costs in the log. */
 export function logEntryBytes(entry: LogEntry): number {
   return entry.kind === "message" ? logMessageBytes(entry.body) : ENTRY_BYTES + entry.user.length;
 }
 
-/** What a message costs as an entry. */
+/** What a message costs in the log. */
 export function logMessageBytes(body: Uint8Array): number {
   return ENTRY_BYTES + body.byteLength;
 }
 
+/** Where the log is kept. Every method is synchronous, as SQLite in a Durable Object is. */
+export interface LogStorage {
+  /** The incarnation of the log: a random number of 1..2^53-1, chosen when the storage is created. */
+  readonly epoch: number;
+  /** The highest offset ever given, 0 at first; trimming does not change it. */
+  readonly head: number;
+  /** The lowest offset still kept, `head + 1` if the log is empty. */
+  readonly first: number;
+  /** Bytes of the log as {@link logEntryBytes} counts them. */
+  readonly bytes: number;
+
+  /** Appends an entry whose offset is `head + 1`. */
+  append(entry: LogEntry): void;
+
+  /** The entries above offset `after` that {@link isVisibleTo} the member, in order, at most `limit` of them. */
+  read(after: number, member: number, limit: number): readonly LogEntry[];
+
+  /** The offset before the last `messages` messages to everybody; `first - 1` if there are fewer. */
+  historyStart(messages: number): number;
+
+  /**
+   * Deletes the oldest entries until the log is within its bounds or a member needs the next one. It calls `needs` only if
+   * the log is beyond its bounds. The core calls it in each transaction, so it may leave some of a large deletion to the next.
+   */
+  trim(bounds: LogBounds, nowMs: number, needs: () => LogNeeds): void;
+}
+
+/** How much of the log is kept: the bound that is reached first counts. */
+export interface LogBounds {
+  readonly maxEntries: number;
+  /** Bytes as {@link logEntryBytes} counts them. */
+  readonly maxBytes: number;
+  readonly maxAgeMs: number;
+  /** How old an entry beyond those bounds may become while a member needs it. */
+  readonly neededMs: number;
+  /** The log's size limit in that case: half of it for connected members, all of it for held seats. */
+  readonly maxNeededBytes: number;
+}
+
+/** The offset above which members need the log; `head` or more if they need nothing. */
+export interface LogNeeds {
+  /** Members with a connection, which have not acked what is above. */
+  readonly connected: number;
+  /** Members whose seat is held. */
+  readonly held: number;
+}
+
+/** Whether the oldest entry of a log beyond its bounds must stay: `bytes` is the size of the log, this entry included. */
+export function isNeeded(
+  oldest: { readonly offset: number; readonly atMs: number },
+  bytes: number,
+  { neededMs, maxNeededBytes }: LogBounds,
+  needs: LogNeeds,
+  nowMs: number,
+): boolean {
+  if (oldest.atMs < nowMs - neededMs || bytes > maxNeededBytes) return false;
+  return oldest.offset > needs.held || (oldest.offset > needs.connected && bytes <= maxNeededBytes / 2);
+}
+
 /**
- * Log entries as packets, written one behind the other. A turn's broadcasts are one run: each is written once, and sockets
- * that get the same part of it, which in a busy room most do, get the same array.
+ * Log entries, encoded one after another. The entries that one transaction appends for everybody form one run: each is
+ * encoded once, and connections that get the same part of the run, which in a busy room most do, get the same array.
  */
 export class DeliveryRun {
-  /** Where the entries lie; it may be kept without the bytes. */
+  /** Where the entries are in the run; it may be kept without the bytes. */
   readonly places = new RunPlaces();
   readonly #writer = new ByteWriter(256);
   #part: { readonly from: number; readonly to: number; readonly bytes: Uint8Array<ArrayBuffer> } | undefined;
 
-  /** Writes an entry, and returns its index. */
+  /** Encodes an entry and returns its index. */
   add(entry: LogEntry): number {
     if (entry.kind === "presence") writePlayerPacket(this.#writer, entry);
     else {
@@ -145,7 +121,7 @@ export class DeliveryRun {
     return this.places.add(entry.offset, this.#writer.length);
   }
 
-  /** The packets `from`..`to - 1`, which must not be changed. */
+  /** The packets `from`..`to - 1`. The array is shared: do not change it. */
   bytes(from: number, to: number): Uint8Array<ArrayBuffer> {
     if (this.#part?.from !== from || this.#part.to !== to) {
       const bytes = this.#writer.finish().subarray(this.places.end(from - 1), this.places.end(to - 1));
@@ -155,7 +131,7 @@ export class DeliveryRun {
   }
 }
 
-/** Which log entries a run of packets holds, and where each ends: shared by all connections that were sent of it. */
+/** Which log entries a run holds, and where the packet of each ends. All connections that were sent the run share it. */
 export class RunPlaces {
   readonly #offsets: number[] = [];
   readonly #ends: number[] = [];
@@ -166,12 +142,12 @@ export class RunPlaces {
     return this.#offsets.push(offset) - 1;
   }
 
-  /** The offset in the log of the entry at this index. */
+  /** The log offset of the entry at this index. */
   offset(index: number): number {
     return this.#offsets[index] ?? 0;
   }
 
-  /** Where its packet ends, 0 in front of the first. */
+  /** Where its packet ends, 0 before the first. */
   end(index: number): number {
     return index < 0 ? 0 : (this.#ends[index] ?? 0);
   }
@@ -182,9 +158,9 @@ export class RunPlaces {
   }
 }
 
-/** What a member was sent and has not acknowledged: all that can be seen of how far behind it is. */
+/** What a member was sent and has not acked: how far it is behind. */
 export class UnackedDeliveries {
-  /** Neighbours in a run are one part. */
+  /** Adjacent entries of a run are one part. */
   #parts: { readonly places: RunPlaces; from: number; to: number }[] = [];
   #first = 0;
   #bytes = 0;
@@ -201,8 +177,8 @@ export class UnackedDeliveries {
     this.#bytes += places.size(index);
   }
 
-  /** The member has everything up to `position`. */
-  acknowledge(position: number): void {
+  /** The member has acked everything up to `position`. */
+  ack(position: number): void {
     for (let part = this.#parts[this.#first]; part !== undefined; part = this.#parts[this.#first]) {
       for (; part.from < part.to && part.places.offset(part.from) <= position; part.from++) {
         this.#bytes -= part.places.size(part.from);
@@ -210,7 +186,7 @@ export class UnackedDeliveries {
       if (part.from < part.to) break;
       this.#first += 1;
     }
-    // Cutting off the front costs its length: it is done when that is at least half.
+    // Removing the front copies the rest, so wait until the front is at least half.
     if (this.#first * 2 >= this.#parts.length) {
       this.#parts = this.#parts.slice(this.#first);
       this.#first = 0;
@@ -218,19 +194,19 @@ export class UnackedDeliveries {
   }
 }
 
-/** Neighbours in a run. */
+/** Adjacent packets of a run. */
 interface RunPart {
   readonly run: DeliveryRun;
   readonly from: number;
   to: number;
 }
 
-/** Collects the packets that one turn of the event loop has for one socket, so that they leave as one write. */
+/** Collects the packets of one connection, in order, so that they leave as one write. */
 export class PacketOutbox {
   #chunks: (Uint8Array<ArrayBuffer> | RunPart)[] = [];
-  /** The last chunk, if a run can go on there. */
+  /** The last chunk, if a run can be continued there. */
   #part: RunPart | undefined;
-  /** Packets of this socket alone, behind the chunks. */
+  /** Packets for this connection alone, after the chunks. */
   #writer: ByteWriter | undefined;
 
   add(packet: PlayerPacket): void {
@@ -238,7 +214,7 @@ export class PacketOutbox {
     writePlayerPacket(this.#writer, packet);
   }
 
-  /** The packet at this index of a run, which is written already. */
+  /** Adds the packet at this index of a run. */
   addDelivery(run: DeliveryRun, index: number): void {
     this.#endWriter();
     if (this.#part?.run === run && this.#part.to === index) {
@@ -249,7 +225,7 @@ export class PacketOutbox {
     this.#chunks.push(this.#part);
   }
 
-  /** Takes out what was collected, as one array, which must not be changed: other sockets may have the same one. */
+  /** Takes out all packets as one array, which other connections may share: do not change it. */
   take(): Uint8Array<ArrayBuffer> | undefined {
     this.#endWriter();
     if (this.#chunks.length === 0) return undefined;
@@ -269,7 +245,7 @@ export class PacketOutbox {
   }
 }
 
-/** One array of the chunks, in their order: the chunk itself if it is alone. */
+/** The chunks as one array: a single chunk is not copied. */
 function joinChunks(chunks: readonly Uint8Array<ArrayBuffer>[]): Uint8Array<ArrayBuffer> {
   const [first] = chunks;
   if (first !== undefined && chunks.length === 1) return first;

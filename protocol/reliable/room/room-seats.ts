@@ -1,24 +1,50 @@
 import { Presence } from "../../player-packets.ts";
-import type { RoomStorage, Seat } from "./room-log.ts";
 
-/** Tells a change of presence: once each, in order. */
+/** A session's place in a room, with or without a connection. */
+export interface Seat {
+  /** The player's number in this room. */
+  readonly member: number;
+  /** The session that has it: the same text for the same session only, even if its sessid is reused. */
+  readonly session: string;
+  readonly user: string;
+  /** The offset after which the member may read. */
+  readonly start: number;
+  /** The highest seq that is durable. */
+  readonly received: number;
+  /** The `attempt` of the newest Join. */
+  readonly attempt: number;
+  /** Since when it has had no connection, in ms; null while it has one. */
+  readonly heldSinceMs: number | null;
+}
+
+/** Where the seats are kept. Every method is synchronous, as SQLite in a Durable Object is. */
+export interface SeatStorage {
+  loadSeats(): readonly Seat[];
+  saveSeat(seat: Seat): void;
+  deleteSeat(member: number): void;
+
+  /** The next member's number: 1, 2, 3, ... and none twice in an epoch. */
+  takeMemberNumber(): number;
+}
+
+/** Reports a change of presence: once each, in order. */
 export type OnPresence = (seat: Seat, state: Presence, nowMs: number) => void;
 
 /**
- * The members of a room. Each change is in the storage before it is told. A seat goes
+ * The seats of a room. Each change is in the storage before it is reported. The states of a seat are
  *
  *   (none) --joined--> connected --held--> held --resumed--> connected, and from both --left--> (none)
  */
 export class RoomSeats {
-  readonly #storage: RoomStorage;
+  readonly #storage: SeatStorage;
   readonly #retentionMs: number;
   readonly #onPresence: OnPresence;
   readonly #byMember = new Map<number, Seat>();
   readonly #bySession = new Map<string, number>();
-  /** What the members whose seats are held had acknowledged; of those that this memory has not seen, nothing is known. */
-  readonly #acknowledged = new Map<number, number>();
+  /** What the members of held seats had acked when they lost their connection; a restart of the room loses this. */
+  readonly #ackedByPlayer = new Map<number, number>();
 
-  constructor(storage: RoomStorage, retentionMs: number, onPresence: OnPresence) {
+  constructor(storage: SeatStorage, retentionMs: number, onPresence: OnPresence) {
     this.#storage = storage;
     this.#retentionMs = retentionMs;
     this.#onPresence = onPresence;
@@ -47,16 +73,21 @@ export class RoomSeats {
     return count;
   }
 
-  /** Above which offset held seats need the log. */
+  /** The highest seq of the member that is durable. */
+  receivedOf(member: number): number {
+    return this.#byMember.get(member)?.received ?? 0;
+  }
+
+  /** The offset above which held seats need the log. */
   get neededOffset(): number {
     let needed = Number.POSITIVE_INFINITY;
     for (const { member, heldSinceMs } of this.#byMember.values()) {
-      if (heldSinceMs !== null) needed = Math.min(needed, this.#acknowledged.get(member) ?? 0);
+      if (heldSinceMs !== null) needed = Math.min(needed, this.#ackedByPlayer.get(member) ?? 0);
     }
     return needed;
   }
 
-  /** When the first held seat is to be given up. */
+  /** When the first held seat expires. */
   get deadlineMs(): number | undefined {
     let earliest: number | undefined;
     for (const { heldSinceMs } of this.#byMember.values()) {
@@ -66,7 +97,7 @@ export class RoomSeats {
     return earliest;
   }
 
-  /** A new member, which reads after `start`. */
+  /** Creates the seat of a new member, which reads after `start`. */
   create(session: string, user: string, start: number, attempt: number, nowMs: number): Seat {
     const member = this.#storage.takeMemberNumber();
     const seat: Seat = { member, session, user, start, received: 0, attempt, heldSinceMs: null };
@@ -75,20 +106,20 @@ export class RoomSeats {
     return seat;
   }
 
-  /** A connection takes the seat. A fresh one may read from `start` on, if that is before what it could. */
+  /** Gives the seat to a new connection, which may read after `start` if that is before what the seat could read. */
   connect(seat: Seat, attempt: number, start: number, nowMs: number): Seat {
-    this.#acknowledged.delete(seat.member);
+    this.#ackedByPlayer.delete(seat.member);
     const connected: Seat = { ...seat, attempt, start: Math.min(seat.start, start), heldSinceMs: null };
     this.#save(connected);
     if (seat.heldSinceMs !== null) this.#onPresence(connected, Presence.Resumed, nowMs);
     return connected;
   }
 
-  /** The seat's connection is lost, which had acknowledged so much. */
-  hold(member: number, acknowledged: number | undefined, nowMs: number): void {
+  /** Holds the seat of a member whose connection ended, after it had acked up to `ackedByPlayer`. */
+  hold(member: number, ackedByPlayer: number | undefined, nowMs: number): void {
     const seat = this.#byMember.get(member);
     if (seat === undefined || seat.heldSinceMs !== null) return;
-    if (acknowledged !== undefined) this.#acknowledged.set(member, acknowledged);
+    if (ackedByPlayer !== undefined) this.#ackedByPlayer.set(member, ackedByPlayer);
     const held: Seat = { ...seat, heldSinceMs: nowMs };
     this.#save(held);
     this.#onPresence(held, Presence.Held, nowMs);
@@ -103,14 +134,14 @@ export class RoomSeats {
     const seat = this.#byMember.get(member);
     if (seat === undefined) return undefined;
     this.#byMember.delete(member);
-    this.#acknowledged.delete(member);
+    this.#ackedByPlayer.delete(member);
     this.#bySession.delete(seat.session);
     this.#storage.deleteSeat(member);
     this.#onPresence(seat, Presence.Left, nowMs);
     return seat;
   }
 
-  /** Gives up the seats that were held for their whole retention. */
+  /** Removes the seats that were held for the whole retention. */
   expire(nowMs: number): void {
     for (const { member, heldSinceMs } of this.#byMember.values()) {
       if (heldSinceMs !== null && nowMs >= heldSinceMs + this.#retentionMs) this.remove(member, nowMs);

@@ -1,3 +1,4 @@
+import type { RoomStorage } from "../../../protocol/reliable/room/room-core.ts";
 import {
   isNeeded,
   isVisibleTo,
@@ -5,9 +6,8 @@ import {
   type LogEntry,
   type LogNeeds,
   logEntryBytes,
-  type RoomStorage,
-  type Seat,
 } from "../../../protocol/reliable/room/room-log.ts";
+import type { Seat } from "../../../protocol/reliable/room/room-seats.ts";
 
 /** A room's storage in memory. What outlives the room is this object: a test makes a new room on it. */
 export class MemoryRoomStorage implements RoomStorage {

@@ -1,7 +1,8 @@
 import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
 import { Presence } from "../../../protocol/player-packets.ts";
-import type { LogEntry, RoomStorage } from "../../../protocol/reliable/room/room-log.ts";
+import type { RoomStorage } from "../../../protocol/reliable/room/room-core.ts";
+import type { LogEntry } from "../../../protocol/reliable/room/room-log.ts";
 import { SqliteRoomStorage } from "../../../worker/rooms/sqlite-room-storage.ts";
 import { MemoryRoomStorage } from "../../support/rooms/memory-room-storage.ts";
 import { newRoom, roomObject } from "./room-object.ts";

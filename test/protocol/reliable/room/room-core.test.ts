@@ -170,12 +170,12 @@ describe("RoomCore", () => {
     expect(room.presences).toEqual(["1:1", "1:4"]);
   });
 
-  it("goes away with all its connections, and keeps their seats", () => {
+  it("closes a connection with the given code, and holds its seat", () => {
     const room = new RoomProbe();
     room.join(1, "kim");
     room.join(2, "lee");
-    room.turn((core, nowMs) => core.closeAll(ClosedCode.GoingAway, "deploy", nowMs));
-    expect(room.closes.map(({ code }) => code)).toEqual([7, 7]);
-    expect(room.core.members.map(({ heldSinceMs }) => heldSinceMs)).toEqual([room.nowMs, room.nowMs]);
+    room.turn((core, nowMs) => core.close(1, ClosedCode.GoingAway, "silent", nowMs));
+    expect(room.closes).toEqual([{ connection: 1, code: 7 }]);
+    expect(room.core.members.map(({ heldSinceMs }) => heldSinceMs)).toEqual([room.nowMs, null]);
   });
 });

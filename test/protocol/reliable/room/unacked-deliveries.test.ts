@@ -13,14 +13,14 @@ function runOf(...offsets: number[]): RunPlaces {
 }
 
 describe("UnackedDeliveries", () => {
-  it("counts what was sent and not acknowledged, whatever parts of runs it was", () => {
+  it("counts the bytes that were sent and not acked, whichever parts of runs they were", () => {
     const unacked = new UnackedDeliveries();
     const [one, two] = [runOf(1, 2, 3, 4), runOf(5, 6, 7)];
     for (const index of [0, 1, 3]) unacked.add(one, index);
     for (const index of [0, 1, 2]) unacked.add(two, index);
     expect(unacked.bytes).toBe(25);
     const after = (position: number) => {
-      unacked.acknowledge(position);
+      unacked.ack(position);
       return unacked.bytes;
     };
     expect([0, 1, 3, 5, 5, 6].map(after)).toEqual([25, 24, 22, 13, 13, 7]);
