@@ -12,7 +12,7 @@ export interface WorkerConfig {
   readonly apiKeys: readonly string[];
   readonly store:
     | { readonly kind: "embedded" }
-    | { readonly kind: "redis"; readonly url: string; readonly token: string };
+    | { readonly kind: "redis"; readonly url: string; readonly token: string; readonly keyPrefix: string };
   readonly policy: SessionPolicy;
   /** Addresses of proxies whose X-Forwarded-For is believed (http/client-address.ts). */
   readonly trustedProxies: readonly string[];
@@ -70,6 +70,10 @@ export const WorkerVariables = v.object({
     v.pipe(v.string(), v.check(isStoreUrl, "allowed is an https URL, or an http URL of a loopback address")),
   ),
   UPSTASH_REDIS_REST_TOKEN: v.optional(v.pipe(v.string(), v.minLength(1, "allowed is a token of 1 character or more"))),
+  REDIS_KEY_PREFIX: v.optional(
+    v.pipe(v.string(), v.regex(/^[\w.:/-]{0,64}$/, "allowed are up to 64 letters, digits and characters of _ . : / -")),
+    "artoria:",
+  ),
   TRUSTED_PROXIES: v.optional(
     v.pipe(List, v.array(v.pipe(v.string(), v.ip("allowed are IPv4 and IPv6 addresses, comma-separated")))),
     "",
@@ -161,7 +165,7 @@ function parseStore(variables: v.InferOutput<typeof WorkerVariables>): WorkerCon
   const { UPSTASH_REDIS_REST_URL: url, UPSTASH_REDIS_REST_TOKEN: token } = variables;
   if (url === undefined) throw new ConfigError('UPSTASH_REDIS_REST_URL: needed with SESSION_STORE = "redis"');
   if (token === undefined) throw new ConfigError('UPSTASH_REDIS_REST_TOKEN: needed with SESSION_STORE = "redis"');
-  return { kind: "redis", url, token };
+  return { kind: "redis", url, token, keyPrefix: variables.REDIS_KEY_PREFIX };
 }
 
 /**

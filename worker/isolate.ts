@@ -4,7 +4,7 @@ import { parseWorkerConfig, type WorkerConfig } from "./config.ts";
 import { BodyIntake } from "./http/form-body.ts";
 import { CoalescingStore } from "./session-store/coalescing-store.ts";
 import { EmbeddedStore } from "./session-store/embedded/embedded-store.ts";
-import { RedisStore } from "./session-store/redis-store.ts";
+import { RedisStore } from "./session-store/redis/redis-store.ts";
 import { CacheInvalidatingStore, SessionCache } from "./session-store/session-cache.ts";
 import type { SessionStore } from "./session-store/session-store.ts";
 
@@ -35,6 +35,7 @@ export function openIsolate(bindings: Bindings): Isolate {
 
 function openStore({ store, policy }: WorkerConfig, bindings: Bindings): SessionStore {
   if (store.kind === "embedded") return new EmbeddedStore({ namespace: bindings.EMBEDDED_SESSIONS, policy });
-  const redis = new RedisStore({ url: store.url, token: store.token, policy, background: waitUntil });
+  const { url, token, keyPrefix } = store;
+  const redis = new RedisStore({ url, token, keyPrefix, policy, background: waitUntil });
   return new CoalescingStore({ store: redis, background: waitUntil });
 }

@@ -12,9 +12,12 @@ export interface Population {
 const FIRST_SESSID = 1_000_000_000;
 
 const PART = 2_000;
+
+/** The default of REDIS_KEY_PREFIX. */
+const KEY_PREFIX = "artoria:";
 const IDLE_MS = 1_800_000;
 
-/** Writes what our register script writes (worker/session-store), without the way through the edge. */
+/** Writes what our register script writes (worker/session-store/redis/record.ts), without the way through the edge. */
 export async function fillOurs(url: string, { sessions, users }: Population, from = 0): Promise<void> {
   const redis = new Redis(url);
   const now = Date.now();
@@ -26,11 +29,11 @@ export async function fillOurs(url: string, { sessions, users }: Population, fro
       const sessid = FIRST_SESSID + index;
       const user = userOf(index, users);
       const record = `{"e":${expires},"t":${now},"c":${now},"i":${IDLE_MS},"u":"${user}","p":"10.1.2.3"}`;
-      pipeline.set(`s:${sessid}`, record, "PXAT", expires);
-      pipeline.zadd("x", expires, sessid);
-      pipeline.zadd(`u:${user}`, expires, sessid);
-      pipeline.pexpireat(`u:${user}`, expires);
-      pipeline.zadd("U", expires, user);
+      pipeline.set(`${KEY_PREFIX}s:${sessid}`, record, "PXAT", expires);
+      pipeline.zadd(`${KEY_PREFIX}sessions`, expires, sessid);
+      pipeline.zadd(`${KEY_PREFIX}u:${user}`, expires, sessid);
+      pipeline.pexpireat(`${KEY_PREFIX}u:${user}`, expires);
+      pipeline.zadd(`${KEY_PREFIX}users`, expires, user);
     }
     await pipeline.exec();
   }

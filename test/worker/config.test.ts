@@ -65,6 +65,7 @@ describe("parseWorkerConfig", () => {
       ...redis,
       API_KEYS: ` ${OLD_KEY}, ${NEW_KEY} ,`,
       TRUSTED_PROXIES: "192.0.2.1, 2001:db8::1",
+      REDIS_KEY_PREFIX: "shop/1:",
       SESSION_TTL_SECONDS: "60",
       SESSION_MAX_SECONDS: 120,
       TOUCH_INTERVAL_SECONDS: "0",
@@ -104,7 +105,7 @@ describe("parseWorkerConfig", () => {
     expect(config).toEqual({
       apiKeys: [OLD_KEY, NEW_KEY],
       trustedProxies: ["192.0.2.1", "2001:db8::1"],
-      store: { kind: "redis", url: "https://redis.test", token: redis.UPSTASH_REDIS_REST_TOKEN },
+      store: { kind: "redis", url: "https://redis.test", token: redis.UPSTASH_REDIS_REST_TOKEN, keyPrefix: "shop/1:" },
       policy: {
         idleMs: 60_000,
         maxMs: 120_000,
@@ -155,6 +156,9 @@ describe("parseWorkerConfig", () => {
     ["UPSTASH_REDIS_REST_URL", { SESSION_STORE: "redis", UPSTASH_REDIS_REST_TOKEN: redis.UPSTASH_REDIS_REST_TOKEN }],
     ["UPSTASH_REDIS_REST_URL", { ...redis, UPSTASH_REDIS_REST_URL: "redis://redis.test" }],
     ["UPSTASH_REDIS_REST_TOKEN", { ...redis, UPSTASH_REDIS_REST_TOKEN: undefined }],
+    ["REDIS_KEY_PREFIX", { ...redis, REDIS_KEY_PREFIX: "a*" }],
+    ["REDIS_KEY_PREFIX", { ...redis, REDIS_KEY_PREFIX: "two words:" }],
+    ["REDIS_KEY_PREFIX", { ...redis, REDIS_KEY_PREFIX: "x".repeat(65) }],
     ["SESSION_TTL_SECONDS", { ...redis, SESSION_TTL_SECONDS: "0" }],
     ["SESSION_TTL_SECONDS", { ...redis, SESSION_TTL_SECONDS: "" }],
     ["SESSION_TTL_SECONDS", { ...redis, SESSION_TTL_SECONDS: "30m" }],

@@ -3,8 +3,8 @@ import { TOKEN_SECRET_BYTES } from "../../protocol/session-token.ts";
 import { hashSecret } from "./secrets.ts";
 
 /**
- * An issue with its randomness: drawn once per request, so that its repetition within the store (an answer was lost) finds
- * the session that the first attempt made instead of making another.
+ * An issue with its random values, drawn once per request: when the store repeats it because a reply was lost, it finds the
+ * session that the first attempt created instead of creating another.
  */
 export interface PreparedIssue extends IssueRequest {
   /** Random sessids, tried in this order until one is free. */
@@ -19,20 +19,14 @@ export type PreparedRequest = Exclude<SessionRequest, IssueRequest> | PreparedIs
 /** With 10^8 sessions (2.3 % of all sessids) all four are taken once in 3 million issues: 0.023^4. */
 const CANDIDATES = 4;
 
-/** Draws for each issue among the requests; the others are passed on as they are. */
+/** The requests with each issue prepared. */
 export async function prepareIssues(requests: readonly SessionRequest[]): Promise<readonly PreparedRequest[]> {
-  // A thousand checks need no thousand promises.
-  if (requests.every(needsNoDraw)) return requests;
-  return Promise.all(requests.map((request) => (request.kind === "issue" ? drawIssue(request) : request)));
+  return Promise.all(requests.map((request) => (request.kind === "issue" ? prepareIssue(request) : request)));
 }
 
-function needsNoDraw(request: SessionRequest): request is Exclude<SessionRequest, IssueRequest> {
-  return request.kind !== "issue";
-}
-
-async function drawIssue(request: IssueRequest): Promise<PreparedIssue> {
+async function prepareIssue(request: IssueRequest): Promise<PreparedIssue> {
   const secret = crypto.getRandomValues(new Uint8Array(TOKEN_SECRET_BYTES));
-  // 0 is never a session (docs/architecture.md); once in 2^32 draws a candidate falls away.
+  // 0 is never a session (docs/architecture.md); once in 2^30 draws a candidate is dropped.
   const candidates = [...crypto.getRandomValues(new Int32Array(CANDIDATES))].filter((sessid) => sessid !== 0);
   return { ...request, candidates, secret, secretHash: await hashSecret(secret) };
 }

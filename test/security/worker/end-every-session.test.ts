@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { runOne } from "../../../worker/session-store/session-store.ts";
 import { ask, askAsClient, askAsService, createSession, problemOf } from "../../worker/routes/edge-client.ts";
 import { count, register } from "../../worker/session-store/conformance/session-requests.ts";
-import { type RedisHarness, startRedisHarness } from "../../worker/session-store/redis-harness.ts";
+import { type RedisHarness, startRedisHarness } from "../../worker/session-store/redis/redis-harness.ts";
 
 describe("DELETE /v1/sessions", () => {
   it("ends every session of every user and says how many, the isolate's memory of checks included", async () => {

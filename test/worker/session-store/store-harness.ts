@@ -3,13 +3,13 @@ import type { SessionPolicy, SessionStore } from "../../../worker/session-store/
 /** A kind of store, as the conformance suite needs it. All the stores that it opens share their sessions. */
 export interface StoreHarness {
   open(policy?: Partial<SessionPolicy>): SessionStore;
-  /** The idle lifetime of its sessions: long where the clock is controlled, as short as a slow machine allows where not. */
+  /** The idle time of its sessions, which a slow machine does not use up. */
   readonly idleMs: number;
-  /** Whether time stands still until `advance` is called, so that milliseconds can be told apart. */
-  readonly isClockControlled: boolean;
+  /** Whether the clock stands still between two calls of `advance`, so that a test can tell milliseconds apart. */
+  readonly isClockStill: boolean;
   /** The store's clock, epoch ms. */
   now(): Promise<number>;
-  /** Resolves when the store's clock shows at least `ms` more. */
+  /** Moves the store's clock forward by `ms`, at once. */
   advance(ms: number): Promise<void>;
   /** Resolves when the touches that checks left behind are written. */
   settle(): Promise<void>;

@@ -25,7 +25,7 @@ export function createEmbeddedHarness(): StoreHarness {
 
   return {
     idleMs: IDLE_MS,
-    isClockControlled: true,
+    isClockStill: true,
     open: (policy) =>
       new EmbeddedStore({ namespace, policy: testPolicy(IDLE_MS, policy), deadlineMs: PATIENT_DEADLINE_MS }),
     now: async () => nowMs,

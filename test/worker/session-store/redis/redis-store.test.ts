@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe } from "vitest";
-import { conformanceSuite } from "./conformance/conformance-suite.ts";
+import { conformanceSuite } from "../conformance/conformance-suite.ts";
 import { type RedisHarness, startRedisHarness } from "./redis-harness.ts";
 
 describe("RedisStore", () => {

@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { CHECK } from "../../../worker/session-store/redis-scripts/check.ts";
-import { TOUCH } from "../../../worker/session-store/redis-scripts/touch.ts";
-import { runOne } from "../../../worker/session-store/session-store.ts";
-import { live, register } from "./conformance/session-requests.ts";
+import { CHECK } from "../../../../worker/session-store/redis/check.ts";
+import { touchCalls } from "../../../../worker/session-store/redis/touch.ts";
+import { runOne } from "../../../../worker/session-store/session-store.ts";
+import { live, register } from "../conformance/session-requests.ts";
+import { testPolicy } from "../store-harness.ts";
 import { type RedisHarness, startRedisHarness } from "./redis-harness.ts";
 
 const MAX_MS = 10 ** 9;
@@ -36,12 +37,12 @@ describe("RedisStore's scripts", () => {
         "EVAL",
         CHECK_OF_EDGE,
         "1",
-        "s:1",
+        harness.keys.session(1),
         "60000",
         "1",
         String(offsetMs),
       );
-      const { e } = JSON.parse(await harness.command("GET", "s:1")) as { e: number };
+      const { e } = JSON.parse(await harness.command("GET", harness.keys.session(1))) as { e: number };
       if (e - Number(text.slice(0, 13)) !== offsetMs) continue;
       expect(text.slice(13)).toBe(digit);
       return;
@@ -49,8 +50,17 @@ describe("RedisStore's scripts", () => {
   });
 
   describe("touch", () => {
-    const touch = (at: number, intervalMs = 0) =>
-      harness.command("EVAL", TOUCH.source, "3", "x", "U", "s:1", String(intervalMs), String(MAX_MS), String(at));
+    /** Writes the touch of a check at `at`, by the harness's clock. */
+    async function touch(at: number, touchIntervalMs = 0): Promise<void> {
+      const policy = testPolicy(harness.idleMs, { maxMs: MAX_MS, touchIntervalMs });
+      for (const { script, keys, args } of touchCalls(
+        [{ sessid: 1, at: harness.storedTime(at) }],
+        harness.keys,
+        policy,
+      )) {
+        await harness.command("EVAL", script.source, String(keys.length), ...keys, ...args);
+      }
+    }
 
     it("moves an expiry to where its check would have, however late it comes", async () => {
       const store = harness.open();

@@ -1,20 +1,25 @@
 /**
- * Lua: the indices over live sessions. Uses `now`, `nowText`, and `SESSIONS` and `USERS`, which the script takes from its
- * KEYS. The sets of users and the records that a script reaches through them cannot be named in KEYS beforehand, which is
- * one reason why Redis Cluster is refused.
+ * Lua: the indices over live sessions. Uses `now` and `nowText`; `SESSIONS` and `USERS`, which the script takes from its KEYS;
+ * and `prefix`, which it takes from its ARGV. A script reaches users' sets, and through these records, that KEYS cannot name
+ * beforehand; this is one reason why Redis Cluster is refused.
  *
- * Expiries are texts, as `nowText` is: Redis prints a number that a script gives it with 17 digits, which costs as much as
+ * Expiries are texts, as `nowText` is: Redis prints a number that a script passes to it with 17 digits, which costs as much as
  * a short command.
  */
 export const LUA_INDEX = `
   local MAX_TRIMMED = 100
   local MAX_LISTED = 1000 -- Lua's stack takes some 8,000 values, so long lists go in parts
 
-  -- What SESSIONS and USERS come to hold is written at the end: one command with many members costs less than many.
-  local sessionExpiries = {} -- by sessid; false: it has ended
-  local userExpiries = {}    -- by the key of the user's set: the latest that the script put there; false: only the set knows
+  local ID_AT = #prefix + #'s:' + 1 -- also where a user begins in the key of its set
+  local function sessionKeyOf(sessid) return prefix .. 's:' .. sessid end
+  local function userKeyOf(user) return prefix .. 'u:' .. user end
+  local function idOf(key) return string.sub(key, ID_AT) end
 
-  -- userKey: nil or false for nobody
+  -- SESSIONS and USERS are written at the end: one command with many members costs less than many commands.
+  local sessionExpiries = {} -- by sessid; false: ended
+  local userExpiries = {}    -- by the key of the user's set: the latest that this script put there; false: the set has to be read
+
+  -- userKey: nil or false for an anonymous session
   local function addToIndices(sessid, userKey, expires)
     sessionExpiries[sessid] = expires
     if not userKey then return end
@@ -54,20 +59,20 @@ export const LUA_INDEX = `
     keepUntil(SESSIONS, last)
   end
 
-  -- Makes USERS, and the lifetime of a user's set, follow from what the set holds; returns its last expiry, nil if it is empty.
-  local function settleUser(userKey)
+  -- Reads a user's set; writes its last expiry to USERS and to the set's own; returns it, nil if the set is empty.
+  local function updateUser(userKey)
     local expires = redis.call('ZREVRANGE', userKey, 0, 0, 'WITHSCORES')[2]
     if expires and expires > nowText then
       redis.call('PEXPIREAT', userKey, expires)
-      redis.call('ZADD', USERS, expires, string.sub(userKey, 3))
+      redis.call('ZADD', USERS, expires, idOf(userKey))
       return expires
     end
     redis.call('DEL', userKey)
-    redis.call('ZREM', USERS, string.sub(userKey, 3))
+    redis.call('ZREM', USERS, idOf(userKey))
   end
 
-  -- The same for users who have nothing less than before: then USERS knows the last expiry, for it can only have grown.
-  local function settleGrownUsers(userKeys, scores)
+  -- The same for users who only got sessions: their last expiry can only have grown, so the sets need not be read.
+  local function updateGrownUsers(userKeys, scores)
     local moved = redis.call('ZADD', USERS, 'GT', 'CH', unpack(scores))
     if moved < #userKeys then
       local users = {}
@@ -78,18 +83,18 @@ export const LUA_INDEX = `
   end
 
   local function writeUsers()
-    local grown, scores, last = {}, {}, nowText -- scores: expiry, user, expiry, user, ... of those who have grown
+    local grown, scores, last = {}, {}, nowText -- scores: expiry, user, expiry, user, ... of grown
     for userKey, expires in pairs(userExpiries) do
       if expires then
         grown[#grown + 1] = userKey
         scores[#scores + 1] = expires
-        scores[#scores + 1] = string.sub(userKey, 3)
+        scores[#scores + 1] = idOf(userKey)
       else
-        expires = settleUser(userKey)
+        expires = updateUser(userKey)
       end
       if expires and expires > last then last = expires end
     end
-    if #grown > 0 then settleGrownUsers(grown, scores) end
+    if #grown > 0 then updateGrownUsers(grown, scores) end
     if last > nowText then keepUntil(USERS, last) end
   end
 

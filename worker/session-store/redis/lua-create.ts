@@ -1,9 +1,11 @@
+import type { SessionPolicy } from "../session-store.ts";
+
 /**
- * Lua: how a session comes to be. Uses `cap` (live sessions a user may have, 0 is no limit), `evictOldest` and `max` (ms),
- * which the script takes from its ARGV.
+ * Lua: creates sessions within the cap per user. Uses `cap` (live sessions a user may have, 0 is no limit), `evictOldest` and
+ * `max` (ms), which the script takes from its ARGV ({@link creationArgs}).
  */
 export const LUA_CREATE = `
-  local liveCounts = {} -- by the key of the user's set, of users that the script has looked at
+  local liveCounts = {} -- by the key of the user's set, of users that this script has counted
 
   -- The sessids of a user, the oldest session first.
   local function byCreation(userKey)
@@ -11,7 +13,7 @@ export const LUA_CREATE = `
     local created = {}
     for first = 1, #sessids, MAX_LISTED do
       local keys = {}
-      for i = first, math.min(first + MAX_LISTED - 1, #sessids) do keys[#keys + 1] = 's:' .. sessids[i] end
+      for i = first, math.min(first + MAX_LISTED - 1, #sessids) do keys[#keys + 1] = sessionKeyOf(sessids[i]) end
       for i, record in ipairs(redis.call('MGET', unpack(keys))) do
         created[sessids[first + i - 1]] = record and createdOf(record) or 0
       end
@@ -26,12 +28,12 @@ export const LUA_CREATE = `
   local function evict(userKey, count)
     local oldest = byCreation(userKey)
     for i = 1, count do
-      redis.call('DEL', 's:' .. oldest[i])
+      redis.call('DEL', sessionKeyOf(oldest[i]))
       removeFromIndices(oldest[i], userKey)
     end
   end
 
-  -- Whether the user may have one more session, which must come then, after making room for it if that is the policy.
+  -- Whether the user may have one more session, which the script must create then. Makes room for it if that is the policy.
   local function admits(userKey)
     local count = liveCounts[userKey]
     if not count then
@@ -48,7 +50,7 @@ export const LUA_CREATE = `
     return true
   end
 
-  local starts = {} -- by idle: what all sessions have that start now with it
+  local starts = {} -- by idle: what all sessions have in common that start now with this idle time
 
   local function startOf(idle)
     local start = starts[idle]
@@ -65,7 +67,22 @@ export const LUA_CREATE = `
   local function create(sessionKey, userKey, idle, owner, rest)
     local start = startOf(idle)
     redis.call('SET', sessionKey, start.head .. owner .. rest, 'PXAT', start.expiresText)
-    addToIndices(sub(sessionKey, 3), owner ~= '' and userKey, start.expiresText)
+    addToIndices(idOf(sessionKey), owner ~= '' and userKey, start.expiresText)
     return start.expires
   end
 `;
+
+/** ARGV[2..5] of the scripts that create sessions. */
+export function creationArgs(policy: SessionPolicy): string[] {
+  return [
+    String(policy.idleMs),
+    String(policy.maxMs),
+    String(policy.maxSessionsPerUser),
+    policy.limitPolicy === "evict-oldest" ? "1" : "0",
+  ];
+}
+
+/** An idle time as the scripts take it, "" for the default. */
+export function idleText(idleMs: number | undefined): string {
+  return idleMs === undefined ? "" : String(idleMs);
+}

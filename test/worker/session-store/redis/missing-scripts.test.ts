@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { Status } from "../../../protocol/status-codes.ts";
-import { EVERY_SCRIPT } from "../../../worker/session-store/redis-scripts/every-script.ts";
-import { check, count, register } from "./conformance/session-requests.ts";
+import { Status } from "../../../../protocol/status-codes.ts";
+import { EVERY_SCRIPT } from "../../../../worker/session-store/redis/redis-store.ts";
+import { check, count, register } from "../conformance/session-requests.ts";
 import { type RedisHarness, startRedisHarness } from "./redis-harness.ts";
 
 describe("RedisStore, when scripts are missing at the server,", () => {
@@ -61,11 +61,11 @@ describe("RedisStore, when scripts are missing at the server,", () => {
   it("touches all the same", async () => {
     const store = harness.open();
     await store.run([register(1, { idleMs: 60_000 })]);
-    const before = await harness.command<string>("GET", "s:1");
+    const before = await harness.command<string>("GET", harness.keys.session(1));
     await harness.advance(5);
     await harness.command("SCRIPT", "FLUSH");
     await check(store, 1);
     await harness.settle();
-    expect(await harness.command("GET", "s:1")).not.toBe(before);
+    expect(await harness.command("GET", harness.keys.session(1))).not.toBe(before);
   });
 });

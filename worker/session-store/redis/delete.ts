@@ -1,0 +1,86 @@
+import type { DeleteRequest, SessionResponse } from "../../../protocol/session-request.ts";
+import { Status } from "../../../protocol/status-codes.ts";
+import type { PreparedRequest } from "../prepared-issue.ts";
+import { LUA_INDEX } from "./lua-index.ts";
+import { LUA_CLOCK, LUA_RECORD, ownerText, type RedisKeys } from "./record.ts";
+import {
+  asCode,
+  asList,
+  type BatchCall,
+  type CallResult,
+  MAX_WRITES_PER_CALL,
+  type RedisScript,
+  type ScriptCall,
+} from "./scripts.ts";
+
+/**
+ * Ends sessions, one after the other.
+ *
+ * Returns a code per session ({@link OUTCOMES}). The repetition of a call whose reply was lost says "not found" where the
+ * first has ended the session: either way it has ended.
+ */
+export const DELETE: RedisScript = {
+  readOnly: false,
+  source: `
+  local SESSIONS = KEYS[1] -- sessions
+  local USERS    = KEYS[2] -- users
+  -- KEYS[2 + i]: s:<sessid>
+  local prefix   = ARGV[1] -- of keys
+  -- ARGV[2i]: the owner that the session must have, '' for any
+  -- ARGV[2i + 1]: the secret hash that it must have, '' for any
+${LUA_CLOCK}${LUA_RECORD}${LUA_INDEX}
+  local ENDED, NOT_FOUND, OF_ANOTHER = 0, 1, 2
+
+  local function delete(key, owner, secretHash)
+    local record = redis.call('GET', key)
+    if not isLive(record) then return NOT_FOUND end
+    if owner ~= '' and not belongsTo(record, owner) then return OF_ANOTHER end
+    if secretHash ~= '' and secretHashOf(record) ~= secretHash then return OF_ANOTHER end
+    local user = userOf(record)
+    redis.call('DEL', key)
+    removeFromIndices(idOf(key), user and userKeyOf(user))
+    return ENDED
+  end
+
+  local reply = {}
+  for i = 1, #KEYS - 2 do
+    reply[i] = delete(KEYS[2 + i], ARGV[2 * i], ARGV[2 * i + 1])
+  end
+  finishIndices()
+  return reply
+`,
+};
+
+/** What the script's codes mean, by their number. */
+const OUTCOMES = [Status.Ok, Status.NotFound, Status.Denied] as const;
+
+/** Neighbouring deletes. */
+export class DeleteCall implements BatchCall {
+  readonly requests: DeleteRequest[] = [];
+
+  constructor(first: DeleteRequest) {
+    this.requests.push(first);
+  }
+
+  add(request: PreparedRequest): boolean {
+    if (request.kind !== "delete" || this.requests.length === MAX_WRITES_PER_CALL) return false;
+    this.requests.push(request);
+    return true;
+  }
+
+  toScript(keys: RedisKeys): ScriptCall {
+    return {
+      script: DELETE,
+      keys: [keys.sessions, keys.users, ...this.requests.map(({ sessid }) => keys.session(sessid))],
+      args: [keys.prefix, ...this.requests.flatMap(({ user, secretHash }) => [ownerText(user), secretHash ?? ""])],
+    };
+  }
+
+  read(reply: unknown): CallResult {
+    const codes = asList(reply);
+    const responses = this.requests.map(
+      (_, index): SessionResponse => ({ kind: "delete", status: asCode(OUTCOMES, codes[index]) }),
+    );
+    return { responses, touches: [] };
+  }
+}

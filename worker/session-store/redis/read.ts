@@ -1,0 +1,77 @@
+import type { SessionResponse } from "../../../protocol/session-request.ts";
+import type { PreparedRequest } from "../prepared-issue.ts";
+import type { SessionPolicy } from "../session-store.ts";
+import { type ReadRequest, readVerdict } from "../stored-session.ts";
+import { LUA_CLOCK, LUA_RECORD, LUA_SLIDE, parseRecord, type RedisKeys } from "./record.ts";
+import {
+  asList,
+  asText,
+  type BatchCall,
+  type CallResult,
+  MAX_READS_PER_CALL,
+  parseLiveness,
+  type RedisScript,
+  type ScriptCall,
+  type Touch,
+} from "./scripts.ts";
+
+/**
+ * The records of many sessions.
+ *
+ * Returns a list: a text as of the check script ({@link Liveness}), then per key the record, nil if the session does not live.
+ */
+export const READ: RedisScript = {
+  readOnly: true,
+  source: `
+  -- KEYS[1..n]: s:<sessid>, at most 1000
+  local touchInterval = tonumber(ARGV[1]) -- ms
+  local max           = tonumber(ARGV[2]) -- ms, absolute lifetime
+${LUA_CLOCK}${LUA_RECORD}${LUA_SLIDE}
+  local digits = { nowText }
+  local reply = {}
+  for i, record in ipairs(redis.call('MGET', unpack(KEYS))) do
+    local live = isLive(record)
+    digits[i + 1] = not live and '0' or slidTo(record, now) and '2' or '1'
+    reply[i + 1] = live and record
+  end
+  reply[1] = table.concat(digits)
+  return reply
+`,
+};
+
+/** Neighbouring identifies, access checks and gets. */
+export class ReadCall implements BatchCall {
+  readonly requests: ReadRequest[] = [];
+
+  constructor(first: ReadRequest) {
+    this.requests.push(first);
+  }
+
+  add(request: PreparedRequest): boolean {
+    if (this.requests.length === MAX_READS_PER_CALL) return false;
+    if (request.kind !== "identify" && request.kind !== "checkAccess" && request.kind !== "get") return false;
+    this.requests.push(request);
+    return true;
+  }
+
+  toScript(keys: RedisKeys, policy: SessionPolicy): ScriptCall {
+    return {
+      script: READ,
+      keys: this.requests.map(({ sessid }) => keys.session(sessid)),
+      args: [String(policy.touchIntervalMs), String(policy.maxMs)],
+    };
+  }
+
+  read(reply: unknown): CallResult {
+    const [text, ...records] = asList(reply);
+    const liveness = parseLiveness(text, this.requests.length);
+    const touches: Touch[] = [];
+    const responses = this.requests.map((request, index): SessionResponse => {
+      const stored = liveness.isLive(index) ? parseRecord(request.sessid, asText(records[index])) : null;
+      const verdict = readVerdict(request, stored);
+      if (verdict.used && liveness.touchIsDue(index)) touches.push({ sessid: request.sessid, at: liveness.now });
+      return verdict.response;
+    });
+    return { responses, touches };
+  }
+}

@@ -1,0 +1,177 @@
+import { DEFAULT_GRANTS } from "../../../protocol/session-request.ts";
+import type { StoredSession } from "../stored-session.ts";
+
+/**
+ * The keys of one deployment, all behind its prefix (REDIS_KEY_PREFIX):
+ *
+ * ```
+ * s:<sessid>   string, the session's record                       expires with the session
+ * u:<user>     ZSET sessid -> expiry, the user's sessions         expires with its last member
+ * sessions     ZSET sessid -> expiry, all sessions                expires with its last member
+ * users        ZSET user -> expiry of the user's last session     expires with its last member
+ * ```
+ *
+ * All times are epoch ms by Redis's own clock, so that a check and a count always agree.
+ */
+export class RedisKeys {
+  readonly prefix: string;
+  readonly sessions: string;
+  readonly users: string;
+
+  constructor(prefix: string) {
+    this.prefix = prefix;
+    this.sessions = `${prefix}sessions`;
+    this.users = `${prefix}users`;
+  }
+
+  session(sessid: number): string {
+    return `${this.prefix}s:${sessid}`;
+  }
+
+  /** An anonymous session has no user's set: its scripts get the prefix of such keys instead, and leave it alone. */
+  user(user: string | null): string {
+    return `${this.prefix}u:${user ?? ""}`;
+  }
+}
+
+/**
+ * Lua: `now`, epoch ms by Redis's clock, read once per script, and `nowText`, the same as text: of 13 digits until the year
+ * 2286, so that times compare as texts. A session lives while its expiry is above `now`. Redis itself keeps a key through
+ * the millisecond of its expiry, so scripts compare.
+ */
+export const LUA_CLOCK = `
+  local time = redis.call('TIME')
+  local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+  local nowText = string.format('%.0f', now)
+`;
+
+/**
+ * Lua: reads and writes the record of a session, compact JSON. Uses `nowText`.
+ *
+ * ```
+ * {"e":1763701800000,"t":1763700000000,"c":1763700000000,"i":1800000,"u":"kim","p":"10.0.0.1","h":"3q2-7w...","g":["*"]}
+ *       expires           touched           created           idle      user       ip            secret hash  grants
+ * ```
+ *
+ * The four numbers come first and have 13, 13, 13 and any digits, so that a check slices them out, and a touch replaces them,
+ * without parsing. The rest comes from the worker as it is, in two parts: the owner, `,"u":"kim"` ({@link ownerText}), and
+ * what follows it, with the closing brace ({@link restText}). Absent are: the owner of an anonymous session, an unknown ip,
+ * the secret hash of a session without a token, and default grants. Values come from JSON.stringify, which escapes every
+ * quote inside a string, so `,"h":` and `,"g":` are found as plain text. cjson only reads: it would write [] as {}.
+ */
+export const LUA_RECORD = `
+  local TOUCHED_ENDS = 36
+  local BODY_FOLLOWS = 60
+  -- A global costs two look-ups in Redis's sandbox.
+  local sub, find, match, tonumber = string.sub, string.find, string.match, tonumber
+
+  local function expiresOf(record) return tonumber(sub(record, 6, 18)) end
+  local function touchedOf(record) return tonumber(sub(record, 24, TOUCHED_ENDS)) end
+  local function createdOf(record) return tonumber(sub(record, 42, 54)) end
+  local function idleTextOf(record) return match(record, '^%d+', BODY_FOLLOWS) end
+  local function idleOf(record) return tonumber(idleTextOf(record)) end
+
+  local function isLive(record) return record and sub(record, 6, 18) > nowText end
+
+  local function belongsTo(record, owner)
+    local _, idleEnds = find(record, '^%d+', BODY_FOLLOWS)
+    if owner == '' then return sub(record, idleEnds + 1, idleEnds + 5) ~= ',"u":' end
+    return sub(record, idleEnds + 1, idleEnds + #owner) == owner
+  end
+
+  -- nil for an anonymous session; only a name with an escape in it needs the parser
+  local function userOf(record)
+    local user = match(record, '^%d+,"u":"([^"\\\\]*)"', BODY_FOLLOWS)
+    if user or belongsTo(record, '') then return user end
+    return cjson.decode(record).u
+  end
+
+  -- These take a record or its rest; '' for what is absent.
+  local function hashFieldOf(text)
+    local first = find(text, ',"h":"', 1, true)
+    return first and sub(text, first, first + 49) or ''
+  end
+  local function grantsFieldOf(text)
+    local first = find(text, ',"g":', 1, true)
+    return first and sub(text, first, -2) or ''
+  end
+
+  local function secretHashOf(record) return sub(hashFieldOf(record), 7, -2) end
+
+  -- The rest of a session that is refreshed: it keeps its secret and its grants where the refresh does not give new ones.
+  local function inherit(rest, record)
+    local oldHash, oldGrants = hashFieldOf(record), grantsFieldOf(record)
+    if oldHash == '' and oldGrants == '' then return rest end
+    local hash, grants = hashFieldOf(rest), grantsFieldOf(rest)
+    local ip = sub(rest, 1, -2 - #hash - #grants)
+    return ip .. (hash ~= '' and hash or oldHash) .. (grants ~= '' and grants or oldGrants) .. '}'
+  end
+
+  local function headOf(expires, touched, created, idle)
+    return '{"e":' .. expires .. ',"t":' .. touched .. ',"c":' .. created .. ',"i":' .. idle
+  end
+
+  local function withTimes(record, expires, touched)
+    return '{"e":' .. expires .. ',"t":' .. touched .. sub(record, TOUCHED_ENDS + 1)
+  end
+`;
+
+/**
+ * Lua: whether a check at `at` moves a session's expiry. Uses `touchInterval` and `max` (ms), which the script takes from
+ * its ARGV. A touch is due once per min(touchInterval, idle / 10); it moves the expiry never beyond created + max, and never
+ * backwards.
+ */
+export const LUA_SLIDE = `
+  -- The new expiry; nil if no touch is due.
+  local function slidTo(record, at)
+    local elapsed = at - touchedOf(record)
+    local idle = idleOf(record)
+    if elapsed < touchInterval and elapsed < idle / 10 then return nil end
+    local expires = math.min(at + idle, createdOf(record) + max)
+    return expires > expiresOf(record) and expires or nil
+  end
+`;
+
+/** The session of a record. Throws if the text is not one: then it was not written by this store. */
+export function parseRecord(sessid: number, text: string): StoredSession {
+  const record = JSON.parse(text) as RedisRecord;
+  return {
+    session: {
+      sessid,
+      user: record.u ?? null,
+      ip: record.p ?? null,
+      createdAt: record.c,
+      expiresAt: record.e,
+      grants: record.g ?? DEFAULT_GRANTS,
+    },
+    secretHash: record.h ?? null,
+  };
+}
+
+interface RedisRecord {
+  readonly e: number;
+  readonly c: number;
+  readonly u?: string;
+  readonly p?: string;
+  readonly h?: string;
+  readonly g?: readonly string[];
+}
+
+/** The owner's part of a record; "" for an anonymous session, or where a request leaves the owner open. */
+export function ownerText(user: string | null | undefined): string {
+  return user === null || user === undefined ? "" : `,"u":${JSON.stringify(user)}`;
+}
+
+/** The part of a record that follows its owner. */
+export function restText({ ip, secretHash, grants }: RecordRest): string {
+  const ipField = ip === null ? "" : `,"p":${JSON.stringify(ip)}`;
+  const hashField = secretHash === undefined ? "" : `,"h":"${secretHash}"`;
+  const grantsField = grants === undefined ? "" : `,"g":${JSON.stringify(grants)}`;
+  return `${ipField}${hashField}${grantsField}}`;
+}
+
+interface RecordRest {
+  readonly ip: string | null;
+  readonly secretHash?: string;
+  readonly grants?: readonly string[];
+}

@@ -1,0 +1,274 @@
+import { Redis } from "@upstash/redis/cloudflare";
+import type { SessionResponse } from "../../../protocol/session-request.ts";
+import type { PreparedRequest } from "../prepared-issue.ts";
+import type { SessionPolicy } from "../session-store.ts";
+import type { RedisKeys } from "./record.ts";
+
+/** A Lua script. Every one is idempotent: running it again because its reply was lost leaves the same state. */
+export interface RedisScript {
+  /** Runs as EVALSHA_RO, which redis-rest may send to a replica. */
+  readonly readOnly: boolean;
+  readonly source: string;
+}
+
+/** A script with its KEYS and ARGV. */
+export interface ScriptCall {
+  readonly script: RedisScript;
+  readonly keys: readonly string[];
+  readonly args: readonly string[];
+}
+
+/**
+ * One call of a script that serves one or more neighbouring requests of a batch. It begins with one request and takes more
+ * while the script can serve them together.
+ */
+export interface BatchCall {
+  /** The requests that it serves, in their order. */
+  readonly requests: readonly PreparedRequest[];
+  /** Takes the next request of the batch; false if that has to begin another call. */
+  add(request: PreparedRequest): boolean;
+  toScript(keys: RedisKeys, policy: SessionPolicy): ScriptCall;
+  /** Reads the script's reply. Throws UnexpectedReply, or what JSON.parse throws, if the reply is not of this script. */
+  read(reply: unknown): CallResult;
+}
+
+/** What a reply says about the requests of its call. */
+export interface CallResult {
+  /** One per request, in their order. */
+  readonly responses: SessionResponse[];
+  readonly touches: readonly Touch[];
+}
+
+/** A session whose expiry is due to move, because of a check at `at` (epoch ms by Redis's clock). */
+export interface Touch {
+  readonly sessid: number;
+  readonly at: number;
+}
+
+/** The keys of so many reads fit into Lua's stack; it is also the largest batch of docs/http-api.md. */
+export const MAX_READS_PER_CALL = 1000;
+
+/** Redis serves nobody else while a script runs: 100 writes take one to two milliseconds. */
+export const MAX_WRITES_PER_CALL = 100;
+
+/** What one command of a pipeline returned. `error` is Redis's text: it may contain keys, so it is never shown. */
+export type CommandOutcome = { readonly result: unknown } | { readonly error: string };
+
+/** Where Redis is reached over REST (Upstash, or redis-rest). */
+export interface RedisEndpoint {
+  readonly url: string;
+  readonly token: string;
+}
+
+/** Runs scripts over REST by their SHA-1, and loads them where they are missing: a new server, a restart, SCRIPT FLUSH. */
+export class ScriptRunner {
+  readonly #pipeline: RedisPipeline;
+  readonly #scripts: readonly RedisScript[];
+  #shas: ReadonlyMap<RedisScript, string> | undefined;
+  #loaded = false;
+
+  /**
+   * @param scripts all that may run. They are loaded together: if one of them were missing alone, its call would be
+   *   repeated after the calls that follow it in the batch.
+   */
+  constructor(endpoint: RedisEndpoint, scripts: readonly RedisScript[], deadlineMs: number) {
+    this.#pipeline = new RedisPipeline(endpoint, deadlineMs);
+    this.#scripts = scripts;
+  }
+
+  /**
+   * Runs the calls in their order in one round trip and returns the outcome of each; undefined if Redis could not be asked
+   * before `endsAt` (epoch ms): then some or all of the calls may have been executed, once or twice. It does not reject.
+   *
+   * An isolate's first request brings the scripts along, so a deploy that changes one costs no second round trip.
+   */
+  async run(calls: readonly ScriptCall[], endsAt: number): Promise<CommandOutcome[] | undefined> {
+    this.#shas ??= await shasOf(this.#scripts);
+    const shas = this.#shas;
+    const loads = this.#loaded ? [] : this.#loadCommands();
+    const commands = calls.map((call) => evalCommand(call, "EVALSHA", shas.get(call.script) ?? ""));
+    const outcomes = await this.#pipeline.run([...loads, ...commands], endsAt);
+    if (outcomes === undefined) return undefined;
+    this.#loaded = true;
+    return this.#repeatMissing(calls, outcomes.slice(loads.length), endsAt);
+  }
+
+  /** Whether Redis answers a PING before `endsAt` (epoch ms). */
+  async ping(endsAt: number): Promise<boolean> {
+    const [outcome] = (await this.#pipeline.run([["PING"]], endsAt)) ?? [];
+    return outcome !== undefined && "result" in outcome && outcome.result === "PONG";
+  }
+
+  /**
+   * Repeats, in their order, the calls whose script was missing, so that none of them was executed. They carry their source:
+   * a replica that serves reads does not have what was loaded at its primary.
+   */
+  async #repeatMissing(calls: readonly ScriptCall[], outcomes: CommandOutcome[], endsAt: number) {
+    const missing = calls.filter((_, index) => isMissing(outcomes[index]));
+    if (missing.length === 0) return outcomes;
+    const loads = this.#loadCommands();
+    const repeats = missing.map((call) => evalCommand(call, "EVAL", call.script.source));
+    const repeated = await this.#pipeline.run([...loads, ...repeats], endsAt);
+    let next = loads.length;
+    return outcomes.map((outcome) => (isMissing(outcome) ? (repeated?.[next++] ?? outcome) : outcome));
+  }
+
+  #loadCommands(): RedisCommand[] {
+    return this.#scripts.map(({ source }) => ["SCRIPT", "LOAD", source]);
+  }
+}
+
+/** The reply does not have its script's form: the address is wrong, or another program answers there. */
+export class UnexpectedReply extends Error {
+  constructor() {
+    super("the reply does not have the form of its script's");
+    this.name = "UnexpectedReply";
+  }
+}
+
+/** The reply as a list. Throws UnexpectedReply. */
+export function asList(reply: unknown): readonly unknown[] {
+  if (!Array.isArray(reply)) throw new UnexpectedReply();
+  return reply;
+}
+
+/** The reply as a whole number. Throws UnexpectedReply. */
+export function asInteger(reply: unknown): number {
+  if (!Number.isSafeInteger(reply)) throw new UnexpectedReply();
+  return Number(reply);
+}
+
+/** The reply as text. Throws UnexpectedReply. */
+export function asText(reply: unknown): string {
+  if (typeof reply !== "string") throw new UnexpectedReply();
+  return reply;
+}
+
+/** The meaning of a reply code, which is its place in `meanings`. Throws UnexpectedReply. */
+export function asCode<T>(meanings: readonly T[], reply: unknown): T {
+  const meaning = meanings[asInteger(reply)];
+  if (meaning === undefined) throw new UnexpectedReply();
+  return meaning;
+}
+
+/**
+ * What the scripts of check.ts and read.ts say about the sessions in their KEYS: `now`, 13 digits, then a digit per session: 0
+ * not found, 1 live, 2 live and a touch is due.
+ */
+export interface Liveness {
+  /** Epoch ms. */
+  readonly now: number;
+  isLive(index: number): boolean;
+  touchIsDue(index: number): boolean;
+}
+
+const CLOCK_DIGITS = 13;
+
+/** Parses the text for `count` sessions. Throws UnexpectedReply. */
+export function parseLiveness(reply: unknown, count: number): Liveness {
+  const text = asText(reply);
+  if (text.length !== CLOCK_DIGITS + count || !/^\d{13}[012]*$/.test(text)) throw new UnexpectedReply();
+  return {
+    now: Number(text.slice(0, CLOCK_DIGITS)),
+    isLive: (index) => text[CLOCK_DIGITS + index] !== "0",
+    touchIsDue: (index) => text[CLOCK_DIGITS + index] === "2",
+  };
+}
+
+function evalCommand({ script, keys, args }: ScriptCall, verb: "EVAL" | "EVALSHA", code: string): RedisCommand {
+  return [script.readOnly ? `${verb}_RO` : verb, code, String(keys.length), ...keys, ...args];
+}
+
+function isMissing(outcome: CommandOutcome | undefined): boolean {
+  return outcome !== undefined && "error" in outcome && outcome.error.startsWith("NOSCRIPT");
+}
+
+async function shasOf(scripts: readonly RedisScript[]): Promise<ReadonlyMap<RedisScript, string>> {
+  return new Map(await Promise.all(scripts.map(async (script) => [script, await sha1(script.source)] as const)));
+}
+
+/** In hexadecimal, as EVALSHA takes it. */
+async function sha1(text: string): Promise<string> {
+  const digest = await crypto.subtle.digest("SHA-1", new TextEncoder().encode(text));
+  return new Uint8Array(digest).toHex();
+}
+
+/** A command and its arguments, as the REST API takes them. */
+type RedisCommand = readonly string[];
+
+/**
+ * The parts of the deadline that one attempt and the pause before the second may take. Two attempts and the pause fit, with a
+ * little left for the response: 2 * 0.45 + 0.05 < 1.
+ */
+const ATTEMPT_SHARE = 0.45;
+const PAUSE_SHARE = 0.05;
+
+/** Sends pipelines of commands over REST, each with one retry inside the deadline. */
+class RedisPipeline {
+  readonly #client: PipelineClient;
+  readonly #attemptMs: number;
+  readonly #pauseMs: number;
+
+  constructor(endpoint: RedisEndpoint, deadlineMs: number) {
+    this.#client = new PipelineClient(endpoint);
+    this.#attemptMs = ATTEMPT_SHARE * deadlineMs;
+    this.#pauseMs = PAUSE_SHARE * deadlineMs;
+  }
+
+  /**
+   * The outcome of each command; undefined if the server could not be reached before `endsAt`, refused the request, or did
+   * not return as many outcomes as there are commands.
+   */
+  async run(commands: readonly RedisCommand[], endsAt: number): Promise<CommandOutcome[] | undefined> {
+    const outcomes = await this.#attempt(commands, endsAt);
+    if (outcomes !== undefined || Date.now() + this.#pauseMs >= endsAt) return outcomes;
+    await scheduler.wait(this.#pauseMs);
+    return this.#attempt(commands, endsAt);
+  }
+
+  async #attempt(commands: readonly RedisCommand[], endsAt: number): Promise<CommandOutcome[] | undefined> {
+    const timeoutMs = Math.min(this.#attemptMs, endsAt - Date.now());
+    if (timeoutMs <= 0) return undefined;
+    try {
+      return parseOutcomes(await this.#client.post(commands, timeoutMs), commands.length);
+    } catch {
+      // Whatever the error is, it does not tell what became of the commands.
+      return undefined;
+    }
+  }
+}
+
+/** Upstash's client without its own retries, which have no deadline, and without its parsing of replies as JSON. */
+class PipelineClient extends Redis {
+  constructor({ url, token }: RedisEndpoint) {
+    super({
+      url,
+      token,
+      automaticDeserialization: false,
+      responseEncoding: false,
+      enableTelemetry: false,
+      retry: { retries: 0 },
+    });
+  }
+
+  /**
+   * The body of the HTTP response; rejects after `timeoutMs`. The client's own pipeline builder would make some 250
+   * closures per batch; the request beneath it makes none.
+   */
+  post(commands: readonly RedisCommand[], timeoutMs: number): Promise<unknown> {
+    return this.client.request({ path: ["pipeline"], body: commands, signal: AbortSignal.timeout(timeoutMs) });
+  }
+}
+
+function parseOutcomes(body: unknown, count: number): CommandOutcome[] {
+  if (!Array.isArray(body) || body.length !== count) throw new UnexpectedReply();
+  return body.map(parseOutcome);
+}
+
+function parseOutcome(item: unknown): CommandOutcome {
+  if (typeof item === "object" && item !== null) {
+    if ("error" in item && typeof item.error === "string") return { error: item.error };
+    if ("result" in item) return { result: item.result };
+  }
+  throw new UnexpectedReply();
+}
