@@ -1,19 +1,17 @@
-import type { WorkerConfig } from "./config.ts";
-import type { SessionStore } from "./session-store/session-store.ts";
+import type { MiddlewareHandler } from "hono";
+import type { LoginLimitBindings } from "./browser/login-limit.ts";
+import { type Isolate, type IsolateBindings, openIsolate } from "./isolate.ts";
+import type { ChatRoom, RoomBindings } from "./rooms/room.ts";
 
-/** The worker's bindings, as wrangler.toml declares them; its variables and secrets are parsed in config.ts. */
-export interface Bindings {
-  readonly EMBEDDED_SESSIONS: DurableObjectNamespace<
-    import("./session-store/embedded/embedded-sessions.ts").EmbeddedSessions
-  >;
-  readonly SESSION_ROOMS: DurableObjectNamespace<import("./rooms/session-rooms.ts").SessionRooms>;
-  readonly ROOMS: DurableObjectNamespace<import("./rooms/room.ts").ChatRoom>;
+/**
+ * The worker's bindings, as wrangler.toml declares them; config.ts parses its variables and secrets. What Durable Objects
+ * use is declared beside them.
+ */
+export interface Bindings extends IsolateBindings, RoomBindings, LoginLimitBindings {
+  readonly ROOMS: DurableObjectNamespace<ChatRoom>;
   readonly WRONG_KEY_LIMIT: RateLimit;
-  /** Sessions for first visits, per address. */
+  /** Limits the sessions that first visits from one address get. */
   readonly NEW_VISITOR_LIMIT: RateLimit;
-  /** Logins and sign-ups, right ones too, per network. */
-  readonly LOGIN_ADDRESS_LIMIT: RateLimit;
-  readonly LOGIN_GUARD: DurableObjectNamespace<import("./browser/login-limit.ts").LoginGuard>;
   /** The worker of password-hasher/. */
   readonly PASSWORD_HASHER: Fetcher;
   /** What client/browser/ was built to. Deployed, requests for it do not reach the worker. */
@@ -23,13 +21,20 @@ export interface Bindings {
 }
 
 /** What every route finds in its context. */
-export interface Variables {
-  readonly config: WorkerConfig;
-  readonly store: SessionStore;
-}
+export type Variables = Pick<Isolate, "config" | "store">;
 
 /** Hono's environment of this worker. */
 export interface AppEnv {
   Bindings: Bindings;
   Variables: Variables;
+}
+
+/** Puts the config and the session store into the context. */
+export function provideStore(): MiddlewareHandler<AppEnv> {
+  return async function provideStore(c, next) {
+    const { config, store } = openIsolate(c.env);
+    c.set("config", config);
+    c.set("store", store);
+    return next();
+  };
 }

@@ -5,9 +5,9 @@ import { secureHeaders } from "hono/secure-headers";
 import { ConfigError } from "../config/environment.ts";
 import { MAX_BATCH_BYTES } from "../protocol/service-packets.ts";
 import type { AppEnv } from "./app-env.ts";
+import { provideStore } from "./app-env.ts";
 import { pages } from "./browser/pages.tsx";
 import { requirePlainHost } from "./http/host.ts";
-import { openStore } from "./http/open-store.ts";
 import { problem } from "./http/problem.ts";
 import { requireApiKey } from "./http/require-api-key.ts";
 import { requireUtf8 } from "./http/validate.ts";
@@ -16,7 +16,7 @@ import { accounts } from "./routes/accounts.ts";
 import { check } from "./routes/check.ts";
 import { docsPage } from "./routes/docs-page.tsx";
 import { healthz, readyz } from "./routes/health.ts";
-import { apiDescription } from "./routes/openapi.ts";
+import { openapi } from "./routes/openapi.ts";
 import { ownSession } from "./routes/own-session.ts";
 import { packets } from "./routes/packets.ts";
 import { roomSocket } from "./routes/room-socket.ts";
@@ -42,7 +42,7 @@ app.notFound((c) => problem(c, "not_found", "no such route; GET /docs lists them
 app.route("/v1/check", check);
 
 // Its answers are for bridges, so they go without the headers that tell browsers what to do; so do its refusals.
-app.use("/v1/packets", openStore(), requireApiKey(), limitBody(MAX_BATCH_BYTES));
+app.use("/v1/packets", provideStore(), requireApiKey(), limitBody(MAX_BATCH_BYTES));
 app.route("/v1/packets", packets);
 
 // From here on are routes that say 200 to somebody without a credential.
@@ -61,11 +61,11 @@ app.use(
   }),
 );
 app.route("/healthz", healthz);
-app.route("/openapi.json", apiDescription);
+app.route("/openapi.json", openapi);
 app.route("/docs", docsPage);
 app.route("/", pages);
 
-app.use(openStore());
+app.use(provideStore());
 app.route("/readyz", readyz);
 app.route("/v1/session", ownSession);
 app.route("/v1/rooms", roomSocket);

@@ -1,15 +1,22 @@
 import { waitUntil } from "cloudflare:workers";
-import type { Bindings, Variables } from "./app-env.ts";
 import { parseWorkerConfig, type WorkerConfig } from "./config.ts";
 import { BodyIntake } from "./http/form-body.ts";
 import { CoalescingStore } from "./session-store/coalescing-store.ts";
+import type { EmbeddedSessions } from "./session-store/embedded/embedded-sessions.ts";
 import { EmbeddedStore } from "./session-store/embedded/embedded-store.ts";
 import { RedisStore } from "./session-store/redis/redis-store.ts";
 import { CacheInvalidatingStore, SessionCache } from "./session-store/session-cache.ts";
 import type { SessionStore } from "./session-store/session-store.ts";
 
+/** What of the worker's bindings an isolate uses. */
+export interface IsolateBindings {
+  readonly EMBEDDED_SESSIONS: DurableObjectNamespace<EmbeddedSessions>;
+}
+
 /** What an isolate opens once, for its requests and its Durable Objects. */
-export interface Isolate extends Variables {
+export interface Isolate {
+  readonly config: WorkerConfig;
+  readonly store: SessionStore;
   /** Sessions that `/v1/check` may answer from without asking the store. */
   readonly cache: SessionCache;
   /** Receives the bodies of clients that have shown no credential. */
@@ -17,10 +24,10 @@ export interface Isolate extends Variables {
 }
 
 /** An isolate's environment does not change, so it is parsed once. */
-const isolates = new WeakMap<Bindings, Isolate>();
+const isolates = new WeakMap<IsolateBindings, Isolate>();
 
 /** The isolate's config, store and caches. Throws ConfigError: 503 `not_configured` with the variable's name. */
-export function openIsolate(bindings: Bindings): Isolate {
+export function openIsolate(bindings: IsolateBindings): Isolate {
   const opened = isolates.get(bindings);
   if (opened !== undefined) return opened;
   const config = parseWorkerConfig(bindings);
@@ -33,7 +40,7 @@ export function openIsolate(bindings: Bindings): Isolate {
   return isolate;
 }
 
-function openStore({ store, policy }: WorkerConfig, bindings: Bindings): SessionStore {
+function openStore({ store, policy }: WorkerConfig, bindings: IsolateBindings): SessionStore {
   if (store.kind === "embedded") return new EmbeddedStore({ namespace: bindings.EMBEDDED_SESSIONS, policy });
   const { url, token, keyPrefix } = store;
   const redis = new RedisStore({ url, token, keyPrefix, policy, background: waitUntil });

@@ -1,43 +1,50 @@
 import { DurableObject } from "cloudflare:workers";
-import type { Bindings } from "../app-env.ts";
 import type { LoginLimits } from "../config.ts";
 import { addressKey, networkKey } from "../http/client-address.ts";
 
-/** Who tries a password, and where. */
+/** What of the worker's bindings the limits use. */
+export interface LoginLimitBindings {
+  /** Counts logins and sign-ups, successful ones too, per network: near the client and roughly. */
+  readonly LOGIN_ADDRESS_LIMIT: RateLimit;
+  readonly LOGIN_GUARD: DurableObjectNamespace<LoginGuard>;
+}
+
+/** Where a password is tried. */
 export interface TryOrigin {
   readonly address: string | null;
-  /** The device's id, if the account has logged in on it before (passwords.ts). */
+  /** The device's id, if the account has logged in on it before (login.ts). */
   readonly device?: string | undefined;
 }
 
-/** Whether a password may be tried now; asked before it is hashed, so that guessing costs the server little. */
+/** Whether a password may be tried now. */
 export type TryVerdict =
   | {
       readonly kind: "go";
-      /** The try counts no more: the password was right, or was not compared. */
-      takeBack(): Promise<void>;
-      /** The try counts for the whole window: the password was wrong. */
-      settle(): Promise<void>;
+      /** Removes the try from the counts: the password was right, or was not compared. */
+      release(): Promise<void>;
+      /** Counts the try for the whole window: the password was wrong. */
+      consume(): Promise<void>;
     }
   | { readonly kind: "wait"; readonly seconds: number };
 
 /**
- * Begins a try at an account, existing or not. A device on which the account has logged in before has a budget of its own,
- * which nobody else can spend. All others share the account's, and those of one network and of one address.
+ * Reserves a try at an account, existing or not, before the password is hashed: a refused guess costs the server little. A
+ * device on which the account has logged in before has a budget that only it can spend. All other devices share the budgets
+ * of the account, of their network and of their address.
  */
-export async function beginLogin(
-  bindings: Bindings,
+export async function reserveLogin(
+  bindings: LoginLimitBindings,
   limits: LoginLimits,
   name: string,
   { address, device }: TryOrigin,
 ): Promise<TryVerdict> {
   const account = ["account", name];
   if (device !== undefined) {
-    return begin(bindings, [[account, [{ key: keyOf("device", name, device), most: limits.triesPerDevice }]]]);
+    return reserve(bindings, [[account, [{ key: keyOf("device", name, device), most: limits.triesPerDevice }]]]);
   }
   if (await isFlood(bindings, address)) return { kind: "wait", seconds: TRY_WINDOW_MS / 1000 };
   const [from, network] = [addressKey(address), networkKey(address)];
-  return begin(bindings, [
+  return reserve(bindings, [
     [["network", network], budgetsOf("failures", from, network, limits.failuresPerAddress, limits.failuresPerNetwork)],
     [
       account,
@@ -49,23 +56,23 @@ export async function beginLogin(
   ]);
 }
 
-/** Begins a sign-up: it counts, also if it succeeds. */
-export async function beginSignup(
-  bindings: Bindings,
+/** Counts a sign-up, whether it succeeds or not. */
+export async function reserveSignup(
+  bindings: LoginLimitBindings,
   limits: LoginLimits,
   address: string | null,
 ): Promise<TryVerdict> {
   if (await isFlood(bindings, address)) return { kind: "wait", seconds: TRY_WINDOW_MS / 1000 };
   const [from, network] = [addressKey(address), networkKey(address)];
-  const verdict = await begin(bindings, [
+  const verdict = await reserve(bindings, [
     [["network", network], budgetsOf("signups", from, network, limits.signupsPerAddress, limits.signupsPerNetwork)],
   ]);
-  if (verdict.kind === "go") await verdict.settle();
+  if (verdict.kind === "go") await verdict.consume();
   return verdict;
 }
 
-/** What is counted by the runtime, near the client and roughly: it keeps a flood from the guards. */
-async function isFlood({ LOGIN_ADDRESS_LIMIT }: Bindings, address: string | null): Promise<boolean> {
+/** Keeps a flood from one network away from the guards. */
+async function isFlood({ LOGIN_ADDRESS_LIMIT }: LoginLimitBindings, address: string | null): Promise<boolean> {
   return !(await LOGIN_ADDRESS_LIMIT.limit({ key: networkKey(address) })).success;
 }
 
@@ -78,61 +85,62 @@ function keyOf(...parts: readonly string[]): string {
   return JSON.stringify(parts);
 }
 
-/** Budgets, each list with what they are counted by. */
-type Counted = readonly (readonly [by: readonly string[], budgets: readonly TryBudget[]])[];
+/** Budgets by the account or network whose guard counts them. */
+type GuardedBudgets = readonly (readonly [guarded: readonly string[], budgets: readonly TryBudget[]])[];
 
-/** Asks the guards one after the other, and takes back what was counted if one of them says to wait. */
-async function begin({ LOGIN_GUARD }: Bindings, counted: Counted): Promise<TryVerdict> {
-  const counts: { readonly guard: DurableObjectStub<LoginGuard>; readonly tries: readonly number[] }[] = [];
-  const takeBack = async () => {
-    await Promise.all(counts.map(({ guard, tries }) => guard.takeBack(tries)));
+/** Asks the guards one after the other. If one refuses, the tries that were reserved at the others are released. */
+async function reserve({ LOGIN_GUARD }: LoginLimitBindings, guarded: GuardedBudgets): Promise<TryVerdict> {
+  const reserved: { readonly guard: DurableObjectStub<LoginGuard>; readonly tries: readonly number[] }[] = [];
+  const release = async () => {
+    await Promise.all(reserved.map(({ guard, tries }) => guard.release(tries)));
   };
-  const settle = async () => {
-    await Promise.all(counts.map(({ guard, tries }) => guard.settle(tries)));
+  const consume = async () => {
+    await Promise.all(reserved.map(({ guard, tries }) => guard.consume(tries)));
   };
-  for (const [by, budgets] of counted) {
-    const guard = LOGIN_GUARD.getByName(await guardName(by));
-    const verdict: GuardVerdict = await guard.begin(budgets);
+  for (const [accountOrNetwork, budgets] of guarded) {
+    const guard = LOGIN_GUARD.getByName(await guardName(accountOrNetwork));
+    const verdict: GuardVerdict = await guard.reserve(budgets);
     if (verdict.kind === "wait") {
-      await takeBack();
+      await release();
       return verdict;
     }
-    counts.push({ guard, tries: verdict.tries });
+    reserved.push({ guard, tries: verdict.tries });
   }
-  return { kind: "go", takeBack, settle };
+  return { kind: "go", release, consume };
 }
 
-/** Names that are made up make no more objects than these, and a crowd of logins wakes no more. */
+/** Bounds the objects that made-up names create, and that many logins at once wake. */
 const GUARDS = 16;
 
-/** The name of the guard of a name or network. */
-export async function guardName(by: readonly string[]): Promise<string> {
-  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(JSON.stringify(by)));
+/** The name of the guard of an account or network. */
+export async function guardName(accountOrNetwork: readonly string[]): Promise<string> {
+  const text = new TextEncoder().encode(JSON.stringify(accountOrNetwork));
+  const digest = await crypto.subtle.digest("SHA-256", text);
   return `tries-${(new Uint8Array(digest)[0] ?? 0) % GUARDS}`;
 }
 
 /** How long a try counts: nobody who stops trying waits longer. */
-export const TRY_WINDOW_MS = 60_000;
+const TRY_WINDOW_MS = 60_000;
 
-/** How long to wait for tries that are under way: most of them are logins that succeed, and then count no more. */
-const UNDER_WAY_SECONDS = 2;
+/** How long to wait for pending tries: most are logins that succeed and are then released. */
+const PENDING_WAIT_MS = 2000;
 
 /** Tries that count together, and how many there may be within {@link TRY_WINDOW_MS}. */
-export interface TryBudget {
+interface TryBudget {
   readonly key: string;
   readonly most: number;
 }
 
-/** Whether a password may be tried now; `tries` is for {@link LoginGuard.takeBack} or {@link LoginGuard.settle}. */
-export type GuardVerdict =
+/** `tries` are for {@link LoginGuard.release} or {@link LoginGuard.consume}. */
+type GuardVerdict =
   | { readonly kind: "go"; readonly tries: readonly number[] }
   | { readonly kind: "wait"; readonly seconds: number };
 
 const DEVICE_KEY_BYTES = 32;
 
 /**
- * Counts tries exactly, wherever they are made: of names and addresses that fall to this object (login-limit.ts). And keeps, in
- * one object of its own, the key by which the worker knows its device cookies.
+ * Counts the tries at the accounts and from the networks that {@link guardName} maps to it, exactly and from everywhere. An
+ * object of its own keeps the key of the device cookies (login.ts).
  */
 export class LoginGuard extends DurableObject {
   /** The clock, epoch ms. */
@@ -142,6 +150,7 @@ export class LoginGuard extends DurableObject {
   constructor(ctx: DurableObjectState, env: unknown) {
     super(ctx, env as Cloudflare.Env);
     this.#sql = ctx.storage.sql;
+    // `under_way` has the tries that are pending: reserved, and neither consumed nor released.
     this.#sql.exec(`
       CREATE TABLE IF NOT EXISTS tries (id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, at INTEGER NOT NULL);
       CREATE INDEX IF NOT EXISTS tries_by_key ON tries (key, at);
@@ -152,11 +161,11 @@ export class LoginGuard extends DurableObject {
   }
 
   /** Counts a try in each of the budgets; if one of them is spent, in none. */
-  begin(budgets: readonly TryBudget[]): GuardVerdict {
+  reserve(budgets: readonly TryBudget[]): GuardVerdict {
     const now = this.nowMs();
-    const endedBefore = now - TRY_WINDOW_MS;
-    this.#sql.exec("DELETE FROM under_way WHERE id IN (SELECT id FROM tries WHERE at <= ?)", endedBefore);
-    this.#sql.exec("DELETE FROM tries WHERE at <= ?", endedBefore);
+    const windowStart = now - TRY_WINDOW_MS;
+    this.#sql.exec("DELETE FROM under_way WHERE id IN (SELECT id FROM tries WHERE at <= ?)", windowStart);
+    this.#sql.exec("DELETE FROM tries WHERE at <= ?", windowStart);
     const waitMs = Math.max(0, ...budgets.map((budget) => this.#waitMs(budget, now)));
     if (waitMs > 0) return { kind: "wait", seconds: Math.ceil(waitMs / 1000) };
     const tries = budgets.map(
@@ -167,15 +176,15 @@ export class LoginGuard extends DurableObject {
     return { kind: "go", tries };
   }
 
-  /** The tries count for the whole window, and who is refused for them is told so: the password was wrong. */
-  settle(tries: readonly number[]): void {
+  /** The tries were wrong passwords: they count for the whole window. */
+  consume(tries: readonly number[]): void {
     for (const id of tries) this.#sql.exec("DELETE FROM under_way WHERE id = ?", id);
   }
 
-  /** A try that was none: the password was right, or was not compared. */
-  takeBack(tries: readonly number[]): void {
+  /** The tries count no more. */
+  release(tries: readonly number[]): void {
     for (const id of tries) this.#sql.exec("DELETE FROM tries WHERE id = ?", id);
-    this.settle(tries);
+    this.consume(tries);
   }
 
   /** The key of the device cookies, made at its first use. */
@@ -187,21 +196,21 @@ export class LoginGuard extends DurableObject {
     return this.#sql.exec<{ key: ArrayBuffer }>("SELECT key FROM device_key").one().key;
   }
 
-  /** How long until the budget has room for one try more. */
+  /** How long until the budget has room for one more try. */
   #waitMs({ key, most }: TryBudget, now: number): number {
-    // The oldest of those that must go.
-    const [last] = this.#sql.exec<{ at: number }>(
+    // The try that must leave the window first.
+    const [blocking] = this.#sql.exec<{ at: number }>(
       "SELECT at FROM tries WHERE key = ? ORDER BY at DESC LIMIT 1 OFFSET ?",
       key,
       most - 1,
     );
-    if (last === undefined) return 0;
-    const { settled } = this.#sql
-      .exec<{ settled: number }>(
-        "SELECT count(*) AS settled FROM tries WHERE key = ? AND id NOT IN (SELECT id FROM under_way)",
+    if (blocking === undefined) return 0;
+    const { consumed } = this.#sql
+      .exec<{ consumed: number }>(
+        "SELECT count(*) AS consumed FROM tries WHERE key = ? AND id NOT IN (SELECT id FROM under_way)",
         key,
       )
       .one();
-    return settled < most ? UNDER_WAY_SECONDS * 1000 : last.at + TRY_WINDOW_MS - now;
+    return consumed < most ? PENDING_WAIT_MS : blocking.at + TRY_WINDOW_MS - now;
   }
 }

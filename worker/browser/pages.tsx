@@ -1,9 +1,9 @@
 import { type Context, Hono, type MiddlewareHandler } from "hono";
 import { secureHeaders } from "hono/secure-headers";
+import { provideStore } from "../app-env.ts";
 import { addressKey, clientAddress } from "../http/client-address.ts";
 import { isForm } from "../http/form-body.ts";
 import { isSameOrigin } from "../http/host.ts";
-import { openStore } from "../http/open-store.ts";
 import { openIsolate } from "../isolate.ts";
 import { logFault } from "../log-fault.ts";
 import { assets } from "./assets.ts";
@@ -51,7 +51,7 @@ pages.onError((error, c) => {
 });
 
 for (const path of ["/", "/login", "/signup", "/logout", "/me/*", "/rooms/*"]) {
-  pages.use(path, pageSecurity, keepPrivate(), openStore(), loadVisitor(), refuseForgery(), receiveForm());
+  pages.use(path, pageSecurity, keepPrivate(), provideStore(), loadVisitor(), refuseForgery(), receiveForm());
 }
 pages.get("/", (c) => c.html(<HomePage visitor={c.get("visitor")} />));
 pages.route("/login", login);

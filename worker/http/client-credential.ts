@@ -5,7 +5,7 @@ import { readSubprotocols } from "../../protocol/web-socket-subprotocol.ts";
 import { hashSecret } from "../session-store/secrets.ts";
 
 /** What a client shows of a session, as it shows it. */
-export interface ShownToken {
+export interface ClientToken {
   readonly sessid: number;
   readonly secret: Uint8Array<ArrayBuffer>;
   /** Whether it came as a cookie, which a browser sends by itself. */
@@ -13,7 +13,7 @@ export interface ShownToken {
 }
 
 /** What a client shows of a session, with the hash of the secret that the store compares. */
-export interface ClientCredential extends ShownToken {
+export interface ClientCredential extends ClientToken {
   readonly secretHash: string;
 }
 
@@ -21,7 +21,7 @@ export interface ClientCredential extends ShownToken {
  * The session token of a client route: `Authorization: Bearer <27 characters>`, otherwise the cookie. Any other
  * Authorization is passed over, for it may be meant for what stands behind the proxy that asks.
  */
-export function clientToken(c: Context): ShownToken | undefined {
+export function clientToken(c: Context): ClientToken | undefined {
   const bearer = /^Bearer +(\S+) *$/i.exec(c.req.header("Authorization") ?? "")?.[1];
   return shownToken(bearer, false) ?? cookieToken(c);
 }
@@ -46,16 +46,16 @@ export async function cookieCredential(c: Context): Promise<ClientCredential | u
   return credential(cookieToken(c));
 }
 
-function cookieToken(c: Context): ShownToken | undefined {
+function cookieToken(c: Context): ClientToken | undefined {
   return shownToken(sessionCookie(c), true);
 }
 
-function shownToken(text: string | undefined, fromCookie: boolean): ShownToken | undefined {
+function shownToken(text: string | undefined, fromCookie: boolean): ClientToken | undefined {
   const token = parseToken(text ?? "");
   return token && { ...splitToken(token), fromCookie };
 }
 
-async function credential(shown: ShownToken | undefined): Promise<ClientCredential | undefined> {
+async function credential(shown: ClientToken | undefined): Promise<ClientCredential | undefined> {
   return shown && { ...shown, secretHash: await hashSecret(shown.secret) };
 }
 

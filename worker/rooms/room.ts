@@ -3,12 +3,17 @@ import { ClosedCode } from "../../protocol/closed-codes.ts";
 import { MAX_BODY_BYTES } from "../../protocol/player-packets.ts";
 import type { RoomCore } from "../../protocol/reliable/room/room-core.ts";
 import type { RoomLimits } from "../../protocol/reliable/room/room-limits.ts";
-import type { Bindings } from "../app-env.ts";
-import { openIsolate } from "../isolate.ts";
+import { type IsolateBindings, openIsolate } from "../isolate.ts";
 import { readAdmitted, refusal, refuseUpgrade, roomIdentity } from "./room-admission.ts";
 import { RoomRuntime } from "./room-runtime.ts";
 import type { RoomHooks, RoomMember, RoomMessage } from "./room-transaction.ts";
+import type { SessionRooms } from "./session-rooms.ts";
 import { SqliteRoomStorage } from "./sqlite-room-storage.ts";
+
+/** What of the worker's bindings a room uses. */
+export interface RoomBindings extends IsolateBindings {
+  readonly SESSION_ROOMS: DurableObjectNamespace<SessionRooms>;
+}
 
 /** What `GET /v1/rooms/{room}` shows. */
 export interface RoomState {
@@ -26,12 +31,12 @@ const NO_ROOM: RoomState = { epoch: 0, offset: 0, members: [] };
  * `on...` methods; `members`, `post` and `remove` are what it acts with. Its memory may be lost between any two turns:
  * what content code must keep, it keeps in `this.ctx.storage`.
  */
-export abstract class Room extends DurableObject<Bindings> {
+export abstract class Room extends DurableObject<RoomBindings> {
   /** The clock, epoch ms. */
   nowMs: () => number = Date.now;
   #open: RoomRuntime | undefined;
 
-  constructor(ctx: DurableObjectState, env: Bindings) {
+  constructor(ctx: DurableObjectState, env: RoomBindings) {
     super(ctx, env);
     // Answered by the runtime: a heartbeat does not wake the room.
     ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair("ping", "pong"));

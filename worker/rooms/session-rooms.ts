@@ -1,5 +1,14 @@
 import { DurableObject } from "cloudflare:workers";
-import type { Bindings } from "../app-env.ts";
+
+/** What of the worker's bindings it uses. */
+interface SessionRoomsBindings {
+  readonly ROOMS: DurableObjectNamespace<RoomPresence>;
+}
+
+/** A room, as far as it tells whether a session is in it. */
+interface RoomPresence extends Rpc.DurableObjectBranded {
+  isIn(session: string): boolean;
+}
 
 /** So long a room counts that was entered, whatever has become of the seat: rooms cost storage, also empty ones. */
 const LEAST_MS = 60_000;
@@ -12,12 +21,12 @@ const FORGOTTEN_MS = 24 * 60 * 60 * 1000;
  * that is new to it, so a resume costs nothing. Nobody tells this object of a seat that has ended: when the count is
  * reached, it asks the rooms.
  */
-export class SessionRooms extends DurableObject<Bindings> {
+export class SessionRooms extends DurableObject<SessionRoomsBindings> {
   /** The clock, epoch ms. */
   nowMs: () => number = Date.now;
   readonly #sql: SqlStorage;
 
-  constructor(ctx: DurableObjectState, env: Bindings) {
+  constructor(ctx: DurableObjectState, env: SessionRoomsBindings) {
     super(ctx, env);
     this.#sql = ctx.storage.sql;
     this.#sql.exec("CREATE TABLE IF NOT EXISTS rooms (name TEXT PRIMARY KEY, at INTEGER NOT NULL)");

@@ -12,7 +12,7 @@ import {
   PASSWORD_RULE,
   userOfAccount,
 } from "../browser/accounts.ts";
-import { choosePassword } from "../browser/passwords.ts";
+import { choosePassword } from "../browser/login.ts";
 import { problem } from "../http/problem.ts";
 import { EpochMs, Grants, User } from "../http/schemas.ts";
 import { jsonBody, pathParams, query } from "../http/validate.ts";

@@ -52,7 +52,7 @@ export const docsPage = new Hono<AppEnv>()
   );
 
 function Operation({ operation }: { operation: ApiOperation }) {
-  const { method, path, caller, summary, parameters = [], responses: answers, problems } = operation;
+  const { method, path, caller, summary, parameters = [], responses, problems = [] } = operation;
   return (
     <section aria-labelledby={`${method}-${path}`}>
       <h2 id={`${method}-${path}`}>
@@ -66,7 +66,7 @@ function Operation({ operation }: { operation: ApiOperation }) {
             {parameter.in} <code>{parameter.name}</code>: {parameter.description}
           </li>
         ))}
-        {Object.entries(answers).map(([status, { description }]) => (
+        {Object.entries(responses).map(([status, [description]]) => (
           <li>
             {status}: {description}
           </li>

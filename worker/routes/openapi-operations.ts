@@ -14,19 +14,18 @@ import {
 } from "./sessions.ts";
 
 /** One operation of the API, in terms of the schemas that its route validates with. */
-export interface ApiOperation {
-  readonly method: "get" | "post" | "patch" | "delete";
-  /** OpenAPI's spelling: `/v1/sessions/{sessid}`. */
+export interface ApiOperation extends OperationDetails {
+  readonly method: Method;
+  /** As OpenAPI spells it: `/v1/sessions/{sessid}`. */
   readonly path: string;
-  readonly caller: "service" | "client" | "anyone";
+  readonly caller: ApiCaller;
   readonly summary: string;
-  readonly parameters?: readonly ApiParameter[];
-  readonly body?: GenericSchema | "packets";
-  /** The successful answers; a status without a schema has no body. */
-  readonly responses: Readonly<Record<number, { description: string; body?: GenericSchema | "packets" }>>;
-  /** HTTP statuses of its problem answers, besides the ones that every caller of its kind may get. */
-  readonly problems: readonly number[];
+  /** Those of the path, then the others. */
+  readonly parameters: readonly ApiParameter[];
 }
+
+/** Who calls: a service with an API key, a client with a session token, or anyone. */
+export type ApiCaller = "service" | "client" | "anyone";
 
 export interface ApiParameter {
   readonly name: string;
@@ -35,251 +34,180 @@ export interface ApiParameter {
   readonly required?: true;
 }
 
-const sessid: ApiParameter = { name: "sessid", in: "path", required: true, description: "Session number, an int32" };
-const user: ApiParameter = { name: "user", in: "path", required: true, description: "User, 1..128 bytes of UTF-8" };
-const account: ApiParameter = {
-  name: "name",
-  in: "path",
-  required: true,
-  description: "Name of a browser account, without regard to case",
-};
-const room: ApiParameter = {
-  name: "room",
-  in: "path",
-  required: true,
-  description: "Room, 1..64 characters of [A-Za-z0-9_.-]",
-};
-const member: ApiParameter = {
-  name: "member",
-  in: "path",
-  required: true,
-  description: "A player's number in the room",
+type Method = "get" | "post" | "patch" | "delete";
+
+interface OperationDetails {
+  /** Parameters outside the path. */
+  readonly parameters?: readonly ApiParameter[];
+  readonly body?: GenericSchema | "packets";
+  /** The successful responses by status; one without a schema has no body. */
+  readonly responses: Readonly<Record<number, readonly [description: string, body?: GenericSchema | "packets"]>>;
+  /** HTTP statuses of its problems, besides those that every caller of its kind may get. */
+  readonly problems?: readonly number[];
+}
+
+const PATH_PARAMETERS: Readonly<Record<string, string>> = {
+  sessid: "Session number, an int32",
+  user: "User, 1..128 bytes of UTF-8",
+  name: "Name of a browser account, without regard to case",
+  room: "Room, 1..64 characters of [A-Za-z0-9_.-]",
+  member: "A player's number in the room",
 };
 
 /** Every operation, in the order in which the documentation shows them. */
 export const API_OPERATIONS: readonly ApiOperation[] = [
-  {
-    method: "post",
-    path: "/v1/sessions",
-    caller: "service",
-    summary: "Issue a session, or register the given sessid",
+  operation("service", "post /v1/sessions", "Issue a session, or register the given sessid", {
     body: NewSession,
     responses: {
-      200: { description: "The same user had this sessid: refreshed, with a new token", body: CreatedSession },
-      201: { description: "Created", body: CreatedSession },
+      200: ["The same user had this sessid: refreshed, with a new token", CreatedSession],
+      201: ["Created", CreatedSession],
     },
     problems: [400, 409, 413, 429],
-  },
-  {
-    method: "get",
-    path: "/v1/sessions/{sessid}",
-    caller: "service",
-    summary: "Read a session; does not slide its lifetime",
-    parameters: [sessid],
-    responses: { 200: { description: "The session", body: SessionView } },
+  }),
+  operation("service", "get /v1/sessions/{sessid}", "Read a session; does not slide its lifetime", {
+    responses: { 200: ["The session", SessionView] },
     problems: [400, 404],
-  },
-  {
-    method: "delete",
-    path: "/v1/sessions/{sessid}",
-    caller: "service",
-    summary: "End a session",
-    parameters: [sessid, { name: "user", in: "query", description: "End it only if it belongs to this user" }],
-    responses: { 204: { description: "Ended" } },
+  }),
+  operation("service", "delete /v1/sessions/{sessid}", "End a session", {
+    parameters: [query("user", "End it only if it belongs to this user")],
+    responses: { 204: ["Ended"] },
     problems: [400, 403, 404],
-  },
-  {
-    method: "delete",
-    path: "/v1/sessions",
-    caller: "service",
-    summary: "End every session there is, whosever it is",
+  }),
+  operation("service", "delete /v1/sessions", "End every session there is, whosever it is", {
+    parameters: [{ ...query("confirm", '"all", so that nobody does it by mistake'), required: true }],
+    responses: { 200: ["None is left; how many were ended", DeletedSessions] },
+    problems: [400],
+  }),
+  operation(
+    "service",
+    "post /v1/sessions/check",
+    "Check up to 1000 sessions in one round trip; slides their lifetimes",
+    {
+      body: CheckList,
+      responses: { 200: ["The verdicts, in the order of the request", CheckVerdicts] },
+      problems: [400, 413],
+    },
+  ),
+  operation("service", "get /v1/users/{user}/sessions", "List a user's sessions", {
+    responses: { 200: ["The live sessions", UserSessions] },
+    problems: [400],
+  }),
+  operation("service", "delete /v1/users/{user}/sessions", "End all sessions of a user", {
+    responses: { 200: ["How many were ended", DeletedSessions] },
+    problems: [400],
+  }),
+  operation("service", "get /v1/accounts", "List browser accounts by name, page by page", {
     parameters: [
-      { name: "confirm", in: "query", required: true, description: '"all", so that nobody does it by mistake' },
+      query("after", "The names behind this one: the `next` of the page before"),
+      query("limit", "Accounts on a page, 1..1000; by default 100"),
     ],
-    responses: { 200: { description: "None is left; how many were ended", body: DeletedSessions } },
+    responses: { 200: ["A page", AccountPage] },
     problems: [400],
-  },
-  {
-    method: "post",
-    path: "/v1/sessions/check",
-    caller: "service",
-    summary: "Check up to 1000 sessions in one round trip; slides their lifetimes",
-    body: CheckList,
-    responses: { 200: { description: "The verdicts, in the order of the request", body: CheckVerdicts } },
-    problems: [400, 413],
-  },
-  {
-    method: "get",
-    path: "/v1/users/{user}/sessions",
-    caller: "service",
-    summary: "List a user's sessions",
-    parameters: [user],
-    responses: { 200: { description: "The live sessions", body: UserSessions } },
-    problems: [400],
-  },
-  {
-    method: "delete",
-    path: "/v1/users/{user}/sessions",
-    caller: "service",
-    summary: "End all sessions of a user",
-    parameters: [user],
-    responses: { 200: { description: "How many were ended", body: DeletedSessions } },
-    problems: [400],
-  },
-  {
-    method: "get",
-    path: "/v1/accounts",
-    caller: "service",
-    summary: "List browser accounts by name, page by page",
-    parameters: [
-      { name: "after", in: "query", description: "The names behind this one: the `next` of the page before" },
-      { name: "limit", in: "query", description: "Accounts on a page, 1..1000; by default 100" },
-    ],
-    responses: { 200: { description: "A page", body: AccountPage } },
-    problems: [400],
-  },
-  {
-    method: "post",
-    path: "/v1/accounts",
-    caller: "service",
-    summary: "Create a browser account, also where the sign-up is closed",
+  }),
+  operation("service", "post /v1/accounts", "Create a browser account, also where the sign-up is closed", {
     body: NewAccount,
-    responses: { 201: { description: "Created", body: AccountView } },
+    responses: { 201: ["Created", AccountView] },
     problems: [400, 409, 413],
-  },
-  {
-    method: "get",
-    path: "/v1/accounts/{name}",
-    caller: "service",
-    summary: "Read a browser account",
-    parameters: [account],
-    responses: { 200: { description: "The account", body: AccountView } },
+  }),
+  operation("service", "get /v1/accounts/{name}", "Read a browser account", {
+    responses: { 200: ["The account", AccountView] },
     problems: [400, 404],
-  },
-  {
-    method: "patch",
-    path: "/v1/accounts/{name}",
-    caller: "service",
-    summary: "Set a browser account's grants, disable or enable it; ends its sessions, but for enabling",
-    parameters: [account],
-    body: AccountChange,
-    responses: { 200: { description: "The account, and how many sessions were ended", body: ChangedAccount } },
-    problems: [400, 404, 413],
-  },
-  {
-    method: "delete",
-    path: "/v1/accounts/{name}",
-    caller: "service",
-    summary: "Delete a browser account and end its sessions",
-    parameters: [account],
-    responses: { 200: { description: "Deleted; how many sessions were ended", body: DeletedAccount } },
+  }),
+  operation(
+    "service",
+    "patch /v1/accounts/{name}",
+    "Set a browser account's grants, disable or enable it; ends its sessions, but for enabling",
+    {
+      body: AccountChange,
+      responses: { 200: ["The account, and how many sessions were ended", ChangedAccount] },
+      problems: [400, 404, 413],
+    },
+  ),
+  operation("service", "delete /v1/accounts/{name}", "Delete a browser account and end its sessions", {
+    responses: { 200: ["Deleted; how many sessions were ended", DeletedAccount] },
     problems: [400, 404],
-  },
-  {
-    method: "get",
-    path: "/v1/count",
-    caller: "service",
-    summary: "Exact numbers of live sessions and of users that have one",
-    responses: { 200: { description: "The numbers", body: Count } },
-    problems: [],
-  },
-  {
-    method: "post",
-    path: "/v1/packets",
-    caller: "service",
-    summary: "Service packets in, their responses out, in order; at most 1000 packets, 512 KiB",
-    body: "packets",
-    responses: { 200: { description: "One response packet for each packet", body: "packets" } },
-    problems: [400, 413],
-  },
-  {
-    method: "get",
-    path: "/v1/rooms/{room}",
-    caller: "service",
-    summary: "Who is in a room, and how far its log is",
-    parameters: [room],
-    responses: { 200: { description: "The room; without members if nobody ever came", body: RoomView } },
+  }),
+  operation("service", "get /v1/count", "Exact numbers of live sessions and of users that have one", {
+    responses: { 200: ["The numbers", Count] },
+  }),
+  operation(
+    "service",
+    "post /v1/packets",
+    "Service packets in, their responses out, in order; at most 1000 packets, 512 KiB",
+    {
+      body: "packets",
+      responses: { 200: ["One response packet for each packet", "packets"] },
+      problems: [400, 413],
+    },
+  ),
+  operation("service", "get /v1/rooms/{room}", "Who is in a room, and how far its log is", {
+    responses: { 200: ["The room; without members if nobody ever came", RoomView] },
     problems: [400],
-  },
-  {
-    method: "post",
-    path: "/v1/rooms/{room}/messages",
-    caller: "service",
-    summary: "Send a reliable message to a room, or to one member of it",
-    parameters: [room],
+  }),
+  operation("service", "post /v1/rooms/{room}/messages", "Send a reliable message to a room, or to one member of it", {
     body: RoomMessageBody,
-    responses: { 201: { description: "It is in the log", body: PostedMessage } },
+    responses: { 201: ["It is in the log", PostedMessage] },
     problems: [400, 404, 413],
-  },
-  {
-    method: "delete",
-    path: "/v1/rooms/{room}/members/{member}",
-    caller: "service",
-    summary: "Remove a member; its client does not come back by itself",
-    parameters: [room, member],
-    responses: { 204: { description: "Removed" } },
-    problems: [400, 404],
-  },
-  {
-    method: "get",
-    path: "/v1/rooms/{room}/socket",
-    caller: "client",
-    summary: "A player's WebSocket; a refusal comes as a Closed packet",
+  }),
+  operation(
+    "service",
+    "delete /v1/rooms/{room}/members/{member}",
+    "Remove a member; its client does not come back by itself",
+    { responses: { 204: ["Removed"] }, problems: [400, 404] },
+  ),
+  operation("client", "get /v1/rooms/{room}/socket", "A player's WebSocket; a refusal comes as a Closed packet", {
     parameters: [
-      room,
-      {
-        name: "Sec-WebSocket-Protocol",
-        in: "header",
-        description: "artoria.v1, and for browsers, which set no Authorization here, artoria.token.<27 characters>",
-      },
+      header(
+        "Sec-WebSocket-Protocol",
+        "artoria.v1, and for browsers, which set no Authorization here, artoria.token.<27 characters>",
+      ),
     ],
-    responses: { 101: { description: "The WebSocket; player packets as binary messages" } },
+    responses: { 101: ["The WebSocket; player packets as binary messages"] },
     problems: [400],
-  },
-  {
-    method: "get",
-    path: "/v1/check",
-    caller: "client",
-    summary: "May this client enter? For proxies, with any method; slides the session's lifetime",
-    parameters: [
-      { name: "resource", in: "query", description: "Resource that the session's grants must allow" },
-      { name: "Cache-Control", in: "header", description: "max-age=N, 0..5: how many seconds old the answer may be" },
-      { name: "X-Original-URI", in: "header", description: "The same: the path of this URI" },
-      { name: "X-Forwarded-Uri", in: "header", description: "The same, as Traefik sends it" },
-    ],
-    responses: { 200: { description: "Allowed; X-Session-Id and X-Session-User say who" } },
-    problems: [403],
-  },
-  {
-    method: "get",
-    path: "/v1/session",
-    caller: "client",
-    summary: "Who am I?",
-    responses: { 200: { description: "The token's session", body: SessionView } },
-    problems: [],
-  },
-  {
-    method: "delete",
-    path: "/v1/session",
-    caller: "client",
-    summary: "Log out",
-    responses: { 204: { description: "Ended" } },
-    problems: [],
-  },
-  {
-    method: "get",
-    path: "/healthz",
-    caller: "anyone",
-    summary: "The worker runs",
-    responses: { 200: { description: "It does", body: Health } },
-    problems: [],
-  },
-  {
-    method: "get",
-    path: "/readyz",
-    caller: "anyone",
-    summary: "The session store answers",
-    responses: { 200: { description: "It does", body: Health } },
+  }),
+  operation(
+    "client",
+    "get /v1/check",
+    "May this client enter? For proxies, with any method; slides the session's lifetime",
+    {
+      parameters: [
+        query("resource", "Resource that the session's grants must allow"),
+        header("Cache-Control", "max-age=N, 0..5: how many seconds old the answer may be"),
+        header("X-Original-URI", "The same: the path of this URI"),
+        header("X-Forwarded-Uri", "The same, as Traefik sends it"),
+      ],
+      responses: { 200: ["Allowed; X-Session-Id and X-Session-User say who"] },
+      problems: [403],
+    },
+  ),
+  operation("client", "get /v1/session", "Who am I?", { responses: { 200: ["The token's session", SessionView] } }),
+  operation("client", "delete /v1/session", "Log out", { responses: { 204: ["Ended"] } }),
+  operation("anyone", "get /healthz", "The worker runs", { responses: { 200: ["It does", Health] } }),
+  operation("anyone", "get /readyz", "The session store answers", {
+    responses: { 200: ["It does", Health] },
     problems: [503],
-  },
+  }),
 ];
+
+function operation(
+  caller: ApiCaller,
+  route: `${Method} /${string}`,
+  summary: string,
+  details: OperationDetails,
+): ApiOperation {
+  const [method, path] = route.split(" ") as [Method, string];
+  const inPath = [...path.matchAll(/\{(\w+)\}/g)].map(([, name = ""]) => pathParameter(name));
+  return { method, path, caller, summary, ...details, parameters: [...inPath, ...(details.parameters ?? [])] };
+}
+
+function pathParameter(name: string): ApiParameter {
+  return { name, in: "path", required: true, description: PATH_PARAMETERS[name] ?? "" };
+}
+
+function query(name: string, description: string): ApiParameter {
+  return { name, in: "query", description };
+}
+
+function header(name: string, description: string): ApiParameter {
+  return { name, in: "header", description };
+}

@@ -11,11 +11,11 @@ const SECURITY = {
   anyone: [],
 } as const;
 
-/** What any caller of this kind may get besides the operation's own problems. */
+/** HTTP statuses of the problems that any caller of this kind may get, besides the operation's own problems. */
 const CALLER_PROBLEMS = { service: [401, 429, 503], client: [401, 503], anyone: [] } as const;
 
 /** `/openapi.json`: OpenAPI 3.1, made from the schemas that the routes validate with. */
-export const apiDescription = new Hono<AppEnv>().get("/", (c) => c.json(openApiDocument()));
+export const openapi = new Hono<AppEnv>().get("/", (c) => c.json(openApiDocument()));
 
 /** The OpenAPI 3.1 document of {@link API_OPERATIONS}. */
 export function openApiDocument() {
@@ -44,13 +44,12 @@ export function openApiDocument() {
   };
 }
 
-function describe({ caller, summary, parameters, body, responses: answers, problems, method, path }: ApiOperation) {
-  const answered = Object.entries(answers).map(([status, answer]) => [
+function describe({ caller, summary, parameters, body, responses, problems = [], method, path }: ApiOperation) {
+  const successful = Object.entries(responses).map(([status, [description, responseBody]]) => [
     status,
-    { description: answer.description, ...(answer.body && { content: content(answer.body, "output") }) },
+    { description, ...(responseBody && { content: content(responseBody, "output") }) },
   ]);
-  const statuses = [...new Set<number>([...problems, ...CALLER_PROBLEMS[caller]])];
-  const refused = statuses.map((status) => [
+  const refusals = [...new Set<number>([...problems, ...CALLER_PROBLEMS[caller]])].map((status) => [
     String(status),
     {
       description: Object.values(PROBLEMS).find((entry) => entry.status === status)?.title,
@@ -62,9 +61,11 @@ function describe({ caller, summary, parameters, body, responses: answers, probl
     summary,
     tags: [caller],
     security: SECURITY[caller],
-    ...(parameters && { parameters: parameters.map((parameter) => ({ ...parameter, schema: { type: "string" } })) }),
+    ...(parameters.length > 0 && {
+      parameters: parameters.map((parameter) => ({ ...parameter, schema: { type: "string" } })),
+    }),
     ...(body && { requestBody: { required: true, content: content(body, "input") } }),
-    responses: Object.fromEntries([...answered, ...refused]),
+    responses: Object.fromEntries([...successful, ...refusals]),
   };
 }
 
@@ -74,7 +75,7 @@ function content(body: GenericSchema | "packets", side: "input" | "output") {
 }
 
 function jsonSchema(schema: GenericSchema, side: "input" | "output") {
-  // A check by function has no word in JSON Schema: its rule stands in the description.
+  // JSON Schema cannot express a check by function: its rule stands in the description.
   const { $schema: _, ...described } = toJsonSchema(schema, { typeMode: side, errorMode: "ignore" });
   return described;
 }

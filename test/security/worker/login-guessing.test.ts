@@ -1,7 +1,7 @@
 import { runInDurableObject } from "cloudflare:test";
 import { beforeAll, describe, expect, it } from "vitest";
 import type { TryOrigin } from "../../../worker/browser/login-limit.ts";
-import { beginLogin, beginSignup, guardName } from "../../../worker/browser/login-limit.ts";
+import { guardName, reserveLogin, reserveSignup } from "../../../worker/browser/login-limit.ts";
 import { parseWorkerConfig } from "../../../worker/config.ts";
 import { Browser, bindings, migrateAccounts, newName, PASSWORD } from "../../worker/browser/browser.ts";
 
@@ -13,10 +13,10 @@ const { login: limits } = parseWorkerConfig({ SESSION_STORE: "embedded" });
 async function guess(name: string, tries: number, originOf: (index: number) => TryOrigin): Promise<number> {
   let allowed = 0;
   for (let index = 0; index < tries; index++) {
-    const attempt = await beginLogin(bindings, limits, name, originOf(index));
+    const attempt = await reserveLogin(bindings, limits, name, originOf(index));
     if (attempt.kind !== "go") continue;
     allowed += 1;
-    await attempt.settle();
+    await attempt.consume();
   }
   return allowed;
 }
@@ -33,7 +33,7 @@ describe("an account", () => {
 
   it("is tried 10 times a minute from one address, however many try at the same moment", async () => {
     const [name, { address }] = [newName(), new Browser()];
-    const tries = Array.from({ length: 100 }, () => beginLogin(bindings, limits, name, { address }));
+    const tries = Array.from({ length: 100 }, () => reserveLogin(bindings, limits, name, { address }));
     expect((await Promise.all(tries)).filter(({ kind }) => kind === "go")).toHaveLength(10);
   });
 
@@ -61,7 +61,7 @@ describe("an account", () => {
   it("can be tried again a minute later, and not before", async () => {
     const name = newName();
     await attack(name);
-    const verdict = await beginLogin(bindings, limits, name, { address: "192.0.2.9" });
+    const verdict = await reserveLogin(bindings, limits, name, { address: "192.0.2.9" });
     expect(verdict).toMatchObject({ kind: "wait", seconds: expect.any(Number) });
     await age(name, 30_000);
     expect(await guess(name, 1, () => ({ address: "192.0.2.9" }))).toBe(0);
@@ -176,7 +176,7 @@ describe("an address", () => {
     let allowed = 0;
     for (let index = 0; index < 30; index++) {
       const address = `2001:db8:77:${index.toString(16)}::1`;
-      if ((await beginLogin(bindings, fewer, newName(), { address })).kind === "go") allowed += 1;
+      if ((await reserveLogin(bindings, fewer, newName(), { address })).kind === "go") allowed += 1;
     }
     expect(allowed).toBe(24);
   });
@@ -184,18 +184,18 @@ describe("an address", () => {
   it("lets 200 players in within a minute, for what succeeds does not count", async () => {
     const { address } = new Browser();
     for (let player = 0; player < 200; player++) {
-      const attempt = await beginLogin(bindings, limits, newName(), { address });
+      const attempt = await reserveLogin(bindings, limits, newName(), { address });
       if (attempt.kind === "wait") throw new Error(`player ${player} has to wait`);
-      await attempt.takeBack();
+      await attempt.release();
     }
   });
 
   it("has to wait 2 s, and no minute, while the passwords of 60 others are compared", async () => {
     const { address } = new Browser();
-    const begin = () => beginLogin(bindings, limits, newName(), { address });
+    const begin = () => reserveLogin(bindings, limits, newName(), { address });
     const attempts = await Promise.all(Array.from({ length: 60 }, begin));
     expect(await begin()).toEqual({ kind: "wait", seconds: 2 });
-    for (const attempt of attempts) if (attempt.kind === "go") await attempt.settle();
+    for (const attempt of attempts) if (attempt.kind === "go") await attempt.consume();
     const verdict = await begin();
     expect(verdict).toMatchObject({ kind: "wait", seconds: expect.any(Number) });
     // What it has cost to get here has passed of the minute.
@@ -205,7 +205,7 @@ describe("an address", () => {
   it("signs up 60 accounts a minute", async () => {
     const { address } = new Browser();
     const kinds: string[] = [];
-    for (let index = 0; index < 61; index++) kinds.push((await beginSignup(bindings, limits, address)).kind);
+    for (let index = 0; index < 61; index++) kinds.push((await reserveSignup(bindings, limits, address)).kind);
     expect(kinds).toEqual([...Array(60).fill("go"), "wait"]);
   });
 });

@@ -8,8 +8,8 @@ import { readForm } from "../../http/form-body.ts";
 import { SessidText } from "../../http/schemas.ts";
 import { runOne } from "../../session-store/session-store.ts";
 import { type Account, Accounts, accountOfUser, canBePassword, endAccount, isAllowedPassword } from "../accounts.ts";
-import { choosePassword, type PasswordProof, provePassword } from "../passwords.ts";
-import { type PageEnv, startSession } from "../visitor.ts";
+import { choosePassword, type PasswordProof, provePassword, startSession } from "../login.ts";
+import type { PageEnv } from "../visitor.ts";
 import {
   DeletionPage,
   EndSessionsPage,

@@ -1,11 +1,11 @@
 import { type Context, Hono } from "hono";
 import { Status } from "../../../protocol/status-codes.ts";
-import { clearSessionCookie, cookieCredential } from "../../http/client-credential.ts";
+import { clearSessionCookie } from "../../http/client-credential.ts";
 import { requestHost } from "../../http/host.ts";
 import { runOne } from "../../session-store/session-store.ts";
 import { accountName, canBePassword } from "../accounts.ts";
-import { provePassword } from "../passwords.ts";
-import { type PageEnv, startSession } from "../visitor.ts";
+import { provePassword, startSession } from "../login.ts";
+import type { PageEnv } from "../visitor.ts";
 import {
   type Credentials,
   CredentialsForm,
@@ -77,7 +77,7 @@ function LoginPage(props: CredentialsPageProps) {
 export const logout = new Hono<PageEnv>()
   .get("/", (c) => c.redirect("/", 303))
   .post("/", async (c) => {
-    const credential = await cookieCredential(c);
+    const credential = c.get("credential");
     if (credential !== undefined) {
       const { sessid, secretHash } = credential;
       const { status } = await runOne(c.get("store"), { kind: "delete", sessid, secretHash });

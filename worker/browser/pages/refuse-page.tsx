@@ -1,7 +1,7 @@
 import type { Context } from "hono";
 import { Status } from "../../../protocol/status-codes.ts";
 import { PROBLEMS, type ProblemCode, problem } from "../../http/problem.ts";
-import type { HasherBusy } from "../passwords.ts";
+import type { HasherBusy } from "../login.ts";
 import { acceptsHtml, type PageEnv, type Visitor } from "../visitor.ts";
 import { Layout } from "./layout.tsx";
 

@@ -3,10 +3,9 @@ import { Status } from "../../../protocol/status-codes.ts";
 import { clientAddress, networkKey } from "../../http/client-address.ts";
 import { requestHost } from "../../http/host.ts";
 import { Accounts, accountName, isAllowedPassword } from "../accounts.ts";
-import { beginSignup } from "../login-limit.ts";
-import { choosePassword } from "../passwords.ts";
+import { choosePassword, startSession } from "../login.ts";
+import { reserveSignup } from "../login-limit.ts";
 import type { PageEnv } from "../visitor.ts";
-import { startSession } from "../visitor.ts";
 import {
   type Credentials,
   type CredentialsError,
@@ -47,7 +46,7 @@ export const signup = new Hono<PageEnv>()
     if (!isAllowedPassword(form.password)) return refuse(c, form, 400, BAD_PASSWORD);
     const { config } = c.var;
     const address = clientAddress(c, config);
-    const attempt = await beginSignup(c.env, config.login, address);
+    const attempt = await reserveSignup(c.env, config.login, address);
     if (attempt.kind === "wait") {
       c.header("Retry-After", String(attempt.seconds));
       return refuse(c, form, 429, { message: `Too many tries. Try again in ${attempt.seconds} seconds.` });

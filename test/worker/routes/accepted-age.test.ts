@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { allowedAgeSeconds } from "../../../worker/http/max-age.ts";
+import { acceptedAgeSeconds } from "../../../worker/routes/check.ts";
 
 it.each([
   [undefined, 0],
@@ -20,5 +20,5 @@ it.each([
   ["max-age", 0],
   ["x-max-age=4", 0],
 ])("Cache-Control: %s takes an answer of %i seconds", (cacheControl, seconds) => {
-  expect(allowedAgeSeconds(cacheControl)).toBe(seconds);
+  expect(acceptedAgeSeconds(cacheControl)).toBe(seconds);
 });
