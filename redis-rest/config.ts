@@ -17,7 +17,7 @@ import type { ConnectionLimits } from "./http/http-server.ts";
 import type { MemoryLimits } from "./http/request-memory.ts";
 import type { BodyLimits } from "./http/rest-codec.ts";
 
-/** Where the primary is: an address that never changes, or the sentinels that know it. */
+/** The address of the primary, or of the sentinels that name it. */
 export interface RedisLocation {
   readonly host: string;
   readonly port: number;
@@ -25,13 +25,13 @@ export interface RedisLocation {
   readonly username: string | undefined;
   readonly password: string | undefined;
   readonly database: number;
-  /** Empty: `host` and `port` are the primary. Otherwise the sentinels name it, and only the rest of REDIS_URL counts. */
+  /** Empty: `host` and `port` are the primary. Otherwise the sentinels name it, and `host` and `port` do not count. */
   readonly sentinels: readonly { readonly host: string; readonly port: number }[];
   /** The name that the sentinels know the primary by. */
   readonly masterName: string;
 }
 
-/** Everything that redis-rest can be told, parsed. */
+/** redis-rest's variables, parsed (docs/configuration.md). */
 export interface RedisRestConfig {
   readonly host: string;
   /** 0 is any free port. */
@@ -39,9 +39,9 @@ export interface RedisRestConfig {
   readonly token: string;
   readonly redis: RedisLocation;
   readonly replicaReads: boolean;
-  /** Replicas that must have a write before it is answered; 0 is none. */
+  /** Replicas that must have a write before the response to it; 0 is none. */
   readonly writeReplicas: number;
-  /** With writeReplicas: how old the proof may be, with which a read is answered at once, that the primary still has them. */
+  /** With writeReplicas: up to which age the last proof that the primary still has them lets a read return at once. */
   readonly readLeaseMs: number;
   /** The time a request has in all, whatever happens to Redis. */
   readonly deadlineMs: number;
@@ -54,14 +54,14 @@ export interface RedisRestConfig {
   readonly warnings: readonly string[];
 }
 
-/** Room for one read, one retry and the answer inside a caller's patience. */
+/** Time for a read and one retry within the time that a caller waits. */
 const DEFAULT_DEADLINE_MS = 1_000;
 
 const MEBIBYTE = 1024 * 1024;
 
 /**
- * Below Sentinel's `down-after-milliseconds` in any set-up that is not a test (its default is 30 s), so that a lease of the old
- * primary is over before another one is promoted; and well above a replica's stalls (a fork, a slow disk).
+ * Below Sentinel's `down-after-milliseconds` (30 s by default), so that the lease of the old primary ends before another one is
+ * promoted; and well above a replica's stalls (a fork, a slow disk).
  */
 const DEFAULT_READ_LEASE_MS = 1_000;
 

@@ -3,7 +3,7 @@ import type { BatchOutcome } from "./redis/redis-connection.ts";
 import type { ReplicaReadResult } from "./redis/replica-reads.ts";
 import type { Replica } from "./redis/replica-set.ts";
 
-/** What the numbers are read from at each scrape. */
+/** The state that is read at each scrape. */
 export interface MetricsSources {
   readonly isPrimaryReady: () => boolean;
   readonly replicas: () => readonly Replica[];
@@ -12,21 +12,21 @@ export interface MetricsSources {
 
 export interface Metrics {
   readonly registry: Registry;
-  /** One batch of commands went to Redis and came to this. */
+  /** A batch of commands had this outcome after so many seconds. */
   countBatch(outcome: BatchOutcome, seconds: number): void;
   countReplicaRead(result: ReplicaReadResult): void;
 }
 
-/** Around what Redis takes on a near network, up to the default deadline. */
+/** From the latency of Redis on a near network to the default deadline. */
 const SECONDS_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1];
 
-/** The numbers of one redis-rest in a registry of its own. No label holds a command, a key or a token. */
+/** The metrics of one redis-rest, in a registry of its own. No label holds a command, a key or a token. */
 export function createMetrics({ isPrimaryReady, replicas, nowMs }: MetricsSources): Metrics {
   const registry = new Registry();
   const registers = [registry];
   const batches = new Counter({
     name: "redis_rest_batches_total",
-    help: "Batches of commands by what became of them",
+    help: "Batches of commands by their outcome",
     labelNames: ["outcome"],
     registers,
   });
@@ -38,7 +38,7 @@ export function createMetrics({ isPrimaryReady, replicas, nowMs }: MetricsSource
   });
   const reads = new Counter({
     name: "redis_rest_replica_reads_total",
-    help: "Batches of reads: answered by a replica, asked again at the primary in part, or answered by the primary",
+    help: "Batches of reads by where the replies came from: a replica, in part again the primary, or the primary",
     labelNames: ["result"],
     registers,
   });
@@ -52,7 +52,7 @@ export function createMetrics({ isPrimaryReady, replicas, nowMs }: MetricsSource
   });
   new Gauge({
     name: "redis_rest_replica_lag_seconds",
-    help: "Upper bound of how old an answer of this replica may be, the measuring interval included",
+    help: "Upper bound of the age of a reply of this replica, the measuring interval included",
     labelNames: ["replica"],
     registers,
     collect() {

@@ -2,19 +2,19 @@ import type { IncomingMessage } from "node:http";
 import type { ReplyLimit, ReplyVerdict } from "../redis/redis-connection.ts";
 
 export interface MemoryLimits {
-  /** What the replies to one request may have. */
+  /** Bytes of the replies to one request. */
   readonly maxResponseBytes: number;
-  /** What all requests together may hold of bodies and replies, until their answers have been read. */
+  /** Bytes of bodies and replies that all requests together may hold until their responses have been read. */
   readonly maxHeldBytes: number;
 }
 
-/** Small requests are bounded by the number of connections; only what one takes beyond this is counted. */
+/** Only what a request holds beyond this is counted: the number of connections bounds small requests. */
 const UNCOUNTED_BYTES = 64 * 1024;
 
-/** More than this is not read to its end for nobody: the connection ends, at the cost of whoever else waits on it. */
+/** After so many dropped bytes the connection to Redis is ended, although other requests wait on it. */
 const MAX_DROPPED_BYTES = 128 * 1024 * 1024;
 
-/** What all requests together hold. */
+/** The bytes that all requests together hold. */
 export class HeldMemory {
   readonly limits: MemoryLimits;
   #bytes = 0;
@@ -27,7 +27,7 @@ export class HeldMemory {
     return this.#bytes;
   }
 
-  /** False, and nothing is added, when there is no room. */
+  /** False if there is no room; then nothing is added. */
   add(bytes: number): boolean {
     if (this.#bytes + bytes > this.limits.maxHeldBytes) return false;
     this.#bytes += bytes;
@@ -39,13 +39,13 @@ export class HeldMemory {
   }
 }
 
-/** What one request holds, to be released when its answer has been read, or nobody reads it any more. */
+/** The bytes that one request holds. They are released when its response has been read, or nobody reads it any more. */
 export class RequestMemory {
   readonly #all: HeldMemory;
   #bytes = 0;
   #counted = 0;
   #isReleased = false;
-  /** Of the commands; what replies to earlier ones still come are dropped. */
+  /** Of the commands that were sent last; replies to earlier ones are dropped. */
   #replies: BoundedReplies;
 
   constructor(all: HeldMemory) {
@@ -57,7 +57,7 @@ export class RequestMemory {
     return this.#all.limits;
   }
 
-  /** To go with each command. */
+  /** The limit of each command of this request. */
   get replies(): BoundedReplies {
     return this.#replies;
   }
@@ -66,7 +66,7 @@ export class RequestMemory {
     return this.#isReleased;
   }
 
-  /** Takes what was read for the request; false when all requests together hold too much, or it is over. */
+  /** Counts bytes that were read for the request; false if all requests together hold too much, or this one is over. */
   hold(bytes: number): boolean {
     this.#bytes += bytes;
     const uncounted = this.#bytes - UNCOUNTED_BYTES - this.#counted;
@@ -89,7 +89,7 @@ export class RequestMemory {
   }
 }
 
-/** The replies to the commands of one request, asked of one server. */
+/** Counts the replies of one server to the commands of one request. */
 export class BoundedReplies implements ReplyLimit {
   readonly #memory: RequestMemory;
   #bytes = 0;
@@ -100,7 +100,7 @@ export class BoundedReplies implements ReplyLimit {
     this.#memory = memory;
   }
 
-  /** Why not all replies are there, if they are not. */
+  /** Why replies are missing, if they are. */
   get trouble(): "too_large" | "no_room" | undefined {
     return this.#trouble;
   }
@@ -130,8 +130,8 @@ export class BoundedReplies implements ReplyLimit {
 }
 
 /**
- * The whole body; or that it has more than `maxBytes`, or that there is no room for it: no more is kept of it then. A
- * GET's means nothing (RFC 9110 §9.3.1) and is left unread. Rejects when the caller hangs up.
+ * Reads the whole body. A body that has more than `maxBytes`, or for which there is no room, is not kept. The body of a GET
+ * means nothing (RFC 9110 §9.3.1) and is not read. Rejects if the caller disconnects.
  */
 export function readBody(
   request: IncomingMessage,

@@ -1,14 +1,14 @@
 import type { RedisCommand, RedisReply } from "../redis/redis-connection.ts";
 
-/** What a body may hold; more is not even parsed. */
+/** A body with more is not parsed. */
 export interface BodyLimits {
   readonly maxCommands: number;
 }
 
-/** In a body: a command of 2^20 would make Redis hang up (networking.c, "invalid multibulk length"). */
+/** In a body. Redis would disconnect after a command of 2^20 arguments (networking.c, "invalid multibulk length"). */
 const MAX_ARGUMENTS = 250_000;
 
-/** What a request asks, or why it can't be understood: the text of a 400. */
+/** The commands of a request, or the text of a 400. */
 export type ParsedCommands =
   | { readonly kind: "commands"; readonly commands: readonly RedisCommand[] }
   | { readonly kind: "malformed"; readonly error: string };
@@ -75,8 +75,8 @@ function tooManyArguments(): ParsedCommands {
 const [COMMA, QUOTE, BACKSLASH, OPEN_LIST, CLOSE_LIST, OPEN_OBJECT] = Buffer.from(',"\\[]{');
 
 /**
- * How many items the outer list of a JSON text has, and how many lists and items there are in all: what parsing it would
- * make, told by its bytes alone. A text that is too short to have more than `enough` is not looked at.
+ * Counts, without parsing, the items of the outer list of a JSON text, and all lists and items that parsing would create. A
+ * text too short for more than `enough` items is not read.
  */
 function countItems(json: Buffer, enough = MAX_ARGUMENTS): { readonly outer: number; readonly all: number } {
   // An item and its comma are two bytes.
@@ -104,12 +104,12 @@ function endOfString(json: Buffer, from: number): number {
   return at;
 }
 
-/** Unlike Buffer's own, it leaves a byte order mark out. */
+/** Unlike Buffer's toString it removes a byte order mark. */
 const UTF8 = new TextDecoder();
 
 /**
- * Numbers reach Redis in the digits that were sent. JSON.parse alone would round 9007199254740993, so a body with such a
- * number, and only that, is parsed again with access to its source text.
+ * Numbers go to Redis in the digits that were sent. JSON.parse alone would round 9007199254740993, so a body with such a number
+ * is parsed a second time, with access to the source text.
  */
 function parseJson(body: Buffer): unknown {
   const text = UTF8.decode(body);
@@ -147,18 +147,18 @@ function parseCommand(value: unknown): RedisCommand | string {
   return { name: name.toUpperCase(), args };
 }
 
-/** How strings are written: as JSON text, where what is no UTF-8 becomes U+FFFD, or in base64, where nothing is lost. */
+/** How strings are encoded: as JSON text, in which bytes that are not UTF-8 become U+FFFD, or in base64 without loss. */
 export type StringEncoding = "text" | "base64";
 
-/** `{"result":...}` or `{"error":"..."}`: the whole answer to one command, or an item of a pipeline's. */
+/** `{"result":...}` or `{"error":"..."}`: the response to one command, or an item of a pipeline's. */
 export function replyJson(reply: RedisReply, encoding: StringEncoding): string {
   if (reply instanceof Error) return errorJson(reply.message);
-  // The one string that the real service leaves as it is; clients do not decode it.
+  // The one string that the real service does not encode; clients do not decode it.
   if (Buffer.isBuffer(reply) && reply.equals(OK)) return '{"result":"OK"}';
   return `{"result":${valueJson(reply, encoding)}}`;
 }
 
-/** A pipeline's answer, in the order of its commands. */
+/** A pipeline's response, in the order of its commands. */
 export function repliesJson(replies: readonly RedisReply[], encoding: StringEncoding): string {
   return `[${replies.map((reply) => replyJson(reply, encoding)).join(",")}]`;
 }
@@ -177,7 +177,7 @@ const OK = Buffer.from("OK");
 
 function valueJson(reply: RedisReply, encoding: StringEncoding): string {
   if (reply === null) return "null";
-  // An integer: its digits go out as they came, though a reader may round what is beyond 2^53.
+  // The digits of an integer; a reader may round integers beyond 2^53.
   if (typeof reply === "string") return reply;
   if (Buffer.isBuffer(reply)) return stringJson(reply, encoding);
   if (reply instanceof Error) return stringJson(Buffer.from(reply.message), encoding);

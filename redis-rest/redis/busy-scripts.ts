@@ -1,26 +1,26 @@
 import type { Redis } from "ioredis";
 import type { Logger } from "pino";
-import { isBusy, lostScriptAtMs } from "./redis-connection.ts";
+import { isBusy, type RedisConnection } from "./redis-connection.ts";
 
-/** A script whose caller was told so long ago that it took too long may still wait its turn at Redis behind another. */
+/** A script whose caller got an error may wait for so long behind another script. */
 const SUSPECT_MS = 60_000;
 
-/** Redis answers this to SCRIPT KILL when the script has written: to kill it would leave half of what it does. */
+/** The reply to SCRIPT KILL when the script has written: killing it would leave half of its writes. */
 const UNKILLABLE = /^UNKILLABLE /;
 
 /**
- * Ends scripts that keep Redis busy beyond their deadline. Redis runs a script to its end, answers BUSY to everybody else
- * after `busy-reply-threshold`, and lets it be killed by who asks for it. So when a connection was lost while Redis owed it
- * the reply to a script, and the next one is told BUSY, that script is killed: its caller has had its error. Redis does not
- * say whose script it runs, so another program's may be meant while ours waits behind it.
+ * Kills scripts that keep Redis busy beyond their deadline. Redis runs a script to its end and replies BUSY to everybody else
+ * after `busy-reply-threshold`; then anybody may kill the script. When a connection was lost before the reply to a script, and
+ * the next connection gets BUSY, this kills the script: its caller already has an error. Redis does not say whose script it
+ * runs, so it may kill a script of another program while ours waits behind it.
  */
-export function killLostScripts(redis: Redis, log: Logger): void {
+export function killLostScripts(connection: RedisConnection, log: Logger): void {
   let killer: Redis | undefined;
   let isKilling = false;
 
   async function kill(): Promise<void> {
-    // Whoever is busy knows no databases and answers no INFO.
-    killer ??= redis
+    // A busy Redis accepts neither SELECT nor INFO.
+    killer ??= connection.client
       .duplicate({ enableReadyCheck: false, db: 0, lazyConnect: true, retryStrategy: null, disableClientInfo: true })
       .on("error", () => undefined);
     await killer.connect();
@@ -35,11 +35,11 @@ export function killLostScripts(redis: Redis, log: Logger): void {
     }
   }
 
-  redis.on("error", (error: Error) => {
-    if (isKilling || !isBusy(error.message) || performance.now() - lostScriptAtMs(redis) > SUSPECT_MS) return;
+  connection.client.on("error", (error: Error) => {
+    if (isKilling || !isBusy(error.message) || performance.now() - connection.lostScriptAtMs > SUSPECT_MS) return;
     isKilling = true;
     kill()
-      // Redis is asked again when the next connection is told BUSY.
+      // The next connection that gets BUSY tries again.
       .catch(() => undefined)
       .finally(() => {
         isKilling = false;

@@ -1,13 +1,55 @@
 import type { RedisCommand, RedisReply, RunBatch } from "./redis-connection.ts";
 
+/** What Redis says about its own commands; the keys are names in upper case. */
+export type CommandTable = ReadonlyMap<string, CommandEntry>;
+
+export interface CommandEntry {
+  /** Redis's own words: readonly, write, admin, blocking, pubsub, ... */
+  readonly flags: ReadonlySet<string>;
+  /** Of a container such as SCRIPT or FUNCTION; empty for everything else. */
+  readonly subcommands: CommandTable;
+}
+
+/**
+ * `read` changes nothing, so any replica may execute it; `write` may change something; `neutral` is about the server and
+ * neither (PING, INFO).
+ */
+export type CommandKind = "read" | "write" | "neutral";
+
+/** Their scripts may write, though Redis gives them no `write` flag (only some versions show `may_replicate`). */
+const RUNS_SCRIPTS: ReadonlySet<string> = new Set(["EVAL", "EVALSHA", "FCALL"]);
+
+/** Reads the flags of every command from Redis itself. Throws if Redis does not list them. */
+export async function loadCommandTable(run: RunBatch): Promise<CommandTable> {
+  const outcome = await run([{ name: "COMMAND", args: [] }]);
+  if (outcome.kind === "unavailable") throw new Error(outcome.message);
+  const reply = outcome.replies[0] ?? null;
+  if (reply instanceof Error) throw reply;
+  return asTable(reply);
+}
+
+/** The entry of the subcommand if there is one, else of the command. */
+function entryOf(table: CommandTable, { name, args }: RedisCommand): CommandEntry | undefined {
+  const entry = table.get(name);
+  if (entry === undefined || entry.subcommands.size === 0) return entry;
+  return entry.subcommands.get(String(args[0] ?? "").toUpperCase()) ?? entry;
+}
+
+export function commandKind(table: CommandTable, command: RedisCommand): CommandKind {
+  const flags = entryOf(table, command)?.flags;
+  if (flags === undefined || RUNS_SCRIPTS.has(command.name)) return "write";
+  if (flags.has("write") || flags.has("may_replicate")) return "write";
+  return flags.has("readonly") ? "read" : "neutral";
+}
+
 /*
- * What a caller may ask. The list of what is allowed is the server's own command table, so that nothing unknown gets
- * through (Redis hangs up on some words that are in no table: "POST", "HOST:"). From it are taken, by name, the commands
- * that would hold up or change the connection that all callers share, change what all callers run, leave the database of
- * REDIS_URL, or run the server; and, by flag, whatever a newer Redis or a module adds of that kind.
+ * Which commands a caller may send: those of the server's own command table, so that no unknown word reaches Redis (which
+ * disconnects after some: "POST", "HOST:"). Refused by name are commands that would block or change the connection which all
+ * callers share, change the scripts that all callers run, leave the database of REDIS_URL, or administer the server. Commands
+ * of these kinds in a newer Redis or a module are refused by their flags.
  *
- * Redis itself keeps most of these out of scripts (flag `noscript`). It lets scripts call SELECT, SWAPDB, MOVE and
- * FLUSHALL: who must be kept to one database needs a Redis user without them (ACL), or a Redis of its own.
+ * Redis itself keeps most of these out of scripts (flag `noscript`), but scripts may call SELECT, SWAPDB, MOVE and FLUSHALL. A
+ * caller that must stay in one database needs a Redis user without these (ACL), or a Redis of its own.
  */
 
 const BLOCKS = "it would block the connection that callers share";
@@ -28,13 +70,13 @@ const REFUSED: ReadonlyMap<string, string> = new Map([
   ...names(ADMINISTERS, "SAVE BGSAVE BGREWRITEAOF LATENCY SLOWLOG"),
 ]);
 
-/** Redis's own cap on the part of an unknown command that it repeats (server.c, rejectCommandFormat: "%.128s"). */
+/** How much of an unknown command Redis itself repeats (server.c, rejectCommandFormat: "%.128s"). */
 const MAX_ECHOED_CHARACTERS = 128;
 
-/** The one kind of pubsub command that needs no subscription. */
+/** The pubsub commands that need no subscription. */
 const PUBLISHES: ReadonlySet<string> = new Set(["PUBLISH", "SPUBLISH", "PUBSUB"]);
 
-/** Subcommands refused though their container is served. */
+/** Refused subcommands of served commands. */
 const REFUSED_SUBCOMMANDS: ReadonlyMap<string, string> = new Map([
   ["SCRIPT DEBUG", CHANGES],
   ["SCRIPT FLUSH", SHARED],
@@ -46,7 +88,7 @@ const REFUSED_SUBCOMMANDS: ReadonlyMap<string, string> = new Map([
 
 const CONTAINERS: ReadonlySet<string> = new Set(["SCRIPT", "FUNCTION"]);
 
-/** The text of the error reply that refuses the command, or null when it may go to Redis. */
+/** The text of the error reply that refuses the command, or null if it may go to Redis. */
 export function refusal(table: CommandTable, command: RedisCommand): string | null {
   const { name, args } = command;
   const why = REFUSED.get(name) ?? refusedByOption(command);
@@ -74,7 +116,7 @@ function isStreamRead(name: string): boolean {
   return name === "XREAD" || name === "XREADGROUP";
 }
 
-/** Looks for BLOCK as Redis does: options in any order until STREAMS, where a group or consumer may have any name. */
+/** Looks for BLOCK as Redis does: options have any order up to STREAMS, and a group or consumer may have any name. */
 function waitsForEntries(args: RedisCommand["args"]): boolean {
   for (let at = 0; at < args.length; at++) {
     const arg = args[at] ?? "";
@@ -97,48 +139,6 @@ function notAvailable(name: string, why: string): string {
 
 function names(why: string, list: string): [string, string][] {
   return list.split(" ").map((name) => [name, why]);
-}
-
-/** What the server says about its own commands; the keys are names in upper case. */
-export type CommandTable = ReadonlyMap<string, CommandEntry>;
-
-export interface CommandEntry {
-  /** Redis's own words: readonly, write, admin, blocking, pubsub, ... */
-  readonly flags: ReadonlySet<string>;
-  /** Of a container such as SCRIPT or FUNCTION; empty for everything else. */
-  readonly subcommands: CommandTable;
-}
-
-/**
- * `read` changes nothing, so any copy may answer it; `write` may change something; `neutral` is about the server and
- * neither (PING, INFO).
- */
-export type CommandKind = "read" | "write" | "neutral";
-
-/** May write by what they run, though Redis gives them no `write` flag (`may_replicate` is shown by some versions only). */
-const RUNS_SCRIPTS: ReadonlySet<string> = new Set(["EVAL", "EVALSHA", "FCALL"]);
-
-/** Reads the flags of every command from the server itself. Throws when the server does not tell. */
-export async function loadCommandTable(run: RunBatch): Promise<CommandTable> {
-  const outcome = await run([{ name: "COMMAND", args: [] }]);
-  if (outcome.kind === "unavailable") throw new Error(outcome.message);
-  const reply = outcome.replies[0] ?? null;
-  if (reply instanceof Error) throw reply;
-  return asTable(reply);
-}
-
-/** The entry that decides about this command: a container's subcommand if it has it, else the command's own. */
-export function entryOf(table: CommandTable, { name, args }: RedisCommand): CommandEntry | undefined {
-  const entry = table.get(name);
-  if (entry === undefined || entry.subcommands.size === 0) return entry;
-  return entry.subcommands.get(String(args[0] ?? "").toUpperCase()) ?? entry;
-}
-
-export function commandKind(table: CommandTable, command: RedisCommand): CommandKind {
-  const flags = entryOf(table, command)?.flags;
-  if (flags === undefined || RUNS_SCRIPTS.has(command.name)) return "write";
-  if (flags.has("write") || flags.has("may_replicate")) return "write";
-  return flags.has("readonly") ? "read" : "neutral";
 }
 
 /** An entry is [name, arity, flags, ...], and since Redis 7 its tenth item are the subcommands' entries ("script|load"). */

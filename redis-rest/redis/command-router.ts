@@ -17,40 +17,41 @@ export interface CommandRouterOptions {
   readonly writer: RunBatch;
   /** Where batches of nothing but reads go. */
   readonly reader: RunReads;
+  readonly onExecuted: (outcome: BatchOutcome, seconds: number) => void;
   /** Milliseconds since 1970 of a clock that does not jump. */
   readonly nowMs: () => number;
 }
 
 export interface ExecutedBatch {
   readonly outcome: BatchOutcome;
-  /** For the caller to show with its next request, so that it reads its own writes: never smaller than one given before. */
+  /** The caller shows it with its next request, to read its own writes. It is never smaller than an earlier one. */
   readonly syncToken: string;
 }
 
-/** Answers within the deadline, whatever happens to Redis; `syncToken` is what the caller showed. */
+/** Executes a batch, within the deadline whatever happens to Redis. `syncToken` is the token that the caller showed. */
 export type ExecuteBatch = (commands: readonly RedisCommand[], syncToken: string | undefined) => Promise<ExecutedBatch>;
 
 /**
- * Redis executes what it has read and only then replies, so the first slice is small enough that large replies to it are
- * no noticeable part of a deadline. The next ones double: what fitted before is not far from fitting.
+ * Redis executes all commands that it has read before it replies, so the first slice is small: large replies to it take little
+ * of the deadline. Each of the next slices is twice as large.
  */
 const FIRST_SLICE_COMMANDS = 128;
 const MAX_SLICE_COMMANDS = 1_024;
 
-/** A cursor means something only to the server that gave it: its hash tables are seeded at random. */
+/** A cursor is valid only at the server that gave it: each server seeds its hash tables at random. */
 const CURSOR_COMMANDS: ReadonlySet<string> = new Set(["SCAN", "SSCAN", "HSCAN", "ZSCAN"]);
 
 /**
- * Chooses for each batch, as a whole so that its order holds, who runs it.
+ * Chooses the connection for each batch: one for the whole batch, so that its commands keep their order.
  *
- * A client keeps the token of the last answer that reached it, and answers to concurrent requests arrive in any order: a
- * read's may replace that of a later write. So the token that a client shows says only that it wants to read its own
- * writes; a replica must then have every write that was answered here, whoever asked for it, and the write of the token,
- * which another redis-rest may have answered. Between several redis-rest that is as exact as their clocks, and holds for
- * a client that has no requests to two of them under way at once. A client that shows no token gets what replicas have.
+ * A client keeps the token of the last response that it received, and responses to concurrent requests arrive in any order:
+ * the token of a read may replace that of a later write. So a token says only that the client wants to read its own writes.
+ * A replica must then have every write that this redis-rest has responded to, and the write of the token, which may come from
+ * another redis-rest. Between several redis-rest this is as exact as their clocks, and holds for a client that has no
+ * concurrent requests to two of them. A client that shows no token reads what the replicas have.
  */
 export function createCommandRouter(options: CommandRouterOptions): ExecuteBatch {
-  const { table, deadlineMs, primary, writer, reader, nowMs } = options;
+  const { table, deadlineMs, primary, writer, reader, onExecuted, nowMs } = options;
   const tokens = new SyncTokens(nowMs);
 
   function isRead(command: RedisCommand): boolean {
@@ -58,8 +59,8 @@ export function createCommandRouter(options: CommandRouterOptions): ExecuteBatch
   }
 
   /**
-   * A long batch goes in slices, so that what others ask gets in between, and nothing more is sent when its deadline is
-   * over or its replies are too many. A transaction is one: it can't be parted.
+   * Sends a long batch in slices, with the batches of others between them, and stops when the deadline is over or the replies
+   * are too large. A transaction is never sliced.
    */
   async function inSlices(run: RunBatch, commands: readonly RedisCommand[]): Promise<BatchOutcome> {
     const endMs = nowMs() + deadlineMs;
@@ -78,7 +79,14 @@ export function createCommandRouter(options: CommandRouterOptions): ExecuteBatch
   }
 
   return async function execute(commands, shown) {
-    // Slices of one request from several replicas might go back in time.
+    const startMs = nowMs();
+    const executed = await route(commands, shown);
+    onExecuted(executed.outcome, (nowMs() - startMs) / 1_000);
+    return executed;
+  };
+
+  async function route(commands: readonly RedisCommand[], shown: string | undefined): Promise<ExecutedBatch> {
+    // Slices of one batch could go to several replicas, and the later ones read older data.
     if (commands.length <= FIRST_SLICE_COMMANDS && commands.every(isRead)) {
       const notBeforeMs = shown === undefined ? 0 : tokens.newestMs(shown);
       const outcome = await withinDeadline(reader(commands, notBeforeMs), deadlineMs);
@@ -90,17 +98,17 @@ export function createCommandRouter(options: CommandRouterOptions): ExecuteBatch
     const pending = isWhole ? run(commands) : inSlices(run, commands);
     const outcome = await withinDeadline(pending, deadlineMs);
     if (!writes) return { outcome, syncToken: tokens.newest(shown) };
-    // A write that is late for its deadline counts too, from when it was executed.
+    // A write that misses the deadline counts too, from when it was executed.
     if (outcome.kind === "unavailable") void pending.then(() => tokens.advance());
     return { outcome, syncToken: tokens.next(shown) };
-  };
+  }
 }
 
 const MICROSECONDS = 1_000;
 
 /**
- * Sync tokens: the time of the newest write that was answered, in microseconds since 1970. They never go back, and no two
- * writes have the same.
+ * A sync token is the time of the newest write with a response, in microseconds since 1970. Tokens never decrease, and each
+ * write has its own.
  */
 class SyncTokens {
   readonly #nowMs: () => number;
@@ -110,29 +118,29 @@ class SyncTokens {
     this.#nowMs = nowMs;
   }
 
-  /** To be called for every write that Redis answered, before its caller hears of it. */
+  /** Call it for every write that Redis replied to, before the caller gets its response. */
   advance(): void {
     this.#newest = Math.max(Math.ceil(this.#nowMs() * MICROSECONDS), this.#newest) + 1;
   }
 
-  /** For the answer to a write. A token from a redis-rest whose clock is ahead is passed, and changes nothing here. */
+  /** For the response to a write. A shown token of a redis-rest whose clock is ahead raises it, and changes nothing here. */
   next(shown: string | undefined): string {
     this.advance();
     return String(Math.max(this.#newest, parseSyncToken(shown) + 1));
   }
 
-  /** For any other answer. */
+  /** For any other response. */
   newest(shown: string | undefined): string {
     return String(Math.max(this.#newest, parseSyncToken(shown)));
   }
 
-  /** What a replica must have for who shows this token, as a time. */
+  /** The time up to which a replica must have all writes to serve a client that shows this token. */
   newestMs(shown: string): number {
     return Math.max(this.#newest, parseSyncToken(shown)) / MICROSECONDS;
   }
 }
 
-/** A token of somebody else's making asks for nothing more. */
+/** A token of another format counts as 0. */
 function parseSyncToken(token: string | undefined): number {
   const parsed = /^\d{1,16}$/.test(token ?? "") ? Number(token) : 0;
   return Number.isSafeInteger(parsed + 1) ? parsed : 0;

@@ -2,15 +2,15 @@ import type { BatchOutcome, RunBatch } from "./redis-connection.ts";
 import type { ReplicatedWriter } from "./replicated-writer.ts";
 
 export interface PrimaryLeaseOptions {
-  /** Its acknowledged groups are the proofs. */
+  /** Each group that it gets acknowledged is a proof. */
   readonly writer: Pick<ReplicatedWriter, "run" | "lastProof" | "unconfirmed">;
-  /** Which server the guarded connection leads to now; undefined while that is not known. */
+  /** The server that the guarded connection leads to now; undefined while not known. */
   readonly serverId: () => string | undefined;
-  /** How old a proof may be with which a read is answered at once. */
+  /** The age up to which a proof lets a read return at once. */
   readonly leaseMs: number;
 }
 
-/** A proof is renewed, while reads come, at this part of its life: it has the rest to arrive before any read waits for it. */
+/** While there are reads, a proof is renewed after this part of its life, so that the next one arrives before a read needs it. */
 const RENEW_AT = 1 / 4;
 
 const UNPROVEN: BatchOutcome = {
@@ -19,14 +19,14 @@ const UNPROVEN: BatchOutcome = {
 };
 
 /**
- * Holds back what a primary answers unless it is proven that it has not been replaced: so many replicas have lately
- * acknowledged something that was written there after redis-rest had asked. A primary that a partition has left with
- * redis-rest, or that was stopped and goes on, still takes itself for the primary, and counts replicas as connected for a
- * minute (`repl-timeout`); only a write that they acknowledge tells, and its age counts from when it was sent.
+ * Holds back the replies of a primary that may have been replaced. The proof that it has not been replaced: enough replicas
+ * have lately acknowledged a write that redis-rest sent there. A primary that is partitioned from its replicas, or that was
+ * stopped and continues, still considers itself the primary and counts its replicas as connected for a minute
+ * (`repl-timeout`); only an acknowledged write disproves that. The age of a proof counts from when the write was sent.
  *
- * While reads come a proof is renewed beside them, and costs them nothing. When there is no proof of the last `leaseMs`, or
- * a write that the read may show is still on its way to the replicas, the read waits for a proof that is sent after it
- * was executed: a slow second makes reads slow and not unavailable. They are, when that proof fails.
+ * While there are reads, a proof is renewed in parallel and delays none of them. Without a proof of the last `leaseMs`, or when
+ * the read may show a write that the replicas have not acknowledged, the read waits for a proof that is sent after the read
+ * was executed. So a slow second makes reads slow; they are unavailable only if that proof fails.
  */
 export class PrimaryLease {
   readonly #options: PrimaryLeaseOptions;
@@ -36,7 +36,7 @@ export class PrimaryLease {
     this.#options = options;
   }
 
-  /** Whether reads can be answered as far as is known; asks again if not. */
+  /** Whether the last proof succeeded; asks for another one if not. */
   get isHeld(): boolean {
     const { writer } = this.#options;
     if (writer.lastProof !== undefined) return true;
@@ -44,7 +44,7 @@ export class PrimaryLease {
     return false;
   }
 
-  /** The same connection, whose answers are held back. */
+  /** The same connection, with its replies held back. */
   guard(run: RunBatch): RunBatch {
     const { writer, serverId, leaseMs } = this.#options;
     return async (commands) => {

@@ -1,27 +1,27 @@
 import { once } from "node:events";
 import { connect as connectTcp } from "node:net";
 import { connect as connectTls } from "node:tls";
-import { AbstractConnector, type Redis, type RedisOptions } from "ioredis";
+import { AbstractConnector, type RedisOptions } from "ioredis";
 import type { Logger } from "pino";
 import type { RedisRestConfig } from "../config.ts";
 import { killLostScripts } from "./busy-scripts.ts";
-import { type BatchOutcome, openConnection, runOn } from "./redis-connection.ts";
+import { type BatchOutcome, RedisConnection } from "./redis-connection.ts";
 import { PROOF_COMMAND } from "./replicated-writer.ts";
 import { isSame, type PrimaryLocator, Sentinels, type ServerAddress } from "./sentinels.ts";
 
-/** Redis could not be used as it is; the message is one line for whoever starts the program. */
+/** Redis cannot be used as it is; the message is one line for the operator. */
 export class StartError extends Error {
   override readonly name = "StartError";
 }
 
 /** A connection that follows the primary. */
 export interface PrimaryConnection {
-  readonly redis: Redis;
-  /** Redis's `run_id` of the server that it leads to now, another one after each start; undefined while not known. */
+  readonly connection: RedisConnection;
+  /** Redis's `run_id` of the server that it leads to now; each start of a server has its own. Undefined while not known. */
   readonly serverId: () => string | undefined;
 }
 
-/** Long enough for the sentinels to finish a failover that is under way (down-after 5 s and an election). */
+/** Long enough for a failover in progress to finish (down-after 5 s and an election). */
 const START_DEADLINE_MS = 10_000;
 
 /** The sentinels that the configuration names, to be closed by the caller; undefined when it names the primary itself. */
@@ -31,8 +31,8 @@ export function askSentinels({ redis, deadlineMs }: RedisRestConfig): Sentinels 
 }
 
 /**
- * Connects to the primary, and follows it for as long as the connection is used. Throws StartError when nothing answers
- * within START_DEADLINE_MS or what answers is a Redis Cluster node.
+ * Connects to the primary, and follows it for as long as the connection is used. Throws StartError if no server replies within
+ * START_DEADLINE_MS, or if it is a replica or a Redis Cluster node.
  */
 export async function connectPrimary(
   config: RedisRestConfig,
@@ -40,52 +40,53 @@ export async function connectPrimary(
   sentinels: Sentinels | undefined,
 ): Promise<PrimaryConnection> {
   const route = sentinels === undefined ? {} : { Connector: connectorTo(sentinels, config.redis.tls) };
-  const connection = openConnection(config.redis, config.deadlineMs, route);
+  const connection = RedisConnection.to(config.redis, config.deadlineMs, route);
+  const { client } = connection;
   if (config.killScripts) killLostScripts(connection, log);
-  let lastError = "no answer";
+  let lastError = "no reply";
   // Only the message: an error of ioredis carries its command, and that of a login the password.
-  connection.on("error", (error: Error) => {
+  client.on("error", (error: Error) => {
     lastError = error.message;
   });
-  // After a move there is no reason to wait before dialling.
+  // When the primary has moved there is no reason to wait before dialling.
   let hasMoved = false;
   const dialIfMoved = () => {
-    if (!hasMoved || connection.status !== "reconnecting") return;
+    if (!hasMoved || client.status !== "reconnecting") return;
     hasMoved = false;
-    connection.connect().catch(() => undefined);
+    client.connect().catch(() => undefined);
   };
-  connection.on("reconnecting", dialIfMoved);
+  client.on("reconnecting", dialIfMoved);
   sentinels?.follow(() => {
     hasMoved = true;
     dialIfMoved();
   });
   let wasReady = false;
-  connection.on("ready", () => {
+  client.on("ready", () => {
     wasReady = true;
     hasMoved = false;
     log.info("connected to the primary");
   });
   let serverId: string | undefined;
   const learnServerId = async () => {
-    serverId = runIdIn(await runOn(connection, [{ name: "INFO", args: ["server"] }])) ?? serverId;
+    serverId = runIdIn(await connection.run([{ name: "INFO", args: ["server"] }])) ?? serverId;
   };
-  connection.on("ready", () => void learnServerId());
-  connection.on("close", () => {
+  client.on("ready", () => void learnServerId());
+  client.on("close", () => {
     serverId = undefined;
     if (wasReady) log.warn({ lastError }, "lost the primary");
     wasReady = false;
   });
   try {
-    // A first attempt that fails is not the end: "ready" comes whenever one succeeds.
-    connection.connect().catch(() => undefined);
-    await once(connection, "ready", { signal: AbortSignal.timeout(START_DEADLINE_MS) }).catch(() => {
+    // After a failed attempt ioredis tries again; "ready" comes when one succeeds.
+    client.connect().catch(() => undefined);
+    await once(client, "ready", { signal: AbortSignal.timeout(START_DEADLINE_MS) }).catch(() => {
       throw new StartError(`Redis at ${placeOf(config)} can't be reached: ${lastError}`);
     });
     await refuseUnfit(connection, placeOf(config));
     await learnServerId();
-    return { redis: connection, serverId: () => serverId };
+    return { connection, serverId: () => serverId };
   } catch (error) {
-    connection.disconnect();
+    client.disconnect();
     throw error;
   }
 }
@@ -95,11 +96,11 @@ function runIdIn(outcome: BatchOutcome): string | undefined {
 }
 
 /**
- * Refuses a user who may not do what the proofs of WRITE_REPLICAS take, which would otherwise look like replicas that do
- * not acknowledge.
+ * Refuses a Redis user who may not send the commands of WRITE_REPLICAS' proofs: each proof would fail as if the replicas did not
+ * acknowledge it.
  */
-export async function refuseWithoutProofs({ redis, serverId }: PrimaryConnection): Promise<void> {
-  const outcome = await runOn(redis, [PROOF_COMMAND, { name: "WAIT", args: ["0", "1"] }]);
+export async function refuseWithoutProofs({ connection, serverId }: PrimaryConnection): Promise<void> {
+  const outcome = await connection.run([PROOF_COMMAND, { name: "WAIT", args: ["0", "1"] }]);
   const refusal = outcome.kind === "replies" ? outcome.replies.find((reply) => reply instanceof Error) : undefined;
   const why = refusal instanceof Error ? refusal.message : "INFO does not tell run_id";
   if (refusal === undefined && (serverId() !== undefined || outcome.kind === "unavailable")) return;
@@ -108,9 +109,9 @@ export async function refuseWithoutProofs({ redis, serverId }: PrimaryConnection
   );
 }
 
-/** Refuses what could be connected to but not be served from. */
-async function refuseUnfit(connection: Redis, place: string): Promise<void> {
-  const outcome = await runOn(connection, [
+/** Refuses a server that accepts connections but cannot be served from. */
+async function refuseUnfit(connection: RedisConnection, place: string): Promise<void> {
+  const outcome = await connection.run([
     { name: "INFO", args: ["cluster"] },
     { name: "INFO", args: ["replication"] },
   ]);
@@ -132,12 +133,12 @@ function placeOf({ redis }: RedisRestConfig): string {
 
 type Connector = NonNullable<RedisOptions["Connector"]>;
 
-/** An ended connection has nothing left to say; a silent one would not even confirm its end. */
+/** A connection that has ended sends nothing more; a silent one would not confirm its end. */
 const NO_GRACE_MS = 0;
 
 /**
- * How ioredis opens a connection to the primary of now, each time that the last one has ended. When another server becomes
- * the primary, whatever leads elsewhere ends at once: connections that are being made, and those whose server is silent.
+ * Lets ioredis dial the current primary whenever its connection has ended. When another server becomes the primary, a
+ * connection to the old one ends at once, even while it is being made or its server is silent.
  */
 export function connectorTo(locator: PrimaryLocator, tls: boolean): Connector {
   return class PrimaryConnector extends AbstractConnector {
@@ -150,12 +151,12 @@ export function connectorTo(locator: PrimaryLocator, tls: boolean): Connector {
       });
     }
 
-    /** Sentinels may name a server that does not know yet, or no longer, that it is the primary. */
+    /** Sentinels may name a server that is not the primary yet, or not any more. */
     override check({ role }: { readonly role?: string }): boolean {
       return role === undefined || role === "master";
     }
 
-    /** Rejects only when the locator is closed: ioredis never opens a connection again after a rejection. */
+    /** Rejects only if the locator is closed: after a rejection ioredis never dials again. */
     override async connect(emit: (type: string, problem: Error) => void) {
       const address = await locator.locate((problem) => emit("error", problem));
       this.#leadsTo = address;

@@ -1,4 +1,3 @@
-import type { Redis } from "ioredis";
 import type { Logger } from "pino";
 import type { RedisRestConfig } from "../config.ts";
 import { createMetrics, type Metrics } from "../metrics.ts";
@@ -7,12 +6,12 @@ import { type CommandTable, loadCommandTable } from "./command-policy.ts";
 import { createCommandRouter, type ExecuteBatch } from "./command-router.ts";
 import { askSentinels, connectPrimary, type PrimaryConnection, refuseWithoutProofs } from "./primary.ts";
 import { PrimaryLease } from "./primary-lease.ts";
-import { type RunBatch, runOn } from "./redis-connection.ts";
+import type { RedisConnection, RunBatch } from "./redis-connection.ts";
 import { createReplicaReads } from "./replica-reads.ts";
 import { ReplicaSet } from "./replica-set.ts";
 import { ReplicatedWriter } from "./replicated-writer.ts";
 
-/** Redis as the configuration wants it used: one primary, with or without its replicas. */
+/** Redis as the configuration asks for it: one primary, with or without its replicas. */
 export interface RedisService {
   readonly table: CommandTable;
   readonly execute: ExecuteBatch;
@@ -25,29 +24,29 @@ export interface RedisService {
 /** Connects what the configuration asks for. Throws StartError. */
 export async function connectRedis(config: RedisRestConfig, log: Logger): Promise<RedisService> {
   const sentinels = askSentinels(config);
-  const connections: Redis[] = [];
+  const connections: RedisConnection[] = [];
   const disconnect = () => {
     sentinels?.close();
-    for (const connection of connections) connection.disconnect();
+    for (const { client } of connections) client.disconnect();
   };
   try {
     const open = async () => {
       const opened = await connectPrimary(config, log, sentinels);
-      connections.push(opened.redis);
+      connections.push(opened.connection);
       return opened;
     };
-    const { redis, serverId } = await open();
-    const unguarded: RunBatch = (commands) => runOn(redis, commands);
-    const table = await loadCommandTable(unguarded);
+    const opened = await open();
+    const { run } = opened.connection;
+    const table = await loadCommandTable(run);
     const writer = config.writeReplicas > 0 ? replicatedWriter(config, await open()) : undefined;
     if (writer !== undefined) {
-      await refuseWithoutProofs({ redis, serverId });
-      // The first proof. When it fails, requests are refused until one does not.
+      await refuseWithoutProofs(opened);
+      // The first proof. If it fails, requests are refused until one succeeds.
       await writer.run([]);
     }
-    const lease = writer && new PrimaryLease({ writer, serverId, leaseMs: config.readLeaseMs });
-    const primary = lease?.guard(unguarded) ?? unguarded;
-    const isReady = () => connections.every(({ status }) => status === "ready") && (lease?.isHeld ?? true);
+    const lease = writer && new PrimaryLease({ writer, serverId: opened.serverId, leaseMs: config.readLeaseMs });
+    const primary = lease?.guard(run) ?? run;
+    const isReady = () => connections.every(({ client }) => client.status === "ready") && (lease?.isHeld ?? true);
     const replicas = config.replicaReads ? followReplicas(config, primary, log) : undefined;
     const metrics = createMetrics({ isPrimaryReady: isReady, replicas: () => replicas?.replicas ?? [], nowMs });
     const execute = createCommandRouter({
@@ -56,18 +55,14 @@ export async function connectRedis(config: RedisRestConfig, log: Logger): Promis
       primary,
       writer: writer === undefined ? primary : (commands) => writer.run(commands),
       reader: replicas === undefined ? primary : replicaReads(config, primary, replicas, metrics),
+      onExecuted: metrics.countBatch,
       nowMs,
     });
     return {
       table,
       metrics,
       isReady,
-      async execute(commands, syncToken) {
-        const startMs = performance.now();
-        const executed = await execute(commands, syncToken);
-        metrics.countBatch(executed.outcome, (performance.now() - startMs) / 1_000);
-        return executed;
-      },
+      execute,
       close() {
         replicas?.close();
         disconnect();
@@ -80,7 +75,7 @@ export async function connectRedis(config: RedisRestConfig, log: Logger): Promis
 }
 
 function followReplicas(config: RedisRestConfig, askPrimary: RunBatch, log: Logger): ReplicaSet {
-  const onOpen = (connection: Redis) => {
+  const onOpen = (connection: RedisConnection) => {
     if (config.killScripts) killLostScripts(connection, log);
   };
   return new ReplicaSet({ location: config.redis, deadlineMs: config.deadlineMs, askPrimary, onOpen, nowMs });
@@ -88,11 +83,11 @@ function followReplicas(config: RedisRestConfig, askPrimary: RunBatch, log: Logg
 
 function replicatedWriter(
   { writeReplicas, deadlineMs }: RedisRestConfig,
-  { redis, serverId }: PrimaryConnection,
+  { connection, serverId }: PrimaryConnection,
 ): ReplicatedWriter {
-  // Half of the deadline, so that a batch behind a group that fails can still be answered.
+  // Half of the deadline, so that a batch behind a group that fails can still get its replies.
   const waitMs = Math.floor(deadlineMs / 2);
-  return new ReplicatedWriter({ connection: redis, serverId, replicas: writeReplicas, waitMs, deadlineMs });
+  return new ReplicatedWriter({ runAtPrimary: connection.run, serverId, replicas: writeReplicas, waitMs, deadlineMs });
 }
 
 function replicaReads(config: RedisRestConfig, askPrimary: RunBatch, replicas: ReplicaSet, metrics: Metrics) {
@@ -101,7 +96,7 @@ function replicaReads(config: RedisRestConfig, askPrimary: RunBatch, replicas: R
   return createReplicaReads({ replicas, askPrimary, patienceMs, onResult: metrics.countReplicaRead });
 }
 
-/** Milliseconds since 1970, started from the system's clock and never set back. */
+/** Milliseconds since 1970, read from the system's clock at the start and monotonic from then on. */
 function nowMs(): number {
   return performance.timeOrigin + performance.now();
 }

@@ -3,13 +3,13 @@ import type { BatchOutcome, RedisCommand, RedisReply, RunBatch } from "./redis-c
 import { withinDeadline } from "./redis-connection.ts";
 import type { ReplicaSet } from "./replica-set.ts";
 
-/** What became of a batch of reads: all from a replica, some of it asked again at the primary, or all from the primary. */
+/** Where the replies to a batch of reads came from: a replica, the primary for some of them (`asked_again`), or the primary. */
 export type ReplicaReadResult = "replica" | "asked_again" | "primary";
 
 export interface ReplicaReadsOptions {
   readonly replicas: Pick<ReplicaSet, "pick">;
   readonly askPrimary: RunBatch;
-  /** What a replica may take before the primary is asked, so that both fit the request's deadline. */
+  /** The time that a replica has before the primary is asked; both must fit the request's deadline. */
   readonly patienceMs: number;
   readonly onResult: (result: ReplicaReadResult) => void;
 }
@@ -18,8 +18,8 @@ export interface ReplicaReadsOptions {
 export type RunReads = (commands: readonly RedisCommand[], notBeforeMs: number) => Promise<BatchOutcome>;
 
 /**
- * Reads from replicas, and asks again at the primary what a replica can't be trusted with: nil, or an array with a nil,
- * may be a key that has not arrived; an error may be a script that has not (NOSCRIPT), or a replica that is loading.
+ * Reads from replicas, and asks the primary again where a replica's reply is doubtful: nil, or an array with a nil, may be a
+ * key that has not arrived; an error may be a script that has not (NOSCRIPT), or a replica that is loading.
  */
 export function createReplicaReads({ replicas, askPrimary, patienceMs, onResult }: ReplicaReadsOptions): RunReads {
   return async function runReads(commands, notBeforeMs) {
@@ -43,7 +43,7 @@ export function createReplicaReads({ replicas, askPrimary, patienceMs, onResult 
   };
 }
 
-/** What the replica may still say does not count for the answer. */
+/** A late reply of the replica does not count towards the limit of the response. */
 function again(commands: readonly RedisCommand[]): readonly RedisCommand[] {
   const limit = commands[0]?.limit?.askAgain();
   return limit === undefined ? commands : commands.map((command) => ({ ...command, limit }));

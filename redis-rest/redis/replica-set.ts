@@ -1,18 +1,17 @@
-import type { Redis } from "ioredis";
 import type { RedisLocation } from "../config.ts";
-import { type BatchOutcome, openConnection, type RedisReply, type RunBatch, runOn } from "./redis-connection.ts";
+import { type BatchOutcome, RedisConnection, type RedisReply, type RunBatch } from "./redis-connection.ts";
 
-/** A replica that can be asked, and how far it is behind. */
+/** A replica, and how far it is behind. */
 export interface Replica {
   readonly name: string;
   readonly run: RunBatch;
-  /** Every write answered before this moment can be read here; -Infinity when that is not known. */
+  /** Every write that had a reply before this time can be read here; -Infinity if not known. */
   readonly freshAsOfMs: number;
   readonly lagBytes: number;
 }
 
 interface Member extends Replica {
-  readonly connection: Redis;
+  readonly connection: RedisConnection;
   isBeingAsked: boolean;
   freshAsOfMs: number;
   lagBytes: number;
@@ -23,25 +22,25 @@ export interface ReplicaSetOptions {
   readonly deadlineMs: number;
   readonly askPrimary: RunBatch;
   /** Called with each connection before it is used. */
-  readonly onOpen: (connection: Redis) => void;
+  readonly onOpen: (connection: RedisConnection) => void;
   /** Milliseconds of a clock that does not jump. */
   readonly nowMs: () => number;
 }
 
 const POLL_MS = 250;
 
-/** A replica that lacks a write is measured again when it is wanted, and no more often than this. */
+/** When no replica has a wanted write they are measured again, but no more often than this. */
 const MIN_POLL_MS = 5;
 
 /**
- * A replica that may be further behind is not read: with REPLICA_READS a revoked session is refused everywhere after this
- * long (docs/architecture.md, "Sessions").
+ * A replica that may be further behind is not read. So with REPLICA_READS a revoked session is refused everywhere after this
+ * time (docs/architecture.md, "Sessions").
  */
 export const MAX_REPLICA_LAG_MS = 1_000;
 
 /**
- * The primary's replicas: found by asking the primary itself, so that it is the same with and without Sentinel, and
- * measured four times a second, or when none has what is wanted.
+ * The primary's replicas. The primary itself names them, with and without Sentinel. They are measured four times a second, and
+ * when none has a wanted write.
  */
 export class ReplicaSet {
   readonly #options: ReplicaSetOptions;
@@ -71,7 +70,7 @@ export class ReplicaSet {
     return readable[this.#turn++ % readable.length];
   }
 
-  /** Measures now. Does not reject; a replica that does not answer just gets no fresher. */
+  /** Measures now. Does not reject; a replica that does not reply gets no fresher. */
   async poll(): Promise<void> {
     if (this.#isPolling) return;
     this.#isPolling = true;
@@ -87,7 +86,7 @@ export class ReplicaSet {
 
   close(): void {
     clearInterval(this.#timer);
-    for (const { connection } of this.#members.values()) connection.disconnect();
+    for (const { connection } of this.#members.values()) connection.client.disconnect();
     this.#members.clear();
   }
 
@@ -95,7 +94,7 @@ export class ReplicaSet {
     const current = new Map(replicas.map((address) => [`${address.host}:${address.port}`, address]));
     for (const [name, { connection }] of this.#members) {
       if (current.has(name)) continue;
-      connection.disconnect();
+      connection.client.disconnect();
       this.#members.delete(name);
     }
     for (const [name, address] of current) {
@@ -105,22 +104,22 @@ export class ReplicaSet {
 
   #open(name: string, address: { readonly host: string; readonly port: number }): Member {
     const { location, deadlineMs } = this.#options;
-    const connection = openConnection({ ...location, ...address, sentinels: [] }, deadlineMs);
+    const connection = RedisConnection.to({ ...location, ...address, sentinels: [] }, deadlineMs);
     const member: Member = {
       name,
       connection,
-      run: (commands) => runOn(connection, commands),
+      run: connection.run,
       freshAsOfMs: Number.NEGATIVE_INFINITY,
       lagBytes: 0,
       isBeingAsked: false,
     };
-    // Whatever answers at this address next may be another server, or the same one with less data.
-    connection.on("close", () => {
+    // The next server at this address may be another one, or the same one with less data.
+    connection.client.on("close", () => {
       member.freshAsOfMs = Number.NEGATIVE_INFINITY;
     });
-    connection.on("error", () => undefined);
+    connection.client.on("error", () => undefined);
     this.#options.onOpen(connection);
-    connection.connect().catch(() => undefined);
+    connection.client.connect().catch(() => undefined);
     return member;
   }
 
@@ -141,25 +140,25 @@ interface Sample {
   readonly offset: number;
 }
 
-/** At four samples a second: what is further behind than 16 s is out of use long before. */
+/** 16 s at four samples a second; a replica that far behind is not read anyway. */
 const MAX_SAMPLES = 64;
 
 /**
- * Turns a replica's position in the primary's replication stream into time. Byte counts do not say how old an answer may
- * be; a history of where the primary was, and when, does.
+ * Converts a replica's position in the primary's replication stream into time. Bytes do not say how old a reply may be; a
+ * history of the primary's own positions does.
  */
 export class PrimaryOffsets {
   #samples: Sample[] = [];
 
-  /** `atMs` is the time before the primary was asked: by then nothing beyond `offset` had been answered. */
+  /** `atMs` is the time before the primary was asked: until then no write beyond `offset` had a reply. */
   record(atMs: number, offset: number): void {
     this.#samples.push({ atMs, offset });
     if (this.#samples.length > MAX_SAMPLES) this.#samples.shift();
   }
 
   /**
-   * The newest moment whose writes a replica at `offset` certainly has; -Infinity when no sample tells. A write that was
-   * answered before this moment can be read at that replica.
+   * The newest time whose writes a replica at `offset` certainly has; -Infinity if no sample says so. A write that had a reply
+   * before this time can be read at that replica.
    */
   freshAsOfMs(offset: number): number {
     return this.#samples.findLast((sample) => sample.offset <= offset)?.atMs ?? Number.NEGATIVE_INFINITY;
@@ -171,7 +170,7 @@ export class PrimaryOffsets {
   }
 }
 
-/** What ROLE answers at a primary: its position, and the replicas that are in step with it. */
+/** The reply of a primary to ROLE: its position, and its connected replicas. */
 export interface PrimaryRole {
   readonly offset: number;
   readonly replicas: readonly { readonly host: string; readonly port: number }[];

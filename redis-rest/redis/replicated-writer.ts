@@ -1,23 +1,28 @@
-import type { Redis } from "ioredis";
-import { type BatchOutcome, type RedisCommand, type RedisReply, runOn, unavailable } from "./redis-connection.ts";
+import {
+  type BatchOutcome,
+  type RedisCommand,
+  type RedisReply,
+  type RunBatch,
+  unavailable,
+} from "./redis-connection.ts";
 
 export interface ReplicatedWriterOptions {
-  /** A connection for nothing else: WAIT holds up whatever comes after it. */
-  readonly connection: Redis;
-  /** Replicas that must have acknowledged a write before it is answered. */
+  /** Runs a batch on a connection of its own: WAIT delays whatever comes after it. */
+  readonly runAtPrimary: RunBatch;
+  /** Replicas that must acknowledge a write before its caller gets the reply. */
   readonly replicas: number;
   /** How long the replicas may take. */
   readonly waitMs: number;
-  /** A batch that could not be sent for this long is dropped: its caller has already been told. */
+  /** A batch that waited for so long is dropped: its caller already has an error. */
   readonly deadlineMs: number;
-  /** Which server the connection leads to now; undefined while that is not known. */
+  /** The server that the connection leads to now; undefined while not known. */
   readonly serverId: () => string | undefined;
 }
 
-/** So many replicas have acknowledged something that was written at the server after a moment. */
+/** Enough replicas have acknowledged a write that was sent to the server after a certain time. */
 export interface ReplicationProof {
   readonly server: string;
-  /** The time since that moment, by the clock on which more has passed: one stands still while a machine is suspended. */
+  /** The time since then, by the clock that says more: one of them stops while a machine is suspended. */
   ageMs(): number;
 }
 
@@ -27,52 +32,52 @@ interface QueuedBatch {
   readonly resolve: (outcome: BatchOutcome) => void;
 }
 
-/** Few enough that their execution is no noticeable part of the deadline. */
+/** Few enough that executing them takes little of the deadline. */
 const MAX_GROUP_COMMANDS = 4_096;
 
 /**
- * Ends each group, so that even a group which changed nothing has something that the replicas can only acknowledge now:
- * WAIT alone counts what they acknowledged earlier. It is replicated and leaves no trace.
+ * Ends each group: it is replicated, so even a group that changed nothing has something new for the replicas to acknowledge.
+ * WAIT alone counts what they acknowledged earlier. It leaves nothing in the database.
  */
 export const PROOF_COMMAND: RedisCommand = { name: "PUBLISH", args: ["artoria:proof", ""] };
 
 /**
- * Runs batches whose effects must be on `replicas` replicas before they are answered. While one WAIT is under way the
- * batches that arrive form a group, which goes out together with a single WAIT: a busy server pays for one round trip to
- * the replicas a group, not a batch. When too few replicas acknowledge in time the batch is `unavailable` with Redis's code
- * NOREPLICAS, although it has been executed at the primary.
+ * Runs batches whose effects must be on `replicas` replicas before the callers get their replies. Batches that arrive during a
+ * WAIT form a group and are sent with a single WAIT: a busy server pays one round trip to the replicas for a group, not for
+ * each batch. If too few replicas acknowledge in time, the batch is `unavailable` with Redis's code NOREPLICAS, although the
+ * primary has executed it.
  */
 export class ReplicatedWriter {
   readonly #options: ReplicatedWriterOptions;
   #queue: QueuedBatch[] = [];
   #isSending = false;
   #lastProof: ReplicationProof | undefined;
-  /** What is queued, or waits for the replicas. */
+  /** The writes that are queued or wait for the replicas. */
   readonly unconfirmed = new UnconfirmedWrites();
 
   constructor(options: ReplicatedWriterOptions) {
     this.#options = options;
   }
 
-  /** Of the last group; undefined when that failed, so that what it may have done is on no replica. */
+  /** Of the last group; undefined if it failed, since no replica may have its writes. */
   get lastProof(): ReplicationProof | undefined {
     return this.#lastProof;
   }
 
-  /** An empty batch gets no replies: it asks for a proof. */
+  /** An empty batch has no replies and asks only for a proof. */
   run(commands: readonly RedisCommand[]): Promise<BatchOutcome> {
     this.unconfirmed.add(commands);
-    return new Promise((answer) => {
+    return new Promise((done) => {
       const resolve = (outcome: BatchOutcome) => {
         this.unconfirmed.remove(commands);
-        answer(outcome);
+        done(outcome);
       };
       this.#queue.push({ commands, dropAtMs: performance.now() + this.#options.deadlineMs, resolve });
       if (!this.#isSending) void this.#sendQueue();
     });
   }
 
-  /** Never rejects: neither does runOn. */
+  /** Does not reject. */
   async #sendQueue(): Promise<void> {
     this.#isSending = true;
     for (let group = this.#takeGroup(); group.length > 0; group = this.#takeGroup()) await this.#sendGroup(group);
@@ -99,10 +104,10 @@ export class ReplicatedWriter {
   }
 
   async #sendGroup(group: readonly QueuedBatch[]): Promise<void> {
-    const { connection, replicas, waitMs, serverId } = this.#options;
+    const { runAtPrimary, replicas, waitMs, serverId } = this.#options;
     const proof = proofFromNow(serverId());
     const wait = { name: "WAIT", args: [String(replicas), String(waitMs)] };
-    const outcome = await runOn(connection, [...group.flatMap(({ commands }) => commands), PROOF_COMMAND, wait]);
+    const outcome = await runAtPrimary([...group.flatMap(({ commands }) => commands), PROOF_COMMAND, wait]);
     const refused = outcome.kind === "unavailable" || acknowledgedBy(outcome.replies.at(-1)) < replicas;
     this.#lastProof = refused ? undefined : proof;
     if (outcome.kind === "unavailable") {
@@ -125,7 +130,7 @@ function proofFromNow(server: string | undefined): ReplicationProof | undefined 
   return { server, ageMs: () => Math.max(performance.now() - startMs, Date.now() - startTimeMs) };
 }
 
-/** WAIT answers with the number of replicas; if it fails, nobody knows of any. */
+/** The reply to WAIT is the number of replicas; an error counts as none. */
 function acknowledgedBy(reply: RedisReply | undefined): number {
   return typeof reply === "string" ? Number(reply) : 0;
 }
@@ -138,15 +143,14 @@ function notReplicated(replicas: number, waitMs: number): BatchOutcome {
 }
 
 const SCRIPT_COMMANDS: ReadonlySet<string> = new Set(["EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO", "FCALL", "FCALL_RO"]);
-/** What they answer depends on keys that they do not name. */
+/** Their replies depend on keys that they do not name. */
 const WHOLE_DATABASE: ReadonlySet<string> = new Set(["KEYS", "SCAN", "DBSIZE", "RANDOMKEY", "FLUSHDB"]);
 
 const MAX_KEY_LENGTH = 256;
 
 /**
- * Writes that too few replicas have acknowledged yet. A read that may show one of them must not be answered before they
- * have: a failover might take the write back. Which keys a command has is not looked up: any of its arguments may be one,
- * and of a script those that it declares.
+ * Writes that too few replicas have acknowledged yet. A read that may show one of them must wait for the acknowledgement: a
+ * failover could undo the write. Any argument of a command may be a key; of a script only the keys that it declares.
  */
 export class UnconfirmedWrites {
   readonly #words = new Map<string, number>();
@@ -161,7 +165,7 @@ export class UnconfirmedWrites {
     this.#count(commands, -1);
   }
 
-  /** Whether an answer to these commands may show such a write. */
+  /** Whether the replies to these commands may show such a write. */
   mayShowIn(commands: readonly RedisCommand[]): boolean {
     if (this.#batches === 0) return false;
     if (this.#wholeDatabase > 0) return true;
@@ -185,7 +189,7 @@ export class UnconfirmedWrites {
   }
 }
 
-/** A value may be long: two that begin alike count as the same. */
+/** Values may be long: two with the same beginning count as the same. */
 function keyOf(word: string | Buffer): string {
   return String(word.length > MAX_KEY_LENGTH ? word.slice(0, MAX_KEY_LENGTH) : word);
 }

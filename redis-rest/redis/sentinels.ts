@@ -1,24 +1,23 @@
 import { setTimeout as pause } from "node:timers/promises";
-import type { Redis } from "ioredis";
-import { type BatchOutcome, openSentinelConnection, type RedisReply, runOn } from "./redis-connection.ts";
+import { type BatchOutcome, RedisConnection, type RedisReply } from "./redis-connection.ts";
 
 export interface ServerAddress {
   readonly host: string;
   readonly port: number;
 }
 
-/** Where redis-rest finds the primary of now. */
+/** Where redis-rest finds the current primary. */
 export interface PrimaryLocator {
   /** Undefined until it is known. */
   readonly primary: ServerAddress | undefined;
-  /** Resolves when it is known; `onProblem` hears why it takes long. Rejects only when the locator has been closed. */
+  /** Resolves when it is known; `onProblem` gets the reason why it takes long. Rejects only if the locator has been closed. */
   locate(onProblem: (problem: Error) => void): Promise<ServerAddress>;
-  /** Calls `onMove` each time when another server has become the primary. */
+  /** Calls `onMove` whenever another server has become the primary. */
   follow(onMove: () => void): void;
   close(): void;
 }
 
-/** What one sentinel said last. */
+/** The last reply of one sentinel. */
 interface Report {
   readonly address: ServerAddress;
   /** Each failover has a greater one than the one before, whichever sentinel led it. */
@@ -27,8 +26,8 @@ interface Report {
 }
 
 interface Sentinel {
-  readonly connection: Redis;
-  /** Named by the configuration, and so never forgotten. */
+  readonly connection: RedisConnection;
+  /** Named by the configuration, and so never removed. */
   readonly isConfigured: boolean;
   report: Report | undefined;
   isBeingAsked: boolean;
@@ -38,30 +37,29 @@ export interface SentinelsOptions {
   readonly addresses: readonly ServerAddress[];
   /** The name that the sentinels know the primary by. */
   readonly masterName: string;
-  /** A sentinel that is silent for so long is dialled again. */
+  /** After so long without a reply, a sentinel is dialled again. */
   readonly deadlineMs: number;
 }
 
 const POLL_MS = 250;
 
-/** While nothing can be dialled, because no sentinel has answered yet. */
+/** While no sentinel has named the primary. */
 const LOOK_AGAIN_MS = 20;
 
-/** A sentinel that has not been heard for so long no longer counts: it may have been replaced by a new one of epoch 0. */
+/** An older report no longer counts: its sentinel may have been replaced by a new one of epoch 0. */
 const REPORT_LIFE_MS = 10_000;
 
-/** The others that a sentinel knows are asked for this often, so that a list of one that was configured grows. */
+/** Each sentinel is asked so often for the other sentinels that it knows: the configuration need not list all of them. */
 const LEARN_EVERY_POLLS = 40;
 
-/** More than anybody runs: each that is learned of is a connection, and one that lies could name any number. */
+/** More than anybody runs. Each is a connection, and a lying sentinel could name any number. */
 const MAX_SENTINELS = 32;
 
 /**
  * Asks all sentinels four times a second who the primary is, and believes the report of the newest failover: a sentinel that
- * a partition has left with the old primary still names that one. It asks, over connections that come back by themselves,
- * instead of subscribing to +switch-master: a message may be lost, comes before or after the primary's connections end, and
- * says nothing that the next answer does not. ioredis's own Sentinel mode subscribes, and a message that comes while it
- * looks for the new primary ends its connection for good.
+ * is partitioned with the old primary still names the old one. It asks, instead of subscribing to +switch-master: a message
+ * may be lost, comes before or after the primary's connections end, and says nothing that the next reply does not say.
+ * ioredis's own Sentinel mode subscribes, and a message during its search for the new primary ends its connection for good.
  */
 export class Sentinels implements PrimaryLocator {
   readonly #options: SentinelsOptions;
@@ -69,13 +67,13 @@ export class Sentinels implements PrimaryLocator {
   readonly #followers: (() => void)[] = [];
   readonly #timer: NodeJS.Timeout;
   #primary: ServerAddress | undefined;
-  #problem = "no answer yet";
+  #problem = "no reply yet";
   #polls = 0;
   #isClosed = false;
 
   constructor(options: SentinelsOptions) {
     this.#options = options;
-    for (const address of options.addresses) this.#meet(address, true);
+    for (const address of options.addresses) this.#add(address, true);
     this.#timer = setInterval(() => this.#poll(), POLL_MS);
   }
 
@@ -101,56 +99,57 @@ export class Sentinels implements PrimaryLocator {
   close(): void {
     this.#isClosed = true;
     clearInterval(this.#timer);
-    for (const { connection } of this.#sentinels.values()) connection.disconnect();
+    for (const { connection } of this.#sentinels.values()) connection.client.disconnect();
   }
 
-  #meet(address: ServerAddress, isConfigured: boolean): void {
+  #add(address: ServerAddress, isConfigured: boolean): void {
     const name = `${address.host}:${address.port}`;
     if (this.#isClosed || this.#sentinels.has(name) || (!isConfigured && this.#sentinels.size >= MAX_SENTINELS)) return;
-    const connection = openSentinelConnection(address, this.#options.deadlineMs);
+    const connection = RedisConnection.toSentinel(address, this.#options.deadlineMs);
+    const { client } = connection;
     const sentinel: Sentinel = { connection, isConfigured, report: undefined, isBeingAsked: false };
     this.#sentinels.set(name, sentinel);
-    connection.on("error", (error: Error) => {
+    client.on("error", (error: Error) => {
       this.#problem = `${name}: ${error.message}`;
     });
-    connection.on("ready", () => void this.#ask(name, sentinel));
-    connection.connect().catch(() => undefined);
+    client.on("ready", () => void this.#ask(name, sentinel));
+    client.connect().catch(() => undefined);
   }
 
   #poll(): void {
-    if (++this.#polls % LEARN_EVERY_POLLS === 0) this.#forget();
+    if (++this.#polls % LEARN_EVERY_POLLS === 0) this.#removeSilent();
     for (const [name, sentinel] of this.#sentinels) void this.#ask(name, sentinel);
   }
 
-  /** Sentinels that were learned of and do not answer: they may be gone for good, or not to be reached from here. */
-  #forget(): void {
+  /** Removes the sentinels that were learned of and do not reply: they may be gone for good, or unreachable from here. */
+  #removeSilent(): void {
     const oldestMs = performance.now() - REPORT_LIFE_MS;
     for (const [name, { isConfigured, report, connection }] of this.#sentinels) {
       if (isConfigured || (report !== undefined && report.atMs >= oldestMs)) continue;
-      connection.disconnect();
+      connection.client.disconnect();
       this.#sentinels.delete(name);
     }
   }
 
-  /** Does not reject: neither does runOn. */
+  /** Does not reject. */
   async #ask(name: string, sentinel: Sentinel): Promise<void> {
-    if (sentinel.isBeingAsked || sentinel.connection.status !== "ready") return;
+    if (sentinel.isBeingAsked || sentinel.connection.client.status !== "ready") return;
     sentinel.isBeingAsked = true;
     const { masterName } = this.#options;
     // The epoch before the address: should a failover come between the two, the address is newer than its epoch.
-    const outcome = await runOn(sentinel.connection, [
+    const outcome = await sentinel.connection.run([
       { name: "SENTINEL", args: ["MASTER", masterName] },
       { name: "SENTINEL", args: ["GET-MASTER-ADDR-BY-NAME", masterName] },
     ]);
     const isNew = sentinel.report === undefined;
-    if (outcome.kind === "replies") this.#hear(name, sentinel, outcome.replies);
+    if (outcome.kind === "replies") this.#report(name, sentinel, outcome.replies);
     if (isNew || this.#polls % LEARN_EVERY_POLLS === 0) {
-      this.#learn(await runOn(sentinel.connection, [{ name: "SENTINEL", args: ["SENTINELS", masterName] }]));
+      this.#learn(await sentinel.connection.run([{ name: "SENTINEL", args: ["SENTINELS", masterName] }]));
     }
     sentinel.isBeingAsked = false;
   }
 
-  #hear(name: string, sentinel: Sentinel, [master, named]: readonly RedisReply[]): void {
+  #report(name: string, sentinel: Sentinel, [master, named]: readonly RedisReply[]): void {
     const [host, port] = texts(named);
     if (host === undefined || port === undefined) {
       const { masterName } = this.#options;
@@ -158,9 +157,9 @@ export class Sentinels implements PrimaryLocator {
       return;
     }
     const epoch = Number(field(master, "config-epoch") ?? 0);
-    // One that talks nonsense must not have a say: an epoch that is no number would be neither above nor below the others.
+    // An epoch that is no number would be neither above nor below the others.
     if (host === "" || !isPort(Number(port)) || !Number.isSafeInteger(epoch)) {
-      this.#problem = `${name}: its answer is no address, or no epoch`;
+      this.#problem = `${name}: its reply is no address, or no epoch`;
       return;
     }
     sentinel.report = { address: { host, port: Number(port) }, epoch, atMs: performance.now() };
@@ -192,7 +191,7 @@ export class Sentinels implements PrimaryLocator {
     for (const other of Array.isArray(others) ? others : []) {
       const host = field(other, "ip");
       const port = Number(field(other, "port"));
-      if (host !== undefined && host !== "" && isPort(port)) this.#meet({ host, port }, false);
+      if (host !== undefined && host !== "" && isPort(port)) this.#add({ host, port }, false);
     }
   }
 }
@@ -205,7 +204,7 @@ function isPort(port: number): boolean {
   return Number.isInteger(port) && port > 0 && port < 65_536;
 }
 
-/** A value of the flat list of names and values that Sentinel answers with. */
+/** A value of the flat list of names and values in a reply of Sentinel. */
 function field(reply: RedisReply | undefined, name: string): string | undefined {
   const words = texts(reply);
   const at = words.indexOf(name);
