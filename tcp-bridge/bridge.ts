@@ -2,7 +2,7 @@ import type { AddressInfo } from "node:net";
 import { type Logger, pino } from "pino";
 import type { BridgeConfig } from "./config.ts";
 import { maxOpenFiles, shareOpenFiles } from "./core/connection-limits.ts";
-import type { Listener } from "./core/listener.ts";
+import type { Listener, PortObserver } from "./core/listener.ts";
 import { MAX_LINGERING } from "./core/listener.ts";
 import { BatchDispatcher } from "./edge/batch-dispatcher.ts";
 import { EdgeClient } from "./edge/edge-client.ts";
@@ -20,21 +20,21 @@ export interface Bridge {
   readonly playerAddress: AddressInfo | undefined;
   readonly metricsAddress: AddressInfo;
   /**
-   * Stops in order: not ready, no new connections, what was received is answered, players are told to go to another
-   * bridge, then as {@link close}. Resolves within 9 s.
+   * Becomes not ready, accepts no new connections, responds to what was received, tells players to go to another bridge, and then
+   * closes. Resolves within 9 s.
    */
   drain(): Promise<void>;
-  /** Stops at once; idempotent. */
+  /** Disconnects everybody at once. Idempotent. */
   close(): Promise<void>;
 }
 
-/** What was received is answered within two deadlines of 2 s; the rest is for peers that read slowly. */
+/** Responses take at most two deadlines of 2 s; the remaining time is for peers that read slowly. */
 const DRAIN_MS = 8_000;
 
 /**
  * Starts a bridge.
  *
- * @throws the system's error if a port cannot be had (EADDRINUSE, EACCES); nothing is left open then
+ * @throws the system's error if a port cannot be opened (EADDRINUSE, EACCES); then nothing stays open
  */
 export async function startBridge(
   configured: BridgeConfig,
@@ -45,36 +45,27 @@ export async function startBridge(
   const edge = new EdgeClient({
     url: config.edge.url,
     apiKey: config.edge.apiKey,
-    // A retry may have to wait for a connection of its own, and so may the probe.
+    // Each batch may need a second connection for its retry, and the probe needs one.
     maxConnections: 2 * config.edge.maxBatchesInFlight + 1,
     connectTimeoutMs: config.edge.deadlineMs,
   });
-  const failures = new EdgeFailureLog(logger);
-  const dispatcher: BatchDispatcher = new BatchDispatcher(edge, {
-    maxBatchesInFlight: config.edge.maxBatchesInFlight,
-    deadlineMs: config.edge.deadlineMs,
-    observer: {
-      batchSent: (packets) => metrics.batchSent(packets),
-      attemptDone: (durationMs, failure) => {
-        metrics.attemptDone(durationMs, failure?.code);
-        if (failure !== undefined) failures.log(failure);
-      },
-    },
-  });
+  const failureLog = new EdgeFailureLog(logger);
   const metrics: BridgeMetrics = new BridgeMetrics({
     connections: () => gamePort.connections,
     batchesInFlight: () => dispatcher.batchesInFlight,
     packetsWaiting: () => dispatcher.packetsWaiting,
   });
+  const { maxBatchesInFlight, deadlineMs } = config.edge;
+  const dispatcher = new BatchDispatcher(edge, { maxBatchesInFlight, deadlineMs, metrics, failureLog });
   const gamePort = openGamePort(config, dispatcher, metrics, logger);
-  const playerPort = openPlayerPort(config, failures, metrics, logger);
+  const playerPort = openPlayerPort(config, failureLog, metrics, logger);
   const probe = new EdgeProbe(edge, config.edge.deadlineMs);
   let draining = false;
   const readiness = async (): Promise<Readiness> => {
     if (draining) return { ready: false, reason: "draining" };
     const failure = await probe.failure();
     if (failure === undefined) return { ready: true };
-    failures.log(failure);
+    failureLog.log(failure);
     return { ready: false, reason: failure.code };
   };
   const metricsServer = new MetricsServer(config.metrics, metrics.registry, readiness, (error) =>
@@ -111,10 +102,10 @@ export async function startBridge(
   }
 }
 
-/** What Node, the log and the listening sockets have open, and some to spare. */
+/** The files that Node, the log and the listening sockets have open, and some spare ones. */
 const OWN_FILES = 64;
 
-/** Lowers the limits of the ports to what the system lets this process open: a full port must not close the others. */
+/** Lowers the limits of the ports to the files that this process may open, so that a full port leaves files for the others. */
 function fitOpenFiles(config: BridgeConfig, logger: Logger): BridgeConfig {
   const openFiles = maxOpenFiles();
   if (openFiles === undefined) return config;
@@ -122,7 +113,7 @@ function fitOpenFiles(config: BridgeConfig, logger: Logger): BridgeConfig {
   const reserved = OWN_FILES + MAX_LINGERING + metrics.maxConnections + 2 * edge.maxBatchesInFlight + 1;
   const [game = 1, players = 1] = shareOpenFiles(openFiles, reserved, [
     { connections: gameLimits.maxConnections, filesEach: 1 },
-    // A player's own connection, and the one to its room.
+    // The connection of the player, and the WebSocket to its room.
     { connections: player?.limits.maxConnections ?? 0, filesEach: 2 },
   ]);
   if (game === gameLimits.maxConnections && players >= (player?.limits.maxConnections ?? 0)) return config;
@@ -141,32 +132,13 @@ function openGamePort(
   metrics: BridgeMetrics,
   logger: Logger,
 ): Listener {
-  return createGamePort(
-    config.game,
-    config.gameLimits,
-    {
-      dispatcher,
-      onResponses: (answers) => metrics.packets.add(answers),
-      onTooManyFailures: (packets) => metrics.refused("failing_checks", packets),
-      onTooManyKeys: () => metrics.refused("wrong_keys"),
-    },
-    {
-      onRefused: (code) => {
-        metrics.refused(code);
-        logger.debug({ code }, "a connection was refused");
-      },
-      onClosed: (code) => {
-        metrics.disconnected(code);
-        logger.debug({ code }, "a connection ended");
-      },
-      onFault: (error) => logger.error({ err: error }, "a connection failed"),
-    },
-  );
+  const session = { dispatcher, metrics };
+  return createGamePort(config.game, config.gameLimits, session, portObserver("a connection", metrics, logger));
 }
 
 function openPlayerPort(
   { player, edge }: BridgeConfig,
-  failures: EdgeFailureLog,
+  failureLog: EdgeFailureLog,
   bridgeMetrics: BridgeMetrics,
   logger: Logger,
 ): PlayerPort | undefined {
@@ -175,21 +147,23 @@ function openPlayerPort(
     connections: () => port.connections,
     joinsWaiting: () => port.joinsWaiting,
   });
-  const port: PlayerPort = new PlayerPort(player, edge.url, {
-    joinDone: (outcome) => metrics.joinDone(outcome),
-    joinRefused: () => metrics.refused("failed_joins"),
-    relayed: (direction, packets, bytes) => metrics.relayed(direction, packets, bytes),
-    closedSent: (code, by) => metrics.closedSent(code, by),
-    edgeFailed: (failure) => failures.log(failure),
+  const session = { metrics, failureLog };
+  const observer = portObserver("a player's connection", metrics, logger);
+  const port: PlayerPort = new PlayerPort(player, edge.url, session, observer);
+  return port;
+}
+
+/** Counts and logs what happens to the connections of a port. `what` is the subject of the log lines. */
+function portObserver(what: string, metrics: BridgeMetrics | PlayerMetrics, logger: Logger): PortObserver {
+  return {
     onRefused: (code) => {
       metrics.refused(code);
-      logger.debug({ code }, "a player's connection was refused");
+      logger.debug({ code }, `${what} was refused`);
     },
     onClosed: (code) => {
       metrics.disconnected(code);
-      logger.debug({ code }, "a player's connection ended");
+      logger.debug({ code }, `${what} ended`);
     },
-    onFault: (error) => logger.error({ err: error }, "a player's connection failed"),
-  });
-  return port;
+    onFault: (error) => logger.error({ err: error }, `${what} failed`),
+  };
 }

@@ -1,31 +1,76 @@
 import { createHash, randomBytes } from "node:crypto";
 import ipaddr from "ipaddr.js";
 
-/** What is known of one address. */
+/**
+ * The key by which limits count an address: an IPv4 address, or the /64 network of an IPv6 address, which is what one household or
+ * server has. All peers without an address (they are gone already) share one key. The worker counts in the same way.
+ */
+export function addressKey(address: string | undefined): string {
+  if (address === undefined || !ipaddr.isValid(address)) return "unknown";
+  // A dual-stack port reports an IPv4 peer as ::ffff:10.0.0.1.
+  const parsed = ipaddr.process(address);
+  if (!(parsed instanceof ipaddr.IPv6)) return parsed.toString();
+  return parsed.parts
+    .slice(0, 4)
+    .map((group) => group.toString(16))
+    .join(":");
+}
+
+const WINDOW_MS = 60_000;
+
+/** Counts failures in windows of one minute. A window starts with its first failure. */
+export class FailureWindow {
+  readonly #limit: number;
+  #startMs = 0;
+  #failures = 0;
+
+  /** `limit`: failures a minute. */
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  /** How many more failures the limit allows now; negative if there were more. */
+  allowance(nowMs: number): number {
+    return this.#limit - this.failures(nowMs);
+  }
+
+  /** The failures in the current window. */
+  failures(nowMs: number): number {
+    if (nowMs - this.#startMs >= WINDOW_MS) this.#failures = 0;
+    return this.#failures;
+  }
+
+  count(failures: number, nowMs: number): void {
+    if (this.failures(nowMs) === 0) this.#startMs = nowMs;
+    this.#failures += failures;
+  }
+}
+
+/** What a port records of one address. */
 export interface AddressRecord {
-  /** Whether there is nothing to remember: no connection, nothing under way, no failure that still counts. */
+  /** Whether the record may be dropped: no connection, nothing in flight, no failure in the current window. */
   isIdle(nowMs: number): boolean;
 }
 
-/** So many addresses have a record of their own: some 10 MB. */
+/** The most addresses with a record of their own, some 10 MB. */
 const MAX_ADDRESSES = 65_536;
 
-/** The records that the addresses beyond share. */
+/** The number of records that all further addresses share. */
 const SHARED_RECORDS = 1_024;
 
-/** Of the oldest records so many are looked at for each new one, so that what is idle goes before the book is full. */
-const LOOKED_AT = 2;
+/** For each new record, this many of the oldest are examined, so that idle records are dropped before the book is full. */
+const EXAMINED = 2;
 
 /**
- * A record for each address, in bounded memory. A record that is not idle is never dropped: if there are too many, the next
- * addresses share records, and nobody is forgotten because others came.
+ * A record for each address, in bounded memory. A record that is not idle is never dropped. When there are too many, further
+ * addresses share records, so that a flood of addresses cannot remove the failures of others.
  */
 export class AddressBook<T extends AddressRecord> {
   readonly #create: () => T;
   readonly #maxAddresses: number;
   readonly #byAddress = new Map<string, T>();
   readonly #shared = new Map<number, T>();
-  /** Nobody outside can choose who shares a record with whom. */
+  /** Random, so that nobody outside can choose which addresses share a record. */
   readonly #salt = randomBytes(16);
 
   constructor(create: () => T, maxAddresses = MAX_ADDRESSES) {
@@ -33,12 +78,12 @@ export class AddressBook<T extends AddressRecord> {
     this.#maxAddresses = maxAddresses;
   }
 
-  /** The addresses that have a record of their own. */
+  /** The number of addresses that have a record of their own. */
   get size(): number {
     return this.#byAddress.size;
   }
 
-  /** The record of an address ({@link addressKey}); valid for as long as it is not idle, so look it up again later. */
+  /** The record of an {@link addressKey}. Keep it only while it is not idle: an idle record may be dropped and replaced. */
   of(address: string, nowMs: number): T {
     const known = this.#byAddress.get(address);
     if (known !== undefined) return known;
@@ -50,12 +95,12 @@ export class AddressBook<T extends AddressRecord> {
   }
 
   #dropIdle(nowMs: number): void {
-    let looks = 0;
+    let examined = 0;
     for (const [address, record] of this.#byAddress) {
-      if (looks === LOOKED_AT) return;
-      looks += 1;
+      if (examined === EXAMINED) return;
+      examined += 1;
       this.#byAddress.delete(address);
-      // It is looked at again when all others were.
+      // Reinserted at the end, it is examined again after all others.
       if (!record.isIdle(nowMs)) this.#byAddress.set(address, record);
     }
   }
@@ -67,50 +112,5 @@ export class AddressBook<T extends AddressRecord> {
     const record = this.#create();
     this.#shared.set(index, record);
     return record;
-  }
-}
-
-/**
- * What limits count by: an IPv4 address, or an IPv6 network of 64 bits, for that is what one household or one server has.
- * All whose address is unknown (a peer that is gone already) are one. The worker counts by the same.
- */
-export function addressKey(address: string | undefined): string {
-  if (address === undefined || !ipaddr.isValid(address)) return "unknown";
-  // A dual-stack port names an IPv4 peer ::ffff:10.0.0.1.
-  const parsed = ipaddr.process(address);
-  if (!(parsed instanceof ipaddr.IPv6)) return parsed.toString();
-  return parsed.parts
-    .slice(0, 4)
-    .map((group) => group.toString(16))
-    .join(":");
-}
-
-const WINDOW_MS = 60_000;
-
-/** Counts failures in windows of one minute, each from its first failure on. */
-export class FailureWindow {
-  readonly #limit: number;
-  #startMs = 0;
-  #failures = 0;
-
-  /** `limit`: failures a minute. */
-  constructor(limit: number) {
-    this.#limit = limit;
-  }
-
-  /** How many more may fail now. */
-  allowance(nowMs: number): number {
-    return this.#limit - this.failures(nowMs);
-  }
-
-  /** How many have failed in the window. */
-  failures(nowMs: number): number {
-    if (nowMs - this.#startMs >= WINDOW_MS) this.#failures = 0;
-    return this.#failures;
-  }
-
-  count(failures: number, nowMs: number): void {
-    if (this.failures(nowMs) === 0) this.#startMs = nowMs;
-    this.#failures += failures;
   }
 }

@@ -1,6 +1,6 @@
 import type { ConnectionLimits } from "./connection-limits.ts";
 
-/** How many connections at once, in all and of one address. */
+/** The most connections of a port, in all and of one address. */
 export type PlaceLimits = Pick<ConnectionLimits, "maxConnections" | "maxConnectionsPerAddress">;
 
 /** Which limit refused a connection. */
@@ -8,29 +8,29 @@ export type PlaceLimitCode = "connections" | "connections_per_address";
 
 /** A connection's place at a port. */
 export interface Place {
-  /** The connection has shown that it is worth its place: it keeps it. */
+  /** The connection is worth its place: it keeps it. */
   prove(): void;
-  /** As before {@link prove}, from now on. */
+  /** Takes {@link prove} back. */
   doubt(): void;
-  /** The connection is over. Idempotent. */
+  /** The connection ended. Idempotent. */
   release(): void;
 }
 
 interface AddressPlaces {
   total: number;
-  /** In the order in which they came. */
+  /** In the order in which they connected. */
   readonly unproven: Set<AdmittedPlace>;
 }
 
-/** Among so many of the oldest unproven places the one to take is chosen. */
+/** The place to take is chosen among this many of the oldest unproven ones. */
 const CANDIDATES = 16;
 
 /**
- * Counts the connections of a port, in all and by address, and says which limit refuses the next.
+ * Counts the connections of a port, in all and by address, and decides whether another one gets a place.
  *
- * A connection is unproven until it has shown something that silence cannot. When all places are taken, the next one
- * takes that of an unproven connection: silent ones fill no port, however many they are and wherever they come from.
- * Among the oldest it is one of the address with the most unproven ones, so who comes with few is seldom hit.
+ * A connection is unproven until it shows something that a silent connection cannot. When all places are taken, the next
+ * connection takes the place of an unproven one, so silent connections cannot fill a port, however many they are. Among the oldest
+ * unproven places, one of the address with the most unproven places is taken, so an address with few is seldom affected.
  */
 export class Admission {
   readonly #limits: PlaceLimits;
@@ -46,7 +46,7 @@ export class Admission {
     return this.#total;
   }
 
-  /** A place, or the name of the limit that gives none. `evict` ends the connection, and is called once at most. */
+  /** Returns a place, or the limit that refuses one. `evict` ends the connection; it is called at most once. */
   admit(address: string, evict: () => void): Place | PlaceLimitCode {
     const places = this.#byAddress.get(address) ?? { total: 0, unproven: new Set() };
     if (places.total >= this.#limits.maxConnectionsPerAddress) {
@@ -58,7 +58,7 @@ export class Admission {
       if (weakest === undefined) return "connections";
       weakest.evict();
     }
-    // Its last place may have gone just now.
+    // An eviction above may have removed the entry of the address.
     this.#byAddress.set(address, places);
     this.#total += 1;
     places.total += 1;
@@ -79,7 +79,7 @@ export class Admission {
       looks += 1;
       if (looks === CANDIDATES) break;
     }
-    // Who comes with many takes from itself.
+    // An address with more unproven places than that loses one of its own.
     const [oldestOfOwn] = own.unproven;
     if (weakest !== undefined && own.unproven.size > weakest.unprovenOfAddress) return oldestOfOwn;
     return weakest;

@@ -1,22 +1,22 @@
 import { readFileSync } from "node:fs";
 
-/** What one port accepts; every limit has a {@link LimitCode}. */
+/** The limits of one port for its connections. Each has a {@link LimitCode}. */
 export interface ConnectionLimits {
-  /** Connections at once. */
+  /** Connections at the same time. */
   readonly maxConnections: number;
-  /** Connections at once from one address. */
+  /** Connections at the same time from one address. */
   readonly maxConnectionsPerAddress: number;
-  /** A TLS handshake, or a packet whose first byte has come, must be complete within this time. */
+  /** How long a TLS handshake may take, and a packet from its first byte to its last. */
   readonly packetTimeoutMs: number;
-  /** A connection that neither sends nor is sent anything for this time is closed. */
+  /** A connection on which nothing is received or sent for this time is closed. */
   readonly idleMs: number;
-  /** Bytes sent to a peer that the system could not pass on yet. */
+  /** Bytes that wait for one peer to read them. */
   readonly maxUnreadBytes: number;
-  /** A peer that takes none of what waits for it for this time is closed, however little waits. */
+  /** A peer that reads nothing for this time while bytes wait for it is closed, however few wait. */
   readonly writeStallTimeoutMs: number;
 }
 
-/** Room for any game server that behaves, little for a flood; a port behind a load balancer may need more per address. */
+/** Enough for every game server that behaves, and little for a flood. Behind a load balancer more per address may be needed. */
 export const DEFAULT_CONNECTION_LIMITS: ConnectionLimits = {
   maxConnections: 10_000,
   maxConnectionsPerAddress: 1_000,
@@ -26,16 +26,17 @@ export const DEFAULT_CONNECTION_LIMITS: ConnectionLimits = {
   writeStallTimeoutMs: 10_000,
 };
 
-/** The limits of a port that end a connection or refuse it. A code is stable: logs and metrics carry it. */
+/** A limit that ended or refused a connection, or refused requests. Codes are stable: logs and metrics carry them. */
 export type LimitCode =
   | "connections"
   | "connections_per_address"
-  /** It had shown nothing yet, and its place was needed. */
+  /** The port was full, and the connection had not proven to be worth its place. */
   | "evicted"
   | "tls_handshake"
   | "first_byte"
-  | "half_sent_packet"
+  | "packet_timeout"
   | "idle"
+  /** Too many bytes, or for too long, that the peer has not read. */
   | "unread_responses"
   /** No service key, or a wrong one. */
   | "service_key"
@@ -43,23 +44,23 @@ export type LimitCode =
   | "failing_checks"
   | "failed_joins";
 
-/** Why a connection ended: its own course, a fault in its callbacks, or a limit. */
+/** Why a connection ended. */
 export type DisconnectCode =
-  /** Both sides said that they are done. */
+  /** Both sides ended it. */
   | "finished"
   /** The peer reset the connection, or the network did. */
   | "reset"
-  /** The peer sent what the protocol does not allow. */
+  /** The peer broke the wire protocol. */
   | "protocol_error"
-  /** A callback threw: a bug of this program. */
+  /** A callback threw: a bug of the bridge. */
   | "fault"
-  /** This program stops. */
+  /** The bridge stops. */
   | "shutdown"
   | LimitCode;
 
 /**
- * How many files this process may have open, each connection being one; undefined where the system does not say (Linux
- * does). Node has raised its soft limit to the hard one.
+ * How many files this process may open; each connection is one. undefined if the system does not say; Linux does. Node has raised
+ * its soft limit to the hard one.
  */
 export function maxOpenFiles(): number | undefined {
   try {
@@ -71,17 +72,17 @@ export function maxOpenFiles(): number | undefined {
   }
 }
 
-/** The connections that a port may have, and the files that each of them takes. */
+/** The connections that a port may have, and the open files of each. */
 export interface FileDemand {
   readonly connections: number;
   readonly filesEach: number;
 }
 
 /**
- * Shares out open files: a port that is full must not leave the other without any. Returns the connections that each may
- * have, all of them if the files suffice, and else all lowered by the same factor.
+ * Divides open files between ports, so that one full port leaves files for the others. Returns the connections that each port may
+ * have: all that it demands if the files suffice, otherwise all lowered by the same factor.
  *
- * `reserved`: the files that are needed besides.
+ * `reserved`: files for other purposes.
  */
 export function shareOpenFiles(maxFiles: number, reserved: number, demands: readonly FileDemand[]): readonly number[] {
   const demanded = demands.reduce((files, { connections, filesEach }) => files + connections * filesEach, 0);

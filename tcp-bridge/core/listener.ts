@@ -15,41 +15,45 @@ export interface Endpoint {
   readonly tls?: TlsIdentity;
 }
 
-/** What a TLS port shows, and whom it believes. All texts are PEM. */
+/** The certificate of a TLS port, and the clients that it accepts. All texts are PEM. */
 export interface TlsIdentity {
   readonly cert: string;
   readonly key: string;
-  /** Given, a peer must show a certificate of this authority (mutual TLS). */
+  /** If given, a peer must show a certificate of this authority (mutual TLS). */
   readonly clientCa?: string;
   readonly minVersion: SecureVersion;
 }
 
-/** What a port decides about its listener. */
-export interface ListenerOptions {
-  readonly limits: ConnectionLimits;
-  /** The shortest time in ms of the port's own limits. */
-  readonly shortestMs: number;
-  /** What a connection over a limit is told before it is closed; only on a plaintext port, TLS has not begun. */
-  readonly refusal: (code: LimitCode) => Uint8Array;
+/** What happens to the connections of a port. */
+export interface PortObserver {
   /** A connection was refused. */
   readonly onRefused: (code: LimitCode) => void;
-  /** A connection that had a session is over. */
+  /** A connection that had a session ended. */
   readonly onClosed: (code: DisconnectCode) => void;
-  /** A session's callback threw, or the system refused an accept. */
+  /** A callback of a session threw, or the system could not accept a connection. */
   readonly onFault: (error: unknown) => void;
 }
 
-/** How often the sessions look at their clocks: half of the shortest time, at most this. */
+/** How a port uses its listener. */
+export interface ListenerOptions extends PortObserver {
+  readonly limits: ConnectionLimits;
+  /** The shortest of the port's own time limits: sweeps are at least twice as frequent. */
+  readonly shortestMs: number;
+  /** The bytes that a refused connection is sent before it is closed. Not used on a TLS port, where the handshake has not begun. */
+  readonly refusal: (code: LimitCode) => Uint8Array;
+}
+
+/** The longest time between two sweeps; otherwise it is half of the shortest limit. */
 const MAX_SWEEP_INTERVAL_MS = 1_000;
 
-/** An accepted connection, the TLS one below its session if there is TLS. */
+/** An accepted connection: on a TLS port the TCP connection below TLS. */
 interface Admitted {
   readonly place: Place;
   readonly address: string;
   session: Session | undefined;
 }
 
-/** Accepts connections at an endpoint and makes a session for each. */
+/** Accepts connections at an endpoint and creates a session for each. */
 export class Listener {
   readonly #endpoint: Endpoint;
   readonly #createSession: (context: SessionContext) => Session;
@@ -57,14 +61,13 @@ export class Listener {
   readonly #server: Server;
   readonly #admission: Admission;
   readonly #sessions = new Set<Session>();
-  /** The sockets below the sessions, TLS handshakes included. */
+  /** By TCP socket, those in a TLS handshake included. */
   readonly #admitted = new Map<Socket, Admitted>();
-  /** Those in a TLS handshake, by their two ends: Node does not say which socket is below a TLS socket. */
+  /** The connections in a TLS handshake, by {@link endsOf}: Node does not say which socket is below a TLS socket. */
   readonly #handshakes = new Map<string, Admitted>();
   readonly #refused = new RefusedSockets();
   #draining = false;
   #sweepTimer: NodeJS.Timeout | undefined;
-  #lastId = 0;
 
   constructor(endpoint: Endpoint, createSession: (context: SessionContext) => Session, options: ListenerOptions) {
     this.#endpoint = endpoint;
@@ -79,11 +82,11 @@ export class Listener {
     return this.#admission.total;
   }
 
-  /** Starts to listen. Rejects with the system's error, EADDRINUSE for one. */
+  /** Starts to listen. Rejects with the system's error, for example EADDRINUSE. */
   async open(): Promise<AddressInfo> {
     this.#server.listen({ host: this.#endpoint.host, port: this.#endpoint.port, backlog: 4096 });
     await once(this.#server, "listening");
-    // An accept that fails (too many open files) is no reason to stop: the next may work.
+    // A failed accept (too many open files) is no reason to stop: the next one may succeed.
     this.#server.on("error", this.#options.onFault);
     const { limits, shortestMs } = this.#options;
     const shortest = Math.min(limits.packetTimeoutMs, limits.idleMs, limits.writeStallTimeoutMs, shortestMs);
@@ -93,8 +96,8 @@ export class Listener {
   }
 
   /**
-   * Takes no more connections, lets every session answer what it has received, and resolves when all are gone; after
-   * `deadlineMs` those that are left are disconnected.
+   * Accepts no more connections, lets every session respond to what it has received, and resolves when all have ended. After
+   * `deadlineMs` the remaining ones are disconnected.
    */
   async drain(deadlineMs: number): Promise<void> {
     const closed = this.#stopAccepting();
@@ -106,7 +109,7 @@ export class Listener {
     clearInterval(this.#sweepTimer);
   }
 
-  /** Disconnects everybody. */
+  /** Disconnects all connections. */
   async close(): Promise<void> {
     const closed = this.#stopAccepting();
     this.#disconnectAll();
@@ -116,7 +119,7 @@ export class Listener {
 
   #createServer(): Server {
     const { tls } = this.#endpoint;
-    // Half-open: a peer that has sent its last request still gets its answers.
+    // Half-open: a peer that closes its side after its last request still gets its responses.
     const socketOptions = { allowHalfOpen: true, noDelay: true };
     if (tls === undefined) {
       return createServer(socketOptions, (socket) => {
@@ -132,7 +135,7 @@ export class Listener {
       ...(tls.clientCa === undefined ? {} : { ca: tls.clientCa, requestCert: true, rejectUnauthorized: true }),
       handshakeTimeout: this.#options.limits.packetTimeoutMs,
     });
-    // The connection below TLS: a handshake takes a place too.
+    // The TCP connection below TLS: a handshake takes a place too.
     server.on("connection", (socket: Socket) => {
       const admitted = this.#admit(socket);
       if (admitted === undefined) return;
@@ -146,7 +149,7 @@ export class Listener {
       const ends = endsOf(socket);
       const admitted = this.#handshakes.get(ends);
       this.#handshakes.delete(ends);
-      // Its peer is gone already.
+      // The TCP connection is closed already.
       if (admitted === undefined) socket.destroy();
       else this.#startSession(socket, admitted, tls.clientCa !== undefined);
     });
@@ -175,7 +178,7 @@ export class Listener {
     return undefined;
   }
 
-  /** Its place is another's now. */
+  /** The place was given to another connection. */
   #evict(socket: Socket): void {
     const session = this.#admitted.get(socket)?.session;
     if (session !== undefined) session.disconnect("evicted");
@@ -185,9 +188,7 @@ export class Listener {
 
   #startSession(socket: Socket, admitted: Admitted, isKnown: boolean): void {
     const { limits, onFault, onClosed } = this.#options;
-    this.#lastId += 1;
     const context: SessionContext = {
-      id: this.#lastId,
       socket,
       address: admitted.address,
       isKnown,
@@ -227,27 +228,27 @@ export class Listener {
     const closed = once(this.#server, "close");
     this.#server.close();
     await closed;
-    // The server is closed when the last handle is; that socket's own close event, and its session's end, come after.
+    // The server's close event comes before that of the last socket, which ends its session.
     await Promise.all(Array.from(this.#admitted.keys(), (socket) => new Promise((gone) => socket.once("close", gone))));
   }
 }
 
-/** Unique while the connection lives. */
+/** The two ends of a connection: unique while it is open. */
 function endsOf({ remoteAddress, remotePort, localAddress }: Socket): string {
   return `${remoteAddress} ${remotePort} ${localAddress}`;
 }
 
-/** A refused peer has this long to read why. */
+/** How long a refused peer may take to read why. */
 const LINGER_MS = 1_000;
 
-/** So many may linger at once; in a flood the rest is closed without a word. */
+/** The most refused connections at the same time; in a flood further ones are closed without a response. */
 export const MAX_LINGERING = 64;
 
-/** The connections that were refused and are still being told why. */
+/** The refused connections that are still sent the reason. */
 export class RefusedSockets {
   readonly #lingering = new Set<Socket>();
 
-  /** Sends the last bytes and closes. */
+  /** Sends the last bytes, then closes the connection. */
   end(socket: Socket, lastBytes: Uint8Array): void {
     socket.on("error", () => socket.destroy());
     if (this.#lingering.size >= MAX_LINGERING) {
@@ -260,7 +261,7 @@ export class RefusedSockets {
       clearTimeout(timer);
       this.#lingering.delete(socket);
     });
-    // What it has sent is read and dropped: closing over unread bytes would reset the connection and lose the answer.
+    // The peer's bytes are read and dropped: closing with unread bytes would reset the connection and lose the response.
     socket.resume();
     socket.end(lastBytes);
   }

@@ -1,34 +1,33 @@
 import type { Socket } from "node:net";
+import { PacketDecoder, ProtocolError } from "../../protocol/packet-framing.ts";
 import type { Place } from "./admission.ts";
 import type { ConnectionLimits, DisconnectCode } from "./connection-limits.ts";
 
-/** What a {@link Listener} gives to the session that it makes for a connection. */
+/** What a listener gives to the session of a connection. */
 export interface SessionContext {
-  /** Unique in its listener. */
-  readonly id: number;
   readonly socket: Socket;
-  /** What limits count its peer by (addressKey of core/address-book.ts). */
+  /** The address that limits count the peer by (addressKey of core/address-book.ts). */
   readonly address: string;
-  /** The peer has shown a certificate of the port's authority: it is known. */
+  /** Whether the peer showed a certificate of the port's authority. */
   readonly isKnown: boolean;
-  /** The connection keeps its place, or may lose it to the next one (core/admission.ts). */
+  /** Proven, the connection keeps its place; otherwise it may lose it to the next one (core/admission.ts). */
   readonly place: Pick<Place, "prove" | "doubt">;
   readonly limits: ConnectionLimits;
-  /** Told of what a callback threw, and of why a session ended. */
+  /** A callback of the session threw. */
   readonly onFault: (error: unknown) => void;
+  /** The session ended. */
   readonly onClosed: (session: Session, code: DisconnectCode) => void;
 }
 
-/** After the last byte was sent, the peer has this long to close its side. */
+/** How long the peer may take to close its side after the last byte was sent. */
 const LINGER_MS = 2_000;
 
 /**
- * One accepted connection. A port's protocol is a subclass with its callbacks; a callback that throws ends its own
- * connection and no other. Backpressure works both ways: who reads slowly is read from slowly, and
- * {@link pauseReading} leaves what the peer sends in the network.
+ * One accepted connection. Each port has a subclass, which overrides the callbacks. A callback that throws ends its own connection
+ * and no other. Backpressure works both ways: nothing is read from a peer that does not read, and {@link pauseReading} leaves what
+ * the peer sends in the network.
  */
 export abstract class Session {
-  readonly id: number;
   readonly address: string;
   readonly #context: SessionContext;
   readonly #socket: Socket;
@@ -40,81 +39,87 @@ export abstract class Session {
   #outputFull = false;
   #corked = false;
   #lastActivityMs = performance.now();
-  /** Since when the system has not taken a byte of what waits for the peer; 0 if nothing waits. */
-  #unreadSinceMs = 0;
-  /** When all was sent and the peer's end began to be awaited; 0 before. */
+  /** Since when the system has taken none of the bytes that wait for the peer; 0 if none wait. */
+  #stalledSinceMs = 0;
+  /** When all bytes were sent, so that only the peer's end is missing; 0 before. */
   #lingerSinceMs = 0;
 
   constructor(context: SessionContext) {
-    this.id = context.id;
     this.address = context.address;
     this.#context = context;
     this.#socket = context.socket;
   }
 
-  /** The connection is there; called once, before any other callback. */
+  /** The session started. Called once, before any other callback. */
   protected onConnected(): void {}
 
-  /** Bytes came. The chunk belongs to the session: nobody changes it later. */
+  /** Bytes arrived. The chunk belongs to the session and is not changed later. */
   protected abstract onReceive(chunk: Uint8Array): void;
 
-  /** The peer will send no more; it may still read. */
+  /** The peer sends no more. It may still read. */
   protected onReceiveEnd(): void {
     this.end();
   }
 
-  /** The system has taken everything that was given to {@link send}. */
+  /** The system has taken all bytes that were passed to {@link send}. */
   protected onSent(): void {}
 
-  /** The peer has taken none of what waits for it for `unreadMs`: it may be told, and is disconnected soon in any case. */
-  protected onUnread(): void {
+  /**
+   * The peer has not read for `writeStallTimeoutMs`. By default it is disconnected. A subclass may send last bytes and call
+   * {@link end}: if the peer reads none of them, it is disconnected in the next sweep.
+   */
+  protected onWriteStall(): void {
     this.disconnect("unread_responses");
   }
 
-  /** The connection is over; called once, as the last callback. */
+  /** The connection ended. Called once, as the last callback. */
   protected onDisconnected(_code: DisconnectCode): void {}
 
-  /** Time for the limits that need a clock; called about once a second. */
+  /** Called about once a second, for limits that need a clock. */
   protected onSweep(_nowMs: number): void {}
 
-  /** Answers what has been received, takes no more, then ends. */
+  /** Responds to what has been received, receives no more, then ends. */
   abstract drain(): void;
 
-  /** Whether {@link pauseReading} or unread output keeps the peer's bytes in the network. */
-  protected get reading(): boolean {
-    return !this.#readingPaused && !this.#outputFull;
+  protected get limits(): ConnectionLimits {
+    return this.#context.limits;
   }
 
-  /** Whether the peer keeps up: false until {@link onSent} if what was given to {@link send} piles up. */
-  protected get writable(): boolean {
-    return !this.#outputFull;
-  }
-
-  /** Whether the peer has shown a certificate of the port's authority. */
+  /** Whether the peer showed a certificate of the port's authority. */
   protected get isKnown(): boolean {
     return this.#context.isKnown;
   }
 
-  /** The peer has shown what silence cannot: its connection keeps its place when the port is full. */
+  /** Whether bytes are read from the peer: false after {@link pauseReading}, and while the peer does not read. */
+  protected get reading(): boolean {
+    return !this.#readingPaused && !this.#outputFull;
+  }
+
+  /** Whether the peer reads fast enough: false, until {@link onSent}, while too much waits to be sent. */
+  protected get writable(): boolean {
+    return !this.#outputFull;
+  }
+
+  /** The peer is worth its place: the connection keeps it when the port is full. */
   protected prove(): void {
     if (this.#proven) return;
     this.#proven = true;
     this.#context.place.prove();
   }
 
-  /** What the peer has shown is too long ago: its place may be taken, until {@link prove} is called again. */
+  /** The proof is too old: the connection may lose its place until {@link prove} is called again. */
   protected doubt(): void {
     if (!this.#proven) return;
     this.#proven = false;
     this.#context.place.doubt();
   }
 
-  /** For how long nothing was received or sent. */
+  /** How long nothing was received or sent. */
   protected quietMs(nowMs: number): number {
     return nowMs - this.#lastActivityMs;
   }
 
-  /** Called by the listener, once. */
+  /** Called once, by the listener. */
   start(): void {
     const socket = this.#socket;
     if (this.#context.isKnown) this.prove();
@@ -137,7 +142,7 @@ export abstract class Session {
     this.guard(() => this.onConnected());
   }
 
-  /** Sends bytes, which must not change later. What one turn sends leaves as one write. */
+  /** Sends bytes, which must not change later. All bytes of one turn of the event loop are sent as one write. */
   send(bytes: Uint8Array): void {
     if (this.#state !== "open") return;
     const socket = this.#socket;
@@ -147,7 +152,7 @@ export abstract class Session {
       process.nextTick(uncork, this);
     }
     this.#lastActivityMs = performance.now();
-    if (this.#unreadSinceMs === 0) this.#unreadSinceMs = this.#lastActivityMs;
+    if (this.#stalledSinceMs === 0) this.#stalledSinceMs = this.#lastActivityMs;
     this.#outputFull = !socket.write(bytes, this.#onWritten);
     if (socket.writableLength > this.#context.limits.maxUnreadBytes) this.disconnect("unread_responses");
     else if (this.#outputFull) this.#applyReading();
@@ -165,13 +170,13 @@ export abstract class Session {
     this.#applyReading();
   }
 
-  /** Ends the connection when all that was given to {@link send} has left; what the peer still sends is ignored. */
+  /** Ends the connection after everything passed to {@link send} was sent. What the peer still sends is ignored. */
   end(code: DisconnectCode = "finished"): void {
     if (this.#state !== "open") return;
     this.#state = "ended";
     this.#endCode = code;
     this.#socket.end();
-    // The peer's bytes are read and dropped: closing over unread bytes would reset the connection and lose the last answers.
+    // The peer's bytes are read and dropped: closing with unread bytes would reset the connection and lose the last responses.
     this.#applyReading();
   }
 
@@ -188,25 +193,25 @@ export abstract class Session {
     this.#context.onClosed(this, code);
   }
 
-  /** Called by the listener about once a second: one timer for all connections instead of several for each. */
+  /** Called about once a second, by the listener: one timer for all connections instead of several for each. */
   sweep(nowMs: number): void {
-    const { idleMs, writeStallTimeoutMs: unreadMs } = this.#context.limits;
-    if (this.#unreadSinceMs > 0 && nowMs - this.#unreadSinceMs > unreadMs) this.#unread();
+    const { idleMs, writeStallTimeoutMs } = this.#context.limits;
+    if (this.#stalledSinceMs > 0 && nowMs - this.#stalledSinceMs > writeStallTimeoutMs) this.#stalled();
     else if (this.#lingerSinceMs > 0 && nowMs - this.#lingerSinceMs > LINGER_MS) this.disconnect(this.#endCode);
     else if (this.quietMs(nowMs) > idleMs) this.disconnect("idle");
     else if (this.#state === "open") this.guard(() => this.onSweep(nowMs));
   }
 
-  #unread(): void {
-    if (this.#state === "open") this.guard(() => this.onUnread());
+  #stalled(): void {
+    if (this.#state === "open") this.guard(() => this.onWriteStall());
     else this.disconnect("unread_responses");
   }
 
   readonly #onWritten = (): void => {
-    // The writes of one turn are done together: the first callback sees it, the others have nothing to add.
-    if (this.#unreadSinceMs === 0) return;
+    // The writes of one turn complete together: the first callback handles them all.
+    if (this.#stalledSinceMs === 0) return;
     const done = this.#socket.writableLength === 0;
-    this.#unreadSinceMs = done ? 0 : performance.now();
+    this.#stalledSinceMs = done ? 0 : performance.now();
     if (done && this.#state === "open") this.guard(() => this.onSent());
   };
 
@@ -215,7 +220,7 @@ export abstract class Session {
     else this.#socket.pause();
   }
 
-  /** Runs code of this session: what it throws ends this connection and nothing else. */
+  /** Runs code of this session. If it throws, this connection ends and no other. */
   protected guard(callback: () => void): void {
     try {
       callback();
@@ -225,7 +230,7 @@ export abstract class Session {
     }
   }
 
-  /** For {@link uncork} alone, which needs no closure for each turn. */
+  /** For {@link uncork} below, which saves a closure in each turn. */
   static uncork(session: Session): void {
     session.#corked = false;
     session.#socket.uncork();
@@ -233,3 +238,51 @@ export abstract class Session {
 }
 
 const uncork = Session.uncork;
+
+/** Splits what a connection receives into packets, and times the packet that is incomplete. */
+export class PacketReceiver {
+  readonly #decoder: PacketDecoder;
+  readonly #timeoutMs: number;
+  /** When the first bytes of the incomplete packet arrived; 0 if there is none. */
+  #incompleteSinceMs = 0;
+
+  /** `timeoutMs`: how long a packet may take from its first byte to its last. */
+  constructor(maxPacketBytes: number, timeoutMs: number) {
+    this.#decoder = new PacketDecoder(maxPacketBytes);
+    this.#timeoutMs = timeoutMs;
+  }
+
+  /**
+   * Calls `onRun` with the whole packets that `chunk` completes, as {@link PacketDecoder.pushRuns} does. Returns the error if the
+   * stream is broken or `onRun` throws a ProtocolError.
+   */
+  receive(
+    chunk: Uint8Array,
+    nowMs: number,
+    onRun: (run: Uint8Array, packets: number) => void,
+  ): ProtocolError | undefined {
+    let completed = false;
+    let error: ProtocolError | undefined;
+    try {
+      this.#decoder.pushRuns(chunk, (run, packets) => {
+        completed = true;
+        onRun(run, packets);
+      });
+    } catch (caught) {
+      if (!(caught instanceof ProtocolError)) throw caught;
+      error = caught;
+    }
+    if (this.#decoder.heldBytes === 0) this.#incompleteSinceMs = 0;
+    else if (completed || this.#incompleteSinceMs === 0) this.#incompleteSinceMs = nowMs;
+    return error;
+  }
+
+  /**
+   * Whether a packet has been incomplete for too long. Call it in each sweep: time does not count while nothing is read from the
+   * peer, because the rest of the packet may wait in the network.
+   */
+  isOverdue(nowMs: number, reading: boolean): boolean {
+    if (!reading) this.#incompleteSinceMs &&= nowMs;
+    return this.#incompleteSinceMs > 0 && nowMs - this.#incompleteSinceMs > this.#timeoutMs;
+  }
+}

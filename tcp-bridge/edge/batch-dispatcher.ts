@@ -1,43 +1,45 @@
 import { MAX_BATCH_REQUESTS } from "../../protocol/session-request.ts";
 import { Status } from "../../protocol/status-codes.ts";
 import { Batch, fillBatch, holdsIssue, type PacketSource } from "./batch.ts";
-import { type EdgeClient, type EdgeFailure, edgeFailure } from "./edge-client.ts";
+import { type EdgeClient, type EdgeFailure, type EdgeFailureCode, edgeFailure } from "./edge-client.ts";
 import { bridgeResponses, splitResponses } from "./response-packets.ts";
 
 /** What a dispatcher needs to know. */
 export interface DispatcherOptions {
   readonly maxBatchesInFlight: number;
-  /** From a packet's receipt to its answer. */
+  /** From a packet's receipt to its response. */
   readonly deadlineMs: number;
-  readonly observer: DispatchObserver;
+  readonly metrics: DispatchMetrics;
+  readonly failureLog: { log(failure: EdgeFailure): void };
 }
 
-/** Who counts and logs. */
-export interface DispatchObserver {
+/** Counts batches and attempts. */
+export interface DispatchMetrics {
   batchSent(packets: number): void;
-  /** An attempt is over; undefined is a success. */
-  attemptDone(durationMs: number, failure: EdgeFailure | undefined): void;
+  /** An attempt ended; `failure` is undefined if it succeeded. */
+  attemptDone(durationMs: number, failure: EdgeFailureCode | undefined): void;
 }
 
-/** A packet that has waited so long that less of the deadline is left is not asked any more. */
+/** The bridge sends a packet only while at least this share of its deadline is left. */
 const MIN_BUDGET_SHARE = 0.25;
 
 /** The share of the time that the first of two attempts may take: longer than the edge waits for its store (1 s of 2 s). */
 const FIRST_ATTEMPT_SHARE = 0.6;
 
 /**
- * Collects what waits on all connections into batches and brings back the answers. A packet that comes alone leaves at the
- * end of its turn; few gather for a moment ({@link BatchCoalescer}); with all slots taken they wait, and batches grow.
+ * Sends the packets of all connections to the edge in batches, and passes each connection its responses. A packet that is alone is
+ * sent at the end of the event loop's turn; few packets may wait for more ({@link BatchCoalescer}). While all slots are in use,
+ * packets wait and the next batch grows.
  */
 export class BatchDispatcher {
   readonly #edge: EdgeClient;
   readonly #options: DispatcherOptions;
-  /** Who has packets and none in flight, in the order in which they came. */
+  /** The sources with waiting packets and none in flight, in the order in which they were enqueued. */
   readonly #ready = new Set<PacketSource>();
-  readonly #gathering = new BatchCoalescer();
+  readonly #coalescer = new BatchCoalescer();
   #inFlight = 0;
   #flushScheduled = false;
-  #gatheringTimer: NodeJS.Timeout | undefined;
+  #coalescingTimer: NodeJS.Timeout | undefined;
 
   constructor(edge: EdgeClient, options: DispatcherOptions) {
     this.#edge = edge;
@@ -48,30 +50,30 @@ export class BatchDispatcher {
     return this.#inFlight;
   }
 
-  /** Packets that wait for a batch, those of connections whose earlier packets are in one left out. */
+  /** Packets that wait for a batch, without those of connections that have packets in flight. */
   get packetsWaiting(): number {
     let packets = 0;
     for (const source of this.#ready) packets += source.waiting;
     return packets;
   }
 
-  /** The source has packets that wait and none in flight. */
+  /** The source has waiting packets and none in flight. */
   enqueue(source: PacketSource): void {
     this.#ready.add(source);
-    this.#gathering.requested(source, performance.now());
+    this.#coalescer.requested(source, performance.now());
     this.#scheduleFlush();
   }
 
-  /** The source is gone; what it has in flight is still brought back to it. */
+  /** The source's connection ended. It still gets the responses to its packets in flight. */
   remove(source: PacketSource): void {
     this.#ready.delete(source);
-    this.#gathering.removed(source);
+    this.#coalescer.removed(source);
   }
 
   #scheduleFlush(): void {
     if (this.#flushScheduled || this.#inFlight >= this.#options.maxBatchesInFlight) return;
     this.#flushScheduled = true;
-    // After this turn's reads: what came on other connections at the same time leaves in the same batch.
+    // After the reads of this turn: packets that arrived on other connections at the same time go into the same batch.
     setImmediate(() => {
       this.#flushScheduled = false;
       this.#flush();
@@ -82,50 +84,50 @@ export class BatchDispatcher {
     const nowMs = performance.now();
     const expiredMs = nowMs - this.#options.deadlineMs * (1 - MIN_BUDGET_SHARE);
     while (this.#ready.size > 0 && this.#inFlight < this.#options.maxBatchesInFlight) {
-      const gatherMs = this.#gathering.remainingWaitMs(this.#ready, this.#inFlight, nowMs);
-      if (gatherMs > 0) {
-        this.#flushAfter(gatherMs);
+      const waitMs = this.#coalescer.remainingWaitMs(this.#ready, this.#inFlight, nowMs);
+      if (waitMs > 0) {
+        this.#flushAfter(waitMs);
         return;
       }
       const batch = new Batch();
       fillBatch(batch, this.#ready, expiredMs);
-      // What a full batch leaves behind has waited as long as what was in it.
-      if (this.#ready.size === 0) this.#gathering.flushed();
+      // Packets that a full batch left behind have waited as long as those in it, so their wait does not start anew.
+      if (this.#ready.size === 0) this.#coalescer.flushed();
       if (batch.packets === 0) continue;
       this.#inFlight += 1;
-      this.#options.observer.batchSent(batch.packets);
-      // It does not reject: what #run catches is all that can go wrong.
-      void this.#run(batch);
+      this.#options.metrics.batchSent(batch.packets);
+      // #send handles all failures, so the promise does not reject.
+      void this.#send(batch);
     }
   }
 
-  #flushAfter(gatherMs: number): void {
-    // One timer is enough: if it comes too early for who gathers then, it is set again.
-    this.#gatheringTimer ??= setTimeout(() => {
-      this.#gatheringTimer = undefined;
+  #flushAfter(waitMs: number): void {
+    // One timer is enough: if it fires too early for later packets, #flush sets it again.
+    this.#coalescingTimer ??= setTimeout(() => {
+      this.#coalescingTimer = undefined;
       this.#scheduleFlush();
-    }, Math.ceil(gatherMs));
+    }, Math.ceil(waitMs));
   }
 
-  async #run(batch: Batch): Promise<void> {
+  async #send(batch: Batch): Promise<void> {
     const requests = batch.body();
-    const parts = await this.#ask(batch, requests);
+    const responses = await this.#responsesTo(batch, requests);
     this.#inFlight -= 1;
     const nowMs = performance.now();
     let requestAt = 0;
     let index = 0;
-    for (const segment of batch.segments) {
-      const asked = requests.subarray(requestAt, requestAt + segment.bytes);
-      this.#gathering.responded(segment.source, nowMs);
-      segment.source.receiveResponses(parts?.[index] ?? bridgeResponses(asked, segment.packets, Status.Unavailable));
-      requestAt += segment.bytes;
+    for (const { source, packets, bytes } of batch.segments) {
+      const own = requests.subarray(requestAt, requestAt + bytes);
+      this.#coalescer.responded(source, nowMs);
+      source.receiveResponses(responses?.[index] ?? bridgeResponses(own, packets, Status.Unavailable));
+      requestAt += bytes;
       index += 1;
     }
     this.#scheduleFlush();
   }
 
-  /** The answers of each segment, undefined if the edge could not be asked within the deadline. */
-  async #ask(batch: Batch, requests: Uint8Array): Promise<Uint8Array[] | undefined> {
+  /** The responses to each segment, undefined if the edge did not give them within the deadline. */
+  async #responsesTo(batch: Batch, requests: Uint8Array): Promise<Uint8Array[] | undefined> {
     const deadlineAtMs = batch.oldestMs + this.#options.deadlineMs;
     const leftMs = deadlineAtMs - performance.now();
     const once = holdsIssue(requests);
@@ -140,88 +142,92 @@ export class BatchDispatcher {
   async #attempt(batch: Batch, requests: Uint8Array, timeoutMs: number): Promise<Uint8Array[] | EdgeFailure> {
     const startMs = performance.now();
     const result = await this.#edge.post(requests, Math.max(1, Math.floor(timeoutMs)));
-    const outcome = result.kind === "failed" ? result : splitOf(batch, requests, result.answers);
+    const outcome = result.kind === "failed" ? result : split(batch, requests, result.body);
     const durationMs = performance.now() - startMs;
-    this.#gathering.recordLatency(durationMs);
-    this.#options.observer.attemptDone(durationMs, Array.isArray(outcome) ? undefined : outcome);
+    this.#coalescer.recordLatency(durationMs);
+    const { metrics, failureLog } = this.#options;
+    const failure = Array.isArray(outcome) ? undefined : outcome;
+    metrics.attemptDone(durationMs, failure?.code);
+    if (failure !== undefined) failureLog.log(failure);
     return outcome;
   }
 }
 
-function splitOf(batch: Batch, requests: Uint8Array, answers: Uint8Array): Uint8Array[] | EdgeFailure {
-  const parts = splitResponses(requests, batch.segments, answers);
-  return typeof parts === "string" ? edgeFailure("edge_bad_answer", parts) : parts;
+function split(batch: Batch, requests: Uint8Array, responses: Uint8Array): Uint8Array[] | EdgeFailure {
+  const parts = splitResponses(requests, batch.segments, responses);
+  return typeof parts === "string" ? edgeFailure("edge_bad_response", parts) : parts;
 }
 
 /**
- * So many packets are worth a request of their own: on its whole way a request costs about 1.5 ms of CPU, each packet in it
+ * This many packets are sent without waiting for more: a request costs about 1.5 ms of CPU on its whole path, each packet in it
  * 3 us (docs/performance.md).
  */
 const ENOUGH_PACKETS = MAX_BATCH_REQUESTS / 2;
 
-/** What waits is never held back for longer, however long the edge takes. */
-const MAX_GATHERING_MS = 2;
+/** The longest time that packets wait for others, however slow the edge is. */
+const MAX_WAIT_MS = 2;
 
-/** The weight of the newest value in a mean. */
+/** The weight of the newest value in a moving mean. */
 const NEWEST_WEIGHT = 1 / 8;
 
 /**
- * Decides whether what waits leaves now or gathers: a request to the edge costs far more than the packets in it. Few
- * packets gather while more are likely to come in a moment: a batch is in flight, or connections that were just answered
- * have not asked again, if most do so. They gather for at most as long as an answer takes, and 2 ms; alone, a packet
- * leaves at once.
+ * Decides how long waiting packets wait for more, because a request to the edge costs far more than the packets in it. Few packets
+ * wait while more are likely: a batch is in flight, or connections that just got their responses have not sent a new request, and
+ * most connections do so at once. They wait at most for the mean latency of the edge, and at most {@link MAX_WAIT_MS}. Otherwise a
+ * packet is sent at once.
  */
 export class BatchCoalescer {
-  /** Who was answered and may ask again in a moment. */
+  /** The sources that just got their responses and are expected to send a new request. */
   readonly #expected = new Set<PacketSource>();
-  #answeredMs = 0;
-  /** The share of those expected who did ask again in time. */
-  #returningShare = 0;
-  #meanAnswerMs = 0;
-  #sinceMs: number | undefined;
+  #respondedMs = 0;
+  /** The share of the expected sources that sent a new request in time, as a moving mean. */
+  #requestingShare = 0;
+  #meanLatencyMs = 0;
+  #waitingSinceMs: number | undefined;
 
-  /** The edge answered a batch, after so long. */
+  /** An attempt to reach the edge took this long. */
   recordLatency(durationMs: number): void {
-    this.#meanAnswerMs += (durationMs - this.#meanAnswerMs) * NEWEST_WEIGHT;
+    this.#meanLatencyMs += (durationMs - this.#meanLatencyMs) * NEWEST_WEIGHT;
   }
 
+  /** The source got its responses. */
   responded(source: PacketSource, nowMs: number): void {
-    this.#answeredMs = nowMs;
+    this.#respondedMs = nowMs;
     this.#expected.add(source);
   }
 
-  /** The source has asked again. */
+  /** The source has a new request. */
   requested(source: PacketSource, nowMs: number): void {
     this.#giveUpLate(nowMs);
-    if (this.#expected.delete(source)) this.#returningShare += (1 - this.#returningShare) * NEWEST_WEIGHT;
+    if (this.#expected.delete(source)) this.#requestingShare += (1 - this.#requestingShare) * NEWEST_WEIGHT;
   }
 
-  /** The source is gone. */
+  /** The source's connection ended. */
   removed(source: PacketSource): void {
     this.#expected.delete(source);
   }
 
-  /** What waited has left. */
+  /** All waiting packets were sent. */
   flushed(): void {
-    this.#sinceMs = undefined;
+    this.#waitingSinceMs = undefined;
   }
 
-  /** For how long what waits in `ready` is to gather from now on; 0: it leaves. */
+  /** How long the packets of the `ready` sources must still wait for more; 0: send them now. */
   remainingWaitMs(ready: Iterable<PacketSource>, batchesInFlight: number, nowMs: number): number {
     this.#giveUpLate(nowMs);
-    const moreAreLikely = batchesInFlight > 0 || (this.#expected.size > 0 && this.#returningShare > 0.5);
+    const moreAreLikely = batchesInFlight > 0 || (this.#expected.size > 0 && this.#requestingShare > 0.5);
     if (!moreAreLikely || areEnough(ready)) return 0;
-    this.#sinceMs ??= nowMs;
-    return Math.max(0, this.#sinceMs + this.#limitMs - nowMs);
+    this.#waitingSinceMs ??= nowMs;
+    return Math.max(0, this.#waitingSinceMs + this.#limitMs - nowMs);
   }
 
   get #limitMs(): number {
-    return Math.min(this.#meanAnswerMs, MAX_GATHERING_MS);
+    return Math.min(this.#meanLatencyMs, MAX_WAIT_MS);
   }
 
   #giveUpLate(nowMs: number): void {
-    if (nowMs - this.#answeredMs < this.#limitMs) return;
-    this.#returningShare *= (1 - NEWEST_WEIGHT) ** this.#expected.size;
+    if (nowMs - this.#respondedMs < this.#limitMs) return;
+    this.#requestingShare *= (1 - NEWEST_WEIGHT) ** this.#expected.size;
     this.#expected.clear();
   }
 }

@@ -8,26 +8,26 @@ export interface PacketSource {
   readonly waiting: number;
 
   /**
-   * Moves packets from the front into the batch, at most `maxPackets` of `maxBytes` together; 0 is allowed. Until
-   * {@link receiveResponses} nothing more is moved into another batch.
+   * Moves packets from the front of the queue into the batch, at most `maxPackets` with at most `maxBytes` together; it may move
+   * none. Until {@link receiveResponses} is called, the source moves nothing into another batch.
    */
   moveInto(batch: Batch, maxPackets: number, maxBytes: number): void;
 
-  /** Answers with Unavailable what came before `beforeMs` and still waits: the edge cannot be asked in time. */
+  /** Responds with Unavailable to waiting packets that were received before `beforeMs`: the edge cannot respond in time. */
   expire(beforeMs: number): void;
 
-  /** The answers to all that this source moved into one batch, in order. */
-  receiveResponses(answers: Uint8Array): void;
+  /** Gets the responses, in order, to all packets that this source moved into one batch. */
+  receiveResponses(responses: Uint8Array): void;
 }
 
-/** The part of a batch that came from one source. */
+/** The part of a batch that comes from one source. */
 export interface Segment {
   readonly source: PacketSource;
   packets: number;
   bytes: number;
 }
 
-/** Packets of many connections on their way to the edge; each connection's lie together, in their order. */
+/** The packets of one `POST /v1/packets`. The packets of each source are adjacent and in their order. */
 export class Batch {
   readonly #segments = new Map<PacketSource, Segment & { readonly runs: Uint8Array[] }>();
   #packets = 0;
@@ -38,20 +38,22 @@ export class Batch {
     return this.#packets;
   }
 
+  /** How many more packets the batch may hold. */
   get packetRoom(): number {
     return MAX_BATCH_REQUESTS - this.#packets;
   }
 
+  /** How many more bytes the batch may hold. */
   get byteRoom(): number {
     return MAX_BATCH_BYTES - this.#bytes;
   }
 
-  /** When the packet that has waited longest came. */
+  /** When the oldest packet was received. */
   get oldestMs(): number {
     return this.#oldestMs;
   }
 
-  /** In the order of the packets in {@link body}. */
+  /** In the order of their packets in {@link body}. */
   get segments(): Iterable<Segment> {
     return this.#segments.values();
   }
@@ -60,7 +62,7 @@ export class Batch {
     return this.#segments.has(source);
   }
 
-  /** Adds whole packets that lie together. The bytes must not change before {@link body} was called. */
+  /** Adds adjacent whole packets. Do not change the bytes until {@link body} was called. */
   add(source: PacketSource, bytes: Uint8Array, packets: number, receivedMs: number): void {
     const segment = this.#segments.get(source);
     if (segment === undefined) {
@@ -75,7 +77,7 @@ export class Batch {
     this.#oldestMs = Math.min(this.#oldestMs, receivedMs);
   }
 
-  /** All packets in one piece: the only copy that the bridge makes of them. */
+  /** A copy of all packets, the only one that the bridge makes. */
   body(): Uint8Array {
     const body = Buffer.allocUnsafe(this.#bytes);
     let at = 0;
@@ -89,7 +91,7 @@ export class Batch {
   }
 }
 
-/** Whether packets hold an Issue: asked twice, it would make two sessions, so such a batch is never sent again. */
+/** Whether the packets contain an Issue. Executed twice it would create two sessions, so such a batch is never repeated. */
 export function holdsIssue(packets: Uint8Array): boolean {
   for (let at = 0; at < packets.byteLength; at += packetSizeAt(packets, at)) {
     if (packetType(packets, at) === REQUEST_TYPES.issue) return true;
@@ -98,17 +100,17 @@ export function holdsIssue(packets: Uint8Array): boolean {
 }
 
 /**
- * What a connection sends at once is small and is not split: its rest would have to wait for the batch with its beginning,
- * and with the rests of all connections waiting, no second batch could be in flight.
+ * Up to this many packets of a source are not split between batches: the rest would have to wait for the responses to the first
+ * part, and if all sources were split, no second batch could be in flight.
  */
 const WHOLE_PACKETS = 64;
 
 /**
- * Fills a batch from those who are ready, fairly: first come those at the front, with little each, then all get an equal
- * share of the room that is left. Who is in the batch, or has nothing left, is no longer ready; who found no room stays,
- * in front.
+ * Fills a batch from the ready sources. Each source, from the first on, may add up to {@link WHOLE_PACKETS}; then all share the
+ * remaining room equally. Sources that are in the batch or have no packets left are removed from `ready`; the others keep their
+ * order.
  *
- * What came before `expiredMs` is not asked any more.
+ * Packets that were received before `expiredMs` are not sent.
  */
 export function fillBatch(batch: Batch, ready: Set<PacketSource>, expiredMs: number): void {
   const sources: PacketSource[] = [];
@@ -122,19 +124,20 @@ export function fillBatch(batch: Batch, ready: Set<PacketSource>, expiredMs: num
     if (batch.packetRoom === 0) break;
     source.moveInto(batch, Math.min(batch.packetRoom, WHOLE_PACKETS), batch.byteRoom);
   }
-  shareOut(batch, sources);
-  shareOut(batch, sources);
+  // Twice: the second time shares the room that sources with few packets did not use.
+  shareRoom(batch, sources);
+  shareRoom(batch, sources);
   for (const source of sources) {
     if (batch.has(source) || source.waiting === 0) ready.delete(source);
   }
 }
 
-function shareOut(batch: Batch, sources: readonly PacketSource[]): void {
+function shareRoom(batch: Batch, sources: readonly PacketSource[]): void {
   const waiting = sources.filter((source) => source.waiting > 0);
   let left = waiting.length;
   for (const source of waiting) {
     const maxPackets = Math.ceil(batch.packetRoom / left);
-    // A share smaller than a packet would starve who sends large ones.
+    // A share smaller than a packet would starve a source of large packets.
     const maxBytes = Math.min(batch.byteRoom, Math.max(batch.byteRoom / left, MAX_SERVICE_PACKET_BYTES));
     if (maxPackets > 0) source.moveInto(batch, maxPackets, maxBytes);
     left -= 1;

@@ -2,58 +2,58 @@ import { type Dispatcher, Pool } from "undici";
 import { MAX_SERVICE_PACKET_BYTES } from "../../protocol/packet-framing.ts";
 import { MAX_BATCH_REQUESTS } from "../../protocol/session-request.ts";
 
-/** Stable codes of why the edge gave no answers to a batch. */
-export type EdgeFailureCode =
-  /** No connection, or it broke. */
-  | "edge_unreachable"
-  /** No answer in time. */
-  | "edge_timeout"
-  /** The edge does not accept API_KEY. */
-  | "edge_unauthenticated"
-  /** The edge has no API_KEYS at all. */
-  | "edge_not_configured"
-  /** The edge says that the batch itself is wrong: a bug, on this side or on that. */
-  | "edge_rejected"
-  /** The edge answered with another status than 200: it has trouble of its own, or EDGE_URL is not an edge. */
-  | "edge_status"
-  /** Status 200, but the body is not the answers to this batch. */
-  | "edge_bad_answer";
+/** The outcome of one request to the edge. `body` is that of a response with status 200. */
+export type EdgeResult = { readonly kind: "ok"; readonly body: Uint8Array } | EdgeFailure;
 
-/** One attempt's outcome. */
-export type EdgeResult = { readonly kind: "answered"; readonly answers: Uint8Array } | EdgeFailure;
-
+/** Why a request to the edge failed. */
 export interface EdgeFailure {
   readonly kind: "failed";
   readonly code: EdgeFailureCode;
-  /** For the log: never holds the key, a packet or what a packet holds. */
+  /** For the log. Never contains the API key or any part of a packet. */
   readonly detail: string;
-  /** Whether another attempt may have another outcome. Whether it is safe, the batch decides. */
+  /** Whether another attempt may succeed. Whether it is safe depends on the batch. */
   readonly worthRetrying: boolean;
 }
+
+/** Stable codes of failures: logs and metrics carry them. */
+export type EdgeFailureCode =
+  /** No connection could be opened, or it broke. */
+  | "edge_unreachable"
+  /** No response in time. */
+  | "edge_timeout"
+  /** The edge does not accept API_KEY. */
+  | "edge_unauthenticated"
+  /** The edge has no API_KEYS. */
+  | "edge_not_configured"
+  /** The edge refuses the batch as malformed or too large: a bug of the bridge or the edge. */
+  | "edge_rejected"
+  /** Another status than 200: the edge has a fault, or EDGE_URL is not an edge. */
+  | "edge_status"
+  /** Status 200, but the body does not hold the responses to this batch. */
+  | "edge_bad_response";
 
 export function edgeFailure(code: EdgeFailureCode, detail: string): EdgeFailure {
   const lasting = code === "edge_unauthenticated" || code === "edge_not_configured" || code === "edge_rejected";
   return { kind: "failed", code, detail, worthRetrying: !lasting };
 }
 
-/** Where the edge is, and how to reach it. */
+/** Where the edge is, and how to connect to it. */
 export interface EdgeClientOptions {
-  /** Only its origin and path count. */
+  /** Only its origin and path are used. */
   readonly url: URL;
   readonly apiKey: string;
-  /** Requests at once. */
+  /** Connections, and so requests, at the same time. */
   readonly maxConnections: number;
-  /** A connection that is not there after this time is given up. */
   readonly connectTimeoutMs: number;
 }
 
-/** No answer is larger: every packet has its cap. */
-const MAX_ANSWER_BYTES = MAX_BATCH_REQUESTS * MAX_SERVICE_PACKET_BYTES;
+/** Every response packet has at most its cap. */
+const MAX_RESPONSE_BYTES = MAX_BATCH_REQUESTS * MAX_SERVICE_PACKET_BYTES;
 
-/** An idle connection is kept this long, if the edge does not say less: reconnecting costs round trips. */
+/** An idle connection stays open this long, unless the edge says less: a new connection costs round trips. */
 const KEEP_ALIVE_MS = 60_000;
 
-/** Asks the edge over HTTP with connections that are kept open. */
+/** Posts packets to the edge over HTTP, on connections that stay open. */
 export class EdgeClient {
   readonly #pool: Pool;
   readonly #request: Dispatcher.DispatchOptions;
@@ -63,10 +63,10 @@ export class EdgeClient {
       connections: maxConnections,
       connect: { timeout: connectTimeoutMs },
       keepAliveTimeout: KEEP_ALIVE_MS,
-      // One connection for each request in flight: over HTTP/2 they would share one, and its stall would be everybody's.
+      // One connection for each request in flight: with HTTP/2 all requests would share one, and stall together.
       allowH2: false,
       pipelining: 1,
-      // Every attempt has its own deadline, which includes the wait for a connection; undici's would not.
+      // Each attempt has its own deadline, which includes the wait for a connection; undici's timeouts do not.
       headersTimeout: 0,
       bodyTimeout: 0,
     });
@@ -77,15 +77,15 @@ export class EdgeClient {
     };
   }
 
-  /** Posts packets; resolves within `timeoutMs`, and does not reject. An empty body asks only whether the edge would take one. */
+  /** Posts packets. Resolves within `timeoutMs` and does not reject. An empty body tests whether the edge accepts requests. */
   post(packets: Uint8Array, timeoutMs: number): Promise<EdgeResult> {
     return new Promise((resolve) => {
-      const attempt = new EdgeAttempt(timeoutMs, MAX_ANSWER_BYTES, resolve);
+      const attempt = new EdgeAttempt(timeoutMs, MAX_RESPONSE_BYTES, resolve);
       this.#pool.dispatch({ ...this.#request, body: packets }, attempt);
     });
   }
 
-  /** Breaks the connections and what is in flight on them. */
+  /** Closes all connections; requests in flight fail. */
   async close(): Promise<void> {
     await this.#pool.destroy();
   }
@@ -94,12 +94,12 @@ export class EdgeClient {
 /** How much of an error's body is read: a problem document (RFC 9457) is far smaller. */
 const MAX_PROBLEM_BYTES = 4096;
 
-/** One request to the edge: undici tells it what happens, it tells the outcome once. */
-export class EdgeAttempt implements Dispatcher.DispatchHandler {
+/** One request: undici calls it as the response arrives, and it resolves the outcome once. */
+class EdgeAttempt implements Dispatcher.DispatchHandler {
   readonly #resolve: (result: EdgeResult) => void;
   readonly #maxBytes: number;
   readonly #timer: NodeJS.Timeout;
-  #settled = false;
+  #done = false;
   #controller: Dispatcher.DispatchController | undefined;
   #statusCode = 0;
   #chunks: Buffer[] = [];
@@ -109,15 +109,15 @@ export class EdgeAttempt implements Dispatcher.DispatchHandler {
     this.#resolve = resolve;
     this.#maxBytes = maxBytes;
     this.#timer = setTimeout(
-      () => this.#fail(edgeFailure("edge_timeout", `no answer within ${timeoutMs} ms`)),
+      () => this.#abort(edgeFailure("edge_timeout", `no response within ${timeoutMs} ms`)),
       timeoutMs,
     );
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
     this.#controller = controller;
-    // The time ran out while the request waited for a connection: nothing of it must be sent now.
-    if (this.#settled) controller.abort(new Error("the attempt is over"));
+    // The attempt timed out while it waited for a connection: the request must not be sent any more.
+    if (this.#done) controller.abort(new Error("the attempt timed out"));
   }
 
   onResponseStart(_controller: Dispatcher.DispatchController, statusCode: number): void {
@@ -127,9 +127,9 @@ export class EdgeAttempt implements Dispatcher.DispatchHandler {
   onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
     this.#bytes += chunk.byteLength;
     if (this.#statusCode === 200 && this.#bytes > this.#maxBytes) {
-      this.#fail(edgeFailure("edge_bad_answer", `more than ${this.#maxBytes} bytes`));
+      this.#abort(edgeFailure("edge_bad_response", `more than ${this.#maxBytes} bytes`));
     } else if (this.#statusCode !== 200 && this.#bytes > MAX_PROBLEM_BYTES) {
-      this.#fail(failureOf(this.#statusCode, undefined));
+      this.#abort(statusFailure(this.#statusCode, undefined));
     } else {
       this.#chunks.push(chunk);
     }
@@ -138,30 +138,30 @@ export class EdgeAttempt implements Dispatcher.DispatchHandler {
   onResponseEnd(): void {
     const [first] = this.#chunks;
     const body = first !== undefined && this.#chunks.length === 1 ? first : Buffer.concat(this.#chunks, this.#bytes);
-    if (this.#statusCode === 200) this.#settle({ kind: "answered", answers: body });
-    else this.#settle(failureOf(this.#statusCode, problemCode(body)));
+    if (this.#statusCode === 200) this.#finish({ kind: "ok", body });
+    else this.#finish(statusFailure(this.#statusCode, problemCode(body)));
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
     const code = "code" in error ? `${error.code}: ` : "";
-    this.#settle(edgeFailure("edge_unreachable", `${code}${error.message}`));
+    this.#finish(edgeFailure("edge_unreachable", `${code}${error.message}`));
   }
 
-  #fail(failure: EdgeFailure): void {
-    this.#settle(failure);
+  #abort(failure: EdgeFailure): void {
+    this.#finish(failure);
     this.#controller?.abort(new Error(failure.code));
   }
 
-  #settle(result: EdgeResult): void {
-    if (this.#settled) return;
-    this.#settled = true;
+  #finish(result: EdgeResult): void {
+    if (this.#done) return;
+    this.#done = true;
     clearTimeout(this.#timer);
     this.#chunks = [];
     this.#resolve(result);
   }
 }
 
-function failureOf(statusCode: number, problem: string | undefined): EdgeFailure {
+function statusFailure(statusCode: number, problem: string | undefined): EdgeFailure {
   const detail = problem === undefined ? `HTTP status ${statusCode}` : `HTTP status ${statusCode}, ${problem}`;
   if (statusCode === 401) return edgeFailure("edge_unauthenticated", `${detail}: the edge does not accept API_KEY`);
   if (problem === "not_configured") return edgeFailure("edge_not_configured", `${detail}: the edge has no API_KEYS`);
@@ -169,7 +169,7 @@ function failureOf(statusCode: number, problem: string | undefined): EdgeFailure
   return edgeFailure("edge_status", detail);
 }
 
-/** The stable `code` of a problem document, if the body is one. */
+/** The stable `code` of a problem document, undefined if the body is none. */
 function problemCode(body: Buffer): string | undefined {
   try {
     const problem: unknown = JSON.parse(body.toString());

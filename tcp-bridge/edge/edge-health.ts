@@ -1,43 +1,43 @@
 import type { Logger } from "pino";
 import { type EdgeClient, type EdgeFailure, type EdgeFailureCode, edgeFailure } from "./edge-client.ts";
 
-/** A verdict on the edge is this old at most: whoever asks more often does not make more requests. */
+/** The result of a probe is reused for this time, however often `/readyz` is requested. */
 const FRESH_MS = 1_000;
 
-/** Asks whether the edge is reachable and accepts the key, with a batch of no packets: it costs no store anything. */
+/** Tests with an empty batch whether the edge is reachable and accepts the API key. The edge does not call its store for it. */
 export class EdgeProbe {
   readonly #edge: EdgeClient;
   readonly #timeoutMs: number;
-  #asked: Promise<EdgeFailure | undefined> | undefined;
-  #askedMs = 0;
+  #result: Promise<EdgeFailure | undefined> | undefined;
+  #startedMs = 0;
 
   constructor(edge: EdgeClient, timeoutMs: number) {
     this.#edge = edge;
     this.#timeoutMs = timeoutMs;
   }
 
-  /** What is wrong with the edge, undefined if nothing is. It does not reject. */
+  /** Why the edge cannot be used, undefined if it can. Does not reject. */
   async failure(): Promise<EdgeFailure | undefined> {
     const nowMs = performance.now();
-    if (this.#asked === undefined || nowMs - this.#askedMs > FRESH_MS) {
-      this.#asked = this.#ask();
-      this.#askedMs = nowMs;
+    if (this.#result === undefined || nowMs - this.#startedMs > FRESH_MS) {
+      this.#result = this.#probe();
+      this.#startedMs = nowMs;
     }
-    return this.#asked;
+    return this.#result;
   }
 
-  async #ask(): Promise<EdgeFailure | undefined> {
+  async #probe(): Promise<EdgeFailure | undefined> {
     const result = await this.#edge.post(new Uint8Array(0), this.#timeoutMs);
     if (result.kind === "failed") return result;
-    const answered = result.answers.byteLength;
-    return answered === 0 ? undefined : edgeFailure("edge_bad_answer", `${answered} bytes answer no packets`);
+    const { byteLength } = result.body;
+    return byteLength === 0 ? undefined : edgeFailure("edge_bad_response", `${byteLength} bytes for an empty batch`);
   }
 }
 
-/** A failing edge fails thousands of batches: each code is logged once in this time. */
+/** When the edge fails, thousands of batches do: each code is logged once in this time. */
 const INTERVAL_MS = 10_000;
 
-/** Logs why the edge could not be asked, at a bounded rate. */
+/** Logs failures of the edge at a bounded rate. */
 export class EdgeFailureLog {
   readonly #logger: Logger;
   readonly #byCode = new Map<EdgeFailureCode, { loggedMs: number; suppressed: number }>();
@@ -54,6 +54,6 @@ export class EdgeFailureLog {
     }
     this.#byCode.set(failure.code, { loggedMs: nowMs, suppressed: 0 });
     const { code, detail } = failure;
-    this.#logger.warn({ code, detail, suppressed: last?.suppressed ?? 0 }, "the edge could not be asked");
+    this.#logger.warn({ code, detail, suppressed: last?.suppressed ?? 0 }, "a request to the edge failed");
   }
 }

@@ -2,6 +2,7 @@ import { ByteWriter } from "../../protocol/packet-fields.ts";
 import { HEADER_BYTES, MAX_SERVICE_PACKET_BYTES, packetSizeAt, packetType } from "../../protocol/packet-framing.ts";
 import {
   ERROR_RESPONSE_TYPE,
+  type ServiceResponsePacket,
   serviceRequestKind,
   unknownTypeResponse,
   writeServiceResponse,
@@ -10,62 +11,14 @@ import { failedResponse, type ServiceRequest, type ServiceResponse } from "../..
 import { type Status, statusOf } from "../../protocol/status-codes.ts";
 import type { Segment } from "./batch.ts";
 
-/** The answers that the bridge gives itself: each request packet gets its own response with `status`, other fields 0. */
-export function bridgeResponses(requests: Uint8Array, packets: number, status: Status): Uint8Array {
-  // 5 is the size of the commonest answer, that of a check; larger ones make the writer grow.
-  const writer = new ByteWriter(packets * 5);
-  for (let at = 0; at < requests.byteLength; at += packetSizeAt(requests, at)) {
-    writeOwnAnswer(writer, packetType(requests, at), status);
-  }
-  return writer.finish();
-}
-
-/** The size in bytes of the response to a request type: all have fixed sizes. undefined for an unknown type. */
-export function responseBytes(type: number): number | undefined {
-  return ANSWER_BYTES[type];
-}
-
-/** An ErrorResponse: why the connection is refused or closed. */
-export function errorResponse(status: Status, message: string): Uint8Array {
-  const writer = new ByteWriter();
-  writeServiceResponse(writer, { kind: "error", status, message });
-  return writer.finish();
-}
-
-/** The response to a service key. */
-export function serviceKeyResponse(status: Status): Uint8Array {
-  const writer = new ByteWriter();
-  writeServiceResponse(writer, { kind: "serviceKey", status });
-  return writer.finish();
-}
-
-function writeOwnAnswer(writer: ByteWriter, type: number, status: Status): void {
-  const kind = serviceRequestKind(type);
-  writeServiceResponse(writer, kind === undefined ? unknownTypeResponse(type, status) : serviceFailure(kind, status));
-}
-
-function serviceFailure(kind: ServiceRequest["kind"], status: Status): ServiceResponse {
-  // failedResponse answers with the kind that it is given, which its wider type cannot say.
-  return failedResponse(kind, status) as ServiceResponse;
-}
-
-const ANSWER_BYTES: (number | undefined)[] = Array.from({ length: ERROR_RESPONSE_TYPE }, (_, type) => {
-  const kind = serviceRequestKind(type);
-  if (kind === undefined) return undefined;
-  const writer = new ByteWriter();
-  writeServiceResponse(writer, serviceFailure(kind, 0));
-  return writer.length;
-});
-
 /**
- * Checks that `answers` answers `requests` packet by packet (framing, response type, size, status, number) and returns
- * the bytes of each segment, or says what is wrong. Nothing of a wrong answer may reach a connection: the verdicts
- * would be those of other requests.
+ * Splits the edge's `responses` into those of each segment, or says what is wrong with them. Each packet's framing, type, size and
+ * status must fit its request: if one does not, no response may reach a connection, for it could be that of another request.
  */
 export function splitResponses(
   requests: Uint8Array,
   segments: Iterable<Segment>,
-  answers: Uint8Array,
+  responses: Uint8Array,
 ): Uint8Array[] | string {
   const parts: Uint8Array[] = [];
   let requestAt = 0;
@@ -73,25 +26,64 @@ export function splitResponses(
   for (const segment of segments) {
     const start = at;
     for (let packet = 0; packet < segment.packets; packet++) {
-      if (answers.byteLength - at <= HEADER_BYTES) return "too few answers";
-      const size = packetSizeAt(answers, at);
-      if (size > answers.byteLength - at || !answersType(packetType(requests, requestAt), answers, at, size)) {
-        return `answer at byte ${at} does not answer its request`;
+      if (responses.byteLength - at <= HEADER_BYTES) return "too few responses";
+      const size = packetSizeAt(responses, at);
+      if (size > responses.byteLength - at || !respondsTo(packetType(requests, requestAt), responses, at, size)) {
+        return `the response at byte ${at} does not fit its request`;
       }
       requestAt += packetSizeAt(requests, requestAt);
       at += size;
     }
-    parts.push(answers.subarray(start, at));
+    parts.push(responses.subarray(start, at));
   }
-  return at === answers.byteLength ? parts : `${answers.byteLength - at} bytes after the last answer`;
+  return at === responses.byteLength ? parts : `${responses.byteLength - at} bytes after the last response`;
 }
 
-function answersType(requestType: number, answers: Uint8Array, at: number, size: number): boolean {
-  const type = packetType(answers, at);
-  if (statusOf(answers[at + HEADER_BYTES] ?? 255) === undefined) return false;
-  const expectedBytes = responseBytes(requestType);
+function respondsTo(requestType: number, responses: Uint8Array, at: number, size: number): boolean {
+  const type = packetType(responses, at);
+  if (statusOf(responses[at + HEADER_BYTES] ?? 255) === undefined) return false;
+  const expectedBytes = RESPONSE_BYTES[requestType];
   if (expectedBytes !== undefined) return type === requestType + 1 && size === expectedBytes;
   // An ErrorResponse: its status, and a message whose length must match.
-  const messageBytes = (answers[at + 5] ?? 0) | ((answers[at + 6] ?? 0) << 8);
+  const messageBytes = (responses[at + 5] ?? 0) | ((responses[at + 6] ?? 0) << 8);
   return type === ERROR_RESPONSE_TYPE && size === HEADER_BYTES + 3 + messageBytes && size <= MAX_SERVICE_PACKET_BYTES;
 }
+
+/** Responses that the bridge itself gives: to each request packet its own response with `status`, all other fields 0. */
+export function bridgeResponses(requests: Uint8Array, packets: number, status: Status): Uint8Array {
+  // 5 bytes are the response to a check, the most frequent one. For larger ones the writer grows.
+  const writer = new ByteWriter(packets * 5);
+  for (let at = 0; at < requests.byteLength; at += packetSizeAt(requests, at)) {
+    const type = packetType(requests, at);
+    const kind = serviceRequestKind(type);
+    writeServiceResponse(writer, kind === undefined ? unknownTypeResponse(type, status) : failure(kind, status));
+  }
+  return writer.finish();
+}
+
+/** An ErrorResponse that says why the connection is refused or closed. */
+export function errorResponse(status: Status, message: string): Uint8Array {
+  return responsePacket({ kind: "error", status, message });
+}
+
+/** The response to a service key. */
+export function serviceKeyResponse(status: Status): Uint8Array {
+  return responsePacket({ kind: "serviceKey", status });
+}
+
+function responsePacket(response: ServiceResponsePacket): Uint8Array {
+  const writer = new ByteWriter();
+  writeServiceResponse(writer, response);
+  return writer.finish();
+}
+
+function failure(kind: ServiceRequest["kind"], status: Status): ServiceResponse {
+  // The response has the kind of the request, which the type of failedResponse does not say.
+  return failedResponse(kind, status) as ServiceResponse;
+}
+
+/** The size of the response to each request type: all have fixed sizes. undefined for an unknown type. */
+const RESPONSE_BYTES: (number | undefined)[] = Array.from({ length: ERROR_RESPONSE_TYPE }, (_, type) => {
+  const kind = serviceRequestKind(type);
+  return kind === undefined ? undefined : responsePacket(failure(kind, 0)).byteLength;
+});

@@ -1,40 +1,61 @@
 import { createHash, timingSafeEqual } from "node:crypto";
-import { packetSizeAt, packetType } from "../../protocol/packet-framing.ts";
+import { HEADER_BYTES, packetSizeAt, packetType } from "../../protocol/packet-framing.ts";
 import { REQUEST_TYPES } from "../../protocol/service-packets.ts";
 import { Status } from "../../protocol/status-codes.ts";
 import { type AddressRecord, FailureWindow } from "../core/address-book.ts";
 
-/** What one address may fail at in a minute. */
-export interface GameAddressLimits {
-  /** NotFound, Denied and Conflict answers to what {@link isGuess} names; then such requests are answered TooMany. */
-  readonly maxFailuresPerMinute: number;
-  /** Wrong service keys; then they are answered TooMany. */
-  readonly maxWrongKeysPerMinute: number;
+/** The keys of which a client must show one in its first packet. Only their SHA-256 digests are kept. */
+export class ServiceKeys {
+  readonly #digests: readonly Buffer[];
+
+  constructor(keys: readonly string[]) {
+    this.#digests = keys.map(digest);
+  }
+
+  /** Whether there are any. Without keys, every client that reaches the port may send requests. */
+  get areNeeded(): boolean {
+    return this.#digests.length > 0;
+  }
+
+  /** Whether `key` is one of them. The time that it takes reveals nothing about the keys. */
+  include(key: string): boolean {
+    const shown = digest(key);
+    return this.#digests.filter((known) => timingSafeEqual(known, shown)).length > 0;
+  }
 }
 
-/** A packet's status is its first field (docs/wire-protocol.md, "Service packets"). */
-const STATUS_OFFSET = 4;
+function digest(key: string): Buffer {
+  return createHash("sha256").update(key).digest();
+}
+
+/** How often the clients of one address may fail in a minute. */
+export interface GameAddressLimits {
+  /** NotFound, Denied and Conflict responses to a {@link isGuess guess}. Beyond it guesses get TooMany. */
+  readonly maxFailuresPerMinute: number;
+  /** Wrong service keys. Beyond it wrong keys get TooMany. */
+  readonly maxWrongKeysPerMinute: number;
+}
 
 const { check, checkAccess, delete: deletion, register } = REQUEST_TYPES;
 
 /**
- * Whether a request's verdict tells if a session exists. A sessid is an int32, so who may ask without end can find the
- * living ones: these are the requests that are counted and refused.
+ * Whether the response to a request of this type tells if a session exists. A sessid is an int32, so a client with unlimited
+ * guesses could find all sessions. Only these requests are counted and refused.
  */
 export function isGuess(type: number): boolean {
   return type === check || type === checkAccess || type === deletion || type === register;
 }
 
 /**
- * What the connections of one address have failed at, and what they have in flight: however many they are, together they
- * never fail more often than the limit.
+ * The failures of all connections of one address, and their requests in flight. Requests in flight count as failures until their
+ * responses arrive, so that many connections together cannot exceed the limit.
  */
 export class GameAddress implements AddressRecord {
   readonly wrongKeys: FailureWindow;
   readonly #failures: FailureWindow;
   #connections = 0;
   #inFlight = 0;
-  /** Who could ask if what is in flight did not fail. */
+  /** The callbacks of sessions that wait for responses to others. */
   readonly #waiting = new Set<() => void>();
 
   constructor(limits: GameAddressLimits) {
@@ -51,36 +72,36 @@ export class GameAddress implements AddressRecord {
     this.#connections += 1;
   }
 
-  /** `resume` waits no more. */
+  /** A connection ended; `resume` is not called any more. */
   disconnected(resume: () => void): void {
     this.#connections -= 1;
     this.#waiting.delete(resume);
   }
 
-  /** How many guesses may be asked now, if all that is in flight fails; under 1: none. */
+  /** How many guesses may be sent now, if all requests in flight fail. Under 1: none. */
   allowance(nowMs: number): number {
     return this.#failures.allowance(nowMs) - this.#inFlight;
   }
 
-  /** Whether guesses are refused, whatever becomes of what is in flight. */
+  /** Whether the limit is reached, whatever the responses to the requests in flight are. */
   isExhausted(nowMs: number): boolean {
     return this.#failures.allowance(nowMs) <= 0;
   }
 
-  /** Packets left for the edge. */
-  asked(packets: number): void {
+  /** Requests were sent to the edge. */
+  requested(packets: number): void {
     this.#inFlight += packets;
   }
 
-  /** `resume` is called once, when less is in flight. */
+  /** Calls `resume` once, after the next responses. */
   wait(resume: () => void): void {
     this.#waiting.add(resume);
   }
 
-  /** The answers to so many packets came. */
-  responded(answers: Uint8Array, packets: number, nowMs: number): void {
+  /** The responses to `packets` requests arrived. */
+  responded(responses: Uint8Array, packets: number, nowMs: number): void {
     this.#inFlight -= packets;
-    const failures = countFailures(answers);
+    const failures = countFailures(responses);
     if (failures > 0) this.#failures.count(failures, nowMs);
     if (this.#waiting.size === 0) return;
     const waiting = [...this.#waiting];
@@ -89,37 +110,14 @@ export class GameAddress implements AddressRecord {
   }
 }
 
-/** The failures among answers: NotFound, Denied and Conflict to what {@link isGuess} names. */
-export function countFailures(answers: Uint8Array): number {
+/** Counts the NotFound, Denied and Conflict responses to guesses. */
+export function countFailures(responses: Uint8Array): number {
   let failures = 0;
-  for (let at = 0; at < answers.byteLength; at += packetSizeAt(answers, at)) {
-    const status = answers[at + STATUS_OFFSET];
+  for (let at = 0; at < responses.byteLength; at += packetSizeAt(responses, at)) {
+    // The status is the first field of every response (docs/wire-protocol.md, "Service packets").
+    const status = responses[at + HEADER_BYTES];
     if (status !== Status.NotFound && status !== Status.Denied && status !== Status.Conflict) continue;
-    if (isGuess(packetType(answers, at) - 1)) failures += 1;
+    if (isGuess(packetType(responses, at) - 1)) failures += 1;
   }
   return failures;
-}
-
-/** The keys of which a client must show one first. Only their digests are kept. */
-export class ServiceKeys {
-  readonly #digests: readonly Buffer[];
-
-  constructor(keys: readonly string[]) {
-    this.#digests = keys.map(digest);
-  }
-
-  /** Whether there are any: without them anyone who reaches the port may ask. */
-  get areNeeded(): boolean {
-    return this.#digests.length > 0;
-  }
-
-  /** Whether it is one of them. The time that it takes tells nothing of them. */
-  include(key: string): boolean {
-    const shown = digest(key);
-    return this.#digests.filter((known) => timingSafeEqual(known, shown)).length > 0;
-  }
-}
-
-function digest(key: string): Buffer {
-  return createHash("sha256").update(key).digest();
 }

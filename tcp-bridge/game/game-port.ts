@@ -1,8 +1,7 @@
 import { Status } from "../../protocol/status-codes.ts";
 import { AddressBook } from "../core/address-book.ts";
 import type { ConnectionLimits, LimitCode } from "../core/connection-limits.ts";
-import type { Endpoint } from "../core/listener.ts";
-import { Listener, type ListenerOptions } from "../core/listener.ts";
+import { type Endpoint, Listener, type PortObserver } from "../core/listener.ts";
 import { errorResponse } from "../edge/response-packets.ts";
 import { GameAddress, type GameAddressLimits, ServiceKeys } from "./game-access.ts";
 import { GameSession, type GameSessionOptions } from "./game-session.ts";
@@ -11,22 +10,22 @@ import { GameSession, type GameSessionOptions } from "./game-session.ts";
 export interface GamePortLimits extends ConnectionLimits, GameAddressLimits {
   /** A connection without a certificate of the port's authority must send its first byte within this time. */
   readonly firstByteMs: number;
-  /** Packets of one connection that may wait; then its reading pauses. */
+  /** While this many packets of one connection wait, the bridge does not read from it. */
   readonly maxWaitingPackets: number;
 }
 
-/** Where game servers connect, and who of them may ask. */
+/** Where game servers connect, and which of them may send requests. */
 export interface GamePortConfig extends Endpoint {
-  /** Of these a client must show one first; none: it need not. */
+  /** A client must show one of these first. Empty: it need not show any. */
   readonly serviceKeys: readonly string[];
 }
 
-/** The port where game servers ask (docs/wire-protocol.md, "Service packets"). */
+/** The port for game servers (docs/wire-protocol.md, "Service packets"). */
 export function createGamePort(
   config: GamePortConfig,
   limits: GamePortLimits,
-  session: Pick<GameSessionOptions, "dispatcher" | "onResponses" | "onTooManyFailures" | "onTooManyKeys">,
-  observer: Pick<ListenerOptions, "onRefused" | "onClosed" | "onFault">,
+  session: Pick<GameSessionOptions, "dispatcher" | "metrics">,
+  observer: PortObserver,
 ): Listener {
   const { maxWaitingPackets, firstByteMs } = limits;
   const serviceKeys = new ServiceKeys(config.serviceKeys);

@@ -1,158 +1,146 @@
-import {
-  MAX_SERVICE_PACKET_BYTES,
-  PacketDecoder,
-  ProtocolError,
-  packetSizeAt,
-  packetType,
-} from "../../protocol/packet-framing.ts";
+import { MAX_SERVICE_PACKET_BYTES, ProtocolError, packetSizeAt, packetType } from "../../protocol/packet-framing.ts";
 import { decodeServiceKey, SERVICE_KEY_REQUEST_TYPE } from "../../protocol/service-packets.ts";
 import { Status } from "../../protocol/status-codes.ts";
 import type { AddressBook } from "../core/address-book.ts";
 import type { DisconnectCode } from "../core/connection-limits.ts";
-import { Session, type SessionContext } from "../core/session.ts";
+import { PacketReceiver, Session, type SessionContext } from "../core/session.ts";
 import type { Batch, PacketSource } from "../edge/batch.ts";
 import type { BatchDispatcher } from "../edge/batch-dispatcher.ts";
 import { bridgeResponses, errorResponse, serviceKeyResponse } from "../edge/response-packets.ts";
-import type { ServiceKeys } from "./game-access.ts";
-import { type GameAddress, isGuess } from "./game-access.ts";
+import { type GameAddress, isGuess, type ServiceKeys } from "./game-access.ts";
 
 /** What all connections of the game-server port share. */
 export interface GameSessionOptions {
   readonly dispatcher: BatchDispatcher;
-  /** Packets of one connection that may wait; then its reading pauses. */
+  /** While this many packets of one connection wait, the bridge does not read from it. */
   readonly maxWaitingPackets: number;
-  /** The first byte must come within this time. */
+  /** The first byte must arrive within this time. */
   readonly firstByteMs: number;
   readonly serviceKeys: ServiceKeys;
   readonly addresses: AddressBook<GameAddress>;
-  /** Every answer that a connection gets passes here. */
-  readonly onResponses: (answers: Uint8Array) => void;
-  /** So many requests were answered TooMany because of failing checks. */
-  readonly onTooManyFailures: (packets: number) => void;
-  /** A wrong service key was answered TooMany. */
-  readonly onTooManyKeys: () => void;
+  readonly metrics: GameSessionMetrics;
 }
 
-/** How long a packet keeps the place of a connection that is silent since, where anyone may ask. */
+/** Counts what the sessions respond. */
+export interface GameSessionMetrics {
+  /** Whole response packets are sent to a client. */
+  responsesSent(responses: Uint8Array): void;
+  /** A limit refused requests: they get TooMany. */
+  refused(code: "failing_checks" | "wrong_keys", requests?: number): void;
+}
+
+/** On a port where anyone may ask, a connection that is silent for this long may lose its place again. */
 const MAX_TRUST_MS = 10_000;
 
 /**
- * The connection of a game server: packets in, answers out, in order. It passes packets on without looking into them;
- * what they say is decided at the edge.
+ * The connection of a game server: request packets in, response packets out, in order. It forwards packets without decoding them;
+ * the edge decodes and executes them.
  */
 export class GameSession extends Session implements PacketSource {
   readonly #options: GameSessionOptions;
-  readonly #halfSentMs: number;
-  readonly #decoder = new PacketDecoder(MAX_SERVICE_PACKET_BYTES);
+  readonly #receiver: PacketReceiver;
   readonly #inbox = new PacketInbox();
   readonly #addressRecord: GameAddress;
   readonly #startedMs = performance.now();
-  /** Nothing has come yet, or no whole packet. */
-  #heard: "nothing" | "bytes" | "packets" = "nothing";
-  /** Packets in a batch: while there are any, what comes now waits. */
+  #received: "nothing" | "bytes" | "packets" = "nothing";
+  /** Packets in a batch. While there are any, new packets wait in the inbox. */
   #inFlight = 0;
-  /** It waits for what others of its address have in flight: that may be all that the address may still fail at. */
-  #parked = false;
-  /** The peer's last packet has been received, or what it sends cannot be read any more. */
+  /** Its packets wait for the responses to others of its address, which may use up the failures that the address has left. */
+  #waitsForAddress = false;
+  /** The client sends no more, or what it sends is not read any more. */
   #receiveEnded = false;
-  #broken: { readonly code: DisconnectCode; readonly message: string } | undefined;
-  /** When the first byte of the packet came whose rest is missing; 0 between packets. */
-  #heldSinceMs = 0;
+  /** Why the connection ends after the responses to all requests, if the client is at fault. */
+  #fault: { readonly code: DisconnectCode; readonly message: string } | undefined;
 
   constructor(context: SessionContext, options: GameSessionOptions) {
     super(context);
     this.#options = options;
-    this.#halfSentMs = context.limits.packetTimeoutMs;
+    this.#receiver = new PacketReceiver(MAX_SERVICE_PACKET_BYTES, context.limits.packetTimeoutMs);
     this.#addressRecord = options.addresses.of(context.address, this.#startedMs);
     this.#addressRecord.connected();
   }
 
+  protected onReceive(chunk: Uint8Array): void {
+    if (this.#receiveEnded) return;
+    const nowMs = performance.now();
+    if (this.#received === "nothing") this.#received = "bytes";
+    let completed = false;
+    const error = this.#receiver.receive(chunk, nowMs, (run, packets) => {
+      completed = true;
+      // After a missing or wrong service key nothing of the same chunk is executed.
+      if (this.#receiveEnded) return;
+      if (this.#received === "packets") this.#inbox.push(run, packets, nowMs);
+      else this.#receiveFirst(run, packets, nowMs);
+    });
+    if (error !== undefined) {
+      this.#fault = { code: "protocol_error", message: error.message };
+      this.#receiveEnded = true;
+    }
+    if (completed && !this.#receiveEnded) this.prove();
+    this.#update();
+  }
+
+  protected override onReceiveEnd(): void {
+    this.#receiveEnded = true;
+    this.#update();
+  }
+
+  drain(): void {
+    this.pauseReading();
+    this.#receiveEnded = true;
+    this.#update();
+  }
+
   get waiting(): number {
-    return this.#parked ? 0 : this.#inbox.packets;
+    return this.#waitsForAddress ? 0 : this.#inbox.packets;
   }
 
   moveInto(batch: Batch, maxPackets: number, maxBytes: number): void {
     this.guard(() => {
       const count = Math.min(maxPackets, this.#inbox.packets);
       const allowance = this.#addressRecord.allowance(performance.now());
-      const taken = allowance >= count ? count : this.#allowed(count, allowance);
-      const moved = this.#inbox.take(taken, maxBytes, (bytes, packets, receivedMs) => {
+      const allowed = allowance >= count ? count : this.#allowed(count, allowance);
+      const moved = this.#inbox.take(allowed, maxBytes, (bytes, packets, receivedMs) => {
         batch.add(this, bytes, packets, receivedMs);
       });
       this.#inFlight += moved;
-      this.#addressRecord.asked(moved);
+      this.#addressRecord.requested(moved);
     });
   }
 
   expire(beforeMs: number): void {
     this.guard(() => {
-      this.#inbox.takeOlder(beforeMs, (bytes, packets) =>
-        this.#answer(bridgeResponses(bytes, packets, Status.Unavailable)),
-      );
-      this.#continueReading();
+      this.#inbox.takeOlder(beforeMs, (bytes, packets) => {
+        this.#respond(bridgeResponses(bytes, packets, Status.Unavailable));
+      });
+      this.#update();
     });
   }
 
-  receiveResponses(answers: Uint8Array): void {
+  receiveResponses(responses: Uint8Array): void {
     this.guard(() => {
       const packets = this.#inFlight;
       this.#inFlight = 0;
-      this.#addressRecord.responded(answers, packets, performance.now());
-      this.#answer(answers);
-      this.#continueReading();
+      this.#addressRecord.responded(responses, packets, performance.now());
+      this.#respond(responses);
+      this.#update();
     });
-  }
-
-  drain(): void {
-    this.pauseReading();
-    this.#receiveEnded = true;
-    this.#continueReading();
-  }
-
-  protected onReceive(chunk: Uint8Array): void {
-    if (this.#receiveEnded) return;
-    const nowMs = performance.now();
-    if (this.#heard === "nothing") this.#heard = "bytes";
-    let completed = false;
-    try {
-      this.#decoder.pushRuns(chunk, (bytes, packets) => {
-        completed = true;
-        // The first packet was no right service key: nothing of what came with it is asked.
-        if (this.#receiveEnded) return;
-        if (this.#heard === "packets") this.#inbox.push(bytes, packets, nowMs);
-        else this.#receiveFirst(bytes, packets, nowMs);
-      });
-    } catch (error) {
-      if (!(error instanceof ProtocolError)) throw error;
-      this.#broken = { code: "protocol_error", message: error.message };
-      this.#receiveEnded = true;
-    }
-    if (completed && !this.#receiveEnded) this.prove();
-    if (this.#decoder.heldBytes === 0) this.#heldSinceMs = 0;
-    else if (completed || this.#heldSinceMs === 0) this.#heldSinceMs = nowMs;
-    this.#continueReading();
-  }
-
-  protected override onReceiveEnd(): void {
-    this.#receiveEnded = true;
-    this.#continueReading();
   }
 
   protected override onSweep(nowMs: number): void {
     const { firstByteMs, serviceKeys } = this.#options;
-    if (this.#heard === "nothing" && !this.isKnown && nowMs - this.#startedMs > firstByteMs) {
+    if (this.#received === "nothing" && !this.isKnown && nowMs - this.#startedMs > firstByteMs) {
       this.disconnect("first_byte");
       return;
     }
-    // Where anyone may ask, a packet is soon sent: it proves no more than that the connection is in use.
-    if (!this.isKnown && !serviceKeys.areNeeded && this.quietMs(nowMs) > Math.min(firstByteMs, MAX_TRUST_MS))
-      this.doubt();
-    // While reading pauses, the rest of the packet may wait in the network: that is not the peer's fault.
-    if (!this.reading) this.#heldSinceMs &&= nowMs;
-    if (this.#receiveEnded || this.#heldSinceMs === 0 || nowMs - this.#heldSinceMs <= this.#halfSentMs) return;
-    this.#broken = { code: "half_sent_packet", message: `a packet stayed half-sent for ${this.#halfSentMs} ms` };
+    // On a port where anyone may ask, a packet is cheap: it proves only that the connection is in use now.
+    const trustMs = Math.min(firstByteMs, MAX_TRUST_MS);
+    if (!this.isKnown && !serviceKeys.areNeeded && this.quietMs(nowMs) > trustMs) this.doubt();
+    if (this.#receiveEnded || !this.#receiver.isOverdue(nowMs, this.reading)) return;
+    const { packetTimeoutMs } = this.limits;
+    this.#fault = { code: "packet_timeout", message: `a packet was not complete within ${packetTimeoutMs} ms` };
     this.#receiveEnded = true;
-    this.#continueReading();
+    this.#update();
   }
 
   protected override onDisconnected(_code: DisconnectCode): void {
@@ -161,29 +149,29 @@ export class GameSession extends Session implements PacketSource {
     this.#options.dispatcher.remove(this);
   }
 
-  /** The first packets: whether the client may ask at all. */
-  #receiveFirst(bytes: Uint8Array, packets: number, nowMs: number): void {
-    this.#heard = "packets";
-    const showsKey = packetType(bytes) === SERVICE_KEY_REQUEST_TYPE;
-    const keyBytes = showsKey ? packetSizeAt(bytes, 0) : 0;
-    if (showsKey) {
-      const status = this.#judgeKey(bytes.subarray(0, keyBytes), nowMs);
-      this.#answer(serviceKeyResponse(status));
+  /** Receives the first packets, and decides whether the client may send requests. */
+  #receiveFirst(run: Uint8Array, packets: number, nowMs: number): void {
+    this.#received = "packets";
+    const hasKey = packetType(run) === SERVICE_KEY_REQUEST_TYPE;
+    const keyBytes = hasKey ? packetSizeAt(run, 0) : 0;
+    if (hasKey) {
+      const status = this.#checkKey(run.subarray(0, keyBytes), nowMs);
+      this.#respond(serviceKeyResponse(status));
       this.#receiveEnded = status !== Status.Ok;
     } else if (this.#options.serviceKeys.areNeeded) {
-      this.#answer(errorResponse(Status.Denied, "a service key is needed first"));
+      this.#respond(errorResponse(Status.Denied, "a service key is needed first"));
       this.#receiveEnded = true;
     }
     if (this.#receiveEnded) {
       this.end("service_key");
       return;
     }
-    const left = packets - (showsKey ? 1 : 0);
-    if (left > 0) this.#inbox.push(bytes.subarray(keyBytes), left, nowMs);
+    const left = packets - (hasKey ? 1 : 0);
+    if (left > 0) this.#inbox.push(run.subarray(keyBytes), left, nowMs);
   }
 
-  #judgeKey(packet: Uint8Array, nowMs: number): Status {
-    const { serviceKeys } = this.#options;
+  #checkKey(packet: Uint8Array, nowMs: number): Status {
+    const { serviceKeys, metrics } = this.#options;
     let key: string;
     try {
       key = decodeServiceKey(packet);
@@ -191,28 +179,28 @@ export class GameSession extends Session implements PacketSource {
       if (!(error instanceof ProtocolError)) throw error;
       return Status.Invalid;
     }
-    // A port without keys accepts any: clients may have one before the port asks for it.
+    // A port without keys accepts any, so that clients can be given a key before the port requires it.
     if (!serviceKeys.areNeeded || serviceKeys.include(key)) return Status.Ok;
     const { wrongKeys } = this.#addressRecord;
     if (wrongKeys.allowance(nowMs) > 0) {
       wrongKeys.count(1, nowMs);
       return Status.Denied;
     }
-    this.#options.onTooManyKeys();
+    metrics.refused("wrong_keys");
     return Status.TooMany;
   }
 
-  /** Less is in flight from this address: ask again. */
+  /** Packets of this address got their responses: try again. */
   readonly #resume = (): void =>
     this.guard(() => {
-      this.#parked = false;
-      this.#continueReading();
+      this.#waitsForAddress = false;
+      this.#update();
     });
 
   /**
-   * How many of the next `count` packets may be asked if `allowance` of them may fail. Those at the front that may not are
-   * answered TooMany, once nothing is in flight whose answers come before; or they wait, if the address may still fail and
-   * it is others of it that have so much in flight.
+   * How many of the next `count` packets may be sent to the edge if at most `allowance` of them may fail. If the first packet may
+   * not be sent, then either the session waits, because packets in flight of its address may succeed, or the address has no
+   * failures left: then the guesses at the front get TooMany, as soon as nothing is in flight whose responses come before.
    */
   #allowed(count: number, allowance: number): number {
     let left = allowance;
@@ -220,50 +208,50 @@ export class GameSession extends Session implements PacketSource {
     const allowed = this.#inbox.leading(count, mayAsk);
     if (allowed > 0 || this.#inFlight > 0) return allowed;
     if (!this.#addressRecord.isExhausted(performance.now())) {
-      this.#parked = true;
+      this.#waitsForAddress = true;
       this.#addressRecord.wait(this.#resume);
       return 0;
     }
     const refused = this.#inbox.leading(this.#inbox.packets, isGuess);
     this.#inbox.take(refused, Number.POSITIVE_INFINITY, (bytes, packets) => {
-      this.#answer(bridgeResponses(bytes, packets, Status.TooMany));
+      this.#respond(bridgeResponses(bytes, packets, Status.TooMany));
     });
-    this.#options.onTooManyFailures(refused);
-    this.#continueReading();
+    this.#options.metrics.refused("failing_checks", refused);
+    this.#update();
     return this.#inbox.leading(count, mayAsk);
   }
 
-  /** What follows from the state after any change of it. */
-  #continueReading(): void {
+  /** Called after each change of the state: enqueues waiting packets, pauses or resumes reading, or ends the connection. */
+  #update(): void {
     if (this.#inFlight === 0 && this.waiting > 0) this.#options.dispatcher.enqueue(this);
     if (!this.#receiveEnded) {
       if (this.#inbox.packets >= this.#options.maxWaitingPackets) this.pauseReading();
       else this.resumeReading();
     } else if (this.#inFlight === 0 && this.#inbox.packets === 0) {
-      if (this.#broken !== undefined) this.#answer(errorResponse(Status.Invalid, this.#broken.message));
-      this.end(this.#broken?.code);
+      if (this.#fault !== undefined) this.#respond(errorResponse(Status.Invalid, this.#fault.message));
+      this.end(this.#fault?.code);
     }
   }
 
-  #answer(answers: Uint8Array): void {
-    this.#options.onResponses(answers);
-    this.send(answers);
+  #respond(responses: Uint8Array): void {
+    this.#options.metrics.responsesSent(responses);
+    this.send(responses);
   }
 }
 
-/** Whole packets that lie together, and when they came. */
+/** Adjacent whole packets, and when they were received. */
 interface Run {
   readonly bytes: Uint8Array;
-  /** Where the first packet that has not been taken starts. */
+  /** Where the first packet starts that has not been taken. */
   at: number;
   packets: number;
   readonly receivedMs: number;
 }
 
-/** Gets whole packets that lie together, their number, and when they came. */
+/** Gets adjacent whole packets, their number, and when they were received. */
 export type RunSink = (bytes: Uint8Array, packets: number, receivedMs: number) => void;
 
-/** The packets of one connection that wait for a batch, in order. It holds what was received, without a copy. */
+/** The waiting packets of one connection, in order. It keeps the received chunks and copies none of them. */
 export class PacketInbox {
   readonly #runs: Run[] = [];
   #packets = 0;
@@ -299,7 +287,7 @@ export class PacketInbox {
     return maxPackets - packetsLeft;
   }
 
-  /** Takes the packets that came before `beforeMs`. */
+  /** Takes the packets that were received before `beforeMs`. */
   takeOlder(beforeMs: number, sink: RunSink): void {
     for (let run = this.#runs[0]; run !== undefined && run.receivedMs < beforeMs; run = this.#runs[0]) {
       sink(run.bytes.subarray(run.at), run.packets, run.receivedMs);
@@ -308,7 +296,7 @@ export class PacketInbox {
     }
   }
 
-  /** How many packets at the front, up to `maxPackets`, are of a type that `accepts` accepts. */
+  /** How many packets at the front, up to `maxPackets`, have a type that `accepts` accepts. */
   leading(maxPackets: number, accepts: (type: number) => boolean): number {
     let count = 0;
     for (const run of this.#runs) {

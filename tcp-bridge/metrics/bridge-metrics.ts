@@ -4,25 +4,27 @@ import { ERROR_RESPONSE_TYPE, SERVICE_KEY_RESPONSE_TYPE, serviceRequestKind } fr
 import { MAX_BATCH_REQUESTS } from "../../protocol/session-request.ts";
 import { Status, statusName } from "../../protocol/status-codes.ts";
 import type { DisconnectCode, LimitCode } from "../core/connection-limits.ts";
+import type { DispatchMetrics } from "../edge/batch-dispatcher.ts";
 import type { EdgeFailureCode } from "../edge/edge-client.ts";
+import type { GameSessionMetrics } from "../game/game-session.ts";
 
-/** What the gauges read when somebody asks. */
+/** Read when the metrics are requested. */
 export interface GaugeSources {
   readonly connections: () => number;
   readonly batchesInFlight: () => number;
   readonly packetsWaiting: () => number;
 }
 
-/** From below the edge's own time in the same rack to the bridge's deadline, in seconds. */
+/** In seconds: from less than the latency of an edge in the same rack to the deadline of the bridge. */
 const LATENCY_BUCKETS_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2];
 
-/** Up to a full batch. */
+/** In packets, up to a full batch. */
 const BATCH_BUCKETS_PACKETS = [1, 2, 5, 10, 25, 50, 100, 250, 500, MAX_BATCH_REQUESTS];
 
-/** What the bridge counts, in Prometheus' format. No label holds a session, a user or an address. */
-export class BridgeMetrics {
+/** The metrics of the bridge, for Prometheus. No label contains a session, a user or an address. */
+export class BridgeMetrics implements DispatchMetrics, GameSessionMetrics {
   readonly registry = new Registry();
-  readonly packets = new PacketTally();
+  readonly #packets = new PacketTally();
   readonly #batchPackets: Histogram;
   readonly #edgeSeconds: Histogram<"outcome">;
   readonly #refusals: Counter<"code">;
@@ -35,19 +37,14 @@ export class BridgeMetrics {
     gauge(
       registers,
       "artoria_bridge_batches_in_flight",
-      "Batches that the edge has not answered",
+      "Batches without a response of the edge",
       sources.batchesInFlight,
     );
-    gauge(
-      registers,
-      "artoria_bridge_packets_waiting",
-      "Packets that no batch had room for yet",
-      sources.packetsWaiting,
-    );
-    const { packets } = this;
+    gauge(registers, "artoria_bridge_packets_waiting", "Packets that wait for a batch", sources.packetsWaiting);
+    const packets = this.#packets;
     new Counter({
       name: "artoria_bridge_packets_total",
-      help: "Answered request packets by type and status",
+      help: "Response packets by the type of their request and their status",
       labelNames: ["type", "status"],
       registers,
       collect() {
@@ -63,23 +60,27 @@ export class BridgeMetrics {
     });
     this.#edgeSeconds = new Histogram({
       name: "artoria_bridge_edge_seconds",
-      help: "Time of an attempt to ask the edge, by its outcome: ok or a failure's code",
+      help: "Duration of a request to the edge, by its outcome: ok, or the code of a failure",
       labelNames: ["outcome"],
       buckets: LATENCY_BUCKETS_SECONDS,
       registers,
     });
     this.#refusals = new Counter({
       name: "artoria_bridge_refusals_total",
-      help: "Connections and requests that a limit refused, by the limit's code",
+      help: "Connections and requests that a limit refused, by the code of the limit",
       labelNames: ["code"],
       registers,
     });
     this.#disconnects = new Counter({
       name: "artoria_bridge_disconnects_total",
-      help: "Connections that ended, by the reason's code",
+      help: "Connections that ended, by the code of the reason",
       labelNames: ["code"],
       registers,
     });
+  }
+
+  responsesSent(responses: Uint8Array): void {
+    this.#packets.add(responses);
   }
 
   batchSent(packets: number): void {
@@ -116,19 +117,19 @@ function gauge(registers: Registry[], name: string, help: string, read: () => nu
 
 const STATUSES = Object.values(Status);
 
-/** Counts answered packets by type and status: an array cell for each, because it runs once for every packet. */
+/** Counts response packets by type and status, in an array: it runs for every packet. */
 export class PacketTally {
   readonly #counts = new Float64Array((ERROR_RESPONSE_TYPE + 1) * STATUSES.length);
 
-  /** Counts whole answer packets that are known to be well-formed. */
-  add(answers: Uint8Array): void {
-    for (let at = 0; at < answers.byteLength; at += packetSizeAt(answers, at)) {
-      const cell = packetType(answers, at) * STATUSES.length + (answers[at + HEADER_BYTES] ?? 0);
+  /** Counts whole, well-formed response packets. */
+  add(responses: Uint8Array): void {
+    for (let at = 0; at < responses.byteLength; at += packetSizeAt(responses, at)) {
+      const cell = packetType(responses, at) * STATUSES.length + (responses[at + HEADER_BYTES] ?? 0);
       this.#counts[cell] = (this.#counts[cell] ?? 0) + 1;
     }
   }
 
-  /** Every count that is not 0, with the request's kind ("unknown" for an ErrorResponse) and the status's name. */
+  /** Every count but 0, with the kind of the request ("unknown" for an ErrorResponse) and the name of the status. */
   *entries(): Iterable<{ readonly type: string; readonly status: string; readonly count: number }> {
     for (let type = 0; type <= ERROR_RESPONSE_TYPE; type++) {
       for (const status of STATUSES) {
@@ -139,7 +140,7 @@ export class PacketTally {
   }
 }
 
-function kindOf(answerType: number): string {
-  if (answerType === SERVICE_KEY_RESPONSE_TYPE) return "serviceKey";
-  return serviceRequestKind(answerType - 1) ?? "unknown";
+function kindOf(responseType: number): string {
+  if (responseType === SERVICE_KEY_RESPONSE_TYPE) return "serviceKey";
+  return serviceRequestKind(responseType - 1) ?? "unknown";
 }

@@ -5,28 +5,28 @@ import type { Registry } from "prom-client";
 import { addressKey } from "../core/address-book.ts";
 import { Admission, type Place } from "../core/admission.ts";
 
-/** Whether the bridge should be sent work now; if not, why. */
+/** Whether the bridge can serve requests now; if not, why. */
 export type Readiness = { readonly ready: true } | { readonly ready: false; readonly reason: string };
 
-/** Where those who watch connect, and what they may cost. */
+/** Where the metrics are served, and the limits for their readers. */
 export interface MetricsServerConfig {
   readonly host: string;
   readonly port: number;
-  /** Connections at once; the next one takes the place of the one that has waited longest without a request. */
+  /** Connections at the same time. The next one takes the place of the one that has waited longest without a request. */
   readonly maxConnections: number;
-  /** From a connection's, or a request's, beginning to the end of its headers. */
+  /** How long the headers may take from the start of the connection or the request. */
   readonly headersMs: number;
-  /** To the request's end, and for a response that is not read. */
+  /** How long the whole request may take, and a response that is not read. */
   readonly requestMs: number;
 }
 
-/** How often Node looks at its clocks; its own 30 s would make any shorter time one of 30 s. */
+/** How often Node checks its timeouts. Its default of 30 s would delay every shorter one. */
 const MAX_CHECK_INTERVAL_MS = 500;
 
 const EXPOSITIONS_AT_ONCE = 20;
 const EXPOSITIONS_PER_SECOND = 10;
 
-/** The port of those who watch: `/metrics`, `/healthz` (the process is alive), `/readyz`. */
+/** Serves `/metrics`, `/healthz` (the process is alive) and `/readyz` over HTTP. */
 export class MetricsServer {
   readonly #config: MetricsServerConfig;
   readonly #server: Server;
@@ -48,26 +48,25 @@ export class MetricsServer {
       connectionsCheckingInterval: Math.min(MAX_CHECK_INTERVAL_MS, Math.ceil(headersMs / 2)),
     };
     this.#server = createServer(options, (request, response) => {
-      answer(request, response, exposition, readiness).catch((error: unknown) => {
+      serve(request, response, exposition, readiness).catch((error: unknown) => {
         onFault(error);
         if (!response.headersSent) response.writeHead(500);
         response.end();
       });
     });
-    // Requests that come behind each other on one connection would have the event loop for themselves; to refuse each of them
-    // costs as much as to answer.
+    // Many requests on one connection would occupy the event loop, and refusing each would cost as much as serving it.
     this.#server.maxRequestsPerSocket = 1;
     this.#server.on("dropRequest", (_request, socket) => socket.destroy());
     this.#server.setTimeout(requestMs);
     this.#limitConnections();
   }
 
-  /** Starts to listen. Rejects with the system's error, EADDRINUSE for one. */
+  /** Starts to listen. Rejects with the system's error, for example EADDRINUSE. */
   async open(): Promise<AddressInfo> {
     const { host, port } = this.#config;
     this.#server.listen({ host, port });
     await once(this.#server, "listening");
-    // An accept that fails (too many open files) is no reason to stop: the next may work.
+    // A failed accept (too many open files) is no reason to stop: the next one may succeed.
     this.#server.on("error", this.#onFault);
     return this.#server.address() as AddressInfo;
   }
@@ -80,7 +79,7 @@ export class MetricsServer {
     await closed;
   }
 
-  /** A connection keeps its place while its request is answered, and no longer. */
+  /** A connection keeps its place only while its request is served. */
   #limitConnections(): void {
     const { maxConnections } = this.#config;
     const admission = new Admission({ maxConnections, maxConnectionsPerAddress: maxConnections });
@@ -101,7 +100,7 @@ export class MetricsServer {
   }
 }
 
-/** The metrics as text. To write them takes time that the game port needs: who asks too often gets the last text again. */
+/** The metrics as text. Rendering takes time that the game port needs, so readers that are too frequent get the last text again. */
 class Exposition {
   readonly contentType: string;
   readonly #registry: Registry;
@@ -126,7 +125,7 @@ class Exposition {
   }
 }
 
-async function answer(
+async function serve(
   request: IncomingMessage,
   response: ServerResponse,
   exposition: Exposition,

@@ -1,9 +1,10 @@
 import { Counter, Gauge, type Registry } from "prom-client";
 import { closedCodeName } from "../../protocol/closed-codes.ts";
 import type { DisconnectCode, LimitCode } from "../core/connection-limits.ts";
+import type { JoinOutcome, PlayerSessionMetrics } from "../player/player-session.ts";
 
-/** What the player port counts, in Prometheus' format. No label holds a session, a user, a room or an address. */
-export class PlayerMetrics {
+/** The metrics of the player port, for Prometheus. No label contains a session, a user, a room or an address. */
+export class PlayerMetrics implements PlayerSessionMetrics {
   readonly #joins: Counter<"outcome">;
   readonly #packets: Counter<"direction">;
   readonly #bytes: Counter<"direction">;
@@ -11,7 +12,7 @@ export class PlayerMetrics {
   readonly #refusals: Counter<"code">;
   readonly #disconnects: Counter<"code">;
 
-  /** `sources` are asked when somebody reads the metrics. */
+  /** `sources` are read when the metrics are requested. */
   constructor(
     registry: Registry,
     sources: { readonly connections: () => number; readonly joinsWaiting: () => number },
@@ -27,7 +28,7 @@ export class PlayerMetrics {
     });
     new Gauge({
       name: "artoria_bridge_player_joins_waiting",
-      help: "Joins that wait, because of their address too many have failed and too many are under way",
+      help: "Joins that are queued, because too many of their address have failed and too many are in flight",
       registers,
       collect() {
         this.set(sources.joinsWaiting());
@@ -35,7 +36,7 @@ export class PlayerMetrics {
     });
     this.#joins = new Counter({
       name: "artoria_bridge_player_joins_total",
-      help: "Joins by their outcome: joined, resumed, or the name of the Closed code",
+      help: "Joins by their outcome: joined, resumed, or the name of the code of Closed",
       labelNames: ["outcome"],
       registers,
     });
@@ -53,25 +54,25 @@ export class PlayerMetrics {
     });
     this.#closed = new Counter({
       name: "artoria_bridge_player_closed_total",
-      help: "Closed packets by their code's name, and by who decided",
+      help: "Closed packets by the name of their code, and by their author, the room or the bridge",
       labelNames: ["code", "by"],
       registers,
     });
     this.#refusals = new Counter({
       name: "artoria_bridge_player_refusals_total",
-      help: "Connections and Joins of players that a limit refused, by the limit's code",
+      help: "Connections and Joins of players that a limit refused, by the code of the limit",
       labelNames: ["code"],
       registers,
     });
     this.#disconnects = new Counter({
       name: "artoria_bridge_player_disconnects_total",
-      help: "Connections of players that ended, by the reason's code",
+      help: "Connections of players that ended, by the code of the reason",
       labelNames: ["code"],
       registers,
     });
   }
 
-  joinDone(outcome: "joined" | "resumed" | number): void {
+  joinDone(outcome: JoinOutcome): void {
     this.#joins.inc({ outcome: typeof outcome === "number" ? closedCodeName(outcome) : outcome });
   }
 

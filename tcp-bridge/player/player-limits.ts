@@ -3,53 +3,53 @@ import { type ConnectionLimits, DEFAULT_CONNECTION_LIMITS } from "../core/connec
 
 /** The limits of the player port. */
 export interface PlayerPortLimits extends ConnectionLimits, PlayerAddressLimits {
-  /** From the TLS handshake's end to the whole Join. */
+  /** How long a Join may take from the end of the TLS handshake. */
   readonly joinMs: number;
-  /** How late a player is told that its Join has failed, if its address is suspect. */
+  /** How much later a player of a suspect address is told that its Join failed. */
   readonly failedJoinDelayMs: number;
-  /** The edge must answer a Join, and a ping, within this time. */
+  /** How long the edge may take to respond to a Join or a ping. */
   readonly edgeDeadlineMs: number;
-  /** Bytes of one player that the edge has not taken; above it the player is not read from. */
+  /** While more than this many bytes of a player wait for the edge, the bridge does not read from the player. */
   readonly maxEdgeBytes: number;
 }
 
-/** Players ping after 10 s of silence and are dead after 25 s (docs/architecture.md); the bridge waits a little longer. */
 export const DEFAULT_PLAYER_LIMITS: PlayerPortLimits = {
   ...DEFAULT_CONNECTION_LIMITS,
+  // Players ping after 10 s of silence and give up after 25 s (docs/architecture.md). The bridge waits a little longer.
   idleMs: 30_000,
-  // As long as a room waits for an Ack: it paces a slow player, and the bridge must not close it before. A room sends up to
-  // 256 KiB at once, so this is a link of 9 KB/s.
+  // As long as a room waits for an Ack: the room paces a slow player, and the bridge must not close it earlier. A room sends up to
+  // 256 KiB at once, so a link of 9 KB/s is enough.
   writeStallTimeoutMs: 30_000,
   joinMs: 5_000,
   maxFailedJoinsPerMinute: 60,
   maxAskedJoinsPerAddress: 32,
-  // Below what a client waits for Joined, so that it hears why.
+  // Less than a client waits for Joined, so that it receives the reason.
   failedJoinDelayMs: 3_000,
-  // Below a client's 10 s from its dial to Joined, so that it hears why.
+  // Less than the 10 s of a client from dialling to Joined, so that it receives the reason.
   edgeDeadlineMs: 5_000,
   // As much as a client may have unacknowledged.
   maxEdgeBytes: 256 * 1024,
 };
 
-/** What the Joins of one address may cost. */
+/** The limits on the Joins of one address. */
 export interface PlayerAddressLimits {
-  /** Joins that may fail in a minute, by an unknown session or a broken protocol; then the address is suspect. */
+  /** Joins that may fail in a minute: the session is invalid or the player breaks the protocol. Then the address is suspect. */
   readonly maxFailedJoinsPerMinute: number;
-  /** Joins of a suspect address that the edge is asked at once; the others wait. */
+  /** Joins of a suspect address that may be in flight at the same time. The others are queued. */
   readonly maxAskedJoinsPerAddress: number;
 }
 
 /**
- * What the players of one address have failed at, and what is asked for them. Whoever they are, a valid session is let in:
- * at a suspect address each Join is still asked of the edge, only not all at once, and who fails is told late.
+ * The failed Joins of one address, and its Joins in flight. A valid session is always let in: the Joins of a suspect address are
+ * sent to the edge too, only fewer at the same time, and a failure is reported later.
  */
 export class PlayerAddress implements AddressRecord {
   readonly #limits: PlayerAddressLimits;
   readonly #failedJoins: FailureWindow;
   #connections = 0;
-  #asked = 0;
-  /** What asks each Join that waits, in the order in which they came. */
-  readonly #waiting = new Set<() => void>();
+  #inFlight = 0;
+  /** The callbacks that send the queued Joins, in the order in which these were received. */
+  readonly #queued = new Set<() => void>();
 
   constructor(limits: PlayerAddressLimits) {
     this.#limits = limits;
@@ -57,10 +57,10 @@ export class PlayerAddress implements AddressRecord {
   }
 
   isIdle(nowMs: number): boolean {
-    return this.#connections === 0 && this.#asked === 0 && this.#failedJoins.failures(nowMs) === 0;
+    return this.#connections === 0 && this.#inFlight === 0 && this.#failedJoins.failures(nowMs) === 0;
   }
 
-  /** Whether so many Joins have failed that who fails now is told late. */
+  /** Whether so many Joins have failed that further failures are reported later. */
   isSuspect(nowMs: number): boolean {
     return this.#failedJoins.allowance(nowMs) <= 0;
   }
@@ -73,39 +73,40 @@ export class PlayerAddress implements AddressRecord {
     this.#connections -= 1;
   }
 
-  /** A Join has come: `ask` is called now, or when others are answered. */
-  join(ask: () => void, nowMs: number): void {
-    if (this.#mayAsk(nowMs)) this.#ask(ask);
-    else this.#waiting.add(ask);
+  /** A Join was received. `request` sends it: it is called now, or when others have their responses. */
+  join(request: () => void, nowMs: number): void {
+    if (this.#mayRequest(nowMs)) this.#request(request);
+    else this.#queued.add(request);
   }
 
-  /** If the Join waits, it does no more. */
-  giveUp(ask: () => void): void {
-    this.#waiting.delete(ask);
+  /** Removes a Join from the queue, if it is there. */
+  giveUp(request: () => void): void {
+    this.#queued.delete(request);
   }
 
+  /** A Join failed. */
   failed(nowMs: number): void {
     this.#failedJoins.count(1, nowMs);
   }
 
-  /** An asked Join was answered, or the edge will not be heard about it. */
-  answered(nowMs: number): void {
-    this.#asked -= 1;
-    while (this.#waiting.size > 0 && this.#mayAsk(nowMs)) {
-      // The newest first: in a flood the oldest have waited too long already, and a queue would make everybody wait so long.
-      const newest = [...this.#waiting].at(-1);
+  /** A Join in flight got its response, or will get none. */
+  joinEnded(nowMs: number): void {
+    this.#inFlight -= 1;
+    while (this.#queued.size > 0 && this.#mayRequest(nowMs)) {
+      // The newest first: in a flood the oldest have already waited too long, and in order every Join would wait so long.
+      const newest = [...this.#queued].at(-1);
       if (newest === undefined) return;
-      this.#waiting.delete(newest);
-      this.#ask(newest);
+      this.#queued.delete(newest);
+      this.#request(newest);
     }
   }
 
-  #mayAsk(nowMs: number): boolean {
-    return !this.isSuspect(nowMs) || this.#asked < this.#limits.maxAskedJoinsPerAddress;
+  #mayRequest(nowMs: number): boolean {
+    return !this.isSuspect(nowMs) || this.#inFlight < this.#limits.maxAskedJoinsPerAddress;
   }
 
-  #ask(ask: () => void): void {
-    this.#asked += 1;
-    ask();
+  #request(request: () => void): void {
+    this.#inFlight += 1;
+    request();
   }
 }

@@ -1,45 +1,37 @@
 import type { AddressInfo } from "node:net";
 import { AddressBook } from "../core/address-book.ts";
-import type { Endpoint } from "../core/listener.ts";
-import { Listener, type ListenerOptions } from "../core/listener.ts";
-import type { PlayerPortLimits } from "./player-limits.ts";
-import { PlayerAddress } from "./player-limits.ts";
-import { type PlayerObserver, PlayerSession, type PlayerSessionOptions } from "./player-session.ts";
+import { type Endpoint, Listener, type PortObserver } from "../core/listener.ts";
+import { PlayerAddress, type PlayerPortLimits } from "./player-limits.ts";
+import { PlayerSession, type PlayerSessionOptions } from "./player-session.ts";
 import { RoomSockets } from "./room-socket.ts";
 
-/** Where players come in. */
+/** Where players connect. */
 export interface PlayerPortConfig {
   readonly endpoint: Endpoint;
   readonly limits: PlayerPortLimits;
 }
 
-/** Who watches the port. */
-export type PlayerPortObserver = PlayerObserver & Pick<ListenerOptions, "onRefused" | "onClosed" | "onFault">;
-
-/** The port of players, in front of the rooms (docs/wire-protocol.md, "Player packets"). */
+/** The port for players, a relay to their rooms (docs/wire-protocol.md, "Player packets"). */
 export class PlayerPort {
   readonly #listener: Listener;
-  readonly #paths: RoomSockets;
-  readonly #waiting = new Set<PlayerSession>();
+  readonly #roomSockets: RoomSockets;
+  readonly #queued = new Set<PlayerSession>();
 
-  constructor({ endpoint, limits }: PlayerPortConfig, edgeUrl: URL, observer: PlayerPortObserver) {
-    this.#paths = new RoomSockets({ edgeUrl, timeoutMs: limits.edgeDeadlineMs });
+  constructor(
+    { endpoint, limits }: PlayerPortConfig,
+    edgeUrl: URL,
+    session: Pick<PlayerSessionOptions, "metrics" | "failureLog">,
+    observer: PortObserver,
+  ) {
+    this.#roomSockets = new RoomSockets({ edgeUrl, deadlineMs: limits.edgeDeadlineMs });
     const addresses = new AddressBook(() => new PlayerAddress(limits));
-    const options: PlayerSessionOptions = {
-      limits,
-      roomSockets: this.#paths,
-      addresses,
-      waiting: this.#waiting,
-      observer,
-    };
+    const options = { ...session, limits, roomSockets: this.#roomSockets, addresses, queued: this.#queued };
     this.#listener = new Listener(endpoint, (context) => new PlayerSession(context, options), {
+      ...observer,
       limits,
       shortestMs: Math.min(limits.joinMs, limits.failedJoinDelayMs),
-      // Before the TLS handshake nothing can be said.
+      // Nothing can be sent before the TLS handshake.
       refusal: () => new Uint8Array(0),
-      onRefused: (code) => observer.onRefused(code),
-      onClosed: (code) => observer.onClosed(code),
-      onFault: (error) => observer.onFault(error),
     });
   }
 
@@ -47,25 +39,25 @@ export class PlayerPort {
     return this.#listener.connections;
   }
 
-  /** Joins that wait until others of their address are answered. */
+  /** Joins that are queued until others of their address have their responses. */
   get joinsWaiting(): number {
-    return this.#waiting.size;
+    return this.#queued.size;
   }
 
-  /** Starts to listen. Rejects with the system's error, EADDRINUSE for one. */
+  /** Starts to listen. Rejects with the system's error, for example EADDRINUSE. */
   open(): Promise<AddressInfo> {
     return this.#listener.open();
   }
 
-  /** Tells every player to go to another bridge, and resolves when all are gone: `deadlineMs` and 1 s at most. */
+  /** Sends every player Closed(GoingAway), and resolves when all are gone: after `deadlineMs` and 1 s at the latest. */
   async drain(deadlineMs: number): Promise<void> {
     await this.#listener.drain(deadlineMs);
-    await this.#paths.close();
+    await this.#roomSockets.close();
   }
 
-  /** Disconnects everybody; within 1 s. */
+  /** Disconnects all players, within 1 s. */
   async close(): Promise<void> {
     await this.#listener.close();
-    await this.#paths.close();
+    await this.#roomSockets.close();
   }
 }

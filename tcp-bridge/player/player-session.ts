@@ -1,23 +1,17 @@
 import { ClosedCode, closedCodeOfWebSocket } from "../../protocol/closed-codes.ts";
 import { ByteWriter } from "../../protocol/packet-fields.ts";
-import {
-  MAX_PLAYER_PACKET_BYTES,
-  PacketDecoder,
-  ProtocolError,
-  packetSizeAt,
-  packetType,
-} from "../../protocol/packet-framing.ts";
+import { MAX_PLAYER_PACKET_BYTES, ProtocolError, packetSizeAt, packetType } from "../../protocol/packet-framing.ts";
 import {
   decodePlayerPacket,
   type Join,
   PLAYER_PACKET_TYPES,
+  type RoomToPlayer,
   writePlayerPacket,
 } from "../../protocol/player-packets.ts";
 import type { AddressBook } from "../core/address-book.ts";
 import type { DisconnectCode } from "../core/connection-limits.ts";
-import { Session, type SessionContext } from "../core/session.ts";
+import { PacketReceiver, Session, type SessionContext } from "../core/session.ts";
 import { type EdgeFailure, edgeFailure } from "../edge/edge-client.ts";
-import { EdgeQuestions } from "./edge-questions.ts";
 import type { PlayerAddress, PlayerPortLimits } from "./player-limits.ts";
 import {
   type RoomSocket,
@@ -32,162 +26,165 @@ export interface PlayerSessionOptions {
   readonly limits: PlayerPortLimits;
   readonly roomSockets: RoomSockets;
   readonly addresses: AddressBook<PlayerAddress>;
-  /** The sessions whose Join waits until others of its address are answered. */
-  readonly waiting: Set<PlayerSession>;
-  readonly observer: PlayerObserver;
+  /** The sessions whose Join is queued. */
+  readonly queued: Set<PlayerSession>;
+  readonly metrics: PlayerSessionMetrics;
+  readonly failureLog: { log(failure: EdgeFailure): void };
 }
 
-/** What a player is told last. */
-interface LastWords {
-  /** A Closed, and what came before it in the same message. */
+/** The outcome of a Join; a number is the code of Closed. */
+export type JoinOutcome = "joined" | "resumed" | number;
+
+/** Counts what the sessions do. */
+export interface PlayerSessionMetrics {
+  joinDone(outcome: JoinOutcome): void;
+  /** A limit refused a Join. */
+  refused(code: "failed_joins"): void;
+  relayed(direction: "to_room" | "to_player", packets: number, bytes: number): void;
+  closedSent(code: number, by: "bridge" | "room"): void;
+}
+
+/** The message that ends with Closed. */
+interface LastMessage {
   readonly bytes: Uint8Array;
   readonly code: number;
   readonly by: "bridge" | "room";
 }
 
-/** Who counts and logs. */
-export interface PlayerObserver {
-  /** A Join was answered. */
-  joinDone(outcome: "joined" | "resumed" | number): void;
-  /** A Join has waited too long: it was not asked. */
-  joinRefused(): void;
-  relayed(direction: "to_room" | "to_player", packets: number, bytes: number): void;
-  /** A player was told Closed with this code. */
-  closedSent(code: number, by: "bridge" | "room"): void;
-  edgeFailed(failure: EdgeFailure): void;
+/** A Join that is queued, and what the player sent after it. */
+interface QueuedJoin {
+  readonly join: Join;
+  readonly runs: Uint8Array[];
+  readonly sinceMs: number;
 }
 
+/** A client sends a Ping every few seconds; each costs the bridge time. */
+const MAX_PINGS_PER_SECOND = 1_000;
+
 /**
- * The connection of a player: whole packets to the room, whatever the room sends back. It keeps nothing of the player's
- * session, so a player may lose it at any time and come back through any bridge.
+ * The connection of a player. It relays whole packets to the room, and the room's messages to the player. It keeps no state of the
+ * player's session, so a player may lose it at any time and resume through any bridge.
  *
- * `joining` until Join has come, `waiting` while too many others of a suspect address are asked, `asking` until the room
- * has answered it, `joined` then; `held` when it has failed and is told late; `over` when Closed has left.
+ * | phase     | next, and when |
+ * | --------- | -------------- |
+ * | connected | `queued`: a Join was received |
+ * | queued    | `requested`: at once, or when fewer Joins of a suspect address are in flight |
+ * | requested | `joined`: the room responded to the Join |
+ * | delayed   | `closed`: the delay for a failed Join of a suspect address is over |
+ * | all       | `delayed` or `closed`: the player is told Closed, later or at once |
  */
 export class PlayerSession extends Session {
   readonly #options: PlayerSessionOptions;
-  readonly #decoder = new PacketDecoder(MAX_PLAYER_PACKET_BYTES);
-  readonly #questions: EdgeQuestions;
+  readonly #receiver: PacketReceiver;
   readonly #startedMs = performance.now();
   readonly #addressRecord: PlayerAddress;
-  #phase: "joining" | "waiting" | "asking" | "joined" | "held" | "over" = "joining";
-  #path: RoomSocket | undefined;
-  /** The Join that waits, what came behind it, and since when. */
-  #waiting: { readonly join: Join; readonly runs: Uint8Array[]; readonly sinceMs: number } | undefined;
-  /** The address counts a Join of this connection as asked. */
-  #isAsked = false;
-  #askedMs = 0;
-  /** What the player is told late. */
-  #held: LastWords | undefined;
-  #heldUntilMs = 0;
-  /** The player will send no more. */
-  #leaving = false;
+  #phase: "connected" | "queued" | "requested" | "joined" | "delayed" | "closed" = "connected";
+  #roomSocket: RoomSocket | undefined;
+  #queuedJoin: QueuedJoin | undefined;
+  #requestedMs = 0;
+  /** Whether the address counts the Join as in flight. */
+  #joinInFlight = false;
+  /** The message of the phase `delayed`, and when it is sent. */
+  #delayed: LastMessage | undefined;
+  #delayedUntilMs = 0;
+  /** The player sends no more. */
+  #receiveEnded = false;
   #heardMs = this.#startedMs;
-  /** When the first byte of the packet came whose rest is missing; 0 between packets. */
-  #heldSinceMs = 0;
+  #pings = 0;
+  #pingsSinceMs = 0;
 
   constructor(context: SessionContext, options: PlayerSessionOptions) {
     super(context);
     this.#options = options;
-    this.#questions = new EdgeQuestions(options.limits.edgeDeadlineMs);
+    this.#receiver = new PacketReceiver(MAX_PLAYER_PACKET_BYTES, options.limits.packetTimeoutMs);
     this.#addressRecord = options.addresses.of(context.address, this.#startedMs);
     this.#addressRecord.connected();
   }
 
-  drain(): void {
-    if (this.#held !== undefined) this.#finish(this.#held);
-    else this.#close(ClosedCode.GoingAway, "this bridge stops");
-  }
-
   protected onReceive(chunk: Uint8Array): void {
-    if (this.#isTold) return;
+    if (this.#isClosing) return;
     const nowMs = performance.now();
     this.#heardMs = nowMs;
-    let completed = false;
-    try {
-      this.#decoder.pushRuns(chunk, (run) => {
-        completed = true;
-        if (!this.#isTold) this.#take(run);
-      });
-    } catch (error) {
-      if (!(error instanceof ProtocolError)) throw error;
-      this.#close(ClosedCode.ProtocolError, error.message);
-    }
-    if (this.#decoder.heldBytes === 0) this.#heldSinceMs = 0;
-    else if (completed || this.#heldSinceMs === 0) this.#heldSinceMs = nowMs;
+    const error = this.#receiver.receive(chunk, nowMs, (run) => {
+      if (!this.#isClosing) this.#receiveRun(run);
+    });
+    if (error !== undefined) this.#close(ClosedCode.ProtocolError, error.message);
     this.#applyBackpressure();
   }
 
   protected override onReceiveEnd(): void {
-    // Its last packets still reach the room, and the room's answers still reach it.
-    this.#leaving = true;
-    if (this.#path === undefined || this.#isTold) this.end();
-    else this.#path.close();
+    // The last packets still reach the room, and the room's responses still reach the player.
+    this.#receiveEnded = true;
+    if (this.#roomSocket === undefined || this.#isClosing) this.end();
+    else this.#roomSocket.close();
   }
 
   protected override onSent(): void {
-    this.#path?.resume();
+    this.#roomSocket?.resume();
   }
 
-  protected override onUnread(): void {
+  protected override onWriteStall(): void {
     this.#close(ClosedCode.TooSlow, "what was sent is not read");
   }
 
   protected override onSweep(nowMs: number): void {
-    const { joinMs, packetTimeoutMs: halfSentMs, idleMs, edgeDeadlineMs } = this.#options.limits;
-    if (this.#held !== undefined) {
-      if (nowMs >= this.#heldUntilMs) this.#finish(this.#held);
+    const { joinMs, idleMs, edgeDeadlineMs } = this.#options.limits;
+    if (this.#delayed !== undefined) {
+      if (nowMs >= this.#delayedUntilMs) this.#finish(this.#delayed);
       return;
     }
-    if (this.#waiting !== undefined && nowMs - this.#waiting.sinceMs > edgeDeadlineMs) {
-      this.#options.observer.joinRefused();
+    if (this.#queuedJoin !== undefined && nowMs - this.#queuedJoin.sinceMs > edgeDeadlineMs) {
+      this.#options.metrics.refused("failed_joins");
       this.#close(ClosedCode.Unavailable, "too many joins of this address are under way, try again soon");
       return;
     }
-    if (!this.writable) this.#questions.postpone(nowMs);
-    // While reading pauses, what the peer sends waits in the network: that is not its fault.
-    if (!this.reading) {
-      this.#heardMs = nowMs;
-      this.#heldSinceMs &&= nowMs;
-    }
-    if (this.#phase === "joining" && nowMs - this.#startedMs > joinMs) {
-      // A bad path is no broken contract: whoever it was may try again.
+    if (!this.writable) this.#roomSocket?.postponePong(nowMs);
+    // While nothing is read from the player, what it sends waits in the network.
+    if (!this.reading) this.#heardMs = nowMs;
+    const packetOverdue = this.#receiver.isOverdue(nowMs, this.reading);
+    if (this.#phase === "connected" && nowMs - this.#startedMs > joinMs) {
+      // TooSlow and not ProtocolError: the network may be slow, so the client may try again.
       this.#close(ClosedCode.TooSlow, "join: it did not come in time");
-    } else if (this.#heldSinceMs > 0 && nowMs - this.#heldSinceMs > halfSentMs) {
+    } else if (packetOverdue) {
       this.#close(ClosedCode.TooSlow, "the rest of a packet did not come in time");
-    } else if (this.#questions.isOverdue(nowMs)) {
+    } else if (this.#roomSocket?.isOverdue(nowMs) === true) {
       this.#edgeFailed(edgeFailure("edge_timeout", "a player's room or ping"), "the edge does not answer in time");
     } else if (nowMs - this.#heardMs > idleMs) {
       this.disconnect("idle");
     }
   }
 
+  drain(): void {
+    if (this.#delayed !== undefined) this.#finish(this.#delayed);
+    else this.#close(ClosedCode.GoingAway, "this bridge stops");
+  }
+
   protected override onDisconnected(_code: DisconnectCode): void {
-    this.#leftUnanswered(performance.now());
-    this.#phase = "over";
-    this.#stopWaiting();
+    this.#countAbandonedJoin(performance.now());
+    this.#phase = "closed";
+    this.#dequeue();
     this.#addressRecord.disconnected();
-    // The edge is done with it when its path is closed.
-    if (this.#path === undefined) this.#askedNoMore();
-    else this.#path.close();
+    // If there is a WebSocket, the Join is in flight until it is closed.
+    if (this.#roomSocket === undefined) this.#joinEnded();
+    else this.#roomSocket.close();
   }
 
-  /** Whether it is settled what the player is told: nothing more of it is taken. */
-  get #isTold(): boolean {
-    return this.#phase === "over" || this.#phase === "held";
+  /** Whether the player is told Closed, now or later: nothing more is received from it. */
+  get #isClosing(): boolean {
+    return this.#phase === "closed" || this.#phase === "delayed";
   }
 
-  /** Passes whole packets on: all but Ping, which asks for this connection alone. */
-  #take(run: Uint8Array): void {
+  /** Relays whole packets to the room, except Pings: the bridge responds to them itself. */
+  #receiveRun(run: Uint8Array): void {
     let start = 0;
     let packets = 0;
     for (let at = 0; at < run.byteLength; ) {
       const end = at + packetSizeAt(run, at);
-      if (this.#phase === "joining") this.#join(run.subarray(at, end));
-      if (this.#isTold) return;
+      if (this.#phase === "connected") this.#receiveJoin(run.subarray(at, end));
+      if (this.#isClosing) return;
       if (packetType(run, at) === PLAYER_PACKET_TYPES.ping) {
-        this.#relay(run.subarray(start, at), packets);
-        this.#ping(run.subarray(at, end));
+        this.#relayToRoom(run.subarray(start, at), packets);
+        this.#receivePing(run.subarray(at, end));
         start = end;
         packets = 0;
       } else {
@@ -195,191 +192,185 @@ export class PlayerSession extends Session {
       }
       at = end;
     }
-    this.#relay(run.subarray(start), packets);
+    this.#relayToRoom(run.subarray(start), packets);
   }
 
-  #relay(bytes: Uint8Array, packets: number): void {
+  #relayToRoom(bytes: Uint8Array, packets: number): void {
     if (packets === 0) return;
-    if (this.#waiting !== undefined) this.#waiting.runs.push(bytes);
-    else this.#path?.write(bytes);
-    this.#options.observer.relayed("to_room", packets, bytes.byteLength);
+    if (this.#queuedJoin !== undefined) this.#queuedJoin.runs.push(bytes);
+    else this.#roomSocket?.write(bytes);
+    this.#options.metrics.relayed("to_room", packets, bytes.byteLength);
   }
 
-  #join(packet: Uint8Array): void {
-    const join = decodePlayerPacket(packet);
-    if (join.kind !== "join") throw new ProtocolError("unexpected_packet", `${join.kind} before join`);
+  #receivePing(packet: Uint8Array): void {
     const nowMs = performance.now();
-    this.#phase = "waiting";
-    this.#waiting = { join, runs: [], sinceMs: nowMs };
-    this.#addressRecord.join(this.#ask, nowMs);
-    if (this.#waiting === undefined) return;
-    // What was received with it stays here, what comes later in the network.
-    this.#options.waiting.add(this);
-    this.pauseReading();
-  }
-
-  /** Asks the room to let the player in. */
-  readonly #ask = (): void =>
-    this.guard(() => {
-      const waiting = this.#stopWaiting();
-      if (waiting === undefined) return;
-      this.#phase = "asking";
-      this.#isAsked = true;
-      this.#askedMs = performance.now();
-      this.#questions.join(this.#askedMs);
-      this.#path = this.#options.roomSockets.open(waiting.join, this.#pathEvents);
-      for (const run of waiting.runs) this.#path.write(run);
-      this.resumeReading();
-    });
-
-  #stopWaiting(): { readonly join: Join; readonly runs: readonly Uint8Array[] } | undefined {
-    const waiting = this.#waiting;
-    this.#waiting = undefined;
-    this.#options.waiting.delete(this);
-    this.#addressRecord.giveUp(this.#ask);
-    return waiting;
-  }
-
-  /** The edge has answered the Join, or will not be heard about it. */
-  #askedNoMore(): void {
-    if (!this.#isAsked) return;
-    this.#isAsked = false;
-    this.#addressRecord.answered(performance.now());
-  }
-
-  #ping(packet: Uint8Array): void {
-    const nowMs = performance.now();
-    if (!this.#questions.countPing(nowMs)) {
+    if (nowMs - this.#pingsSinceMs >= 1_000) {
+      this.#pingsSinceMs = nowMs;
+      this.#pings = 0;
+    }
+    this.#pings += 1;
+    if (this.#pings > MAX_PINGS_PER_SECOND) {
       this.#close(ClosedCode.TooFast, "more pings are sent than may be");
       return;
     }
     const ping = decodePlayerPacket(packet);
-    // While its Join waits there is no path that could be dead.
-    if (this.#path === undefined) return;
-    if (ping.kind === "ping" && this.#questions.ping(nowMs, ping.nonce)) this.#path.ping();
+    // While the Join is queued there is no WebSocket to test.
+    if (ping.kind === "ping") this.#roomSocket?.ping(nowMs, ping.nonce);
   }
 
-  readonly #pathEvents: RoomSocketEvents = {
-    received: (message) => this.guard(() => this.#passOn(message)),
-    pong: () => this.guard(() => this.#pong()),
+  #receiveJoin(packet: Uint8Array): void {
+    const join = decodePlayerPacket(packet);
+    if (join.kind !== "join") throw new ProtocolError("unexpected_packet", `${join.kind} before join`);
+    const nowMs = performance.now();
+    this.#phase = "queued";
+    this.#queuedJoin = { join, runs: [], sinceMs: nowMs };
+    this.#addressRecord.join(this.#requestJoin, nowMs);
+    if (this.#queuedJoin === undefined) return;
+    // Packets that were received with the Join are kept, later ones stay in the network.
+    this.#options.queued.add(this);
+    this.pauseReading();
+  }
+
+  /** Opens the WebSocket to the room and sends the Join. */
+  readonly #requestJoin = (): void =>
+    this.guard(() => {
+      const queued = this.#dequeue();
+      if (queued === undefined) return;
+      this.#phase = "requested";
+      this.#joinInFlight = true;
+      this.#requestedMs = performance.now();
+      this.#roomSocket = this.#options.roomSockets.open(queued.join, this.#roomSocketEvents);
+      for (const run of queued.runs) this.#roomSocket.write(run);
+      this.resumeReading();
+    });
+
+  #dequeue(): QueuedJoin | undefined {
+    const queued = this.#queuedJoin;
+    this.#queuedJoin = undefined;
+    this.#options.queued.delete(this);
+    this.#addressRecord.giveUp(this.#requestJoin);
+    return queued;
+  }
+
+  /** The edge responded to the Join, or will not. */
+  #joinEnded(): void {
+    if (!this.#joinInFlight) return;
+    this.#joinInFlight = false;
+    this.#addressRecord.joinEnded(performance.now());
+  }
+
+  readonly #roomSocketEvents: RoomSocketEvents = {
+    received: (message) => this.guard(() => this.#relayToPlayer(message)),
+    pong: (nonces) => this.guard(() => this.#sendPongs(nonces)),
     written: () => this.guard(() => this.#applyBackpressure()),
-    closed: (end) => this.guard(() => this.#pathClosed(end)),
+    closed: (end) => this.guard(() => this.#roomSocketClosed(end)),
   };
 
-  #passOn(message: Uint8Array): void {
-    if (this.#isTold) return;
+  #relayToPlayer(message: Uint8Array): void {
+    if (this.#isClosing) return;
     const read = readRoomMessage(message);
     if (read === undefined) {
-      this.#edgeFailed(edgeFailure("edge_bad_answer", "a message that is not whole packets"), "the edge is broken");
+      this.#edgeFailed(edgeFailure("edge_bad_response", "a message that is not whole packets"), "the edge is broken");
       return;
     }
     const { packets, joined, closedCode } = read;
-    const answer = joined ?? closedCode;
-    const isLate = this.#phase === "asking" && answer !== undefined && this.#answered(answer);
-    this.#options.observer.relayed("to_player", packets, message.byteLength);
+    const outcome = joined ?? closedCode;
+    const isDelayed = this.#phase === "requested" && outcome !== undefined && this.#joinDone(outcome);
+    this.#options.metrics.relayed("to_player", packets, message.byteLength);
     if (closedCode !== undefined) {
-      this.#tell({ bytes: message, code: closedCode, by: "room" }, isLate);
+      this.#sendLast({ bytes: message, code: closedCode, by: "room" }, isDelayed);
       return;
     }
     this.send(message);
-    if (!this.writable) this.#path?.pause();
+    if (!this.writable) this.#roomSocket?.pause();
   }
 
-  #pong(): void {
-    const nonces = this.#questions.pong();
-    if (nonces.length > 0) this.send(pongPackets(nonces));
+  #sendPongs(nonces: readonly number[]): void {
+    if (nonces.length > 0) this.send(bridgePackets(nonces.map((nonce) => ({ kind: "pong", nonce }))));
   }
 
-  #pathClosed(end: RoomSocketEnd): void {
-    this.#askedNoMore();
-    if (this.#isTold) return;
-    if (this.#leaving) this.end();
+  #roomSocketClosed(end: RoomSocketEnd): void {
+    this.#joinEnded();
+    if (this.#isClosing) return;
+    if (this.#receiveEnded) this.end();
     else if (end.kind === "failed") this.#edgeFailed(end, "the edge cannot be reached");
     else this.#close(closedCodeOfWebSocket(end.closeCode) ?? ClosedCode.GoingAway, end.reason);
   }
 
   #edgeFailed(failure: EdgeFailure, message: string): void {
-    this.#options.observer.edgeFailed(failure);
+    this.#options.failureLog.log(failure);
     this.#close(ClosedCode.Unavailable, message);
   }
 
-  /** Tells the player why, and ends. */
+  /** Ends the connection with a Closed of the bridge. */
   #close(code: number, message: string): void {
-    if (this.#isTold) return;
-    const isLate = this.#phase !== "joined" && this.#answered(code);
-    this.#tell({ bytes: closedPacket(code, message), code, by: "bridge" }, isLate);
+    if (this.#isClosing) return;
+    const isDelayed = this.#phase !== "joined" && this.#joinDone(code);
+    this.#sendLast({ bytes: bridgePackets([{ kind: "closed", code, message }]), code, by: "bridge" }, isDelayed);
   }
 
-  #tell(last: LastWords, isLate: boolean): void {
-    if (isLate) {
-      this.#phase = "held";
-      this.#held = last;
-      this.#heldUntilMs = performance.now() + this.#options.limits.failedJoinDelayMs;
+  #sendLast(last: LastMessage, isDelayed: boolean): void {
+    if (isDelayed) {
+      this.#phase = "delayed";
+      this.#delayed = last;
+      this.#delayedUntilMs = performance.now() + this.#options.limits.failedJoinDelayMs;
     } else {
       this.#finish(last);
     }
-    this.#path?.close();
+    this.#roomSocket?.close();
   }
 
-  /** Closed leaves, and the connection ends. */
-  #finish({ bytes, code, by }: LastWords): void {
-    this.#phase = "over";
-    this.#held = undefined;
+  #finish({ bytes, code, by }: LastMessage): void {
+    this.#phase = "closed";
+    this.#delayed = undefined;
     this.send(bytes);
-    this.#options.observer.closedSent(code, by);
+    this.#options.metrics.closedSent(code, by);
     this.end();
   }
 
-  /** The Join has its answer. Returns whether the player is told late: it has failed, as others of its address before. */
-  #answered(outcome: "joined" | "resumed" | number): boolean {
+  /** The Join has its outcome. Returns whether the player is told later: it failed, and its address is suspect. */
+  #joinDone(outcome: JoinOutcome): boolean {
     const nowMs = performance.now();
-    this.#stopWaiting();
-    this.#questions.joinAnswered();
-    this.#askedNoMore();
-    this.#options.observer.joinDone(outcome);
+    this.#dequeue();
+    this.#roomSocket?.joinDone();
+    this.#joinEnded();
+    this.#options.metrics.joinDone(outcome);
     if (typeof outcome === "string") this.prove();
-    if (this.#phase === "asking") this.#phase = "joined";
+    if (this.#phase === "requested") this.#phase = "joined";
     if (outcome !== ClosedCode.SessionInvalid && outcome !== ClosedCode.ProtocolError) return false;
-    const isLate = this.#addressRecord.isSuspect(nowMs);
+    const isDelayed = this.#addressRecord.isSuspect(nowMs);
     this.#addressRecord.failed(nowMs);
-    return isLate;
+    return isDelayed;
   }
 
   /**
-   * Who leaves before the answer has failed too, or that were a way around the limit. But where the edge keeps players
-   * waiting for half of its time, an honest crowd gives up and dials again: that must not make its address suspect.
+   * A player who leaves before the response counts as failed too, otherwise leaving would avoid the limit. But not after half of the
+   * edge's deadline: when the edge is slow, honest players give up and reconnect, and must not make their address suspect.
    */
-  #leftUnanswered(nowMs: number): void {
-    const waitedMs = nowMs - this.#askedMs;
-    if (this.#phase !== "asking" || waitedMs > this.#options.limits.edgeDeadlineMs / 2) return;
+  #countAbandonedJoin(nowMs: number): void {
+    const waitedMs = nowMs - this.#requestedMs;
+    if (this.#phase !== "requested" || waitedMs > this.#options.limits.edgeDeadlineMs / 2) return;
     this.#addressRecord.failed(nowMs);
   }
 
   #applyBackpressure(): void {
-    const path = this.#path;
-    if (path === undefined) return;
+    const roomSocket = this.#roomSocket;
+    if (roomSocket === undefined) return;
     const { maxEdgeBytes } = this.#options.limits;
-    const { bufferedBytes } = path;
+    const { bufferedBytes } = roomSocket;
     if (bufferedBytes > maxEdgeBytes) {
       this.pauseReading();
-      // The player's own pings are not read now.
-      if (this.#questions.ping(performance.now())) path.ping();
+      // The player's own Pings are not read now.
+      roomSocket.ping(performance.now());
     } else if (bufferedBytes <= maxEdgeBytes / 2) {
       this.resumeReading();
     }
   }
 }
 
-/** What the bridge itself says to a player: why the connection ends. */
-export function closedPacket(code: ClosedCode | number, message: string): Uint8Array {
+/** The packets that the bridge itself sends to a player: Closed and Pongs. */
+function bridgePackets(packets: readonly RoomToPlayer[]): Uint8Array {
   const writer = new ByteWriter();
-  writePlayerPacket(writer, { kind: "closed", code, message });
-  return writer.finish();
-}
-
-/** The answers to Pings. */
-export function pongPackets(nonces: readonly number[]): Uint8Array {
-  const writer = new ByteWriter();
-  for (const nonce of nonces) writePlayerPacket(writer, { kind: "pong", nonce });
+  for (const packet of packets) writePlayerPacket(writer, packet);
   return writer.finish();
 }

@@ -4,56 +4,70 @@ import { decodePlayerPacket, type Join, PLAYER_PACKET_TYPES } from "../../protoc
 import { formatToken } from "../../protocol/session-token.ts";
 import { type EdgeFailure, edgeFailure } from "../edge/edge-client.ts";
 
-/** What happens to a {@link RoomSocket}, never before its constructor has returned. */
+/** The callbacks of a {@link RoomSocket}. None is called before its constructor has returned. */
 export interface RoomSocketEvents {
-  /** A message of the room: one or more whole packets, if the room is right. It is never changed later. */
+  /** A message of the room: one or more whole packets, if the room is correct. It is not changed later. */
   received(message: Uint8Array): void;
-  /** The edge has answered a ping. */
-  pong(): void;
-  /** {@link RoomSocket.bufferedBytes} has become less. */
+  /** The edge responded to a ping. `nonces`: of the player's Pings that wait for it. */
+  pong(nonces: readonly number[]): void;
+  /** {@link RoomSocket.bufferedBytes} became less. */
   written(): void;
-  /** The end, told once. */
+  /** The WebSocket ended. Called once. */
   closed(end: RoomSocketEnd): void;
 }
 
-/** How a path ended. */
+/** How a WebSocket to a room ended. */
 export type RoomSocketEnd =
-  /** It never was: the edge could not be reached, or refused the upgrade. */
+  /** It never opened: the edge could not be reached, or refused the upgrade. */
   EdgeFailure | { readonly kind: "closed"; readonly closeCode: number; readonly reason: string };
 
-/** A room closes at 1 MiB that is not acknowledged, so no turn of it has more for one player; this is well above. */
+/** A room never sends one player more than 1 MiB at once: it closes before so much is unacknowledged. */
 const MAX_MESSAGE_BYTES = 4 * 1024 * 1024;
 
-/** Acks come often, and alone they would wake the room for little: so long they wait for others, as a busy room gathers. */
+/** Acks alone wait this long for other packets: they are frequent, and each message wakes the room. */
 const ACK_WAIT_MS = 20;
 
-/** How long the edge may take to answer a close. */
+/** How long the edge may take to respond to a close. */
 const CLOSE_MS = 1_000;
 
+/** Pings that may wait for a response of the edge. Further ones get none: a player cannot use more. */
+const MAX_PENDING_PINGS = 64;
+
 /**
- * One player's WebSocket to its room. What one turn of the event loop writes leaves as one message, for every message
- * wakes the room. Written before it is open, it waits.
+ * The WebSocket of one player to its room. All packets written in one turn of the event loop are sent as one message, because each
+ * message wakes the room. Packets written before the WebSocket is open wait.
+ *
+ * It also knows what the edge must respond to in time: the Join, with which it is opened, and pings.
  */
 export class RoomSocket {
-  /** Resolves with the end. */
+  /** Resolves when the WebSocket ended. */
   readonly ended: Promise<void>;
   readonly #socket: WebSocket;
   readonly #events: RoomSocketEvents;
-  #turn: Uint8Array[] = [];
-  #turnBytes = 0;
-  #pingWanted = false;
+  readonly #deadlineMs: number;
+  #queue: Uint8Array[] = [];
+  #queueBytes = 0;
   #flushScheduled = false;
   #ackTimer: NodeJS.Timeout | undefined;
   #failure: EdgeFailure | undefined;
+  #joinDueMs: number;
+  #pongDueMs = Number.POSITIVE_INFINITY;
+  #pingQueued = false;
+  #nonces: number[] = [];
 
-  /** Begins to connect to `url`, a room's socket; `token` is the session's text, the credential of the upgrade. */
-  constructor(url: URL, token: string, timeoutMs: number, events: RoomSocketEvents) {
+  /**
+   * Starts to connect to `url`. `token` is the text of the session token, which authenticates the upgrade. `deadlineMs`: how long
+   * the upgrade may take, the response to the Join, and each pong.
+   */
+  constructor(url: URL, token: string, deadlineMs: number, events: RoomSocketEvents) {
     this.#events = events;
+    this.#deadlineMs = deadlineMs;
+    this.#joinDueMs = performance.now() + deadlineMs;
     const socket = new WebSocket(url, {
       headers: { Authorization: `Bearer ${token}` },
       perMessageDeflate: false,
       maxPayload: MAX_MESSAGE_BYTES,
-      handshakeTimeout: timeoutMs,
+      handshakeTimeout: deadlineMs,
     });
     this.#socket = socket;
     this.ended = new Promise((resolve) => socket.once("close", () => resolve()));
@@ -63,9 +77,9 @@ export class RoomSocket {
       this.#flush();
     });
     socket.on("message", (data: RawData, isBinary: boolean) => {
-      // With the binaryType "nodebuffer" it is one Buffer; the only text that an edge sends is "pong".
+      // With the binaryType "nodebuffer" data is one Buffer. The only text that an edge sends is "pong".
       if (isBinary) events.received(data as Buffer);
-      else events.pong();
+      else this.#receivePong();
     });
     socket.on("unexpected-response", (_request, response) => {
       this.#failure = edgeFailure("edge_status", `HTTP status ${response.statusCode} to an upgrade`);
@@ -82,21 +96,39 @@ export class RoomSocket {
 
   /** Bytes that the system has not taken yet. */
   get bufferedBytes(): number {
-    return this.#turnBytes + this.#socket.bufferedAmount;
+    return this.#queueBytes + this.#socket.bufferedAmount;
   }
 
-  /** Sends whole packets, which must not change later. Acks alone leave with what comes next, or soon. */
+  /** Sends whole packets, which must not change later. Acks alone are sent with the next packets, or soon. */
   write(packets: Uint8Array): void {
-    this.#turn.push(packets);
-    this.#turnBytes += packets.byteLength;
+    this.#queue.push(packets);
+    this.#queueBytes += packets.byteLength;
     if (!isEveryPacket(packets, PLAYER_PACKET_TYPES.ack)) this.#scheduleFlush();
     else this.#ackTimer ??= setTimeout(() => this.#flush(), ACK_WAIT_MS);
   }
 
-  /** Asks whether the path is alive: {@link RoomSocketEvents.pong} is the answer. */
-  ping(): void {
-    this.#pingWanted = true;
+  /** Tests whether the edge still responds, unless a test is under way. `nonce`: of the player's Ping that wants to know. */
+  ping(nowMs: number, nonce?: number): void {
+    if (nonce !== undefined && this.#nonces.length < MAX_PENDING_PINGS) this.#nonces.push(nonce);
+    if (Number.isFinite(this.#pongDueMs)) return;
+    this.#pongDueMs = nowMs + this.#deadlineMs;
+    this.#pingQueued = true;
     this.#scheduleFlush();
+  }
+
+  /** The room responded to the Join, or nobody waits for it any more. */
+  joinDone(): void {
+    this.#joinDueMs = Number.POSITIVE_INFINITY;
+  }
+
+  /** The player does not read, and the pong may be behind bytes for it: its deadline starts anew. */
+  postponePong(nowMs: number): void {
+    if (Number.isFinite(this.#pongDueMs)) this.#pongDueMs = nowMs + this.#deadlineMs;
+  }
+
+  /** Whether the response to the Join or to a ping is late. */
+  isOverdue(nowMs: number): boolean {
+    return nowMs > this.#joinDueMs || nowMs > this.#pongDueMs;
   }
 
   /** Leaves what the room sends in the network. */
@@ -108,16 +140,23 @@ export class RoomSocket {
     if (this.#socket.isPaused) this.#socket.resume();
   }
 
-  /** Ends the path after what was written, soon in any case. Idempotent. */
+  /** Closes the WebSocket after everything that was written, within {@link CLOSE_MS}. Idempotent. */
   close(): void {
     const socket = this.#socket;
     if (socket.readyState === WebSocket.CLOSING || socket.readyState === WebSocket.CLOSED) return;
     this.#flush();
-    // The answer to the close is behind what the room has sent.
+    // The response to the close is behind everything that the room has sent.
     this.resume();
     socket.close(1000);
     const timer = setTimeout(() => socket.terminate(), CLOSE_MS);
     socket.once("close", () => clearTimeout(timer));
+  }
+
+  #receivePong(): void {
+    const nonces = this.#nonces;
+    this.#nonces = [];
+    this.#pongDueMs = Number.POSITIVE_INFINITY;
+    this.#events.pong(nonces);
   }
 
   #scheduleFlush(): void {
@@ -132,65 +171,65 @@ export class RoomSocket {
     this.#ackTimer = undefined;
     const socket = this.#socket;
     if (socket.readyState !== WebSocket.OPEN) return;
-    const [first, ...others] = this.#turn;
+    const [first, ...others] = this.#queue;
     if (first !== undefined) {
-      const message = others.length === 0 ? first : Buffer.concat(this.#turn, this.#turnBytes);
-      this.#turn = [];
-      this.#turnBytes = 0;
+      const message = others.length === 0 ? first : Buffer.concat(this.#queue, this.#queueBytes);
+      this.#queue = [];
+      this.#queueBytes = 0;
       socket.send(message, () => this.#events.written());
     }
-    if (!this.#pingWanted) return;
-    this.#pingWanted = false;
+    if (!this.#pingQueued) return;
+    this.#pingQueued = false;
     socket.send("ping");
   }
 }
 
 /** Where the rooms are. */
 export interface RoomSocketsOptions {
-  /** The edge; only its origin and path count. */
+  /** The edge. Only its origin and path are used. */
   readonly edgeUrl: URL;
-  /** For the connection and the upgrade. */
-  readonly timeoutMs: number;
+  /** The `deadlineMs` of each {@link RoomSocket}. */
+  readonly deadlineMs: number;
 }
 
-/** Opens the players' paths to their rooms. */
+/** Opens the WebSockets of all players, and closes them when the port closes. */
 export class RoomSockets {
   readonly #base: string;
-  readonly #timeoutMs: number;
+  readonly #deadlineMs: number;
   readonly #open = new Set<RoomSocket>();
 
-  constructor({ edgeUrl, timeoutMs }: RoomSocketsOptions) {
+  constructor({ edgeUrl, deadlineMs }: RoomSocketsOptions) {
     this.#base = `${edgeUrl.origin}${edgeUrl.pathname.replace(/\/$/, "")}`;
-    this.#timeoutMs = timeoutMs;
+    this.#deadlineMs = deadlineMs;
   }
 
-  /** Begins to connect to the room of a Join, as the session that it names. */
+  /** Starts to connect to the room of a Join, with the Join's token. */
   open({ room, token }: Join, events: RoomSocketEvents): RoomSocket {
     const url = new URL(`${this.#base}/v1/rooms/${room}/socket`);
-    const path = new RoomSocket(url, formatToken(token), this.#timeoutMs, events);
-    this.#open.add(path);
-    void path.ended.then(() => this.#open.delete(path));
-    return path;
+    const socket = new RoomSocket(url, formatToken(token), this.#deadlineMs, events);
+    this.#open.add(socket);
+    void socket.ended.then(() => this.#open.delete(socket));
+    return socket;
   }
 
-  /** Ends what is still open, after what was written; within 1 s. */
+  /** Closes all that are open, after everything that was written, within {@link CLOSE_MS}. */
   async close(): Promise<void> {
-    const paths = [...this.#open];
-    for (const path of paths) path.close();
-    await Promise.all(paths.map(({ ended }) => ended));
+    const sockets = [...this.#open];
+    for (const socket of sockets) socket.close();
+    await Promise.all(sockets.map(({ ended }) => ended));
   }
 }
 
-/** What the bridge must know of a message that it relays from a room. */
+/** What the bridge reads of a message that it relays from a room. */
 export interface RoomMessage {
   readonly packets: number;
-  /** The answer to a Join, if it is in there. */
+  /** The response to a Join, if the message contains it. */
   readonly joined: "joined" | "resumed" | undefined;
-  /** The code of the Closed in there; it is a room's last packet. */
+  /** The code of the Closed in the message, which is the room's last packet. */
   readonly closedCode: number | undefined;
 }
 
-/** Looks through a message of a room, undefined if it is not whole packets; all but Joined and Closed pass unread. */
+/** Reads a message of a room, undefined if it is not whole packets. Only Joined and Closed are decoded. */
 export function readRoomMessage(message: Uint8Array): RoomMessage | undefined {
   try {
     return readPackets(message);

@@ -26,7 +26,7 @@ it("counts NotFound, Denied and Conflict of checks, access checks, deletes and r
 describe("what the connections of an address may fail at", () => {
   it("is one allowance for all of them, and what is in flight is taken from it", () => {
     const address = makeAddress(3);
-    address.asked(2);
+    address.requested(2);
     expect(address.allowance(0)).toBe(1);
     address.responded(answers([2, Status.NotFound], [2, Status.Ok]), 2, 0);
     expect(address.allowance(0)).toBe(2);
@@ -41,7 +41,7 @@ describe("what the connections of an address may fail at", () => {
     const resumed: string[] = [];
     const [first, gone] = [() => resumed.push("first"), () => resumed.push("gone")];
     address.connected();
-    address.asked(1);
+    address.requested(1);
     address.wait(first);
     address.wait(gone);
     address.disconnected(gone);
@@ -55,7 +55,7 @@ describe("what the connections of an address may fail at", () => {
     expect(address.isIdle(0)).toBe(true);
     address.connected();
     expect(address.isIdle(0)).toBe(false);
-    address.asked(1);
+    address.requested(1);
     address.disconnected(() => {});
     expect(address.isIdle(0)).toBe(false);
     address.responded(failed, 1, 1_000_000);

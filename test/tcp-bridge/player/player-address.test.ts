@@ -28,7 +28,7 @@ describe("the Joins of an address", () => {
     expect(address.isSuspect(NOW_MS + 30_000)).toBe(true);
     join("d", NOW_MS + 30_000);
     expect(asked).toEqual(["a", "b", "c"]);
-    address.answered(NOW_MS + MINUTE_MS);
+    address.joinEnded(NOW_MS + MINUTE_MS);
     expect(address.isSuspect(NOW_MS + MINUTE_MS)).toBe(false);
     expect(asked).toEqual(["a", "b", "c", "d"]);
   });
@@ -41,7 +41,7 @@ describe("the Joins of an address", () => {
     join("f");
     expect(asked).toEqual(["a", "b"]);
     address.giveUp(givenUp);
-    for (let answers = 0; answers < 4; answers++) address.answered(NOW_MS);
+    for (let answers = 0; answers < 4; answers++) address.joinEnded(NOW_MS);
     expect(asked).toEqual(["a", "b", "f", "d", "c"]);
   });
 
@@ -53,7 +53,7 @@ describe("the Joins of an address", () => {
     join("a");
     address.disconnected();
     expect(address.isIdle(NOW_MS)).toBe(false);
-    address.answered(NOW_MS);
+    address.joinEnded(NOW_MS);
     expect(address.isIdle(NOW_MS)).toBe(true);
     address.failed(NOW_MS);
     expect(address.isIdle(NOW_MS + MINUTE_MS - 1)).toBe(false);
