@@ -3,17 +3,17 @@ import { Status } from "../../protocol/status-codes.ts";
 import { type EndedSessions, type SessionStore, STORE_DEADLINE_MS, settledWithin } from "./session-store.ts";
 
 /**
- * With so many runs under way the next readers wait for one of them: as many as make that wait about 5 ms, however far the
- * store is. The fewer there are, the more readers share one.
+ * Runs in progress at which the next reads wait for one of them. Their number follows the store's latency, so that a read
+ * waits for about 5 ms: the fewer runs there are, the more reads share one.
  */
 const MIN_RUNS = 2;
 const MAX_RUNS = 16;
 const WAIT_MS = 5;
 
-/** The weight of the newest run in their mean time. */
+/** The weight of the newest run in the mean latency. */
 const NEWEST_WEIGHT = 1 / 8;
 
-/** Records of 64 grants with 512 bytes each make a reply of 3.2 MB. */
+/** Reads in one run; records of 64 grants with 512 bytes each make a reply of 3.2 MB. */
 const MAX_SHARED_READS = 100;
 
 const READS: ReadonlySet<SessionRequest["kind"]> = new Set(["check", "identify", "checkAccess", "get"]);
@@ -21,30 +21,31 @@ const READS: ReadonlySet<SessionRequest["kind"]> = new Set(["check", "identify",
 export interface CoalescingStoreOptions {
   readonly store: SessionStore;
   /**
-   * Keeps a read alive when its own client is gone, for others wait for the run that it leads, or is to lead when its turn
-   * comes: the Workers runtime's `waitUntil`.
+   * Keeps a read alive when its client has gone, because other reads wait for the run that it leads or is about to lead: the
+   * Workers runtime's `waitUntil`.
    */
   readonly background: (work: Promise<unknown>) => void;
   readonly deadlineMs?: number;
 }
 
-/** A place among the runs under way. A request that the runtime tears down gives it back by time: epoch ms. */
+/** A place among the runs in progress. The slot of a request that the runtime aborted is free at `lostAt`. Epoch ms. */
 interface Slot {
   readonly startedAt: number;
   readonly lostAt: number;
 }
 
-/** A read that waits: for its answer, for the slot in which it leads the next run, or, undefined, for its deadline. */
+/** A read that waits: for its response, for the slot in which it leads the next run, or for its deadline (undefined). */
 interface WaitingRead {
   readonly request: SessionRequest;
   readonly resolve: (outcome: SessionResponse | Slot | undefined) => void;
 }
 
 /**
- * A store whose concurrent readers share round trips: what many clients of one isolate ask one by one, over HTTP, reaches
- * the store in batches. Batches and writes are passed on as they come.
+ * A store whose concurrent reads share round trips: single reads of many HTTP requests in one isolate reach the store behind it
+ * in batches. Batches and writes are passed on as they come.
  *
- * A Worker's I/O belongs to the request that began it, so every run is led by one of the requests that wait for it.
+ * A Worker's I/O belongs to the request that began it, so each run is led by one of the requests that wait for it: it runs its
+ * own read and all that wait, and then hands its slot to the next.
  */
 export class CoalescingStore implements SessionStore {
   readonly #store: SessionStore;
@@ -52,8 +53,8 @@ export class CoalescingStore implements SessionStore {
   readonly #deadlineMs: number;
   readonly #runs = new Set<Slot>();
   readonly #waiting = new Set<WaitingRead>();
-  /** At first the store is taken for far, so that nobody waits for it long. */
-  #meanRunMs = MAX_RUNS * WAIT_MS;
+  /** Begins high, so that no read waits long before the latency is known. */
+  #meanLatencyMs = MAX_RUNS * WAIT_MS;
 
   constructor({ store, background, deadlineMs = STORE_DEADLINE_MS }: CoalescingStoreOptions) {
     this.#store = store;
@@ -64,7 +65,7 @@ export class CoalescingStore implements SessionStore {
   async run(requests: readonly SessionRequest[]): Promise<SessionResponse[]> {
     const [request] = requests;
     if (request === undefined || requests.length > 1 || !READS.has(request.kind)) return this.#store.run(requests);
-    const responses = this.#share(request);
+    const responses = this.#coalesce(request);
     this.#background(responses);
     return responses;
   }
@@ -81,14 +82,14 @@ export class CoalescingStore implements SessionStore {
     return this.#store.sweep();
   }
 
-  async #share(request: SessionRequest): Promise<SessionResponse[]> {
+  async #coalesce(request: SessionRequest): Promise<SessionResponse[]> {
     const slot = this.#takeSlot();
     if (slot !== undefined) return this.#lead(request, slot);
     const endsAt = Date.now() + this.#deadlineMs;
     const outcome = await this.#wait(request);
     if (outcome !== undefined && "kind" in outcome) return [outcome];
     const led = outcome && this.#lead(request, outcome);
-    // Others may have more time left than who leads them.
+    // Other reads of the run may have more time left than the one that leads it.
     if (led !== undefined) this.#background(led);
     const responses = await (led && settledWithin(endsAt - Date.now(), led));
     return responses ?? [failedResponse(request.kind, Status.Unavailable)];
@@ -97,7 +98,7 @@ export class CoalescingStore implements SessionStore {
   #takeSlot(): Slot | undefined {
     const now = Date.now();
     for (const slot of this.#runs) if (slot.lostAt <= now) this.#runs.delete(slot);
-    if (this.#runs.size >= Math.min(MAX_RUNS, Math.max(MIN_RUNS, this.#meanRunMs / WAIT_MS))) return undefined;
+    if (this.#runs.size >= Math.min(MAX_RUNS, Math.max(MIN_RUNS, this.#meanLatencyMs / WAIT_MS))) return undefined;
     const slot = { startedAt: now, lostAt: now + 2 * this.#deadlineMs };
     this.#runs.add(slot);
     return slot;
@@ -107,7 +108,7 @@ export class CoalescingStore implements SessionStore {
     const { promise, resolve } = Promise.withResolvers<SessionResponse | Slot | undefined>();
     const read = { request, resolve };
     this.#waiting.add(read);
-    // The runtime ends a request that waits for nothing but another's promise; with a timer it waits for something.
+    // The runtime aborts a request that waits only for the promise of another request; a timer of its own prevents that.
     const timer = setTimeout(() => {
       this.#waiting.delete(read);
       resolve(undefined);
@@ -117,7 +118,7 @@ export class CoalescingStore implements SessionStore {
     return outcome;
   }
 
-  /** Runs a request and all reads that wait, and hands its slot on. Gives the request's own response. */
+  /** Runs a request and the reads that wait, and hands its slot on. Returns the request's own response. */
   async #lead(request: SessionRequest, slot: Slot): Promise<SessionResponse[]> {
     const others = this.#takeWaiting(MAX_SHARED_READS - 1);
     try {
@@ -126,12 +127,12 @@ export class CoalescingStore implements SessionStore {
       return own === undefined ? [] : [own];
     } finally {
       this.#runs.delete(slot);
-      this.#meanRunMs += (Date.now() - slot.startedAt - this.#meanRunMs) * NEWEST_WEIGHT;
-      this.#letNextLead();
+      this.#meanLatencyMs += (Date.now() - slot.startedAt - this.#meanLatencyMs) * NEWEST_WEIGHT;
+      this.#handSlotOn();
     }
   }
 
-  #letNextLead(): void {
+  #handSlotOn(): void {
     if (this.#waiting.size === 0) return;
     const slot = this.#takeSlot();
     if (slot === undefined) return;

@@ -1,31 +1,31 @@
 import type { ResponseTo, SessionRequest, SessionResponse } from "../../protocol/session-request.ts";
 
-/** The one door to storage: every verdict comes through it. Implementations pass test/worker/session-store's suite. */
+/** Where sessions are kept. Every verdict comes from it. Implementations pass the suite of test/worker/session-store. */
 export interface SessionStore {
   /**
-   * Runs the requests in their order and answers each, in that order, in one round trip where the store allows it. It
-   * does not reject: what the store could not be asked in time is answered with the status Unavailable.
+   * Runs the requests in their order and returns a response to each, in that order; in one round trip where the store allows
+   * it. It does not reject: a request that could not be run in time gets the status Unavailable.
    */
   run(requests: readonly SessionRequest[]): Promise<SessionResponse[]>;
 
   /**
-   * Ends every session, in steps between which the store serves others. When it is complete there was a moment, after the
-   * call, at which no session lived: what lives then was created later. It does not reject.
+   * Ends every session, in steps between which the store serves others. If it is complete, there was a moment after the call
+   * at which no session lived: a session that lives later was created later. It does not reject.
    */
   endAll(): Promise<EndedSessions>;
 
   /** Whether the store answers now. It does not reject. */
   ping(): Promise<boolean>;
 
-  /** Trims what has expired from the indices. The verdicts and counts do not need it; the memory does. */
+  /** Trims expired sessions from the indices. This frees memory; verdicts and counts do not depend on it. */
   sweep(): Promise<void>;
 }
 
-/** What came of ending every session. */
+/** The result of ending every session. */
 export interface EndedSessions {
-  /** Sessions that lived and were ended; more may have been if an answer of the store was lost. */
+  /** How many live sessions were ended; there may have been more if a reply of the store was lost. */
   readonly ended: number;
-  /** Whether none was left: not if the store could not be asked, or had more than one call ends. */
+  /** Whether no session was left: false if the store could not be reached, or held more than one call ends. */
   readonly complete: boolean;
 }
 
@@ -35,7 +35,7 @@ export interface SessionPolicy {
   readonly idleMs: number;
   /** Absolute lifetime: no touch goes beyond it. */
   readonly maxMs: number;
-  /** A touch is written at most once per min(this, a tenth of the idle time) per session; 0 is every check. */
+  /** A session is touched at most once per min(this, a tenth of its idle time); 0: by every check. */
   readonly touchIntervalMs: number;
   /** Live sessions that one user may have; 0 is no limit. */
   readonly maxSessionsPerUser: number;
@@ -43,17 +43,18 @@ export interface SessionPolicy {
   readonly limitPolicy: "reject" | "evict-oldest";
 }
 
-/** Runs a single request. A store answers each request in its place and kind; another answer is a bug in the store. */
+/** Runs a single request. Throws if the response is of another kind, which is a bug in the store. */
 export async function runOne<R extends SessionRequest>(
   store: SessionStore,
   request: R,
 ): Promise<ResponseTo<R["kind"]>> {
   const [response] = await store.run([request]);
-  if (response?.kind !== request.kind) throw new Error(`the store answered a ${request.kind} with a ${response?.kind}`);
+  if (response?.kind !== request.kind)
+    throw new Error(`the store responded to a ${request.kind} with a ${response?.kind}`);
   return response as ResponseTo<R["kind"]>;
 }
 
-/** The time a run has in all, one retry inside it: then its requests are answered Unavailable (docs/architecture.md). */
+/** The time of a run, one retry included; after it the requests are Unavailable (docs/architecture.md). */
 export const STORE_DEADLINE_MS = 1000;
 
 /** The promise's value; undefined if it rejects or takes longer than `ms`. Its later outcome is ignored. */

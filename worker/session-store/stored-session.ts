@@ -10,24 +10,24 @@ import {
 import { Status } from "../../protocol/status-codes.ts";
 import { sameSecret } from "./secrets.ts";
 
-/** A live session as a store keeps it: what its readers see, and the hash of its token's secret, null without a token. */
+/** A live session as a store keeps it: what readers see, and the hash of its token's secret, null for one without a token. */
 export interface StoredSession {
   readonly session: Session;
   readonly secretHash: string | null;
 }
 
-/** A request whose verdict needs the whole session. */
+/** A request whose response needs the whole session. */
 export type ReadRequest = IdentifyRequest | CheckAccessRequest | GetRequest;
 
-/** The verdict, and whether the request used the session: only a use slides its lifetime. */
+/** The response to a read, and whether the read used the session: only a use renews it. */
 export interface ReadVerdict {
   readonly response: SessionResponse;
   readonly used: boolean;
 }
 
 /**
- * What a read is answered, given the session if it lives. A wrong secret is NotFound, not Denied: who guesses learns nothing
- * about which sessids exist, and keeps nobody's session alive. A session whose grants do not suffice was used all the same.
+ * The verdict of a read on a session, null if it does not live. A wrong secret is NotFound, not Denied: an attacker who guesses
+ * does not learn which sessids exist, and renews no session. A read that the grants deny has used the session all the same.
  */
 export function readVerdict(request: ReadRequest, stored: StoredSession | null): ReadVerdict {
   if (stored === null) return { response: failedResponse(request.kind, Status.NotFound), used: false };

@@ -14,7 +14,7 @@ import type { EndedSessions, SessionPolicy } from "../session-store.ts";
 import { type ReadRequest, readVerdict } from "../stored-session.ts";
 import { EmbeddedTable, type SessionRow } from "./embedded-table.ts";
 
-/** What a run left to be touched. */
+/** The touches that a run has left to be written. */
 interface PendingTouches {
   readonly sessids: ReadonlySet<number>;
   /** Epoch ms of the checks. */
@@ -22,14 +22,14 @@ interface PendingTouches {
   readonly policy: SessionPolicy;
 }
 
-/** Expired rows that a run with a write removes, and that one step of a sweep removes. */
+/** Expired rows that a writing run removes, and that one step of a sweep removes. */
 const MAX_TRIMMED_PER_RUN = 100;
 const MAX_TRIMMED_PER_SWEEP = 1000;
 
-/** Sessions that one step of the end of all removes; checks are served between two steps. */
+/** Sessions that one step of `endAll` removes; checks are served between two steps. */
 const MAX_ENDED_PER_STEP = 1000;
 
-/** All sessions in one Durable Object. The truth is its SQLite; what it holds in memory may be lost at any time. */
+/** The Durable Object that keeps all sessions, in its SQLite. What it holds in memory may be lost at any time. */
 export class EmbeddedSessions extends DurableObject {
   /** The clock, epoch ms. */
   nowMs: () => number = Date.now;
@@ -41,30 +41,30 @@ export class EmbeddedSessions extends DurableObject {
     this.#table = new EmbeddedTable(state.storage.sql);
   }
 
-  /** Executes the requests in their order, all of them or, if it throws, none. */
+  /** Executes the requests in their order; all of them, or none if it throws. */
   run(requests: readonly PreparedRequest[], policy: SessionPolicy): SessionResponse[] {
     const now = this.nowMs();
     return this.ctx.storage.transactionSync(() => {
-      const engine = new EmbeddedEngine(this.#table, policy, now);
-      const responses = requests.map((request) => engine.execute(request));
-      if (engine.wrote) this.#table.trim(now, MAX_TRIMMED_PER_RUN);
-      if (engine.touches.size > 0) this.#touchLater({ sessids: engine.touches, at: now, policy });
+      const run = new Run(this.#table, policy, now);
+      const responses = requests.map((request) => run.execute(request));
+      if (run.wrote) this.#table.trim(now, MAX_TRIMMED_PER_RUN);
+      if (run.touches.size > 0) this.#touchLater({ sessids: run.touches, at: now, policy });
       return responses;
     });
   }
 
-  /** Removes some of the expired rows; whether there may be more. */
+  /** Removes some of the expired rows. Returns whether there may be more. */
   sweep(): boolean {
     return this.#table.trim(this.nowMs(), MAX_TRIMMED_PER_SWEEP) === MAX_TRIMMED_PER_SWEEP;
   }
 
-  /** Ends some of the sessions; complete if there was none left. */
+  /** Ends some of the sessions. It is complete if none is left. */
   endSome(): EndedSessions {
     const { removed, live } = this.#table.deleteSome(this.nowMs(), MAX_ENDED_PER_STEP);
     return { ended: live, complete: removed < MAX_ENDED_PER_STEP };
   }
 
-  /** Writes the touches that are pending. A session that ended or began anew since its check is left as it is. */
+  /** Writes the pending touches. A session that has ended or begun anew since its check is left as it is. */
   applyTouches(): void {
     const now = this.nowMs();
     for (const { sessids, at, policy } of this.#pendingTouches.splice(0)) {
@@ -72,15 +72,15 @@ export class EmbeddedSessions extends DurableObject {
     }
   }
 
-  /** An answer waits until what was written before it is durable; a check's answer need not wait for its touch. */
+  /** A response waits until everything written before it is durable, so a check's touch is written after its response. */
   #touchLater(touches: PendingTouches): void {
     if (this.#pendingTouches.push(touches) === 1) setTimeout(() => this.applyTouches(), 0);
   }
 }
 
-/** Executes requests on the table at one moment, `now` (epoch ms), and notes whose lifetime slides. */
-export class EmbeddedEngine {
-  /** The sessids of live sessions that were used and that a touch is due for. */
+/** One run of requests on the table, all at one moment, `now` (epoch ms). It collects the touches that are due. */
+class Run {
+  /** The sessids of live sessions that were used, and for which a touch is due. */
   readonly touches = new Set<number>();
   /** Whether a request has written. */
   wrote = false;
@@ -141,7 +141,7 @@ export class EmbeddedEngine {
     return response;
   }
 
-  /** Notes the use of a session for a touch, if one is due. Whether there is a session to use. */
+  /** Collects a touch if the use of a session makes one due. Returns whether there is a session. */
   #use(row: SessionRow | null): boolean {
     if (row === null) return false;
     const { touchIntervalMs, maxMs } = this.#policy;
@@ -173,7 +173,7 @@ export class EmbeddedEngine {
     return { kind: "issue", status: Status.Ok, sessid, token: makeToken(sessid, request.secret), expiresAt };
   }
 
-  /** Whether the user may have one more session, after making room for it if that is the policy. */
+  /** Whether the user may have one more session; makes room for it first if that is the policy. */
   #admits(user: string | null): boolean {
     const { maxSessionsPerUser, limitPolicy } = this.#policy;
     if (user === null || maxSessionsPerUser === 0) return true;
@@ -184,7 +184,7 @@ export class EmbeddedEngine {
     return true;
   }
 
-  /** Writes a session that starts now, or starts anew; returns its expiry. */
+  /** Writes a session that begins now, or is refreshed now. Returns its expiry. */
   #put(
     sessid: number,
     request: RegisterRequest | PreparedIssue,

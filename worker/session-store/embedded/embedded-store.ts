@@ -22,10 +22,10 @@ const OBJECT_NAME = "sessions";
 /** A sweep's steps remove 1,000 rows each: at most 200,000 a sweep. */
 const MAX_SWEEP_STEPS = 200;
 
-/** A step ends 1,000 sessions: at most 800,000 in one call, which is below the calls that a Worker may make. */
+/** A step ends 1,000 sessions: at most 800,000 in one call, within the number of calls that a Worker may make. */
 const MAX_END_STEPS = 800;
 
-/** Sessions in a Durable Object of this worker: nothing else to install or to pay for. */
+/** Sessions in a Durable Object of this worker: there is no Redis to install or to pay for. */
 export class EmbeddedStore implements SessionStore {
   readonly #namespace: DurableObjectNamespace<EmbeddedSessions>;
   readonly #policy: SessionPolicy;
@@ -64,13 +64,13 @@ export class EmbeddedStore implements SessionStore {
     }
   }
 
-  /** An object that is moved or redeployed drops the calls in flight: a new stub reaches where it is now. */
+  /** An object that is moved or redeployed drops the calls in progress; a new stub reaches its new place. */
   async #runTwice(requests: readonly SessionRequest[]): Promise<SessionResponse[]> {
-    const drawn = await prepareIssues(requests);
+    const prepared = await prepareIssues(requests);
     try {
-      return await this.#object().run(drawn, this.#policy);
+      return await this.#object().run(prepared, this.#policy);
     } catch {
-      return await this.#object().run(drawn, this.#policy);
+      return await this.#object().run(prepared, this.#policy);
     }
   }
 

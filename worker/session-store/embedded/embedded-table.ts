@@ -1,7 +1,7 @@
 import { DEFAULT_GRANTS } from "../../../protocol/session-request.ts";
 import type { StoredSession } from "../stored-session.ts";
 
-/** A session to be written: its lifetime starts at `createdAt`. Times are epoch ms. */
+/** A session to be written; its lifetime begins at `createdAt`. Times are epoch ms. */
 export interface NewSession {
   readonly sessid: number;
   readonly user: string | null;
@@ -14,7 +14,7 @@ export interface NewSession {
   readonly grantsJson: string | null;
 }
 
-/** A live session with what its lifetime follows from. */
+/** A live session, with the fields that its lifetime depends on. */
 export interface SessionRow extends StoredSession {
   readonly touchedAt: number;
   readonly idleMs: number;
@@ -22,11 +22,10 @@ export interface SessionRow extends StoredSession {
 }
 
 /**
- * The sessions in SQLite. What has expired is as good as absent: every statement asks for `expires > now`, so the rows
- * that are still there cost nothing but space.
+ * The sessions in SQLite. Every statement requires `expires > now`, so expired rows have no effect and take only space.
  *
- * Counts are taken from the indices alone, in a time that grows with the number of sessions (about 10 ms for 10^5): a
- * counter kept beside them would double the rows that each register and delete write, which is what an object is billed for.
+ * Counts read the indices alone, in a time that grows with the number of sessions (about 10 ms for 10^5). A counter would
+ * double the rows that each register and delete writes, and an object is billed by rows.
  */
 export class EmbeddedTable {
   readonly #sql: SqlStorage;
@@ -48,7 +47,7 @@ export class EmbeddedTable {
     return row === undefined ? null : parseRow(row);
   }
 
-  /** Replaces what is there under this sessid. */
+  /** Writes a session; replaces the row under its sessid, if there is one. */
   put(session: NewSession): void {
     this.#sql.exec(
       `INSERT OR REPLACE INTO sessions (sessid, user, ip, secret_hash, grants, created, touched, expires, idle)
@@ -83,7 +82,7 @@ export class EmbeddedTable {
     this.#sql.exec("DELETE FROM sessions WHERE sessid = ?", sessid);
   }
 
-  /** Removes up to `limit` sessions, whosever they are; how many that were, and how many of them lived. */
+  /** Removes up to `limit` sessions, whosever they are. Returns how many were removed, and how many of them lived. */
   deleteSome(now: number, limit: number): { readonly removed: number; readonly live: number } {
     const rows = this.#sql
       .exec<{ expires: number }>(
@@ -122,7 +121,7 @@ export class EmbeddedTable {
     );
   }
 
-  /** Removes up to `limit` expired rows; returns how many. */
+  /** Removes up to `limit` expired rows. Returns how many. */
   trim(now: number, limit: number): number {
     return this.#sql
       .exec(
