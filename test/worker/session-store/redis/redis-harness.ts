@@ -132,19 +132,36 @@ function withLaterTimes(store: SessionStore, offsetMs: () => number): SessionSto
   };
 }
 
+/** Everything in Redis as JSON: by key its expiry, and its record or its members with their scores. */
+const DUMP = `
+  local dump = {}
+  for _, key in ipairs(redis.call('KEYS', '*')) do
+    local entry = { expires = redis.call('PEXPIRETIME', key) }
+    if redis.call('TYPE', key).ok == 'string' then
+      entry.record = redis.call('GET', key)
+    else
+      entry.members = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
+    end
+    dump[key] = entry
+  end
+  return cjson.encode(dump)
+`;
+
+type Dump = Readonly<
+  Record<string, { readonly expires: number; readonly record?: string; readonly members?: string[] }>
+>;
+
 /** Where the indices of a Redis without expired sessions differ from what its records say. */
 async function indexFaults({ command, keys }: Pick<RedisHarness, "command" | "keys">): Promise<string[]> {
-  const all = await command<string[]>("KEYS", "*");
-  const sessionPrefix = `${keys.prefix}s:`;
+  const dump = JSON.parse(await command<string>("EVAL", DUMP, "0")) as Dump;
   const sessions = new Map<string, string>();
   const users = new Map<string, Map<string, string>>();
-  for (const key of all.filter((name) => name.startsWith(sessionPrefix))) {
-    const record = JSON.parse(await command<string>("GET", key)) as { e: number; u?: string };
-    const sessid = key.slice(sessionPrefix.length);
-    sessions.set(sessid, String(record.e));
-    if (record.u === undefined) continue;
-    const own = users.get(record.u) ?? new Map<string, string>();
-    users.set(record.u, own.set(sessid, String(record.e)));
+  for (const [key, { record }] of Object.entries(dump)) {
+    if (record === undefined) continue;
+    const { e, u } = JSON.parse(record) as { e: number; u?: string };
+    const sessid = key.slice(`${keys.prefix}s:`.length);
+    sessions.set(sessid, String(e));
+    if (u !== undefined) users.set(u, (users.get(u) ?? new Map<string, string>()).set(sessid, String(e)));
   }
   const last = (own: ReadonlyMap<string, string>) => String(Math.max(...[...own.values()].map(Number)));
   const expected = new Map<string, ReadonlyMap<string, string>>([
@@ -155,14 +172,14 @@ async function indexFaults({ command, keys }: Pick<RedisHarness, "command" | "ke
 
   const faults: string[] = [];
   for (const [index, members] of expected) {
-    const pairs = await command<[string, number][]>("ZRANGE", index, "0", "-1", "WITHSCORES");
-    const found = new Map(pairs.map(([member, score]) => [member, String(score)]));
-    if (asText(found) !== asText(members)) faults.push(`${index}: ${asText(found)}, expected ${asText(members)}`);
-    const expiry = await command<number>("PEXPIRETIME", index);
-    if (members.size > 0 && expiry < Number(last(members))) faults.push(`${index} expires before its last member`);
+    const { members: found = [], expires = 0 } = dump[index] ?? {};
+    const pairs = found.flatMap((member, at) => (at % 2 === 0 ? [[member, found[at + 1] ?? ""] as const] : []));
+    const [actual, wanted] = [asText(new Map(pairs)), asText(members)];
+    if (actual !== wanted) faults.push(`${index}: ${actual}, expected ${wanted}`);
+    if (members.size > 0 && expires < Number(last(members))) faults.push(`${index} expires before its last member`);
   }
-  const unexpected = all.filter((key) => !key.startsWith(sessionPrefix) && !expected.has(key));
-  return [...faults, ...unexpected.map((key) => `${key}: not expected`)];
+  const unexpected = Object.entries(dump).filter(([key, { members }]) => members !== undefined && !expected.has(key));
+  return [...faults, ...unexpected.map(([key]) => `${key}: not expected`)];
 }
 
 function asText(members: ReadonlyMap<string, string>): string {
