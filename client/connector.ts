@@ -1,6 +1,5 @@
 import { connect, isIP, type Socket } from "node:net";
 import { connect as connectTls, TLSSocket } from "node:tls";
-import { ConnectionError, type ConnectionErrorCode } from "./connection-error.ts";
 
 /** Where to connect, and how. */
 export interface ConnectorOptions {
@@ -111,4 +110,30 @@ function plainHex(fingerprint: string): string {
 function describe(error: Error): string {
   if (error instanceof AggregateError) return error.errors.map((each: Error) => each.message).join("; ");
   return error.message;
+}
+
+/** Stable codes of why a connection gave no answer. */
+export type ConnectionErrorCode =
+  /** No connection could be made. */
+  | "connect_failed"
+  /** The peer did not answer in time. */
+  | "timeout"
+  /** The connection ended, from which side ever. */
+  | "closed"
+  /** The peer answered what is not an answer to the request. */
+  | "bad_answer"
+  /** The peer refused a request, or the connection, with an ErrorResponse. */
+  | "refused"
+  /** The request does not fit into a packet; it was not sent. */
+  | "too_large";
+
+/** A request has no verdict, and why. Whether it took effect is unknown unless the code says so. */
+export class ConnectionError extends Error {
+  readonly code: ConnectionErrorCode;
+
+  constructor(code: ConnectionErrorCode, message: string) {
+    super(message);
+    this.name = "ConnectionError";
+    this.code = code;
+  }
 }

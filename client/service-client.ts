@@ -4,7 +4,7 @@ import { MAX_SERVICE_PACKET_BYTES, PacketDecoder } from "../protocol/packet-fram
 import { decodeServiceResponse, writeServiceKey, writeServiceRequest } from "../protocol/service-packets.ts";
 import type { ResponseTo, ServiceRequest } from "../protocol/session-request.ts";
 import { Status, statusName } from "../protocol/status-codes.ts";
-import { ConnectionError, type ConnectionErrorCode } from "./connection-error.ts";
+import { ConnectionError, type ConnectionErrorCode } from "./connector.ts";
 
 /** What {@link ServiceClient} may be told. */
 export interface ServiceClientOptions {

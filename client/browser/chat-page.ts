@@ -2,9 +2,7 @@ import type { ClientState } from "../../protocol/reliable/client/client-connecti
 import { parseToken } from "../../protocol/session-token.ts";
 import { Chat } from "../chat/chat.ts";
 import { ReliableConnection } from "../reliable/reliable-connection.ts";
-import { ChatView } from "./chat-view.ts";
-import { passNetworkHints } from "./network-hints.ts";
-import { pageElement } from "./page-element.ts";
+import { ChatView, pageElement } from "./chat-view.ts";
 import { webSocketTransport } from "./web-socket-transport.ts";
 
 const STATES: Readonly<Record<ClientState, string>> = {
@@ -89,7 +87,7 @@ function connect(view: ChatView, room: string, token: string | undefined): void 
   connection.on("presence", showMembers);
   connection.on("joined", showMembers);
   connection.on("gap", showMembers);
-  connection.on("confirmed", () => view.showHint(""));
+  connection.on("acked", () => view.showHint(""));
   connection.on("closed", () => {
     view.showState("Not connected", "bad");
     view.showMembers([]);
@@ -126,3 +124,22 @@ function stop(view: ChatView, why: string): void {
 }
 
 void start();
+
+/**
+ * Passes on what a browser knows about its network: that there is one again (`online`) or none any more (`offline`), and
+ * that the page is looked at again, perhaps elsewhere (`visibilitychange`).
+ */
+export function passNetworkHints(connection: ReliableConnection): void {
+  const changed = (): void => connection.networkChanged();
+  const visibilityChanged = (): void => {
+    if (document.visibilityState === "visible") changed();
+  };
+  addEventListener("online", changed);
+  addEventListener("offline", changed);
+  document.addEventListener("visibilitychange", visibilityChanged);
+  connection.on("closed", () => {
+    removeEventListener("online", changed);
+    removeEventListener("offline", changed);
+    document.removeEventListener("visibilitychange", visibilityChanged);
+  });
+}

@@ -1,6 +1,5 @@
 import type { ChatLine } from "../chat/chat.ts";
 import type { RosterMember } from "../chat/roster.ts";
-import { pageElement } from "./page-element.ts";
 
 /** Lines kept on the page: a long chat does not make it slow. */
 const MAX_LINES = 500;
@@ -101,4 +100,15 @@ function isolated(tag: "b" | "p" | "span", text: string): HTMLElement {
   element.dir = "auto";
   element.textContent = text;
   return element;
+}
+
+/**
+ * The element with this id, which the page's markup has.
+ *
+ * @throws Error it has not, or it is another element: page and script do not belong together
+ */
+export function pageElement<E extends HTMLElement>(id: string, type: abstract new () => E): E {
+  const element = document.getElementById(id);
+  if (element instanceof type) return element;
+  throw new Error(`#${id}: not on this page`);
 }

@@ -1,7 +1,7 @@
 import { closedCodeOfWebSocket } from "../../protocol/closed-codes.ts";
 import { TOKEN_BYTES } from "../../protocol/session-token.ts";
 import { offeredSubprotocols } from "../../protocol/web-socket-subprotocol.ts";
-import type { Path, PathEvents, Transport } from "../reliable/transport.ts";
+import type { Transport, TransportConnection, TransportEvents } from "../reliable/transport.ts";
 
 export interface WebSocketTransportOptions {
   /** The edge, `http://...` or `https://...`; by default where the page is from. */
@@ -18,15 +18,15 @@ export function webSocketTransport({ edgeUrl = location.origin, token }: WebSock
     open(room, events) {
       const url = new URL(`/v1/rooms/${room}/socket`, edgeUrl);
       url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-      return new WebSocketPath(new WebSocket(url, offeredSubprotocols(token)), events);
+      return new WebSocketConnection(new WebSocket(url, offeredSubprotocols(token)), events);
     },
   };
 }
 
-class WebSocketPath implements Path {
+class WebSocketConnection implements TransportConnection {
   readonly #socket: WebSocket;
 
-  constructor(socket: WebSocket, events: PathEvents) {
+  constructor(socket: WebSocket, events: TransportEvents) {
     this.#socket = socket;
     socket.binaryType = "arraybuffer";
     socket.addEventListener("open", () => events.opened());

@@ -1,6 +1,6 @@
 import { ClosedCode, closedCodeName } from "../../protocol/closed-codes.ts";
 import type { OutgoingMessage } from "../../protocol/reliable/client/send-window.ts";
-import type { EventOf } from "../reliable/connection-event.ts";
+import type { EventOf } from "../reliable/connection-events.ts";
 import type { ReliableConnection } from "../reliable/reliable-connection.ts";
 import { plainText } from "./plain-text.ts";
 import { type PresenceNews, Roster } from "./roster.ts";
@@ -77,19 +77,19 @@ export class Chat {
     this.#status("bad", `Up to ${to - from + 1} messages are gone: the room keeps no more.`);
   }
 
-  #takeFailure({ reason, unconfirmed }: EventOf<"handoverFailed">): void {
+  #takeFailure({ reason, unacked }: EventOf<"handoverFailed">): void {
     const why = reason === "retention" ? "you were away for too long" : "the room has given your place up";
     this.#status("bad", `Handover failed: ${why}. Joining anew.`);
-    this.#listUnconfirmed(unconfirmed);
+    this.#listUnacked(unacked);
   }
 
-  #takeClosed({ code, message, unconfirmed }: EventOf<"closed">): void {
-    this.#listUnconfirmed(unconfirmed);
+  #takeClosed({ code, message, unacked }: EventOf<"closed">): void {
+    this.#listUnacked(unacked);
     if (code === ClosedCode.Left) this.#status("plain", "You have left.");
     else this.#status("bad", `${closedCodeName(code)}: ${message}.`);
   }
 
-  #listUnconfirmed(messages: readonly OutgoingMessage[]): void {
+  #listUnacked(messages: readonly OutgoingMessage[]): void {
     for (const { body } of messages) this.#status("bad", `Unconfirmed, perhaps not sent: ${plainText(body)}`);
   }
 

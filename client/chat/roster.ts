@@ -1,5 +1,5 @@
 import { Presence } from "../../protocol/player-packets.ts";
-import type { EventOf } from "../reliable/connection-event.ts";
+import type { EventOf } from "../reliable/connection-events.ts";
 import { printable } from "./plain-text.ts";
 
 /** Somebody who is in the room. */

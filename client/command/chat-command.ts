@@ -98,7 +98,7 @@ function failUnlessJoined(
     connection.disconnect();
     reject(new Error(reason));
   }, timeoutMs);
-  const stopListening = connection.on("pathLost", (event) => {
+  const stopListening = connection.on("connectionLost", (event) => {
     if (reason !== event.reason) tell(event.reason);
     reason = event.reason;
   });

@@ -57,7 +57,7 @@ export class ChatTerminal {
     process.stdout.on("error", this.#leave);
     this.#connection.on("joined", () => this.#leaveIfDone());
     this.#connection.on("writable", () => this.#sayLines());
-    this.#connection.on("confirmed", () => this.#leaveIfDone());
+    this.#connection.on("acked", () => this.#leaveIfDone());
     this.#connection.on("state", ({ state }) => {
       if (this.#isTerminal) this.#prompt();
       else this.#print(`-- ${state}`);
@@ -109,8 +109,8 @@ export class ChatTerminal {
 
   /** Not before it was in: who says nothing is told too whether that went. */
   #leaveIfDone(): void {
-    const { member, waitingMessages } = this.#connection;
-    const done = this.#inputEnded && this.#lines.length === 0 && waitingMessages === 0;
+    const { member, unackedMessages } = this.#connection;
+    const done = this.#inputEnded && this.#lines.length === 0 && unackedMessages === 0;
     if (done && member !== 0 && !this.#asked) this.#leave();
   }
 

@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
 import { Connector, type TlsTrust } from "../connector.ts";
-import type { Path, PathEvents, Transport } from "../reliable/transport.ts";
+import type { Transport, TransportConnection, TransportEvents } from "../reliable/transport.ts";
 
 export interface TlsTransportOptions {
   readonly host: string;
@@ -17,15 +17,15 @@ const LINGER_MS = 2_000;
 /** Rooms through a bridge's player port: TLS 1.3 over TCP. */
 export function tlsTransport({ host, port, token, trust = {} }: TlsTransportOptions): Transport {
   const connector = new Connector({ host, port, tls: { ...trust, minVersion: "TLSv1.3" } });
-  return { heartbeat: "packet", joinToken: token, open: (_room, events) => new TlsPath(connector, events) };
+  return { heartbeat: "packet", joinToken: token, open: (_room, events) => new TlsConnection(connector, events) };
 }
 
-class TlsPath implements Path {
-  readonly #events: PathEvents;
+class TlsConnection implements TransportConnection {
+  readonly #events: TransportEvents;
   readonly #givenUp = new AbortController();
   #socket: Socket | undefined;
 
-  constructor(connector: Connector, events: PathEvents) {
+  constructor(connector: Connector, events: TransportEvents) {
     this.#events = events;
     connector
       .connect((socket) => this.#take(socket), {

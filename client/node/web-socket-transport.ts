@@ -1,7 +1,7 @@
 import { type RawData, WebSocket } from "ws";
 import { closedCodeOfWebSocket } from "../../protocol/closed-codes.ts";
 import { formatToken, TOKEN_BYTES } from "../../protocol/session-token.ts";
-import type { Path, PathEvents, Transport } from "../reliable/transport.ts";
+import type { Transport, TransportConnection, TransportEvents } from "../reliable/transport.ts";
 
 export interface WebSocketTransportOptions {
   /** The edge, `http://...` or `https://...`. */
@@ -29,15 +29,15 @@ export function webSocketTransport({ edgeUrl, token }: WebSocketTransportOptions
         perMessageDeflate: false,
         maxPayload: MAX_MESSAGE_BYTES,
       });
-      return new WebSocketPath(socket, events);
+      return new WebSocketConnection(socket, events);
     },
   };
 }
 
-class WebSocketPath implements Path {
+class WebSocketConnection implements TransportConnection {
   readonly #socket: WebSocket;
 
-  constructor(socket: WebSocket, events: PathEvents) {
+  constructor(socket: WebSocket, events: TransportEvents) {
     this.#socket = socket;
     let reason: string | undefined;
     socket.on("open", () => events.opened());

@@ -2,10 +2,10 @@ import type { ClientLimits } from "../../protocol/reliable/client/client-config.
 import type { ClientState } from "../../protocol/reliable/client/client-connection.ts";
 import { ClientMachine } from "../../protocol/reliable/client/client-machine.ts";
 import type { ClientOutput, MessageEvent, SendResult } from "../../protocol/reliable/client/client-output.ts";
-import type { ConnectionEvent, EventOf } from "./connection-event.ts";
-import { EventListeners } from "./event-listeners.ts";
+import type { ConnectionEvent, EventOf } from "./connection-events.ts";
+import { EventListeners } from "./connection-events.ts";
 import { MessageQueue } from "./message-queue.ts";
-import type { Path, Transport } from "./transport.ts";
+import type { Transport, TransportConnection } from "./transport.ts";
 
 export interface ReliableConnectionOptions {
   readonly transport: Transport;
@@ -30,7 +30,7 @@ export class ReliableConnection implements AsyncIterable<MessageEvent> {
   readonly #machine: ClientMachine;
   readonly #transport: Transport;
   readonly #room: string;
-  readonly #paths = new Map<number, Path>();
+  readonly #connections = new Map<number, TransportConnection>();
   readonly #listeners = new EventListeners();
   readonly #queues = new Set<MessageQueue>();
   #ended = false;
@@ -56,8 +56,8 @@ export class ReliableConnection implements AsyncIterable<MessageEvent> {
   }
 
   /** Messages that the room has not acknowledged. */
-  get waitingMessages(): number {
-    return this.#machine.waitingMessages;
+  get unackedMessages(): number {
+    return this.#machine.unackedMessages;
   }
 
   /** Starts; from now on a connection is kept until {@link disconnect}, or until the room says no. */
@@ -75,7 +75,10 @@ export class ReliableConnection implements AsyncIterable<MessageEvent> {
 
   /** Sends an unreliable message; false if it was dropped at once. */
   datagram(body: Uint8Array): boolean {
-    const backlogBytes = [...this.#paths.values()].reduce((sum, path) => sum + path.bufferedBytes, this.#datagramBytes);
+    const backlogBytes = [...this.#connections.values()].reduce(
+      (sum, connection) => sum + connection.bufferedBytes,
+      this.#datagramBytes,
+    );
     if (backlogBytes + body.byteLength > MAX_DATAGRAM_BACKLOG_BYTES) return false;
     const sent = this.#turn((nowMs) => this.#machine.datagram(body, nowMs));
     if (sent) this.#datagramBytes += body.byteLength;
@@ -87,7 +90,7 @@ export class ReliableConnection implements AsyncIterable<MessageEvent> {
     this.#turn((nowMs) => this.#machine.disconnect(nowMs));
   }
 
-  /** The network has changed: the path is probed at once, and left for another if it does not answer. */
+  /** The network has changed: the connection is probed at once, and left for another if it does not answer. */
   networkChanged(): void {
     this.#turn((nowMs) => this.#machine.networkChanged(nowMs));
   }
@@ -141,37 +144,37 @@ export class ReliableConnection implements AsyncIterable<MessageEvent> {
         this.#dial(output.connection);
         break;
       case "write":
-        this.#paths.get(output.connection)?.write(output.bytes);
+        this.#connections.get(output.connection)?.write(output.bytes);
         break;
       case "writeText":
-        this.#paths.get(output.connection)?.writeText(output.text);
+        this.#connections.get(output.connection)?.writeText(output.text);
         break;
       case "close":
-        this.#paths.get(output.connection)?.close();
-        this.#paths.delete(output.connection);
+        this.#connections.get(output.connection)?.close();
+        this.#connections.delete(output.connection);
         break;
     }
   }
 
-  #dial(link: number): void {
+  #dial(id: number): void {
     if ([...this.#queues].some(({ isSwamped }) => isSwamped)) {
       // Each new connection may bring a window more of replay. The machine tries again after its back-off.
-      this.#turn((nowMs) => this.#machine.lost(link, nowMs));
+      this.#turn((nowMs) => this.#machine.lost(id, nowMs));
       return;
     }
-    const path = this.#transport.open(this.#room, {
-      connected: () => this.#turn(() => this.#machine.connected(link)),
-      opened: () => this.#turn((nowMs) => this.#machine.opened(link, nowMs)),
-      received: (bytes) => this.#turn((nowMs) => this.#machine.received(link, bytes, nowMs)),
-      receivedText: () => this.#turn((nowMs) => this.#machine.receivedText(link, nowMs)),
+    const connection = this.#transport.open(this.#room, {
+      connected: () => this.#turn(() => this.#machine.connected(id)),
+      opened: () => this.#turn((nowMs) => this.#machine.opened(id, nowMs)),
+      received: (bytes) => this.#turn((nowMs) => this.#machine.received(id, bytes, nowMs)),
+      receivedText: () => this.#turn((nowMs) => this.#machine.receivedText(id, nowMs)),
       lost: (reason, code) => {
         // A connection that was closed by this side has no more to say.
-        if (!this.#paths.delete(link)) return;
-        this.#listeners.dispatch({ kind: "pathLost", reason });
-        this.#turn((nowMs) => this.#machine.lost(link, nowMs, code));
+        if (!this.#connections.delete(id)) return;
+        this.#listeners.dispatch({ kind: "connectionLost", reason });
+        this.#turn((nowMs) => this.#machine.lost(id, nowMs, code));
       },
     });
-    this.#paths.set(link, path);
+    this.#connections.set(id, connection);
   }
 
   #tell(event: ConnectionEvent): void {

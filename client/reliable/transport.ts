@@ -1,15 +1,15 @@
-/** Makes connections to rooms: TLS over TCP, or a WebSocket. What happens to one is told to its {@link PathEvents}. */
+/** Makes connections to rooms: TLS over TCP, or a WebSocket. What happens to one is told to its {@link TransportEvents}. */
 export interface Transport {
   /** Who answers the heartbeat: `packet` is Ping over TCP, `text` the text `ping` on a WebSocket. */
   readonly heartbeat: "packet" | "text";
   /** 20 bytes for Join: zeroes where the upgrade carries the credential. */
   readonly joinToken: Uint8Array;
-  /** Begins to connect. It never throws: what goes wrong is told as {@link PathEvents.lost}. */
-  open(room: string, events: PathEvents): Path;
+  /** Begins to connect. It never throws: what goes wrong is told as {@link TransportEvents.lost}. */
+  open(room: string, events: TransportEvents): TransportConnection;
 }
 
 /** What happens to a connection, in this order, never before {@link Transport.open} has returned. */
-export interface PathEvents {
+export interface TransportEvents {
   /** TCP is connected, TLS is not. Where that cannot be seen, it is not told. */
   connected(): void;
   /** Bytes may go. */
@@ -23,7 +23,7 @@ export interface PathEvents {
 }
 
 /** One connection. Calls before it is open, or after its end, do nothing. */
-export interface Path {
+export interface TransportConnection {
   /** Bytes written and not yet taken by the system. */
   readonly bufferedBytes: number;
   /** Sends bytes: on a WebSocket they are one message. */

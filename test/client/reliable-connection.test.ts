@@ -84,7 +84,7 @@ describe.each(KINDS)("a reliable connection over $name", ({ port, transport, han
     expect(datagrams[0]).toBe(`${kim.member} here`);
 
     kim.disconnect();
-    expect(await kim.closed).toMatchObject({ code: ClosedCode.Left, unconfirmed: [] });
+    expect(await kim.closed).toMatchObject({ code: ClosedCode.Left, unacked: [] });
     expect(kim.state).toBe("None");
     expect(server.room.users).toHaveLength(1);
     expect(kim.send(Buffer.from("too late"))).toEqual({ kind: "closed" });
@@ -112,7 +112,7 @@ describe.each(KINDS)("a reliable connection over $name", ({ port, transport, han
       proxy.cut();
     }
     await until(() => heard.length >= expected.length && echoed.length >= expected.length);
-    await until(() => kim.state === "Established" && kim.waitingMessages === 0);
+    await until(() => kim.state === "Established" && kim.unackedMessages === 0);
     expect(heard).toEqual(expected);
     expect(echoed).toEqual(expected);
     expect(failures).toEqual([]);
@@ -157,7 +157,7 @@ describe.each(KINDS)("a reliable connection over $name", ({ port, transport, han
     await until(() => kim.state === "Established");
     expect(states).toEqual(["Connecting", ...handshake, "Connected", "Restore", "Standby", "Established"]);
     const reasons: string[] = [];
-    kim.on("pathLost", ({ reason }) => reasons.push(reason));
+    kim.on("connectionLost", ({ reason }) => reasons.push(reason));
     proxy.cut();
     await until(() => reasons.length > 0 && kim.state === "Established");
     expect(reasons[0]).not.toBe("");
@@ -187,7 +187,7 @@ describe.each(KINDS)("a reliable connection over $name", ({ port, transport, han
     const kim = join(transport(port(), 1));
     await until(() => kim.state === "Established");
     server.room.kick(server.room.users[0] ?? "", ClosedCode.SessionInvalid);
-    expect(await kim.closed).toMatchObject({ code: ClosedCode.SessionInvalid, unconfirmed: [] });
+    expect(await kim.closed).toMatchObject({ code: ClosedCode.SessionInvalid, unacked: [] });
     await until(() => server.room.connections === 0);
   });
 });

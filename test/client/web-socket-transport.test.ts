@@ -36,7 +36,7 @@ it("shows the token in the upgrade alone", () => {
 it("sends what one turn has as one message", async () => {
   server.messages.length = 0;
   for (let at = 0; at < 50; at++) connection.send(Buffer.from(`${at}`));
-  await until(() => connection.waitingMessages === 0);
+  await until(() => connection.unackedMessages === 0);
   const publishing = server.messages.filter((message) => {
     return splitPackets(MAX_PLAYER_PACKET_BYTES, [message]).some(
       (packet) => decodePlayerPacket(packet).kind === "publish",

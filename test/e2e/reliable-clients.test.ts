@@ -75,12 +75,12 @@ describe("reliable connections of both kinds in one room", () => {
       toEdge.cut();
     }
     await until(() => heard.kim.length >= said.lee.length && heard.lee.length >= said.kim.length);
-    await until(() => kim.waitingMessages === 0 && lee.waitingMessages === 0);
+    await until(() => kim.unackedMessages === 0 && lee.unackedMessages === 0);
     expect(heard).toEqual({ kim: said.lee, lee: said.kim });
     expect(failures).toEqual([]);
     for (const connection of [kim, lee]) connection.disconnect();
-    expect(await kim.closed).toMatchObject({ code: ClosedCode.Left, unconfirmed: [] });
-    expect(await lee.closed).toMatchObject({ code: ClosedCode.Left, unconfirmed: [] });
+    expect(await kim.closed).toMatchObject({ code: ClosedCode.Left, unacked: [] });
+    expect(await lee.closed).toMatchObject({ code: ClosedCode.Left, unacked: [] });
   });
 
   it.each([

@@ -21,7 +21,7 @@ export class ClientDialer {
   #current: ClientConnection | undefined;
   #candidate: ClientConnection | undefined;
   #dialAtMs: number | undefined;
-  #nextLinkId = 1;
+  #nextId = 1;
   #lastAttempt = 0;
   /** Fresh Joins that were given up unanswered: a room that gets one late takes it for a newer connection. */
   #lateFreshJoins = 0;
@@ -51,21 +51,21 @@ export class ClientDialer {
     return Number.isFinite(earliest) ? earliest : undefined;
   }
 
-  links(): ClientConnection[] {
-    return [this.#current, this.#candidate].filter((link) => link !== undefined);
+  connections(): ClientConnection[] {
+    return [this.#current, this.#candidate].filter((connection) => connection !== undefined);
   }
 
   /** The connection of this number, if it still counts. */
   find(id: number): ClientConnection | undefined {
-    return this.links().find((link) => link.id === id);
+    return this.connections().find((connection) => connection.id === id);
   }
 
   dial(nowMs: number): void {
     this.#dialAtMs = undefined;
-    const link = new ClientConnection(this.#nextLinkId++, this.#limits, nowMs, nowMs + this.#limits.dialTimeoutMs);
-    this.#candidate = link;
-    link.take("dial");
-    this.#outputs.dial(link);
+    const connection = new ClientConnection(this.#nextId++, this.#limits, nowMs, nowMs + this.#limits.dialTimeoutMs);
+    this.#candidate = connection;
+    connection.take("dial");
+    this.#outputs.dial(connection);
     this.#tellState();
   }
 
@@ -75,25 +75,25 @@ export class ClientDialer {
   }
 
   opened(id: number, nowMs: number): void {
-    const link = this.find(id);
-    if (link === undefined || !link.take("opened")) return;
+    const connection = this.find(id);
+    if (connection === undefined || !connection.take("opened")) return;
     this.#tellState();
     const { epoch, delivered } = this.#seat.position;
     const { token, room } = this.#config;
-    link.joinedFresh = epoch === 0;
-    const freshAttempt = link.joinedFresh ? freshAttemptAt(this.#config.epochMs()) : 1;
+    connection.joinedFresh = epoch === 0;
+    const freshAttempt = connection.joinedFresh ? freshAttemptAt(this.#config.epochMs()) : 1;
     const attempt = Math.max(this.#lastAttempt + 1, freshAttempt);
     this.#lastAttempt = attempt;
-    link.add({ kind: "join", token, room, epoch, delivered, attempt });
-    link.heartbeat.sent(nowMs);
-    link.take("join");
+    connection.add({ kind: "join", token, room, epoch, delivered, attempt });
+    connection.heartbeat.sent(nowMs);
+    connection.take("join");
     this.#tellState();
   }
 
   /** Something came in: a path that was suspect is not any more. */
-  heard(link: ClientConnection, nowMs: number): void {
-    link.heartbeat.heard(nowMs);
-    if (link === this.#current) this.#stayIfWell(nowMs);
+  heard(connection: ClientConnection, nowMs: number): void {
+    connection.heartbeat.heard(nowMs);
+    if (connection === this.#current) this.#stayIfWell(nowMs);
   }
 
   /**
@@ -102,18 +102,18 @@ export class ClientDialer {
    * @returns false if another client has used the seat
    * @throws ProtocolError no Join was waiting for it
    */
-  joined(link: ClientConnection, joined: Joined, nowMs: number): boolean {
-    if (!link.take("joined")) throw new ProtocolError("unexpected_packet", "joined without a join");
+  joined(connection: ClientConnection, joined: Joined, nowMs: number): boolean {
+    if (!connection.take("joined")) throw new ProtocolError("unexpected_packet", "joined without a join");
     if (this.#current !== undefined) this.#drop(this.#current);
     this.#candidate = undefined;
-    this.#current = link;
+    this.#current = connection;
     this.#dialAtMs = undefined;
     // The room takes no resume any more that is older than the one it has answered.
     this.#lateResume = false;
-    link.dialDeadlineMs = undefined;
-    link.heartbeat = new Heartbeat(this.#heartbeatLimits(joined), nowMs);
+    connection.dialDeadlineMs = undefined;
+    connection.heartbeat = new Heartbeat(this.#heartbeatLimits(joined), nowMs);
     this.#tellState();
-    return this.#seat.join(link, joined, nowMs);
+    return this.#seat.join(connection, joined, nowMs);
   }
 
   /** The session is established: the next trouble is a new one. */
@@ -123,9 +123,9 @@ export class ClientDialer {
   }
 
   /** A connection ended, or was ended by the room with this rule. */
-  lost(link: ClientConnection, nowMs: number, rule: ReconnectRule = "now"): void {
-    const wasCurrent = link === this.#current;
-    this.#drop(link);
+  lost(connection: ClientConnection, nowMs: number, rule: ReconnectRule = "now"): void {
+    const wasCurrent = connection === this.#current;
+    this.#drop(connection);
     if (wasCurrent) this.#seat.beginHandover(nowMs);
     if (this.#candidate === undefined && this.#dialAtMs === undefined) this.#dialAtMs = nowMs + this.#delayMs(rule);
     if (!wasCurrent) this.#stayIfWell(nowMs);
@@ -133,13 +133,13 @@ export class ClientDialer {
   }
 
   /** Whether a connection that was replaced was so by this client's own, newer or late, Join; then it goes on. */
-  replacedItself(link: ClientConnection, nowMs: number): boolean {
-    if (link !== this.#current) return false;
+  replacedItself(connection: ClientConnection, nowMs: number): boolean {
+    if (connection !== this.#current) return false;
     if (this.#candidate?.hasJoinSent !== true && !this.#lateResume) {
       if (this.#lateFreshJoins === 0) return false;
       this.#lateFreshJoins -= 1;
     }
-    this.lost(link, nowMs);
+    this.lost(connection, nowMs);
     return true;
   }
 
@@ -176,10 +176,10 @@ export class ClientDialer {
     this.#tellState();
   }
 
-  #watch(link: ClientConnection, nowMs: number): void {
-    const verdict = link.heartbeat.due(nowMs);
-    if (verdict === "ping") this.#ping(link, nowMs);
-    else if (verdict === "dead") this.lost(link, nowMs);
+  #watch(connection: ClientConnection, nowMs: number): void {
+    const verdict = connection.heartbeat.due(nowMs);
+    if (verdict === "ping") this.#ping(connection, nowMs);
+    else if (verdict === "dead") this.lost(connection, nowMs);
     else if (verdict === "suspect") {
       this.#seat.beginHandover(nowMs);
       if (this.#candidate === undefined) this.dial(nowMs);
@@ -195,22 +195,22 @@ export class ClientDialer {
     if (this.#current?.state === "Established") this.#seat.endHandover(nowMs);
   }
 
-  #ping(link: ClientConnection, nowMs: number): void {
-    if (this.#config.heartbeat === "text") this.#outputs.textPing(link);
-    else link.add({ kind: "ping", nonce: this.#nonce++ >>> 0 });
-    link.heartbeat.pinged(nowMs);
+  #ping(connection: ClientConnection, nowMs: number): void {
+    if (this.#config.heartbeat === "text") this.#outputs.textPing(connection);
+    else connection.add({ kind: "ping", nonce: this.#nonce++ >>> 0 });
+    connection.heartbeat.pinged(nowMs);
   }
 
-  #drop(link: ClientConnection): void {
-    if (link.state === "Restore" && link.joinedFresh) this.#lateFreshJoins += 1;
-    else if (link.state === "Restore") this.#lateResume = true;
-    if (link === this.#current) {
+  #drop(connection: ClientConnection): void {
+    if (connection.state === "Restore" && connection.joinedFresh) this.#lateFreshJoins += 1;
+    else if (connection.state === "Restore") this.#lateResume = true;
+    if (connection === this.#current) {
       this.#current = undefined;
       this.#seat.forgetAcks();
     }
-    if (link === this.#candidate) this.#candidate = undefined;
-    link.take("lost");
-    this.#outputs.close(link);
+    if (connection === this.#candidate) this.#candidate = undefined;
+    connection.take("lost");
+    this.#outputs.close(connection);
   }
 
   #delayMs(rule: ReconnectRule): number {

@@ -44,7 +44,7 @@ export class ClientMachine {
   }
 
   /** Messages that the room has not acknowledged. */
-  get waitingMessages(): number {
+  get unackedMessages(): number {
     return this.#seat.window.length;
   }
 
@@ -75,24 +75,24 @@ export class ClientMachine {
 
   /** Sends an unreliable message; false if there is no connection to the room, or it is over MAX_DATAGRAM_BYTES. */
   datagram(body: Uint8Array, nowMs: number): boolean {
-    const link = this.#dialer.current;
-    if (link === undefined || this.#phase !== "active" || body.byteLength > MAX_DATAGRAM_BYTES) return false;
-    link.add({ kind: "datagram", member: 0, body });
-    link.heartbeat.sent(nowMs);
+    const connection = this.#dialer.current;
+    if (connection === undefined || this.#phase !== "active" || body.byteLength > MAX_DATAGRAM_BYTES) return false;
+    connection.add({ kind: "datagram", member: 0, body });
+    connection.heartbeat.sent(nowMs);
     return true;
   }
 
   /** Leaves the room, and does not come back. `closed` follows, at the latest after the probe time. */
   disconnect(nowMs: number): void {
     if (this.#phase === "leaving" || this.#phase === "ended") return;
-    const link = this.#dialer.current;
-    if (link === undefined) {
+    const connection = this.#dialer.current;
+    if (connection === undefined) {
       this.#end(ClosedCode.Left, "left without a connection: the room ends the seat itself", nowMs);
       return;
     }
     this.#phase = "leaving";
     this.#leaveDeadlineMs = nowMs + this.#limits.probeMs;
-    link.add({ kind: "leave" });
+    connection.add({ kind: "leave" });
     this.#dialer.stopDialing();
   }
 
@@ -110,24 +110,24 @@ export class ClientMachine {
   }
 
   /** TCP is connected, TLS is not. Where that cannot be seen (WebSocket), {@link opened} is enough. */
-  connected(link: number): void {
-    this.#dialer.connected(link);
+  connected(connection: number): void {
+    this.#dialer.connected(connection);
   }
 
   /** Bytes may go. */
-  opened(link: number, nowMs: number): void {
-    this.#dialer.opened(link, nowMs);
+  opened(connection: number, nowMs: number): void {
+    this.#dialer.opened(connection, nowMs);
   }
 
   /** Bytes came in, cut anywhere. */
-  received(linkId: number, bytes: Uint8Array, nowMs: number): void {
-    const link = this.#dialer.find(linkId);
-    if (link === undefined) return;
-    this.#dialer.heard(link, nowMs);
+  received(id: number, bytes: Uint8Array, nowMs: number): void {
+    const connection = this.#dialer.find(id);
+    if (connection === undefined) return;
+    this.#dialer.heard(connection, nowMs);
     try {
-      link.decoder.push(bytes, (packet) => {
+      connection.decoder.push(bytes, (packet) => {
         // A packet may have ended the connection, or the machine.
-        if (this.#dialer.find(linkId) === link) this.#takePacket(link, packet, nowMs);
+        if (this.#dialer.find(id) === connection) this.#takePacket(connection, packet, nowMs);
       });
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
@@ -136,18 +136,18 @@ export class ClientMachine {
   }
 
   /** A text message came in: on a WebSocket the heartbeat's `pong`. */
-  receivedText(linkId: number, nowMs: number): void {
-    const link = this.#dialer.find(linkId);
-    if (link !== undefined) this.#dialer.heard(link, nowMs);
+  receivedText(id: number, nowMs: number): void {
+    const connection = this.#dialer.find(id);
+    if (connection !== undefined) this.#dialer.heard(connection, nowMs);
   }
 
   /** The connection failed or ended. `code` is the Closed code, where a WebSocket's close code carries one. */
-  lost(linkId: number, nowMs: number, code?: number): void {
-    const link = this.#dialer.find(linkId);
-    if (link === undefined) return;
-    if (code !== undefined) this.#takeClosed(link, code, closedCodeName(code), nowMs);
+  lost(id: number, nowMs: number, code?: number): void {
+    const connection = this.#dialer.find(id);
+    if (connection === undefined) return;
+    if (code !== undefined) this.#takeClosed(connection, code, closedCodeName(code), nowMs);
     else if (this.#phase === "leaving") this.#end(ClosedCode.Left, "the connection ended while leaving", nowMs);
-    else this.#dialer.lost(link, nowMs);
+    else this.#dialer.lost(connection, nowMs);
   }
 
   /** Time has passed. */
@@ -161,28 +161,28 @@ export class ClientMachine {
 
   /** What is to be done, in order. What one turn has for one connection comes as one write. */
   takeOutputs(nowMs: number): ClientOutput[] {
-    const link = this.#dialer.current;
-    if (link !== undefined) this.#seat.acknowledgeIfDue(link, nowMs);
-    return this.#outputs.take(this.#dialer.links());
+    const connection = this.#dialer.current;
+    if (connection !== undefined) this.#seat.acknowledgeIfDue(connection, nowMs);
+    return this.#outputs.take(this.#dialer.connections());
   }
 
-  #takePacket(link: ClientConnection, bytes: Uint8Array, nowMs: number): void {
+  #takePacket(connection: ClientConnection, bytes: Uint8Array, nowMs: number): void {
     const packet = decodePlayerPacket(bytes);
-    if (packet.kind === "closed") this.#takeClosed(link, packet.code, packet.message, nowMs);
+    if (packet.kind === "closed") this.#takeClosed(connection, packet.code, packet.message, nowMs);
     else if (packet.kind === "joined") {
-      const isOurs = this.#dialer.joined(link, packet, nowMs);
+      const isOurs = this.#dialer.joined(connection, packet, nowMs);
       if (!isOurs) this.#end(ClosedCode.Replaced, "another client of this session has used the seat", nowMs);
     } else if (packet.kind === "pong") return;
-    else this.#seat.take(link, packet, nowMs, () => this.#dialer.established());
+    else this.#seat.take(connection, packet, nowMs, () => this.#dialer.established());
   }
 
-  #takeClosed(link: ClientConnection, code: number, message: string, nowMs: number): void {
+  #takeClosed(connection: ClientConnection, code: number, message: string, nowMs: number): void {
     if (this.#phase === "leaving") this.#end(ClosedCode.Left, message, nowMs);
-    else if (code === ClosedCode.Replaced && this.#dialer.replacedItself(link, nowMs)) return;
+    else if (code === ClosedCode.Replaced && this.#dialer.replacedItself(connection, nowMs)) return;
     else if (reconnectRule(code) === "no") this.#end(code, message, nowMs);
     else {
       this.#outputs.event({ kind: "interrupted", code, message });
-      this.#dialer.lost(link, nowMs, reconnectRule(code));
+      this.#dialer.lost(connection, nowMs, reconnectRule(code));
     }
   }
 
@@ -190,6 +190,6 @@ export class ClientMachine {
     this.#phase = "ended";
     this.#leaveDeadlineMs = undefined;
     this.#dialer.stop(nowMs);
-    this.#outputs.event({ kind: "closed", code, message, unconfirmed: this.#seat.window.drain() });
+    this.#outputs.event({ kind: "closed", code, message, unacked: this.#seat.window.drain() });
   }
 }

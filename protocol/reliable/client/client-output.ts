@@ -2,7 +2,7 @@ import type { Presence } from "../../player-packets.ts";
 import type { ClientConnection, ClientState } from "./client-connection.ts";
 import type { OutgoingMessage } from "./send-window.ts";
 
-/** What the client machine wants done, in order. A `link` is one connection; its number is never used again. */
+/** What the client machine wants done, in order. A `connection` is one connection; its number is never used again. */
 export type ClientOutput =
   /** Open a connection, anywhere that leads to the room. */
   | { readonly kind: "dial"; readonly connection: number }
@@ -32,7 +32,7 @@ export type ClientEvent =
   /** The offsets `from`..`to` will not come: an upper bound of what was lost. */
   | { readonly kind: "gap"; readonly from: number; readonly to: number }
   /** The room has every message up to this id. */
-  | { readonly kind: "confirmed"; readonly id: number }
+  | { readonly kind: "acked"; readonly id: number }
   /** There is room again after a `send` that was full. */
   | { readonly kind: "writable" }
   | { readonly kind: "handoverBegin" }
@@ -44,7 +44,7 @@ export type ClientEvent =
   | {
       readonly kind: "handoverFailed";
       readonly reason: "retention" | "seatLost";
-      readonly unconfirmed: readonly OutgoingMessage[];
+      readonly unacked: readonly OutgoingMessage[];
     }
   /** The room or a relay closed the connection, but the client comes back: protocol/closed-codes.ts. */
   | { readonly kind: "interrupted"; readonly code: number; readonly message: string }
@@ -53,7 +53,7 @@ export type ClientEvent =
       readonly kind: "closed";
       readonly code: number;
       readonly message: string;
-      readonly unconfirmed: readonly OutgoingMessage[];
+      readonly unacked: readonly OutgoingMessage[];
     };
 
 /** A reliable message of the room: each comes once, in order. */
@@ -93,29 +93,29 @@ export class ClientOutputs {
     this.event({ kind: "state", state });
   }
 
-  dial(link: ClientConnection): void {
-    this.#outputs.push({ kind: "dial", connection: link.id });
+  dial(connection: ClientConnection): void {
+    this.#outputs.push({ kind: "dial", connection: connection.id });
   }
 
-  textPing(link: ClientConnection): void {
-    this.#outputs.push({ kind: "writeText", connection: link.id, text: "ping" });
+  textPing(connection: ClientConnection): void {
+    this.#outputs.push({ kind: "writeText", connection: connection.id, text: "ping" });
   }
 
   /** Closes a connection behind what was written to it. */
-  close(link: ClientConnection): void {
-    this.#flush(link);
-    this.#outputs.push({ kind: "close", connection: link.id });
+  close(connection: ClientConnection): void {
+    this.#flush(connection);
+    this.#outputs.push({ kind: "close", connection: connection.id });
   }
 
-  take(links: readonly ClientConnection[]): ClientOutput[] {
-    for (const link of links) this.#flush(link);
+  take(connections: readonly ClientConnection[]): ClientOutput[] {
+    for (const connection of connections) this.#flush(connection);
     const taken = this.#outputs;
     this.#outputs = [];
     return taken;
   }
 
-  #flush(link: ClientConnection): void {
-    const bytes = link.takeBytes();
-    if (bytes !== undefined) this.#outputs.push({ kind: "write", connection: link.id, bytes });
+  #flush(connection: ClientConnection): void {
+    const bytes = connection.takeBytes();
+    if (bytes !== undefined) this.#outputs.push({ kind: "write", connection: connection.id, bytes });
   }
 }

@@ -72,7 +72,7 @@ export class ClientSeat {
    *
    * @returns false if another client of the session has used the seat: the numbers are not this one's any more
    */
-  join(link: ClientConnection, joined: Joined, nowMs: number): boolean {
+  join(connection: ClientConnection, joined: Joined, nowMs: number): boolean {
     const resumed = this.#isResumedBy(joined);
     if (resumed && !this.window.canResume(joined.received)) return false;
     this.#acks.reset();
@@ -89,15 +89,15 @@ export class ClientSeat {
     const { member, epoch } = joined;
     this.#outputs.event({ kind: "joined", member, epoch, resumed });
     if (gap !== undefined) this.#outputs.event(gap);
-    this.publishWaiting(link, nowMs);
+    this.publishWaiting(connection, nowMs);
     return true;
   }
 
   /** Publishes what the connection has not carried yet. */
-  publishWaiting(link: ClientConnection, nowMs: number): void {
+  publishWaiting(connection: ClientConnection, nowMs: number): void {
     const replayed = this.window.carry((seq, { to, body }) => {
-      link.add({ kind: "publish", seq, to, body });
-      link.heartbeat.sentQuestion(nowMs);
+      connection.add({ kind: "publish", seq, to, body });
+      connection.heartbeat.sentQuestion(nowMs);
     });
     this.handover.replay(replayed);
   }
@@ -107,17 +107,17 @@ export class ClientSeat {
    *
    * @throws ProtocolError the packet has no place there
    */
-  take(link: ClientConnection, packet: PlayerPacket, nowMs: number, onEstablished: () => void): void {
-    if (!link.isJoined) throw new ProtocolError("unexpected_packet", `${packet.kind} before joined`);
+  take(connection: ClientConnection, packet: PlayerPacket, nowMs: number, onEstablished: () => void): void {
+    if (!connection.isJoined) throw new ProtocolError("unexpected_packet", `${packet.kind} before joined`);
     switch (packet.kind) {
       case "deliver":
-        if (this.#advance(link, packet.offset, packet.body.byteLength, nowMs)) {
+        if (this.#advance(connection, packet.offset, packet.body.byteLength, nowMs)) {
           const { offset, from, to, body } = packet;
           this.#outputs.event({ kind: "message", offset, from, to, body });
         }
         break;
       case "presence":
-        this.#takePresence(link, packet, nowMs);
+        this.#takePresence(connection, packet, nowMs);
         break;
       case "gap":
         this.#takeGap(packet, nowMs);
@@ -126,9 +126,9 @@ export class ClientSeat {
         this.#outputs.event(packet);
         break;
       case "ack":
-        this.#confirm(this.window.acknowledge(packet.position));
-        if (link.state === "Standby") {
-          link.take("ack");
+        this.#confirm(this.window.acked(packet.position));
+        if (connection.state === "Standby") {
+          connection.take("ack");
           onEstablished();
           this.endHandover(nowMs);
         }
@@ -139,10 +139,10 @@ export class ClientSeat {
   }
 
   /** Acknowledges what was delivered if the policy says so. */
-  acknowledgeIfDue(link: ClientConnection, nowMs: number): void {
+  acknowledgeIfDue(connection: ClientConnection, nowMs: number): void {
     if (this.acksHeld || !this.#acks.isDue(nowMs)) return;
-    link.add({ kind: "ack", position: this.position.delivered });
-    link.heartbeat.sent(nowMs);
+    connection.add({ kind: "ack", position: this.position.delivered });
+    connection.heartbeat.sent(nowMs);
     this.#acks.reset();
   }
 
@@ -162,19 +162,20 @@ export class ClientSeat {
   #fail(reason: "retention" | "seatLost", nowMs: number): void {
     this.#hasSeat = false;
     this.handover.end(nowMs);
-    this.#outputs.event({ kind: "handoverFailed", reason, unconfirmed: this.window.drain() });
+    this.#outputs.event({ kind: "handoverFailed", reason, unacked: this.window.drain() });
     if (this.window.takeWritable()) this.#outputs.event({ kind: "writable" });
   }
 
   #confirm(id: number | undefined): void {
     if (id === undefined) return;
-    this.#outputs.event({ kind: "confirmed", id });
+    this.#outputs.event({ kind: "acked", id });
     if (this.window.takeWritable()) this.#outputs.event({ kind: "writable" });
   }
 
-  #takePresence(link: ClientConnection, presence: PresenceChange, nowMs: number): void {
+  #takePresence(connection: ClientConnection, presence: PresenceChange, nowMs: number): void {
     const bytes = presence.user.length;
-    if (presence.offset === 0 || this.#advance(link, presence.offset, bytes, nowMs)) this.#outputs.event(presence);
+    if (presence.offset === 0 || this.#advance(connection, presence.offset, bytes, nowMs))
+      this.#outputs.event(presence);
   }
 
   #takeGap(gap: Gap, nowMs: number): void {
@@ -185,13 +186,13 @@ export class ClientSeat {
     this.#acks.ackNow(nowMs);
   }
 
-  #advance(link: ClientConnection, offset: number, bodyBytes: number, nowMs: number): boolean {
+  #advance(connection: ClientConnection, offset: number, bodyBytes: number, nowMs: number): boolean {
     if (!this.position.advance(offset)) {
       this.#acks.ackNow(nowMs);
       return false;
     }
     this.#acks.onReceived(DELIVER_OVERHEAD_BYTES + bodyBytes, nowMs);
-    if (link.state === "Standby") this.handover.replay(1);
+    if (connection.state === "Standby") this.handover.replay(1);
     return true;
   }
 }

@@ -67,7 +67,7 @@ export class SendWindow {
    * @returns the id of the last message that this confirmed, undefined if it was nothing new
    * @throws ProtocolError the room acknowledged what it never got
    */
-  acknowledge(seq: number): number | undefined {
+  acked(seq: number): number | undefined {
     if (seq <= this.#acknowledgedSeq) return undefined;
     if (seq > this.#acknowledgedSeq + this.#carried) {
       throw new ProtocolError("out_of_range", "ack: above what was published");

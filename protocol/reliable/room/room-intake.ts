@@ -1,6 +1,6 @@
 import type { Publish } from "../../player-packets.ts";
 import { publishBytes, SEND_WINDOW } from "../flow-control.ts";
-import type { RoomLimits } from "./room-limits.ts";
+import type { Rate, RoomLimits, SenderRates } from "./room-limits.ts";
 import { type LogStorage, logMessageBytes } from "./room-log.ts";
 
 /** How much may wait of all members together. Above it, a member may have its share of that, if its window is larger. */
@@ -177,24 +177,6 @@ export class HeldPublishes {
     this.#memoryBytes += memoryBytes;
     this.#total.bytes += memoryBytes;
   }
-}
-
-/** A rate limit: `burst` at once, then `perSecond`. */
-export interface Rate {
-  readonly perSecond: number;
-  readonly burst: number;
-}
-
-/** What one member may send (docs/rooms.md, "What a member may send"). */
-export interface SenderRates {
-  readonly messages: Rate;
-  /** Bytes of messages, each as its entry in the log counts. */
-  readonly bytes: Rate;
-  readonly datagrams: Rate;
-  /** Bytes of datagrams, each with its packet's header. */
-  readonly datagramBytes: Rate;
-  /** All packets, also those that are refused or dropped: each costs the room time. */
-  readonly packets: Rate;
 }
 
 /** A Join costs as much as this many packets: all members are told, and the response includes the history. */

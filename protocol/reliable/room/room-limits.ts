@@ -1,31 +1,48 @@
 import { type AckLimits, DEFAULT_ACK_LIMITS } from "../flow-control.ts";
-import type { SenderRates } from "./room-intake.ts";
 import type { LogBounds } from "./room-log.ts";
+
+/** A rate limit: `burst` at once, then `perSecond`. */
+export interface Rate {
+  readonly perSecond: number;
+  readonly burst: number;
+}
+
+/** What one member may send (docs/rooms.md, "What a member may send"). */
+export interface SenderRates {
+  readonly messages: Rate;
+  /** Bytes of messages, each as its entry in the log counts. */
+  readonly bytes: Rate;
+  readonly datagrams: Rate;
+  /** Bytes of datagrams, each with its packet's header. */
+  readonly datagramBytes: Rate;
+  /** All packets, also those that are refused or dropped: each costs the room time. */
+  readonly packets: Rate;
+}
 
 /** A room's timers and bounds (docs/architecture.md, "Reliable sessions and rooms"). */
 export interface RoomLimits extends AckLimits {
   /** How long the seat of a lost connection is held. */
   readonly retentionSeconds: number;
-  /** What Joined tells clients about their pings. */
+  /** How often clients ping: Joined tells them. */
   readonly heartbeatSeconds: number;
-  /** From a connection to its Join. */
+  /** From the connection to its Join. */
   readonly joinTimeoutMs: number;
   readonly maxMembers: number;
-  /** Messages to everybody that a newcomer gets of what was said before. */
+  /** How many of the last messages to everybody a new member gets. */
   readonly historyMessages: number;
   /** Seats that one user may have, with all its sessions. */
   readonly maxSeatsPerUser: number;
-  /** Connections without a Join, of all sessions and of one: above it the oldest is closed. */
+  /** Connections without a Join, of all sessions and of one session. Above it the oldest is closed. */
   readonly maxUnjoined: number;
   readonly maxUnjoinedPerSession: number;
-  /** Delivered and not acknowledged, in bytes: above it a member is paced, as in a replay. */
+  /** Bytes delivered to a member and not acked. Above it the member is paced, as in a replay. */
   readonly liveWindowBytes: number;
-  /** The same while a log is replayed, or a member is paced. */
+  /** The same during a replay, or while the member is paced. */
   readonly replayWindowBytes: number;
-  /** How long a member that the room waits for may acknowledge nothing: then it is too slow. */
+  /** A member that the room waits for is closed as too slow if it acks nothing for this time. */
   readonly ackTimeoutMs: number;
   readonly sender: SenderRates;
-  /** Datagrams to a player since it was last heard, in bytes: above it they are dropped, for it may not read at all. */
+  /** Bytes of datagrams to a player since it was last heard. Above it they are dropped: the player may not read at all. */
   readonly datagramWindowBytes: number;
   readonly log: LogBounds;
 }
@@ -40,7 +57,7 @@ export const DEFAULT_ROOM_LIMITS: RoomLimits = {
   maxSeatsPerUser: 10,
   maxUnjoined: 1_000,
   maxUnjoinedPerSession: 4,
-  // Half of what a bridge keeps for a player that does not read.
+  // Half of what a bridge buffers for a player that does not read.
   liveWindowBytes: 512 * 1024,
   replayWindowBytes: 256 * 1024,
   ackTimeoutMs: 30_000,

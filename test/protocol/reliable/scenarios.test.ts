@@ -14,7 +14,7 @@ describe("random scenarios of a client and a room over a network that fails", ()
     `keeps the contract in each of ${SEEDS.length}`,
     () => {
       const broken: string[] = [];
-      const total = { delivered: 0, handovers: 0, failedHandovers: 0, gaps: 0, unconfirmed: 0, tooFast: 0, tooSlow: 0 };
+      const total = { delivered: 0, handovers: 0, failedHandovers: 0, gaps: 0, unacked: 0, tooFast: 0, tooSlow: 0 };
       for (const seed of SEEDS) {
         const report = runOrExplain(seed);
         for (const fault of report.faults) broken.push(`SCENARIO_SEED=${seed} ${fault}`);

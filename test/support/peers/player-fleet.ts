@@ -53,7 +53,7 @@ export class PlayerFleet {
   get hasHeardAll(): boolean {
     const { saidCount } = this;
     const heardAll = this.#heard.every(({ length }) => length >= saidCount);
-    return heardAll && this.players.every(({ waitingMessages }) => waitingMessages === 0);
+    return heardAll && this.players.every(({ unackedMessages }) => unackedMessages === 0);
   }
 
   connect(): void {

@@ -39,13 +39,13 @@ export class ClientProbe {
   }
 
   /** The packets that were written to a connection since the last call. */
-  takePackets(link: number): PlayerPacket[] {
-    const writes = this.#take("write", (write) => write.connection === link).map(({ bytes }) => bytes);
+  takePackets(connection: number): PlayerPacket[] {
+    const writes = this.#take("write", (write) => write.connection === connection).map(({ bytes }) => bytes);
     return splitPackets(MAX_PLAYER_PACKET_BYTES, writes).map(decodePlayerPacket);
   }
 
   takeDials(): number[] {
-    return this.#take("dial").map(({ connection: link }) => link);
+    return this.#take("dial").map(({ connection }) => connection);
   }
 
   takeCloses(): number[] {
@@ -62,10 +62,10 @@ export class ClientProbe {
   }
 
   /** The room, or the bridge, sends these packets in one piece. */
-  receive(link: number, ...packets: PlayerPacket[]): void {
+  receive(connection: number, ...packets: PlayerPacket[]): void {
     const writer = new ByteWriter();
     for (const packet of packets) writePlayerPacket(writer, packet);
-    this.turn((machine, nowMs) => machine.received(link, writer.finish(), nowMs));
+    this.turn((machine, nowMs) => machine.received(connection, writer.finish(), nowMs));
   }
 
   /** Lets time pass, with a tick at each deadline as a driver gives it. */
@@ -83,12 +83,12 @@ export class ClientProbe {
   }
 
   /** Opens a connection that was dialed: its Join leaves. */
-  open(link: number): void {
-    this.turn((machine) => machine.connected(link));
-    this.turn((machine, nowMs) => machine.opened(link, nowMs));
+  open(connection: number): void {
+    this.turn((machine) => machine.connected(connection));
+    this.turn((machine, nowMs) => machine.opened(connection, nowMs));
   }
 
-  /** Connects over link 1, up to the room's first Ack, and forgets how. */
+  /** Connects over connection 1, up to the room's first Ack, and forgets how. */
   establish(joined: Partial<Joined> = {}): void {
     this.turn((machine, nowMs) => machine.connect(nowMs));
     this.open(1);

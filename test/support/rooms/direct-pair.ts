@@ -17,7 +17,7 @@ export class DirectPair {
   });
   readonly #onEvent: (event: ClientEvent) => void;
   #nowMs = 1_000;
-  #link = 0;
+  #connection = 0;
 
   constructor(onEvent: (event: ClientEvent) => void = () => undefined, limits: Partial<RoomLimits> = {}) {
     this.#onEvent = onEvent;
@@ -47,8 +47,8 @@ export class DirectPair {
 
   /** Cuts the connection; the client dials again with the next {@link pass}. */
   cut(): void {
-    this.client.lost(this.#link, this.#nowMs);
-    this.room.disconnected(this.#link, this.#nowMs);
+    this.client.lost(this.#connection, this.#nowMs);
+    this.room.disconnected(this.#connection, this.#nowMs);
   }
 
   pass(ms: number): void {
@@ -58,9 +58,9 @@ export class DirectPair {
     this.exchange();
   }
 
-  #open(link: number): void {
-    this.#link = link;
-    this.room.connected(link, { session: "kim", user: "kim", acceptsToken: () => false }, this.#nowMs);
-    this.client.opened(link, this.#nowMs);
+  #open(id: number): void {
+    this.#connection = id;
+    this.room.connected(id, { session: "kim", user: "kim", acceptsToken: () => false }, this.#nowMs);
+    this.client.opened(id, this.#nowMs);
   }
 }

@@ -52,18 +52,18 @@ function findGhosts(room: SimulatedRoom, players: readonly SimulatedPlayer[]): s
   ];
 }
 
-/** Confirmed is in the log once; unconfirmed, or not yet known, is there once at most; and the order is kept. */
+/** Confirmed is in the log once; unacked, or not yet known, is there once at most; and the order is kept. */
 function findSendFaults(player: SimulatedPlayer, chronicles: readonly Chronicle[]): string[] {
   const faults: string[] = [];
-  const unconfirmed = new Set<number>();
+  const unacked = new Set<number>();
   const confirmed = new Set<number>();
   for (const event of player.events) {
-    if (event.kind === "confirmed") {
-      for (const { id } of player.sent) if (id <= event.id && !unconfirmed.has(id)) confirmed.add(id);
-    } else if ("unconfirmed" in event) {
-      for (const { id } of event.unconfirmed) {
-        if (confirmed.has(id) || unconfirmed.has(id)) faults.push(`${player.name}: ${id} is unconfirmed after all`);
-        unconfirmed.add(id);
+    if (event.kind === "acked") {
+      for (const { id } of player.sent) if (id <= event.id && !unacked.has(id)) confirmed.add(id);
+    } else if ("unacked" in event) {
+      for (const { id } of event.unacked) {
+        if (confirmed.has(id) || unacked.has(id)) faults.push(`${player.name}: ${id} is unacked after all`);
+        unacked.add(id);
       }
     }
   }
@@ -82,7 +82,7 @@ function findSendFaults(player: SimulatedPlayer, chronicles: readonly Chronicle[
     if (count > 1) faults.push(`${player.name}: ${id} is in the log ${count} times`);
     if (confirmed.has(id) && count !== 1)
       faults.push(`${player.name}: ${id} is confirmed, and in the log ${count} times`);
-    if (!confirmed.has(id) && !unconfirmed.has(id)) faults.push(`${player.name}: nobody says what became of ${id}`);
+    if (!confirmed.has(id) && !unacked.has(id)) faults.push(`${player.name}: nobody says what became of ${id}`);
   }
   return faults;
 }

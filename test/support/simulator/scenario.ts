@@ -1,5 +1,5 @@
 import { ClosedCode } from "../../../protocol/closed-codes.ts";
-import type { SenderRates } from "../../../protocol/reliable/room/room-intake.ts";
+import type { SenderRates } from "../../../protocol/reliable/room/room-limits.ts";
 import { DEFAULT_ROOM_LIMITS } from "../../../protocol/reliable/room/room-limits.ts";
 import { type Random, seededRandom } from "../random.ts";
 import { findFaults } from "./find-faults.ts";
@@ -28,7 +28,7 @@ export interface ScenarioReport {
   readonly handovers: number;
   readonly failedHandovers: number;
   readonly gaps: number;
-  readonly unconfirmed: number;
+  readonly unacked: number;
   /** Connections of the flooder that were closed as too fast. */
   readonly tooFast: number;
   /** Connections of players that were closed as too slow: they come back. */
@@ -84,7 +84,7 @@ export function runScenario(seed: number): ScenarioReport {
     gaps: events.filter(({ kind }) => kind === "gap").length,
     tooFast: flooder.closes.filter((code) => code === ClosedCode.TooFast).length,
     tooSlow: events.filter((event) => event.kind === "interrupted" && event.code === ClosedCode.TooSlow).length,
-    unconfirmed: events.reduce((sum, event) => sum + ("unconfirmed" in event ? event.unconfirmed.length : 0), 0),
+    unacked: events.reduce((sum, event) => sum + ("unacked" in event ? event.unacked.length : 0), 0),
   };
 }
 
@@ -106,7 +106,7 @@ function smallBudget(random: Random): SenderRates {
 /** Whether nothing more is to come: the player has ended, or has and is known to have everything. */
 function isSettled(player: SimulatedPlayer, room: SimulatedRoom): boolean {
   if (player.closed !== undefined) return true;
-  if (player.machine.state !== "Established" || player.machine.waitingMessages > 0 || player.isHandingOver)
+  if (player.machine.state !== "Established" || player.machine.unackedMessages > 0 || player.isHandingOver)
     return false;
   const { epoch, entries } = room.chronicle;
   const { member } = player.machine;

@@ -2,8 +2,8 @@ import type { ClientLimits } from "../../../protocol/reliable/client/client-conf
 import { ClientMachine } from "../../../protocol/reliable/client/client-machine.ts";
 import type { ClientEvent, ClientOutput } from "../../../protocol/reliable/client/client-output.ts";
 import type { RoomIdentity } from "../../../protocol/reliable/room/room-connections.ts";
+import type { SimulatedConnection } from "./simulated-connection.ts";
 import type { SimulatedNetwork } from "./simulated-network.ts";
-import type { SimulatedPath } from "./simulated-path.ts";
 import { ROOM_NAME } from "./simulated-room.ts";
 
 /** A message that a player's `send` took. */
@@ -23,7 +23,7 @@ export class SimulatedPlayer {
   disconnects = false;
   isHandingOver = false;
   readonly #network: SimulatedNetwork;
-  readonly #paths = new Map<number, SimulatedPath>();
+  readonly #connections = new Map<number, SimulatedConnection>();
   #wakeMs = Number.POSITIVE_INFINITY;
 
   constructor(name: string, session: string, network: SimulatedNetwork, limits: Partial<ClientLimits>) {
@@ -44,7 +44,7 @@ export class SimulatedPlayer {
 
   /** Connections that the machine has not closed. */
   get openPaths(): number {
-    return this.#paths.size;
+    return this.#connections.size;
   }
 
   get closed(): Extract<ClientEvent, { kind: "closed" }> | undefined {
@@ -98,14 +98,14 @@ export class SimulatedPlayer {
         this.#dial(output.connection);
         break;
       case "write":
-        this.#paths.get(output.connection)?.write(output.bytes);
+        this.#connections.get(output.connection)?.write(output.bytes);
         break;
       case "close":
-        this.#paths.get(output.connection)?.close();
-        this.#paths.delete(output.connection);
+        this.#connections.get(output.connection)?.close();
+        this.#connections.delete(output.connection);
         break;
       case "writeText":
-        this.#paths.get(output.connection)?.ping();
+        this.#connections.get(output.connection)?.ping();
         break;
     }
   }
@@ -116,16 +116,16 @@ export class SimulatedPlayer {
     if (event.kind === "handoverEnd" || event.kind === "handoverFailed") this.isHandingOver = false;
   }
 
-  #dial(link: number): void {
+  #dial(id: number): void {
     const identity: RoomIdentity = { session: this.session, user: this.session, acceptsToken: () => false };
-    const path = this.#network.dial(identity, {
-      connected: () => this.#turn(() => this.machine.connected(link)),
-      opened: () => this.#turn((nowMs) => this.machine.opened(link, nowMs)),
-      received: (bytes) => this.#turn((nowMs) => this.machine.received(link, bytes, nowMs)),
-      receivedText: () => this.#turn((nowMs) => this.machine.receivedText(link, nowMs)),
-      lost: () => this.#turn((nowMs) => this.machine.lost(link, nowMs)),
+    const connection = this.#network.dial(identity, {
+      connected: () => this.#turn(() => this.machine.connected(id)),
+      opened: () => this.#turn((nowMs) => this.machine.opened(id, nowMs)),
+      received: (bytes) => this.#turn((nowMs) => this.machine.received(id, bytes, nowMs)),
+      receivedText: () => this.#turn((nowMs) => this.machine.receivedText(id, nowMs)),
+      lost: () => this.#turn((nowMs) => this.machine.lost(id, nowMs)),
     });
-    this.#paths.set(link, path);
+    this.#connections.set(id, connection);
   }
 
   #wakeLater(): void {

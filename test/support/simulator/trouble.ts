@@ -44,7 +44,7 @@ export function startTrouble(stage: Stage): void {
     if (random.chance(0.05)) clock.at(moment(), () => openSecondWindow(stage, player));
   }
   for (let flood = random.chance(0.15) ? random.integer(1, 4) : 0; flood > 0; flood--) {
-    // A path whose window is small would take longer than anybody's patience for more that is for everybody.
+    // A connection whose window is small would take longer than anybody's patience for more that is for everybody.
     const isPrivate = random.chance(0.6);
     const [count, bytes] =
       isPrivate && random.chance(0.6) ? [random.integer(10, 60), 16_000] : [random.integer(10, 300), 9];
@@ -73,11 +73,11 @@ function openSecondWindow({ random, network, players, limits }: Stage, player: S
 }
 
 function breakSomething({ random, room, network }: Stage): void {
-  const { paths } = network;
-  const path = paths[random.integer(0, Math.max(0, paths.length - 1))];
+  const { connections } = network;
+  const connection = connections[random.integer(0, Math.max(0, connections.length - 1))];
   const kind = random.integer(0, 99);
-  if (kind < 40) path?.cut();
-  else if (kind < 60) path?.stall(random.chance(0.5) ? random.integer(100, 20_000) : undefined);
+  if (kind < 40) connection?.cut();
+  else if (kind < 60) connection?.stall(random.chance(0.5) ? random.integer(100, 20_000) : undefined);
   else if (kind < 70) network.killRelay(random.integer(100, 40_000));
   else if (kind < 78) room.hibernate();
   else if (kind < 84) room.crash(true);

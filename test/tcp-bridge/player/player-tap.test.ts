@@ -52,7 +52,7 @@ it("a tap sees no plaintext, and a message that is sent again as other bytes", a
   await until(() => (before?.up.byteLength ?? 0) >= start + MESSAGE_BYTES);
   tap.swallowing = false;
   tap.cut();
-  await until(() => heard.length === 1 && player.state === "Established" && player.waitingMessages === 0);
+  await until(() => heard.length === 1 && player.state === "Established" && player.unackedMessages === 0);
 
   expect(heard).toEqual([message]);
   expect(tap.recordings).toHaveLength(2);

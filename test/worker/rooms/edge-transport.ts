@@ -1,5 +1,5 @@
 import { exports } from "cloudflare:workers";
-import type { Path, PathEvents, Transport } from "../../../client/reliable/transport.ts";
+import type { Transport, TransportConnection, TransportEvents } from "../../../client/reliable/transport.ts";
 import { closedCodeOfWebSocket } from "../../../protocol/closed-codes.ts";
 import { TOKEN_BYTES } from "../../../protocol/session-token.ts";
 
@@ -19,7 +19,7 @@ export class EdgeTransport implements Transport {
     for (const socket of this.#open) socket.close(1001, "cut");
   }
 
-  open(room: string, events: PathEvents): Path {
+  open(room: string, events: TransportEvents): TransportConnection {
     const headers = { Upgrade: "websocket", Authorization: `Bearer ${this.#token}` };
     let socket: WebSocket | undefined;
     const connect = async () => {
@@ -39,7 +39,7 @@ export class EdgeTransport implements Transport {
     };
   }
 
-  #listen(socket: WebSocket, events: PathEvents): void {
+  #listen(socket: WebSocket, events: TransportEvents): void {
     socket.binaryType = "arraybuffer";
     socket.addEventListener("message", ({ data }) => {
       if (typeof data === "string") events.receivedText();

@@ -49,7 +49,7 @@ it("brings every message to everybody once and in one order, while connections a
   }
 
   await vi.waitUntil(() => players.every(({ said }) => said.length >= unsent.length), DEADLINE);
-  await vi.waitUntil(() => players.every(({ connection }) => connection.waitingMessages === 0), DEADLINE);
+  await vi.waitUntil(() => players.every(({ connection }) => connection.unackedMessages === 0), DEADLINE);
   const [first] = players;
   for (const { user, said, failures } of players) {
     expect(failures, user).toEqual([]);

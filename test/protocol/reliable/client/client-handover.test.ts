@@ -31,10 +31,10 @@ describe("a handover", () => {
     client.wait(75);
     client.receive(2, { kind: "ack", position: 3 });
     expect(client.takeEvents()).toMatchObject([
-      { kind: "confirmed", id: 1 },
+      { kind: "acked", id: 1 },
       { kind: "joined", resumed: true },
       { kind: "message", offset: 9 },
-      { kind: "confirmed", id: 3 },
+      { kind: "acked", id: 3 },
       { kind: "handoverEnd", gapMs: 200, replayed: 3 },
     ]);
   });
@@ -115,14 +115,14 @@ describe("a handover", () => {
     expect(client.takeCloses()).toContain(1);
   });
 
-  it("fails after 30 s, tells what is unconfirmed, and goes on to join anew", () => {
+  it("fails after 30 s, tells what is unacked, and goes on to join anew", () => {
     const client = established(2);
     client.turn((machine, nowMs) => machine.lost(1, nowMs));
     client.wait(29_999);
     expect(client.takeEvents()).toEqual([{ kind: "handoverBegin" }]);
     client.wait(1);
     expect(client.takeEvents()).toMatchObject([
-      { kind: "handoverFailed", reason: "retention", unconfirmed: [{ id: 1 }, { id: 2 }] },
+      { kind: "handoverFailed", reason: "retention", unacked: [{ id: 1 }, { id: 2 }] },
     ]);
     client.turn((machine, nowMs) => machine.send(HELLO, 0, nowMs));
     client.wait(20_000);
@@ -132,14 +132,14 @@ describe("a handover", () => {
     expect(client.takePackets(link).at(-1)).toMatchObject({ kind: "publish", seq: 1 });
     expect(client.takeEvents()).toMatchObject([
       { kind: "joined", member: 6, resumed: false },
-      { kind: "confirmed", id: 3 },
+      { kind: "acked", id: 3 },
     ]);
   });
 
   it.each([
     ["a fresh Joined", { resumed: false, member: 6 }],
     ["a Joined that resumes a seat whose own Joined was lost", { resumed: true, member: 6 }],
-  ])("fails at %s: what the old seat was given is unconfirmed, and not sent to the new one", (_, fields) => {
+  ])("fails at %s: what the old seat was given is unacked, and not sent to the new one", (_, fields) => {
     const client = established(2);
     client.turn((machine, nowMs) => machine.lost(1, nowMs));
     client.wait(125);
@@ -147,7 +147,7 @@ describe("a handover", () => {
     client.receive(2, joinedPacket({ ...fields, offset: 40 }));
     expect(client.takeEvents()).toMatchObject([
       { kind: "handoverBegin" },
-      { kind: "handoverFailed", reason: "seatLost", unconfirmed: [{ id: 1 }, { id: 2 }] },
+      { kind: "handoverFailed", reason: "seatLost", unacked: [{ id: 1 }, { id: 2 }] },
       { kind: "joined", member: 6, resumed: false },
       { kind: "gap", from: 1, to: 40 },
     ]);
@@ -170,7 +170,7 @@ describe("a handover", () => {
     client.wait(125);
     client.open(2);
     client.receive(2, joinedPacket({ resumed: true, received: 9 }));
-    expect(client.takeEvents().at(-1)).toMatchObject({ kind: "closed", code: 2, unconfirmed: [{ id: 1 }] });
+    expect(client.takeEvents().at(-1)).toMatchObject({ kind: "closed", code: 2, unacked: [{ id: 1 }] });
   });
 
   it("has 30 s anew when the connection is lost again, and one gap over both losses", () => {

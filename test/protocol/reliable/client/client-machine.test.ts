@@ -77,7 +77,7 @@ describe("ClientMachine", () => {
       expect(machine.send(HELLO, 0, nowMs)).toEqual({ kind: "full" });
     });
     client.receive(1, { kind: "ack", position: 1 });
-    expect(client.takeEvents()).toEqual([{ kind: "confirmed", id: 1 }, { kind: "writable" }]);
+    expect(client.takeEvents()).toEqual([{ kind: "acked", id: 1 }, { kind: "writable" }]);
   });
 
   it("refuses a body that no Deliver could carry", () => {
@@ -109,8 +109,8 @@ describe("ClientMachine", () => {
     expect(client.machine.send(HELLO, 0, client.nowMs)).toEqual({ kind: "closed" });
     client.receive(1, { kind: "ack", position: 1 }, { kind: "closed", code: 1, message: "left" });
     expect(client.takeEvents()).toEqual([
-      { kind: "confirmed", id: 1 },
-      { kind: "closed", code: 1, message: "left", unconfirmed: [] },
+      { kind: "acked", id: 1 },
+      { kind: "closed", code: 1, message: "left", unacked: [] },
     ]);
     expect(client.takeCloses()).toEqual([1]);
     client.wait(600_000);
@@ -126,7 +126,7 @@ describe("ClientMachine", () => {
     silent.wait(1_999);
     expect(silent.takeEvents()).toEqual([]);
     silent.wait(1);
-    expect(silent.takeEvents()).toMatchObject([{ kind: "closed", code: 1, unconfirmed: [{ id: 1 }] }]);
+    expect(silent.takeEvents()).toMatchObject([{ kind: "closed", code: 1, unacked: [{ id: 1 }] }]);
     const unconnected = new ClientProbe();
     unconnected.turn((machine, nowMs) => machine.connect(nowMs));
     unconnected.turn((machine, nowMs) => machine.disconnect(nowMs));
@@ -138,7 +138,7 @@ describe("ClientMachine", () => {
     const client = new ClientProbe();
     client.establish();
     client.receive(1, { kind: "closed", code, message: "no" });
-    expect(client.takeEvents()).toEqual([{ kind: "closed", code, message: "no", unconfirmed: [] }]);
+    expect(client.takeEvents()).toEqual([{ kind: "closed", code, message: "no", unacked: [] }]);
     client.wait(600_000);
     expect(client.takeDials()).toEqual([]);
   });

@@ -31,7 +31,7 @@ describe("SendWindow", () => {
     expect(window.add(0, BODY)).toBeUndefined();
     expect(window.takeWritable()).toBe(false);
     carry(window);
-    window.acknowledge(1);
+    window.acked(1);
     expect(window.takeWritable()).toBe(true);
     expect(window.takeWritable()).toBe(false);
     expect(window.add(0, BODY)).toBe(1025);
@@ -56,7 +56,7 @@ describe("SendWindow", () => {
   it("carries again on a new connection what the room has not got, under the same numbers", () => {
     const window = filled(5);
     carry(window);
-    expect(window.acknowledge(2)).toBe(2);
+    expect(window.acked(2)).toBe(2);
     expect(window.canResume(3)).toBe(true);
     expect(window.resume(3)).toBe(3);
     window.add(0, BODY);
@@ -66,12 +66,12 @@ describe("SendWindow", () => {
   it("cannot resume where the room has less than it acknowledged, or more than it was given", () => {
     const window = filled(3);
     carry(window);
-    window.acknowledge(2);
+    window.acked(2);
     window.add(0, BODY);
     expect([1, 2, 3, 4].map((received) => window.canResume(received))).toEqual([false, true, true, false]);
     window.resume(2);
     carry(window);
-    window.acknowledge(4);
+    window.acked(4);
     expect([3, 4, 5].map((received) => window.canResume(received))).toEqual([false, true, false]);
   });
 
@@ -79,10 +79,10 @@ describe("SendWindow", () => {
     const window = filled(3);
     carry(window);
     window.add(0, BODY);
-    expect(window.acknowledge(3)).toBe(3);
-    expect(window.acknowledge(3)).toBeUndefined();
-    expect(window.acknowledge(1)).toBeUndefined();
-    expect(() => window.acknowledge(4)).toThrow(expect.objectContaining({ name: "ProtocolError" }));
+    expect(window.acked(3)).toBe(3);
+    expect(window.acked(3)).toBeUndefined();
+    expect(window.acked(1)).toBeUndefined();
+    expect(() => window.acked(4)).toThrow(expect.objectContaining({ name: "ProtocolError" }));
   });
 
   it("numbers what waits for a new seat after what that seat has", () => {

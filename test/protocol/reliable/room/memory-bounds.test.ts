@@ -34,7 +34,7 @@ describe("memory", () => {
       if (pair.client.send(BODY, 0, pair.nowMs).kind === "queued") taken += 1;
     }
     expect(taken).toBe(DEFAULT_CLIENT_LIMITS.windowMessages);
-    expect(pair.client.waitingMessages).toBe(DEFAULT_CLIENT_LIMITS.windowMessages);
+    expect(pair.client.unackedMessages).toBe(DEFAULT_CLIENT_LIMITS.windowMessages);
   });
 
   it("of client and room does not grow with a million acknowledged messages", () => {
@@ -54,7 +54,7 @@ describe("memory", () => {
       if (heapAtTenth === 0 && sent >= MESSAGES / 10) heapAtTenth = heapBytes();
     }
     expect(delivered).toBe(sent);
-    expect(pair.client.waitingMessages).toBe(0);
+    expect(pair.client.unackedMessages).toBe(0);
     expect(pair.storage.length).toBeLessThanOrEqual(DEFAULT_ROOM_LIMITS.log.maxEntries);
     expect(heapBytes() - heapAtTenth).toBeLessThan(HEAP_TOLERANCE_BYTES);
   });

@@ -2,18 +2,47 @@ import { ByteWriter } from "../../../protocol/packet-fields.ts";
 import { MAX_PLAYER_PACKET_BYTES, PacketDecoder } from "../../../protocol/packet-framing.ts";
 import { decodePlayerPacket, writePlayerPacket } from "../../../protocol/player-packets.ts";
 import type { RoomIdentity } from "../../../protocol/reliable/room/room-connections.ts";
+import type { Random } from "../random.ts";
 import { Pipe } from "./pipe.ts";
-import type { PathListener, SimulatedNetwork } from "./simulated-network.ts";
+import type { SimulatedRoom } from "./simulated-room.ts";
+import type { VirtualClock } from "./virtual-clock.ts";
 
 /** How often a dial fails, and how: nobody answers, or it takes its time. */
 const DEAD_DIAL = 0.1;
 const SLOW_DIAL = 0.15;
 
-/** One connection: player, network, relay, room. The relay passes whole packets on, and answers pings itself. */
-export class SimulatedPath {
+/** What a dialing player hears of its connection. */
+export interface ConnectionListener {
+  connected(): void;
+  opened(): void;
+  received(bytes: Uint8Array): void;
+  receivedText(): void;
+  lost(): void;
+}
+
+/** What a connection needs to know of the network that it goes through. */
+export interface ConnectionNetwork {
+  readonly clock: VirtualClock;
+  readonly random: Random;
+  readonly room: SimulatedRoom;
+  readonly isHealthy: boolean;
+}
+
+export interface SimulatedConnectionOptions {
+  readonly network: ConnectionNetwork;
   readonly relay: number;
-  readonly #network: SimulatedNetwork;
-  readonly #listener: PathListener;
+  readonly identity: RoomIdentity;
+  readonly listener: ConnectionListener;
+  /** Neither end takes part any more. */
+  readonly onEnd: () => void;
+}
+
+/** One connection: player, network, relay, room. The relay passes whole packets on, and answers pings itself. */
+export class SimulatedConnection {
+  readonly relay: number;
+  readonly #network: ConnectionNetwork;
+  readonly #listener: ConnectionListener;
+  readonly #onEnd: () => void;
   readonly #up: Pipe;
   readonly #down: Pipe;
   readonly #decoder = new PacketDecoder(MAX_PLAYER_PACKET_BYTES);
@@ -23,11 +52,12 @@ export class SimulatedPath {
   #playerHere = true;
   #relayHere = true;
 
-  constructor(network: SimulatedNetwork, relay: number, identity: RoomIdentity, listener: PathListener) {
+  constructor({ network, relay, identity, listener, onEnd }: SimulatedConnectionOptions) {
     this.relay = relay;
     this.#network = network;
     this.#identity = identity;
     this.#listener = listener;
+    this.#onEnd = onEnd;
     const { clock, random } = network;
     const latencyMs = random.chance(0.2) ? random.integer(100, 800) : random.integer(1, 60);
     this.#up = new Pipe(clock, random, latencyMs, {
@@ -127,7 +157,7 @@ export class SimulatedPath {
     if (!this.#relayHere) return;
     this.#relayHere = false;
     if (this.#roomConnection !== undefined) this.#network.room.disconnect(this.#roomConnection);
-    this.#forgetIfOver();
+    this.#reportEnd();
   }
 
   #endPlayer(): void {
@@ -136,11 +166,11 @@ export class SimulatedPath {
     this.#listener.lost();
     // A player that is told so closes its side too.
     this.#up.close();
-    this.#forgetIfOver();
+    this.#reportEnd();
   }
 
-  #forgetIfOver(): void {
-    if (!this.isAlive) this.#network.forget(this);
+  #reportEnd(): void {
+    if (!this.isAlive) this.#onEnd();
   }
 }
 
