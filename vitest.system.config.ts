@@ -15,6 +15,7 @@ export default defineConfig({
           name: "system",
           include: ["test/system/**/*.test.ts"],
           exclude: TIMED,
+          isolate: false,
           // Two of three wait most of the time.
           maxWorkers: 3,
           sequence: { groupOrder: 0 },
@@ -24,6 +25,7 @@ export default defineConfig({
       {
         test: {
           name: "failover",
+          isolate: false,
           include: TIMED,
           maxWorkers: 2,
           sequence: { groupOrder: 1 },

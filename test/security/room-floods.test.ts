@@ -176,7 +176,7 @@ describe("one member's flood", () => {
   });
 
   it("of datagrams is passed on at the rate of its budget, and others' still are", () => {
-    const room = roomOf(100);
+    const room = roomOf(10);
     const datagram: PlayerPacket = { kind: "datagram", member: 0, body: Uint8Array.of(1) };
     room.receive(MALLORY, ...Array<PlayerPacket>(5_000).fill(datagram));
     expect(kinds(room.takePackets(2), "datagram")).toBe(400);
@@ -261,10 +261,10 @@ describe("what one member's packets cost the room", () => {
 });
 
 describe("an honest crowd", () => {
-  it("of 500 that all say something in the same second is heard by everybody", () => {
-    const room = roomOf(500);
-    const said = new Uint8Array(100);
-    room.receiveTogether(Array.from({ length: 500 }, (_, at) => [at + 2, burst(1, said)] as const));
+  it("of 500 members who all publish in the same second is delivered to everybody", () => {
+    const room = new RoomProbe();
+    for (let id = 2; id < 502; id++) room.join(id, `kim-${id}`);
+    room.receiveTogether(Array.from({ length: 500 }, (_, at) => [at + 2, burst(1, new Uint8Array(100))] as const));
     for (const id of [2, 250, 501]) expect(kinds(room.takePackets(id), "deliver")).toBe(500);
     expect(room.closes).toEqual([]);
   });
@@ -308,18 +308,18 @@ describe("an honest crowd", () => {
     expect(heard).toBe(20 * 60 * 10);
   });
 
-  it("sends as fast as its window lets it, for a minute, and is slowed down by Acks only", () => {
+  it("sends as fast as its window lets it, for 20 s, and is slowed down by Acks only", () => {
     const pair = new DirectPair((event) => expect(event.kind).not.toMatch(/interrupted|closed|handover|gap/));
     pair.client.connect(pair.nowMs);
     pair.exchange();
     let sent = 0;
-    for (let tick = 0; tick < 3_000; tick++) {
+    for (let tick = 0; tick < 1_000; tick++) {
       while (pair.client.send(new Uint8Array(40), 0, pair.nowMs).kind === "queued") sent += 1;
       pair.pass(20);
     }
     expect(pair.client.state).toBe("Established");
     // 500 a second, a burst of 2,000, and what is on its way.
-    expect(sent).toBeGreaterThan(60 * 500 + 1_500);
+    expect(sent).toBeGreaterThan(20 * 500 + 1_500);
     expect(sent).toBeLessThan(60 * 500 + 2_000 + 1_100);
   });
 });

@@ -1,25 +1,31 @@
 import { connect, type Socket } from "node:net";
-import { afterEach, expect, it } from "vitest";
-import { type RunningStack, startStackOn } from "../support/processes/running-stack.ts";
+import { afterEach, expect, test } from "vitest";
+import { type Edge, startEdge } from "../../dev/edge.ts";
 import { until } from "../support/until.ts";
 
-let stack: RunningStack | undefined;
+let edge: Edge | undefined;
 const sockets: Socket[] = [];
 
 afterEach(async () => {
   for (const socket of sockets.splice(0)) socket.destroy();
-  await stack?.close();
-  stack = undefined;
+  await edge?.close();
+  edge = undefined;
 });
 
-/** Begins a form and sends no more of it than a few bytes; what comes back, and whether the connection is over. */
+/** Starts an edge with these variables; its URL. */
+async function start(variables: Readonly<Record<string, string>>): Promise<string> {
+  edge = await startEdge({ host: "127.0.0.1", port: 0, variables: { API_KEYS: "test-key", ...variables } });
+  return edge.url;
+}
+
+/** Begins a form and sends a few bytes of it; the response so far, and whether the connection is over. */
 function beginForm(edgeUrl: string, path: string, framing: "Content-Length" | "chunked") {
   const { hostname, port, host, origin } = new URL(edgeUrl);
   const socket = connect(Number(port), hostname);
   sockets.push(socket);
-  const form = { answer: "", over: false };
+  const form = { response: "", over: false };
   socket.on("data", (bytes) => {
-    form.answer += bytes.toString();
+    form.response += bytes.toString();
   });
   socket.on("error", () => {});
   socket.on("close", () => {
@@ -32,31 +38,29 @@ function beginForm(edgeUrl: string, path: string, framing: "Content-Length" | "c
   return form;
 }
 
-it("a form that does not arrive in time is answered 408, and its connection is closed", async () => {
-  stack = await startStackOn("embedded", { FORM_TIMEOUT_SECONDS: "1" });
-  const { edgeUrl } = stack;
+test("a form that does not arrive in time is answered 408, and its connection is closed", async () => {
+  const edgeUrl = await start({ FORM_TIMEOUT_SECONDS: "1" });
   const forms = ["/login", "/signup", "/logout", "/me/sessions/end", "/rooms/lobby"].flatMap((path) => [
     beginForm(edgeUrl, path, "Content-Length"),
     beginForm(edgeUrl, path, "chunked"),
   ]);
   await until(() => forms.every(({ over }) => over));
-  for (const { answer } of forms) expect(answer).toMatch(/^HTTP\/1\.1 408 /);
+  for (const { response } of forms) expect(response).toMatch(/^HTTP\/1\.1 408 /);
 });
 
-it("many slow forms hold no more than the limit, and a login is answered meanwhile", async () => {
-  stack = await startStackOn("embedded", {
+test("many slow forms hold no more than the limit, and a login is answered meanwhile", async () => {
+  const edgeUrl = await start({
     FORM_TIMEOUT_SECONDS: "600",
     MAX_WAITING_FORMS: "50",
     MAX_WAITING_FORMS_PER_ADDRESS: "20",
   });
-  const { edgeUrl } = stack;
   const forms = Array.from({ length: 200 }, () => beginForm(edgeUrl, "/login", "Content-Length"));
   await until(() => forms.filter(({ over }) => !over).length === 20);
-  const response = await fetch(`${edgeUrl}/login`, {
+  const login = await fetch(`${edgeUrl}/login`, {
     method: "POST",
     headers: { Origin: edgeUrl },
     body: new URLSearchParams({ user: "!", password: "x" }),
   });
-  expect(response.status).toBe(401);
-  for (const { answer, over } of forms) if (over) expect(answer).toMatch(/^HTTP\/1\.1 408 /);
+  expect(login.status).toBe(401);
+  for (const { response, over } of forms) if (over) expect(response).toMatch(/^HTTP\/1\.1 408 /);
 });
