@@ -80,7 +80,7 @@ describe("the bridge as a program", () => {
 
   it("ends within 10 s also if a peer does not let go", async () => {
     const { port } = await startBridge();
-    const peer = await GamePeer.connect({ address: "127.0.0.1", port, family: "IPv4" });
+    const peer = await GamePeer.connect({ address: "127.0.0.1", port, family: "IPv4" }, "127.0.0.1", true);
     const exited = once(child as ChildProcess, "exit");
     const startMs = performance.now();
     child?.kill("SIGTERM");

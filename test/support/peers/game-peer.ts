@@ -8,7 +8,7 @@ import {
   writeServiceRequest,
 } from "../../../protocol/service-packets.ts";
 import type { ServiceRequest } from "../../../protocol/session-request.ts";
-import { until } from "../until.ts";
+import { Changes } from "./changes.ts";
 
 /** The packets of requests, one behind the other. */
 export function requestBytes(...requests: readonly ServiceRequest[]): Uint8Array {
@@ -23,22 +23,29 @@ export class GamePeer {
   readonly answers: ServiceResponsePacket[] = [];
   /** The bridge has ended its side, or reset the connection. */
   ended = false;
+  readonly #changes = new Changes();
 
   constructor(socket: Socket) {
     this.socket = socket;
     const decoder = new PacketDecoder(MAX_SERVICE_PACKET_BYTES);
     socket.on("data", (chunk: Buffer) => {
       decoder.push(chunk, (packet) => this.answers.push(decodeServiceResponse(packet)));
+      this.#changes.notify();
     });
     const end = (): void => {
       this.ended = true;
+      this.#changes.notify();
     };
     socket.on("end", end).on("close", end).on("error", end);
   }
 
-  /** Connects; `localAddress` is any of 127.0.0.0/8. */
-  static async connect(address: AddressInfo, localAddress = "127.0.0.1"): Promise<GamePeer> {
-    const socket = connect({ host: address.address, port: address.port, localAddress, allowHalfOpen: true });
+  /** Connects; `localAddress` is any of 127.0.0.0/8. With `allowHalfOpen` it keeps its side open when the bridge ends its own. */
+  static async connect(
+    { address: host, port }: AddressInfo,
+    localAddress = "127.0.0.1",
+    allowHalfOpen = false,
+  ): Promise<GamePeer> {
+    const socket = connect({ host, port, localAddress, allowHalfOpen });
     const peer = new GamePeer(socket.setNoDelay());
     await once(socket, "connect");
     return peer;
@@ -50,13 +57,13 @@ export class GamePeer {
 
   /** The first `count` answers, once they are there. */
   async received(count: number): Promise<ServiceResponsePacket[]> {
-    await until(() => this.answers.length >= count || this.ended);
+    await this.#changes.until(() => this.answers.length >= count || this.ended);
     return this.answers.slice(0, count);
   }
 
   /** Waits for the bridge to end the connection and returns all answers. */
   async untilEnded(): Promise<ServiceResponsePacket[]> {
-    await until(() => this.ended);
+    await this.#changes.until(() => this.ended);
     return this.answers;
   }
 

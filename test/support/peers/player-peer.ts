@@ -10,7 +10,7 @@ import {
   writePlayerPacket,
 } from "../../../protocol/player-packets.ts";
 import { makeToken } from "../../../protocol/session-token.ts";
-import { until } from "../until.ts";
+import { Changes } from "./changes.ts";
 
 /** The packets' bytes, one behind the other. */
 export function playerBytes(...packets: readonly PlayerPacket[]): Uint8Array {
@@ -36,15 +36,18 @@ export class PlayerPeer {
   readonly packets: PlayerPacket[] = [];
   /** The bridge has ended its side, or reset the connection. */
   ended = false;
+  readonly #changes = new Changes();
 
   private constructor(socket: TLSSocket) {
     this.socket = socket;
     const decoder = new PacketDecoder(MAX_PLAYER_PACKET_BYTES);
     socket.on("data", (chunk: Buffer) => {
       decoder.push(chunk, (packet) => this.packets.push(decodePlayerPacket(Uint8Array.from(packet))));
+      this.#changes.notify();
     });
     const end = (): void => {
       this.ended = true;
+      this.#changes.notify();
     };
     socket.on("end", end).on("close", end).on("error", end);
   }
@@ -52,8 +55,7 @@ export class PlayerPeer {
   /** Connects; `localAddress` is any of 127.0.0.0/8. */
   static async connect(address: AddressInfo, ca: string, localAddress = "127.0.0.1"): Promise<PlayerPeer> {
     const { address: host, port } = address;
-    const halfOpen = connect({ host, port, localAddress, allowHalfOpen: true });
-    const socket = connectTls({ socket: halfOpen, host, ca, minVersion: "TLSv1.3" });
+    const socket = connectTls({ socket: connect({ host, port, localAddress }), host, ca, minVersion: "TLSv1.3" });
     const peer = new PlayerPeer(socket);
     // A refused one is a peer that has ended.
     await Promise.race([once(socket, "secureConnect"), once(socket, "close")]).catch(() => undefined);
@@ -69,7 +71,7 @@ export class PlayerPeer {
   async received<K extends PlayerPacket["kind"]>(kind: K): Promise<Extract<PlayerPacket, { readonly kind: K }>> {
     const isKind = (packet: PlayerPacket): packet is Extract<PlayerPacket, { readonly kind: K }> =>
       packet.kind === kind;
-    await until(() => this.packets.some(isKind) || this.ended);
+    await this.#changes.until(() => this.packets.some(isKind) || this.ended);
     const found = this.packets.find(isKind);
     if (found === undefined) throw new Error(`the connection ended without ${kind}`);
     return found;
@@ -77,7 +79,7 @@ export class PlayerPeer {
 
   /** Waits for the bridge to end the connection, and returns its last packet. */
   async lastPacket(): Promise<PlayerPacket | undefined> {
-    await until(() => this.ended);
+    await this.#changes.until(() => this.ended);
     return this.packets.at(-1);
   }
 

@@ -7,7 +7,7 @@ import { MAX_PLAYER_PACKET_BYTES } from "../../../protocol/packet-framing.ts";
 import type { Join, PlayerPacket } from "../../../protocol/player-packets.ts";
 import { decodePlayerPacket } from "../../../protocol/player-packets.ts";
 import { splitPackets } from "../packets/cut-and-mutate.ts";
-import { until } from "../until.ts";
+import { Changes } from "./changes.ts";
 import { playerBytes } from "./player-peer.ts";
 
 /** One WebSocket that a bridge has opened. */
@@ -69,6 +69,7 @@ export class ScriptedEdge {
   readonly #server: Server = createServer();
   readonly #webSockets = new WebSocketServer({ noServer: true });
   readonly #open = new Set<Duplex>();
+  readonly #changes = new Changes();
 
   static async open(): Promise<ScriptedEdge> {
     const edge = new ScriptedEdge();
@@ -88,7 +89,7 @@ export class ScriptedEdge {
 
   /** The WebSocket with this index, once it is there. */
   async socket(index = 0): Promise<EdgeSocket> {
-    await until(() => this.sockets.length > index);
+    await this.#changes.until(() => this.sockets.length > index);
     return this.sockets[index] as EdgeSocket;
   }
 
@@ -106,6 +107,7 @@ export class ScriptedEdge {
     if (this.upgrade === "accept") {
       this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => {
         this.sockets.push(new EdgeSocket(webSocket, request, this.onJoin));
+        this.#changes.notify();
       });
     } else {
       socket.end(`HTTP/1.1 ${this.upgrade} Refused\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`);
