@@ -5,8 +5,9 @@ import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { freePort } from "../../dev/free-port.ts";
-import { type ProgramResult, runProgram } from "../support/processes/program.ts";
+import type { ProgramResult } from "../support/processes/program.ts";
 import { type RunningStack, startStackOn } from "../support/processes/running-stack.ts";
+import { runInProcess } from "./run-in-process.ts";
 
 const PASSWORD = "correct horse battery";
 
@@ -18,12 +19,13 @@ afterAll(() => stack.close());
 
 const API_KEY = () => stack.apiKey;
 
-function accounts(...args: string[]): Promise<ProgramResult> {
-  return runProgram("client/artoria.ts", ["accounts", ...args], { EDGE_URL: stack.edgeUrl, API_KEY: API_KEY() });
+/** `accounts` with these arguments, and this text on the standard input. */
+function accounts(args: readonly string[], input = ""): Promise<ProgramResult> {
+  return runInProcess(["accounts", ...args], { EDGE_URL: stack.edgeUrl, API_KEY: API_KEY() }, input);
 }
 
-/** `accounts create`, with a password on the standard input. */
-async function create(name: string, password: string): Promise<ProgramResult> {
+/** `accounts create` as a program, with a password on the standard input. */
+async function createAsProgram(name: string, password: string): Promise<ProgramResult> {
   const child = spawn(process.execPath, ["client/artoria.ts", "accounts", "create", name], {
     env: { PATH: process.env["PATH"], EDGE_URL: stack.edgeUrl, API_KEY: API_KEY() },
     stdio: ["pipe", "pipe", "pipe"],
@@ -41,33 +43,35 @@ async function logIn(user: string): Promise<number> {
 
 describe("artoria accounts", () => {
   it("creates, lists, grants, disables, enables and deletes an account", async () => {
-    expect(await create("kim", `${PASSWORD}\n`)).toMatchObject({
+    expect(await createAsProgram("kim", `${PASSWORD}\n`)).toMatchObject({
       exitCode: 0,
       stdout: "Ok\nkim  enabled  as WEB_GRANTS says\n",
       stderr: "",
     });
-    expect(await create("kim", PASSWORD)).toMatchObject({ exitCode: 1, stdout: "Conflict\n" });
+    expect(await accounts(["create", "kim"], PASSWORD)).toMatchObject({ exitCode: 1, stdout: "Conflict\n" });
     expect(await logIn("kim")).toBe(303);
-    expect(await accounts("grant", "kim", "/admin/*", "room:*")).toMatchObject({
+    expect(await accounts(["grant", "kim", "/admin/*", "room:*"])).toMatchObject({
       exitCode: 0,
       stdout: "Ok\nkim  enabled  /admin/* room:*\nsessions ended 1\n",
     });
-    expect(await accounts("list")).toMatchObject({ exitCode: 0, stdout: "kim  enabled  /admin/* room:*\n" });
-    expect(await accounts("grant", "kim", "--none")).toMatchObject({ stdout: expect.stringContaining("nothing") });
-    expect(await accounts("grant", "kim", "--default")).toMatchObject({
+    expect(await accounts(["list"])).toMatchObject({ exitCode: 0, stdout: "kim  enabled  /admin/* room:*\n" });
+    expect(await accounts(["grant", "kim", "--none"])).toMatchObject({ stdout: expect.stringContaining("nothing") });
+    expect(await accounts(["grant", "kim", "--default"])).toMatchObject({
       stdout: expect.stringContaining("WEB_GRANTS"),
     });
 
-    expect((await accounts("disable", "KIM")).stdout).toBe("Ok\nkim  disabled  as WEB_GRANTS says\nsessions ended 0\n");
+    expect((await accounts(["disable", "KIM"])).stdout).toBe(
+      "Ok\nkim  disabled  as WEB_GRANTS says\nsessions ended 0\n",
+    );
     expect(await logIn("kim")).toBe(401);
-    expect((await accounts("enable", "kim")).exitCode).toBe(0);
+    expect((await accounts(["enable", "kim"])).exitCode).toBe(0);
     expect(await logIn("kim")).toBe(303);
-    const listed = JSON.parse((await accounts("list", "--json")).stdout);
+    const listed = JSON.parse((await accounts(["list", "--json"])).stdout);
     expect(listed).toMatchObject({ status: "Ok", accounts: [{ name: "kim", grants: null, disabled: false }] });
 
-    expect(await accounts("delete", "kim")).toMatchObject({ exitCode: 0, stdout: "Ok\nsessions ended 1\n" });
-    expect(await accounts("delete", "kim")).toMatchObject({ exitCode: 1, stdout: "NotFound\n" });
-    expect(JSON.parse((await accounts("disable", "kim", "--json")).stdout)).toEqual({ status: "NotFound" });
+    expect(await accounts(["delete", "kim"])).toMatchObject({ exitCode: 0, stdout: "Ok\nsessions ended 1\n" });
+    expect(await accounts(["delete", "kim"])).toMatchObject({ exitCode: 1, stdout: "NotFound\n" });
+    expect(JSON.parse((await accounts(["disable", "kim", "--json"])).stdout)).toEqual({ status: "NotFound" });
     expect(await logIn("kim")).toBe(401);
   });
 
@@ -84,18 +88,17 @@ describe("artoria accounts", () => {
       [["disable", "two words"], { API_KEY: API_KEY() }, /name: allowed are/],
       [["grant", "kim", "a*b"], { API_KEY: API_KEY() }, /grants\.0: allowed/],
     ];
-    const results = await Promise.all(
-      wrong.map(([args, variables]) =>
-        runProgram("client/artoria.ts", ["accounts", ...args], { EDGE_URL: stack.edgeUrl, ...variables }),
-      ),
-    );
-    for (const [index, { exitCode, stdout, stderr }] of results.entries()) {
-      expect([index, exitCode, stdout]).toEqual([index, 2, ""]);
-      expect(stderr).toMatch(wrong[index]?.[2] ?? /^$/);
-      expect(stderr).not.toMatch(/secret-key|not-the-key/);
+    for (const [args, variables, message] of wrong) {
+      const result = await runInProcess(["accounts", ...args], { EDGE_URL: stack.edgeUrl, ...variables });
+      expect([args, result.exitCode, result.stdout]).toEqual([args, 2, ""]);
+      expect(result.stderr).toMatch(message);
+      expect(result.stderr).not.toMatch(/secret-key|not-the-key/);
     }
-    expect(await create("empty", "")).toMatchObject({ exitCode: 2, stderr: expect.stringContaining("a password") });
-    expect(await create("short", "1234567")).toMatchObject({
+    expect(await accounts(["create", "empty"], "")).toMatchObject({
+      exitCode: 2,
+      stderr: expect.stringContaining("a password"),
+    });
+    expect(await accounts(["create", "short"], "1234567")).toMatchObject({
       exitCode: 2,
       stderr: expect.stringMatching(/password: /),
     });
@@ -105,7 +108,7 @@ describe("artoria accounts", () => {
     const seen: (string | undefined)[] = [];
     const other = await listen((_, authorization) => void seen.push(authorization));
     const first = await listen((server) => server, `http://127.0.0.1:${portOf(other)}/v1/accounts`);
-    const result = await runProgram("client/artoria.ts", ["accounts", "list"], {
+    const result = await runInProcess(["accounts", "list"], {
       EDGE_URL: `http://127.0.0.1:${portOf(first)}`,
       API_KEY: "secret-key",
     });

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { freePort } from "../../dev/free-port.ts";
 import { TestBridge } from "../support/peers/test-bridge.ts";
 import { type ProgramResult, runProgram } from "../support/processes/program.ts";
+import { runInProcess } from "./run-in-process.ts";
 
 let stack: TestBridge;
 beforeAll(async () => {
@@ -9,13 +10,16 @@ beforeAll(async () => {
 });
 afterAll(() => stack.close());
 
+const BRIDGE = () => ({ BRIDGE_PORT: String(stack.bridge.gameAddress.port) });
+
 function artoria(...args: string[]): Promise<ProgramResult> {
-  return runProgram("client/artoria.ts", args, { BRIDGE_PORT: String(stack.bridge.gameAddress.port) });
+  return runInProcess(args, BRIDGE());
 }
 
 describe("the artoria command", () => {
   it("registers, checks, counts and deletes a session, and says each verdict by its exit code", async () => {
-    expect(await artoria("check", "7")).toMatchObject({ exitCode: 1, stdout: "NotFound\n" });
+    const asProgram = await runProgram("client/artoria.ts", ["check", "7"], BRIDGE());
+    expect(asProgram).toEqual({ exitCode: 1, stdout: "NotFound\n", stderr: "" });
     expect(await artoria("register", "7", "--user", "kim", "--ip", "10.0.0.1")).toMatchObject({ exitCode: 0 });
     expect(stack.edge.sessions.users.get(7)).toBe("kim");
     expect(await artoria("register", "7", "--user", "lee")).toMatchObject({ exitCode: 1, stdout: "Conflict\n" });

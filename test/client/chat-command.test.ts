@@ -6,7 +6,7 @@ import { TcpProxy } from "../support/peers/tcp-proxy.ts";
 import { TestBridge } from "../support/peers/test-bridge.ts";
 import { ChatProgram } from "../support/processes/chat-program.ts";
 import { RoomServer } from "../support/rooms/room-server.ts";
-import { until } from "../support/until.ts";
+import { runInProcess } from "./run-in-process.ts";
 
 const KIM = formatToken(makeToken(1, new Uint8Array(16).fill(1)));
 const LEE = formatToken(makeToken(2, new Uint8Array(16).fill(2)));
@@ -143,10 +143,8 @@ describe("artoria chat", () => {
     ["neither user nor token", ["--room", "lobby"]],
     ["a fingerprint that is none", ["--room", "lobby", "--token", KIM, "--fingerprint", "abc"]],
   ])("ends with 2 for %s", async (_why, args) => {
-    const program = new ChatProgram(args);
-    programs.push(program);
-    expect(await program.ends()).toBe(2);
-    expect(program.stderr).not.toBe("");
-    await until(() => program.stdout === "");
+    const result = await runInProcess(["chat", ...args]);
+    expect(result).toMatchObject({ exitCode: 2, stdout: "" });
+    expect(result.stderr).not.toBe("");
   });
 });

@@ -1,0 +1,36 @@
+import { Command, CommanderError } from "commander";
+import { oneLine } from "../../protocol/log-line.ts";
+import { addAccountCommands } from "./account-commands.ts";
+import { addChatCommand } from "./chat-command.ts";
+import { ExitCode } from "./exit-code.ts";
+import { addServiceCommands } from "./service-commands.ts";
+
+/**
+ * Runs the command line with these arguments, as in `npm run artoria -- check 7`. It prints to the standard output and
+ * standard error of the process, and sets its exit code: see {@link ExitCode}.
+ */
+export async function runArtoria(args: readonly string[]): Promise<void> {
+  const program = new Command("artoria")
+    .description("Asks the Artoria session checker through its TCP bridge; its edge, for accounts.")
+    .showHelpAfterError("(--help shows what is allowed)")
+    // Commands that are added later inherit this setting.
+    .exitOverride();
+  addServiceCommands(program);
+  addChatCommand(program);
+  addAccountCommands(program);
+  try {
+    await program.parseAsync(args, { from: "user" });
+  } catch (error) {
+    fail(error);
+  }
+}
+
+function fail(error: unknown): void {
+  if (error instanceof CommanderError) {
+    // Commander has printed its message already. It throws after --help too, which is no error.
+    process.exitCode = error.exitCode === 0 ? ExitCode.Ok : ExitCode.Error;
+    return;
+  }
+  process.stderr.write(`artoria: ${oneLine(error instanceof Error ? error.message : String(error))}\n`);
+  process.exitCode = ExitCode.Error;
+}
