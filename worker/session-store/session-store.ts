@@ -1,4 +1,4 @@
-import type { ResponseTo, SessionRequest, SessionResponse } from "../../protocol/session-request.ts";
+import type { IssueRequest, ResponseTo, SessionRequest, SessionResponse } from "../../protocol/session-request.ts";
 
 /** Where sessions are kept. Every verdict comes from it. Implementations pass the suite of test/worker/session-store. */
 export interface SessionStore {
@@ -66,4 +66,18 @@ export async function settledWithin<T>(ms: number, promise: Promise<T>): Promise
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** A request that a store can execute: an issue has its random values ({@link PreparedIssue}). */
+export type PreparedRequest = Exclude<SessionRequest, IssueRequest> | PreparedIssue;
+
+/**
+ * An issue with its random values, drawn once per request (secrets.ts): when a store repeats it because a reply was lost, it
+ * finds the session that the first attempt created instead of creating another.
+ */
+export interface PreparedIssue extends IssueRequest {
+  /** Random sessids, tried in this order until one is free. */
+  readonly candidates: readonly number[];
+  readonly secret: Uint8Array<ArrayBuffer>;
+  readonly secretHash: string;
 }

@@ -8,9 +8,8 @@ import {
 } from "../../../protocol/session-request.ts";
 import { makeToken } from "../../../protocol/session-token.ts";
 import { Status } from "../../../protocol/status-codes.ts";
-import type { PreparedIssue, PreparedRequest } from "../prepared-issue.ts";
 import { sameSecret } from "../secrets.ts";
-import type { EndedSessions, SessionPolicy } from "../session-store.ts";
+import type { EndedSessions, PreparedIssue, PreparedRequest, SessionPolicy } from "../session-store.ts";
 import { type ReadRequest, readVerdict } from "../stored-session.ts";
 import { EmbeddedTable, type SessionRow } from "./embedded-table.ts";
 

@@ -1,6 +1,6 @@
 import { failedResponse, type SessionRequest, type SessionResponse } from "../../../protocol/session-request.ts";
 import { Status } from "../../../protocol/status-codes.ts";
-import { prepareIssues } from "../prepared-issue.ts";
+import { prepareIssues } from "../secrets.ts";
 import {
   type EndedSessions,
   type SessionPolicy,

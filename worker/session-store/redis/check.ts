@@ -1,7 +1,6 @@
 import type { CheckRequest, SessionResponse } from "../../../protocol/session-request.ts";
 import { Status } from "../../../protocol/status-codes.ts";
-import type { PreparedRequest } from "../prepared-issue.ts";
-import type { SessionPolicy } from "../session-store.ts";
+import type { PreparedRequest, SessionPolicy } from "../session-store.ts";
 import { LUA_CLOCK, LUA_RECORD, LUA_SLIDE, type RedisKeys } from "./record.ts";
 import {
   asList,

@@ -1,6 +1,6 @@
 import type { CountRequest, SessionResponse } from "../../../protocol/session-request.ts";
 import { Status } from "../../../protocol/status-codes.ts";
-import type { PreparedRequest } from "../prepared-issue.ts";
+import type { PreparedRequest } from "../session-store.ts";
 import { LUA_CLOCK, type RedisKeys } from "./record.ts";
 import { asInteger, asList, type BatchCall, type CallResult, type RedisScript, type ScriptCall } from "./scripts.ts";
 

@@ -1,6 +1,5 @@
 import type { SessionResponse } from "../../../protocol/session-request.ts";
-import type { PreparedRequest } from "../prepared-issue.ts";
-import type { SessionPolicy } from "../session-store.ts";
+import type { PreparedRequest, SessionPolicy } from "../session-store.ts";
 import { type ReadRequest, readVerdict } from "../stored-session.ts";
 import { LUA_CLOCK, LUA_RECORD, LUA_SLIDE, parseRecord, type RedisKeys } from "./record.ts";
 import {

@@ -1,14 +1,19 @@
 import { failedResponse, type SessionRequest, type SessionResponse } from "../../../protocol/session-request.ts";
 import { Status } from "../../../protocol/status-codes.ts";
-import { type PreparedRequest, prepareIssues } from "../prepared-issue.ts";
-import { type EndedSessions, type SessionPolicy, type SessionStore, STORE_DEADLINE_MS } from "../session-store.ts";
+import { prepareIssues } from "../secrets.ts";
+import {
+  type EndedSessions,
+  type PreparedRequest,
+  type SessionPolicy,
+  type SessionStore,
+  STORE_DEADLINE_MS,
+} from "../session-store.ts";
 import { CHECK, CheckCall } from "./check.ts";
 import { COUNT, CountCall } from "./count.ts";
+import { ISSUE, IssueCall, REGISTER, RegisterCall } from "./create.ts";
 import { DELETE, DeleteCall } from "./delete.ts";
-import { ISSUE, IssueCall } from "./issue.ts";
 import { READ, ReadCall } from "./read.ts";
 import { RedisKeys } from "./record.ts";
-import { REGISTER, RegisterCall } from "./register.ts";
 import {
   type BatchCall,
   type CallResult,

@@ -1,7 +1,6 @@
 import { Redis } from "@upstash/redis/cloudflare";
 import type { SessionResponse } from "../../../protocol/session-request.ts";
-import type { PreparedRequest } from "../prepared-issue.ts";
-import type { SessionPolicy } from "../session-store.ts";
+import type { PreparedRequest, SessionPolicy } from "../session-store.ts";
 import type { RedisKeys } from "./record.ts";
 
 /** A Lua script. Every one is idempotent: running it again because its reply was lost leaves the same state. */

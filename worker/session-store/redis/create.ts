@@ -1,0 +1,289 @@
+import { failedResponse, type RegisterRequest, type SessionResponse } from "../../../protocol/session-request.ts";
+import { makeToken } from "../../../protocol/session-token.ts";
+import { Status } from "../../../protocol/status-codes.ts";
+import type { PreparedIssue, PreparedRequest, SessionPolicy } from "../session-store.ts";
+import { LUA_INDEX } from "./lua-index.ts";
+import { LUA_CLOCK, LUA_RECORD, ownerText, type RedisKeys, restText } from "./record.ts";
+import {
+  asCode,
+  asInteger,
+  asList,
+  type BatchCall,
+  type CallResult,
+  MAX_WRITES_PER_CALL,
+  type RedisScript,
+  type ScriptCall,
+  UnexpectedReply,
+} from "./scripts.ts";
+
+/**
+ * Lua: creates sessions within the cap per user. Uses `cap` (live sessions a user may have, 0 is no limit), `evictOldest` and
+ * `max` (ms), which the script takes from its ARGV ({@link creationArgs}).
+ */
+const LUA_CREATE = `
+  local liveCounts = {} -- by the key of the user's set, of users that this script has counted
+
+  -- The sessids of a user, the oldest session first.
+  local function byCreation(userKey)
+    local sessids = redis.call('ZRANGE', userKey, 0, -1)
+    local created = {}
+    for first = 1, #sessids, MAX_LISTED do
+      local keys = {}
+      for i = first, math.min(first + MAX_LISTED - 1, #sessids) do keys[#keys + 1] = sessionKeyOf(sessids[i]) end
+      for i, record in ipairs(redis.call('MGET', unpack(keys))) do
+        created[sessids[first + i - 1]] = record and createdOf(record) or 0
+      end
+    end
+    table.sort(sessids, function(a, b)
+      if created[a] ~= created[b] then return created[a] < created[b] end
+      return tonumber(a) < tonumber(b)
+    end)
+    return sessids
+  end
+
+  local function evict(userKey, count)
+    local oldest = byCreation(userKey)
+    for i = 1, count do
+      redis.call('DEL', sessionKeyOf(oldest[i]))
+      removeFromIndices(oldest[i], userKey)
+    end
+  end
+
+  -- Whether the user may have one more session, which the script must create then. Makes room for it if that is the policy.
+  local function admits(userKey)
+    local count = liveCounts[userKey]
+    if not count then
+      count = redis.call('ZCARD', userKey)
+      if count > 0 then count = count - redis.call('ZREMRANGEBYSCORE', userKey, '-inf', nowText) end
+      liveCounts[userKey] = count
+    end
+    if cap > 0 and count >= cap then
+      if not evictOldest then return false end
+      evict(userKey, count - cap + 1)
+      count = cap - 1
+    end
+    liveCounts[userKey] = count + 1
+    return true
+  end
+
+  local starts = {} -- by idle: what all sessions have in common that start now with this idle time
+
+  local function startOf(idle)
+    local start = starts[idle]
+    if not start then
+      local expires = now + math.min(tonumber(idle), max)
+      local text = string.format('%.0f', expires)
+      start = { expires = expires, expiresText = text, head = headOf(text, nowText, nowText, idle) }
+      starts[idle] = start
+    end
+    return start
+  end
+
+  -- Writes a session that starts now; returns its expiry. idle: ms as text
+  local function create(sessionKey, userKey, idle, owner, rest)
+    local start = startOf(idle)
+    redis.call('SET', sessionKey, start.head .. owner .. rest, 'PXAT', start.expiresText)
+    addToIndices(idOf(sessionKey), owner ~= '' and userKey, start.expiresText)
+    return start.expires
+  end
+`;
+
+/**
+ * Creates sessions under given sessids, or refreshes those that the same user has; one after the other.
+ *
+ * Returns two numbers per session: a code ({@link REGISTER_OUTCOMES}) and its expiry.
+ */
+export const REGISTER: RedisScript = {
+  readOnly: false,
+  source: `
+  local SESSIONS    = KEYS[1]           -- sessions
+  local USERS       = KEYS[2]           -- users
+  -- KEYS[1 + 2i]: s:<sessid>
+  -- KEYS[2 + 2i]: u:<user>
+  local prefix      = ARGV[1]           -- of keys
+  local defaultIdle = ARGV[2]           -- ms
+  local max         = tonumber(ARGV[3]) -- ms, absolute lifetime
+  local cap         = tonumber(ARGV[4]) -- live sessions a user may have, 0: any number
+  local evictOldest = ARGV[5] == '1'    -- at the cap: evict, else reject
+  -- ARGV[3 + 3i]: owner, '' for an anonymous session
+  -- ARGV[4 + 3i]: rest of the record; a refresh without a secret or grants keeps what the session has
+  -- ARGV[5 + 3i]: idle ms; '' for the default, and in a refresh for what the session has
+${LUA_CLOCK}${LUA_RECORD}${LUA_INDEX}${LUA_CREATE}
+  local CREATED, REFRESHED, OF_ANOTHER_USER, TOO_MANY = 0, 1, 2, 3
+
+  local function register(sessionKey, userKey, owner, rest, idle)
+    local record = redis.call('GET', sessionKey)
+    if not isLive(record) then
+      if owner ~= '' and not admits(userKey) then return TOO_MANY, 0 end
+      return CREATED, create(sessionKey, userKey, idle == '' and defaultIdle or idle, owner, rest)
+    end
+    if not belongsTo(record, owner) then return OF_ANOTHER_USER, 0 end
+    local expires = create(sessionKey, userKey, idle == '' and idleTextOf(record) or idle, owner, inherit(rest, record))
+    if owner ~= '' and expires < expiresOf(record) then userExpiries[userKey] = false end
+    return REFRESHED, expires
+  end
+
+  local reply = {}
+  for i = 1, (#KEYS - 2) / 2 do
+    reply[2 * i - 1], reply[2 * i] =
+      register(KEYS[1 + 2 * i], KEYS[2 + 2 * i], ARGV[3 + 3 * i], ARGV[4 + 3 * i], ARGV[5 + 3 * i])
+  end
+  finishIndices()
+  return reply
+`,
+};
+
+/** What the codes of REGISTER mean, by their number. */
+const REGISTER_OUTCOMES = [
+  { status: Status.Ok, created: true },
+  { status: Status.Ok, created: false },
+  { status: Status.Conflict, created: false },
+  { status: Status.TooMany, created: false },
+] as const;
+
+/** Neighbouring registers. */
+export class RegisterCall implements BatchCall {
+  readonly requests: RegisterRequest[] = [];
+
+  constructor(first: RegisterRequest) {
+    this.requests.push(first);
+  }
+
+  add(request: PreparedRequest): boolean {
+    if (request.kind !== "register" || this.requests.length === MAX_WRITES_PER_CALL) return false;
+    this.requests.push(request);
+    return true;
+  }
+
+  toScript(keys: RedisKeys, policy: SessionPolicy): ScriptCall {
+    return {
+      script: REGISTER,
+      keys: [
+        keys.sessions,
+        keys.users,
+        ...this.requests.flatMap(({ sessid, user }) => [keys.session(sessid), keys.user(user)]),
+      ],
+      args: [
+        keys.prefix,
+        ...creationArgs(policy),
+        ...this.requests.flatMap((request) => [ownerText(request.user), restText(request), idleText(request.idleMs)]),
+      ],
+    };
+  }
+
+  read(reply: unknown): CallResult {
+    const numbers = asList(reply);
+    const responses = this.requests.map((_, index): SessionResponse => {
+      const outcome = asCode(REGISTER_OUTCOMES, numbers[2 * index]);
+      return { kind: "register", ...outcome, expiresAt: asInteger(numbers[2 * index + 1]) };
+    });
+    return { responses, touches: [] };
+  }
+}
+
+/**
+ * Creates a session under the first of a few random sessids that is free. If one of them has the given user and secret
+ * already, this is the repetition of a call whose reply was lost, and that is the session.
+ *
+ * Returns a code, the session's place among the sessids, from 0, and its expiry.
+ */
+export const ISSUE: RedisScript = {
+  readOnly: false,
+  source: `
+  local SESSIONS    = KEYS[1]           -- sessions
+  local USERS       = KEYS[2]           -- users
+  local userKey     = KEYS[3]           -- u:<user>
+  -- KEYS[4..n]: s:<sessid>, the candidates
+  local prefix      = ARGV[1]           -- of keys
+  local defaultIdle = ARGV[2]           -- ms
+  local max         = tonumber(ARGV[3]) -- ms, absolute lifetime
+  local cap         = tonumber(ARGV[4]) -- live sessions a user may have, 0: any number
+  local evictOldest = ARGV[5] == '1'    -- at the cap: evict, else reject
+  local owner       = ARGV[6]           -- '' for an anonymous session
+  local rest        = ARGV[7]           -- of the record
+  local idle        = ARGV[8]           -- ms, '' for the default
+  local secretHash  = ARGV[9]           -- the one in rest
+${LUA_CLOCK}${LUA_RECORD}${LUA_INDEX}${LUA_CREATE}
+  local CREATED, TOO_MANY, ALL_TAKEN = 0, 3, 4
+
+  local free
+  for i = 4, #KEYS do
+    local record = redis.call('GET', KEYS[i])
+    if not isLive(record) then
+      free = free or i
+    elseif secretHashOf(record) == secretHash and belongsTo(record, owner) then
+      return { CREATED, i - 4, expiresOf(record) }
+    end
+  end
+  if not free then return { ALL_TAKEN, 0, 0 } end
+  if owner ~= '' and not admits(userKey) then return { TOO_MANY, 0, 0 } end
+  local expires = create(KEYS[free], userKey, idle == '' and defaultIdle or idle, owner, rest)
+  finishIndices()
+  return { CREATED, free - 4, expires }
+`,
+};
+
+/** The codes of ISSUE. */
+const CREATED = 0;
+const TOO_MANY = 3;
+const ALL_TAKEN = 4;
+
+/** One issue. */
+export class IssueCall implements BatchCall {
+  readonly requests: readonly [PreparedIssue];
+
+  constructor(request: PreparedIssue) {
+    this.requests = [request];
+  }
+
+  add(): boolean {
+    return false;
+  }
+
+  toScript(keys: RedisKeys, policy: SessionPolicy): ScriptCall {
+    const [request] = this.requests;
+    return {
+      script: ISSUE,
+      keys: [
+        keys.sessions,
+        keys.users,
+        keys.user(request.user),
+        ...request.candidates.map((sessid) => keys.session(sessid)),
+      ],
+      args: [
+        keys.prefix,
+        ...creationArgs(policy),
+        ownerText(request.user),
+        restText(request),
+        idleText(request.idleMs),
+        request.secretHash,
+      ],
+    };
+  }
+
+  read(reply: unknown): CallResult {
+    const [{ candidates, secret }] = this.requests;
+    const [code, place, expiresAt] = asList(reply).map(asInteger);
+    if (code === TOO_MANY) return { responses: [failedResponse("issue", Status.TooMany)], touches: [] };
+    if (code === ALL_TAKEN) return { responses: [failedResponse("issue", Status.Unavailable)], touches: [] };
+    const sessid = candidates[place ?? -1];
+    if (code !== CREATED || sessid === undefined || expiresAt === undefined) throw new UnexpectedReply();
+    const token = makeToken(sessid, secret);
+    return { responses: [{ kind: "issue", status: Status.Ok, sessid, token, expiresAt }], touches: [] };
+  }
+}
+
+/** ARGV[2..5] of the scripts that create sessions. */
+function creationArgs(policy: SessionPolicy): string[] {
+  return [
+    String(policy.idleMs),
+    String(policy.maxMs),
+    String(policy.maxSessionsPerUser),
+    policy.limitPolicy === "evict-oldest" ? "1" : "0",
+  ];
+}
+
+/** An idle time as the scripts take it, "" for the default. */
+function idleText(idleMs: number | undefined): string {
+  return idleMs === undefined ? "" : String(idleMs);
+}
