@@ -23,16 +23,16 @@ describe("closed codes", () => {
     expect(closedCodeOfWebSocket(4000 + code)).toBe(code);
   });
 
-  it("lets a client come back after a code that this version does not know", () => {
+  it("lets a client reconnect after the back-off when it does not know the code", () => {
     expect(reconnectRule(77)).toBe("backoff");
     expect(closedCodeName(77)).toBe("Closed(77)");
   });
 
-  it.each([1000, 1001, 1006, 4000, 5000])("takes no code from the WebSocket close code %i", (closeCode) => {
+  it.each([1000, 1001, 1006, 4000, 5000])("has no code for the WebSocket close code %i", (closeCode) => {
     expect(closedCodeOfWebSocket(closeCode)).toBeUndefined();
   });
 
-  it("knows no other code", () => {
+  it("has no other code", () => {
     expect(Object.keys(ClosedCode)).toHaveLength(TABLE.length);
   });
 });

@@ -9,7 +9,7 @@ function readerOf(payload: PacketBytes): ByteReader {
 }
 
 describe("ByteReader and ByteWriter", () => {
-  it("read every field where the builder wrote it", () => {
+  it("read each field at the offset where the independent builder wrote it", () => {
     const payload = new PacketBytes()
       .u8(255)
       .i8(-1)
@@ -32,7 +32,7 @@ describe("ByteReader and ByteWriter", () => {
     reader.end();
   });
 
-  it("carry a u64 of 0..2^53-1 and no more", () => {
+  it("accept a u64 of 0..2^53-1 and no greater one", () => {
     fc.assert(
       fc.property(fc.maxSafeNat(), (value) => {
         expect(readerOf(new PacketBytes().u64(value)).u64("position")).toBe(value);
@@ -48,7 +48,7 @@ describe("ByteReader and ByteWriter", () => {
     }
   });
 
-  it("copy: what was read outlives a reused chunk, and holds no more than itself", () => {
+  it("return copies, which do not change with the chunk and do not keep it in memory", () => {
     const chunk = Buffer.from([1, 2, 3, 4]);
     const read = new ByteReader(chunk).bytes(2, "token");
     chunk.fill(0);
@@ -56,18 +56,18 @@ describe("ByteReader and ByteWriter", () => {
     expect(read.buffer.byteLength).toBe(2);
   });
 
-  it("end at the packet's end, not at its buffer's", () => {
+  it("end at the end of the packet and not of its buffer", () => {
     const reader = new ByteReader(Uint8Array.of(1, 2, 3, 4).subarray(0, 3));
     expect(() => reader.u32("sessid")).toThrow(expect.objectContaining({ code: "payload_too_short" }));
     expect(() => reader.end()).toThrow(expect.objectContaining({ code: "payload_too_long" }));
   });
 
-  it("compare a string's length with its cap before its bytes are there", () => {
+  it("refuse a string longer than its cap before its bytes arrive", () => {
     const reader = readerOf(new PacketBytes().u16(129));
     expect(() => reader.string("id", 1, 128)).toThrow(expect.objectContaining({ code: "out_of_range" }));
   });
 
-  it("write packets behind each other into a buffer that grows", () => {
+  it("write packets one after another into a buffer that grows", () => {
     const writer = new ByteWriter(1);
     const body = new Uint8Array(300).fill(7);
     writer

@@ -14,12 +14,12 @@ function packetOf(bytes: number): Uint8Array {
 }
 
 describe("PacketDecoder", () => {
-  it.each([4, 5, MAX_SERVICE_PACKET_BYTES, MAX_PLAYER_PACKET_BYTES])("gives out a packet of %i bytes", (size) => {
+  it.each([4, 5, MAX_SERVICE_PACKET_BYTES, MAX_PLAYER_PACKET_BYTES])("returns a packet of %i bytes", (size) => {
     const packet = packetOf(size);
     expect(splitPackets(MAX_PLAYER_PACKET_BYTES, [packet]).map(toHex)).toEqual([toHex(packet)]);
   });
 
-  it("gives out the same packets however the bytes are cut", () => {
+  it("returns the same packets wherever the stream is split", () => {
     const sizes = fc.array(fc.integer({ min: 4, max: 40 }), { maxLength: 6 });
     fc.assert(
       fc.property(sizes, fc.array(fc.nat({ max: 250 }), { maxLength: 12 }), (lengths, cuts) => {
@@ -37,7 +37,7 @@ describe("PacketDecoder", () => {
     ["size_too_small", 3],
     ["size_too_large", 1025],
     ["size_too_large", 0xffff],
-  ])("breaks with %s at size %i, after the packets before it, and stays broken", (code, size) => {
+  ])("throws %s at size %i, after the packets before it and at every later call", (code, size) => {
     const good = packetOf(6);
     const decoder = new PacketDecoder(MAX_SERVICE_PACKET_BYTES);
     const packets: Uint8Array[] = [];
@@ -48,7 +48,7 @@ describe("PacketDecoder", () => {
     expect(packets).toHaveLength(1);
   });
 
-  it("refuses a size before it holds a byte of the packet", () => {
+  it("refuses a size before it buffers a byte of the packet", () => {
     for (const cut of [1, 2]) {
       const decoder = new PacketDecoder(MAX_SERVICE_PACKET_BYTES);
       const head = new PacketBytes().packet(1, 1025);
@@ -61,7 +61,7 @@ describe("PacketDecoder", () => {
     }
   });
 
-  it("holds the bytes of an incomplete packet and nothing between packets", () => {
+  it("buffers an incomplete packet and nothing between packets", () => {
     const decoder = new PacketDecoder(MAX_SERVICE_PACKET_BYTES);
     const packet = packetOf(100);
     decoder.push(packet.subarray(0, 99), () => undefined);
@@ -70,7 +70,7 @@ describe("PacketDecoder", () => {
     expect(decoder.heldBytes).toBe(0);
   });
 
-  it("does not look at a held chunk again: its owner may reuse it", () => {
+  it("does not read a chunk again after the call", () => {
     const decoder = new PacketDecoder(MAX_SERVICE_PACKET_BYTES);
     const packet = packetOf(10);
     const chunk = Uint8Array.from(packet.subarray(0, 7));

@@ -29,23 +29,23 @@ describe("player packets", () => {
   describe.each(playerVectors.map((vector) => ({ ...vector, value: packetOfVector(vector) })))(
     "vector $hex ($packet)",
     ({ hex, value }) => {
-      it("is written as the vector's bytes", () => {
+      it("is encoded as the bytes of the vector", () => {
         expect(toHex(encode(value))).toBe(hex);
       });
 
-      it("is read whole, byte by byte, split at every position and from a pooled Buffer", () => {
+      it("is decoded whole, byte by byte, split at every position and from a pooled Buffer", () => {
         const bytes = fromHex(hex);
         for (const chunks of [[bytes], [Buffer.from(bytes)], byteByByte(bytes), ...everySplit(bytes)]) {
           expect(splitPackets(MAX_PLAYER_PACKET_BYTES, chunks).map(decodePlayerPacket)).toEqual([value]);
         }
       });
 
-      it("is read in front of the next packet's bytes, and twice in a row", () => {
+      it("is decoded in front of another packet, and twice in a row", () => {
         const stream = Buffer.concat([fromHex(hex), fromHex(hex), fromHex("0400")]);
         expect(splitPackets(MAX_PLAYER_PACKET_BYTES, [stream]).map(decodePlayerPacket)).toEqual([value, value]);
       });
 
-      it("breaks the contract when a byte is missing, and where no body takes it when one is too many", () => {
+      it("is malformed with a byte missing, and with a byte too many unless that belongs to its body", () => {
         const payload = fromHex(hex).subarray(4);
         if (!("body" in value)) {
           const longer = new PacketBytes()
@@ -91,7 +91,7 @@ describe("player packets", () => {
     expect(() => decodePlayerPacket(packet)).toThrow(expect.objectContaining({ code }));
   });
 
-  it("carries the largest bodies in packets of at most 16384 bytes", () => {
+  it("carry the largest bodies in packets of at most 16384 bytes", () => {
     expect(decodePlayerPacket(publishOf(MAX_BODY_BYTES))).toMatchObject({ kind: "publish", seq: 1 });
     const body = new Uint8Array(MAX_BODY_BYTES);
     expect(encode({ kind: "deliver", offset: 1, from: 1, to: 0, body }).byteLength).toBe(MAX_PLAYER_PACKET_BYTES);
@@ -99,7 +99,7 @@ describe("player packets", () => {
     expect(datagram.byteLength).toBe(MAX_PLAYER_PACKET_BYTES);
   });
 
-  it("reads every packet that it wrote", () => {
+  it("are decoded to what was encoded", () => {
     fc.assert(
       fc.property(playerPackets, (packet) => {
         expect(decodePlayerPacket(encode(packet))).toEqual(packet);
@@ -108,7 +108,7 @@ describe("player packets", () => {
     );
   });
 
-  it("knows the names that a room may have", () => {
+  it("accept the names that a room may have, and no others", () => {
     expect(["lobby", "r.1-A_z", "r".repeat(64), "...", ".a", "..a"].every(isRoomName)).toBe(true);
     expect(["", "r".repeat(65), "a b", "a/b", "a\n", "é", ".", ".."].some(isRoomName)).toBe(false);
   });

@@ -87,27 +87,27 @@ describe("service packets", () => {
   ])("vector $vector.hex ($name)", ({ vector, encoded, decode, value }) => {
     const bytes = fromHex(vector.hex);
 
-    it("is written as the vector's bytes", () => {
+    it("is encoded as the bytes of the vector", () => {
       expect(toHex(encoded())).toBe(vector.hex);
     });
 
-    it("is read whole, byte by byte and split at every position", () => {
+    it("is decoded whole, byte by byte and split at every position", () => {
       for (const chunks of [[bytes], byteByByte(bytes), ...everySplit(bytes)]) {
         expect(splitPackets(MAX_SERVICE_PACKET_BYTES, chunks).map(decode)).toEqual([value]);
       }
     });
 
-    it("is read in front of the bytes of the next packet, which stay held", () => {
+    it("is decoded in front of the start of the next packet, which stays buffered", () => {
       const next = fromHex("0400");
       expect(splitPackets(MAX_SERVICE_PACKET_BYTES, [Buffer.concat([bytes, next])]).map(decode)).toEqual([value]);
     });
 
-    it("is read from a pooled Buffer, as a socket gives it", () => {
+    it("is decoded from a pooled Buffer, which sockets deliver", () => {
       expect(decode(Buffer.from(bytes))).toEqual(value);
     });
   });
 
-  it.each(brokenServiceVectors)("broken: $why -> $expect", ({ hex, expect: expected }) => {
+  it.each(brokenServiceVectors)("are malformed ($why) and decoded to $expect", ({ hex, expect: expected }) => {
     expect(answerInWords(fromHex(hex))).toBe(expected);
   });
 
@@ -121,7 +121,7 @@ describe("service packets", () => {
     expect(decodeServiceRequest(packet)).toMatchObject({ kind: "invalid", request });
   });
 
-  it("takes ids and resources up to their caps, and a leading byte order mark as part of an id", () => {
+  it("accept ids and resources up to their caps, and a byte order mark as part of an id", () => {
     const user = `\ufeff${"a".repeat(125)}`;
     const register = new PacketBytes().i32(1).i32(0).string(user).packet(3);
     expect(decodeServiceRequest(register)).toEqual({ kind: "register", sessid: 1, ip: null, user });
@@ -130,7 +130,7 @@ describe("service packets", () => {
     expect(decodeServiceRequest(access)).toEqual({ kind: "checkAccess", sessid: 1, resource });
   });
 
-  it("answers an unknown type with an error that names it", () => {
+  it("have an ErrorResponse that names an unknown type", () => {
     expect(unknownTypeResponse(77, Status.Invalid)).toEqual(
       answerOfVector(serviceAnswerVectors.find((vector) => vector.packet === "ErrorResponse") ?? fail()),
     );
@@ -143,19 +143,19 @@ describe("service packets", () => {
     ["with a key of 256 bytes", new PacketBytes().string("k".repeat(256)).packet(18)],
     ["with a byte too many", new PacketBytes().string("k").u8(0).packet(18)],
     ["with bad UTF-8", new PacketBytes().u16(3).bytes(fromHex("eda080")).packet(18)],
-  ])("a service key's packet %s is broken, and the error does not hold the key", (_, packet) => {
+  ])("with a service key %s are malformed, and the error does not contain the key", (_, packet) => {
     expect(() => decodeServiceKey(packet)).toThrow(ProtocolError);
     expect(() => decodeServiceKey(packet)).not.toThrow(/kkk/);
   });
 
-  it("throws at answers that no server may send", () => {
+  it("throw for responses that no server may send", () => {
     expect(() => decodeServiceResponse(new PacketBytes().i8(7).packet(2))).toThrow(ProtocolError);
     expect(() => decodeServiceResponse(new PacketBytes().i8(-1).packet(2))).toThrow(ProtocolError);
     expect(() => decodeServiceResponse(new PacketBytes().i8(0).packet(1))).toThrow(ProtocolError);
     expect(() => decodeServiceResponse(new PacketBytes().i8(0).u8(0).packet(2))).toThrow(ProtocolError);
   });
 
-  it("reads every request and answer that it wrote", () => {
+  it("are decoded to the request or response that was encoded", () => {
     fc.assert(
       fc.property(serviceRequests, (value) => {
         expect(decodeServiceRequest(encodeRequest(value))).toEqual(value);
@@ -178,14 +178,14 @@ function fail(): never {
   throw new Error("the vector is missing");
 }
 
-describe("ipv4", () => {
-  it("puts the first octet into the most significant byte", () => {
+describe("the ip of a packet", () => {
+  it("has the first octet in the most significant byte", () => {
     expect(ipv4ToInt("192.168.0.1") >>> 0).toBe(0xc0a80001);
     expect(ipv4FromInt(0xc0a80001 | 0)).toBe("192.168.0.1");
     expect(ipv4ToInt("255.255.255.255")).toBe(-1);
   });
 
-  it("takes 0 for unknown", () => {
+  it("is unknown if it is 0", () => {
     expect(ipv4FromInt(0)).toBeNull();
     expect(ipv4ToInt(null)).toBe(0);
   });
@@ -197,7 +197,7 @@ describe("ipv4", () => {
     },
   );
 
-  it("reads every address that it wrote", () => {
+  it("is decoded to the address that was encoded", () => {
     fc.assert(fc.property(fc.ipV4(), (address) => (ipv4FromInt(ipv4ToInt(address)) ?? "0.0.0.0") === address));
   });
 });

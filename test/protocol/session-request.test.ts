@@ -21,7 +21,7 @@ describe("grants", () => {
     expect(grantsAllow(grants, resource)).toBe(allowed);
   });
 
-  it("allow everything by default", () => {
+  it("allow every resource by default", () => {
     expect(grantsAllow(DEFAULT_GRANTS, "anything")).toBe(true);
   });
 });

@@ -7,27 +7,27 @@ import { bytesOf } from "../support/packets/service-arbitraries.ts";
 const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 describe("session tokens", () => {
-  it("are the sessid, little-endian, then the secret", () => {
+  it("consist of the sessid, little-endian, and the secret", () => {
     const token = makeToken(-2, fromHex("00112233445566778899aabbccddeeff"));
     expect(toHex(token)).toBe("feffffff00112233445566778899aabbccddeeff");
     expect(splitToken(token)).toEqual({ sessid: -2, secret: fromHex("00112233445566778899aabbccddeeff") });
   });
 
-  it("are split from a pooled Buffer without holding on to its pool", () => {
+  it("are split into copies that do not keep a pooled Buffer in memory", () => {
     const { secret } = splitToken(Buffer.from(makeToken(7, new Uint8Array(16).fill(9))));
     expect(secret.buffer.byteLength).toBe(16);
     expect(secret.every((byte) => byte === 9)).toBe(true);
   });
 
-  it("are written as base64url without padding", () => {
+  it("are formatted as base64url without padding", () => {
     fc.assert(fc.property(bytesOf(20), (token) => formatToken(token) === Buffer.from(token).toString("base64url")));
   });
 
-  it("are read back from their text", () => {
+  it("are parsed to what was formatted", () => {
     fc.assert(fc.property(bytesOf(20), (token) => toHex(parseToken(formatToken(token)) ?? []) === toHex(token)));
   });
 
-  it("have one spelling: of all last characters, only that which was written is read", () => {
+  it("have one spelling: with another last character the text is no token", () => {
     const text = formatToken(fromHex("0102030405060708090a0b0c0d0e0f1011121314"));
     const spellings = [...ALPHABET].map((last) => text.slice(0, -1) + last);
     const read = spellings.filter((spelling) => parseToken(spelling) !== undefined);
@@ -37,13 +37,13 @@ describe("session tokens", () => {
   });
 
   it.each(["", "A".repeat(26), "A".repeat(28), `${"A".repeat(26)}=`, `${"A".repeat(26)}+`, ` ${"A".repeat(26)}`])(
-    "are not read from %j",
+    "are not parsed from %j",
     (text) => {
       expect(parseToken(text)).toBeUndefined();
     },
   );
 
-  it("are not read from text with characters outside the alphabet, astral ones included", () => {
+  it("are not parsed from text with other characters than the alphabet's, astral ones included", () => {
     expect(parseToken(`${"A".repeat(25)}\u{1f600}`)).toBeUndefined();
     expect(parseToken(`${"A".repeat(26)}/`)).toBeUndefined();
   });

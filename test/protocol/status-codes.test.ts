@@ -19,11 +19,11 @@ describe("statuses", () => {
     expect(statusName(value)).toBe(name);
   });
 
-  it.each([-128, -1, 7, 127])("does not know %i", (value) => {
+  it.each([-128, -1, 7, 127])("have no name for %i", (value) => {
     expect(statusOf(value)).toBeUndefined();
   });
 
-  it("knows no other name", () => {
+  it("have no other names", () => {
     expect(Object.keys(Status)).toHaveLength(TABLE.length);
   });
 });

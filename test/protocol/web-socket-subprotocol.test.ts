@@ -6,17 +6,17 @@ const TOKEN = makeToken(7, new Uint8Array(16).fill(0xff));
 const TEXT = formatToken(TOKEN);
 
 describe("the subprotocols of a player's WebSocket", () => {
-  it("carry a token that the other side reads", () => {
+  it("carry a token that the server parses", () => {
     const header = offeredSubprotocols(TEXT).join(", ");
     expect(header).toBe(`artoria.v1, artoria.token.${TEXT}`);
     expect(readSubprotocols(header)).toEqual({ named: true, token: TOKEN });
   });
 
-  it("carry no token where a cookie speaks", () => {
+  it("carry no token when a cookie authenticates the player", () => {
     expect(readSubprotocols(offeredSubprotocols().join(", "))).toEqual({ named: true, token: undefined });
   });
 
-  it("are names that a browser may offer: RFC 6455 §4.1, no separators", () => {
+  it("have names without separators, which a browser may offer (RFC 6455 §4.1)", () => {
     for (const name of offeredSubprotocols(TEXT)) expect(name).toMatch(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/);
   });
 
@@ -27,7 +27,7 @@ describe("the subprotocols of a player's WebSocket", () => {
     ["an empty token", "artoria.token.", { named: false, token: "invalid" }],
     ["two tokens", `artoria.token.${TEXT}, artoria.token.${TEXT}`, { named: false, token: "invalid" }],
     ["no spaces", `artoria.v1,artoria.token.${TEXT}`, { named: true, token: TOKEN }],
-  ])("are read: %s", (_what, header, offer) => {
+  ])("are parsed with %s", (_what, header, offer) => {
     expect(readSubprotocols(header)).toEqual(offer);
   });
 });

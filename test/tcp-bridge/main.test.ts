@@ -48,7 +48,7 @@ async function startBridge(): Promise<{ port: number; readyz: () => Promise<numb
 
 describe("the bridge as a program", () => {
   it.each(["SIGTERM", "SIGINT"] as const)(
-    "drains at %s: not ready, no new connections, all answered, exit 0",
+    "drains at %s: it is not ready, accepts no connections, responds to all requests, and exits with 0",
     async (signal) => {
       const { port, readyz } = await startBridge();
       const { fault, open } = gate();
@@ -78,7 +78,7 @@ describe("the bridge as a program", () => {
     },
   );
 
-  it("ends within 10 s also if a peer does not let go", async () => {
+  it("exits within 10 s also if a peer does not close its side", async () => {
     const { port } = await startBridge();
     const peer = await GamePeer.connect({ address: "127.0.0.1", port, family: "IPv4" }, "127.0.0.1", true);
     const exited = once(child as ChildProcess, "exit");

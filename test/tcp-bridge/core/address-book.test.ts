@@ -9,7 +9,7 @@ class Note {
   }
 }
 
-describe("the key of an address", () => {
+describe("addressKey", () => {
   it.each([
     ["192.0.2.1", "192.0.2.1"],
     ["::ffff:192.0.2.1", "192.0.2.1"],
@@ -17,20 +17,20 @@ describe("the key of an address", () => {
     ["2001:DB8:1:2::1", "2001:db8:1:2"],
     ["2001:db8::1", "2001:db8:0:0"],
     ["::1", "0:0:0:0"],
-  ])("of %s is %s, as in the worker", (address, key) => {
+  ])("maps %s to %s, as the worker does", (address, key) => {
     expect(addressKey(address)).toBe(key);
     expect(addressKeyOfWorker(address)).toBe(key);
   });
 
-  it("is one for all that have none", () => {
+  it("has one key for all peers without an address", () => {
     expect(addressKey(undefined)).toBe("unknown");
     expect(addressKey("no address")).toBe("unknown");
     expect(addressKey("fe80::1%eth0")).toBe("fe80:0:0:0");
   });
 });
 
-describe("the book of addresses", () => {
-  it("keeps what is not idle, however many others come, and shares records beyond its size", () => {
+describe("AddressBook", () => {
+  it("keeps records that are not idle, and lets further addresses share records when it is full", () => {
     const book = new AddressBook(() => new Note(), 100);
     const counted = book.of("192.0.2.1", 0);
     const others = Array.from({ length: 20_000 }, (_, index) => book.of(`10.0.${index >> 8}.${index & 255}`, 0));
@@ -40,7 +40,7 @@ describe("the book of addresses", () => {
     expect(book.of("10.0.78.31", 0)).toBe(others.at(-1));
   });
 
-  it("drops what is idle before it is full", () => {
+  it("drops idle records before it is full", () => {
     const book = new AddressBook(() => new Note(), 100);
     const kept = book.of("192.0.2.1", 0);
     for (let index = 0; index < 20_000; index++) book.of(`10.0.${index >> 8}.${index & 255}`, 0).idle = true;
@@ -51,7 +51,7 @@ describe("the book of addresses", () => {
 
 const MINUTE_MS = 60_000;
 
-it("forgets after a minute from the first failure", () => {
+it("FailureWindow counts failures for one minute from the first one", () => {
   const window = new FailureWindow(2);
   const startMs = 1_000_000;
   window.count(1, startMs);

@@ -13,8 +13,8 @@ function makeAdmission(maxConnections: number, maxConnectionsPerAddress: number)
   return { admission, evicted, admit };
 }
 
-describe("the places of a port", () => {
-  it("are refused to the next one when all are taken by who is proven", () => {
+describe("Admission", () => {
+  it("refuses a connection when proven connections have all places", () => {
     const { admission, admit } = makeAdmission(2, 1);
     const first = admit("first", "a");
     first.prove();
@@ -28,7 +28,7 @@ describe("the places of a port", () => {
     admit("fifth", "a");
   });
 
-  it("are taken from the oldest unproven one of the address if that is full", () => {
+  it("evicts the oldest unproven connection of an address that is full", () => {
     const { admission, evicted, admit } = makeAdmission(10, 2);
     admit("other", "b");
     admit("proven", "a").prove();
@@ -41,7 +41,7 @@ describe("the places of a port", () => {
     expect(admission.total).toBe(3);
   });
 
-  it("are taken from the address with the most unproven ones if the port is full", () => {
+  it("evicts a connection of the address with the most unproven ones when the port is full", () => {
     const { admission, evicted, admit } = makeAdmission(5, 5);
     admit("alone", "a");
     for (const name of ["1", "2", "3", "4"]) admit(name, "flood");
@@ -53,7 +53,7 @@ describe("the places of a port", () => {
     expect(admission.total).toBe(5);
   });
 
-  it("can be doubted again, and are then as if they had come just now", () => {
+  it("treats a connection whose proof was taken back as the newest unproven one", () => {
     const { evicted, admit } = makeAdmission(2, 2);
     const first = admit("first", "a");
     admit("second", "a");
@@ -70,7 +70,7 @@ describe("the places of a port", () => {
     expect(evicted).toEqual(["second", "first", "third"]);
   });
 
-  it("are counted right when an address evicts its own last one", () => {
+  it("counts right when an address evicts its own last connection", () => {
     const { admission, evicted, admit } = makeAdmission(1, 1);
     admit("first", "a");
     const second = admit("second", "a");

@@ -76,8 +76,8 @@ async function dial(): Promise<{ socket: Socket; received: string[] }> {
   return { socket, received };
 }
 
-describe("a listener's session", () => {
-  it("is told of its connection, what it receives, what has left, and its end", async () => {
+describe("a session", () => {
+  it("is called when it starts, receives, has sent everything, and ends", async () => {
     const { socket, received } = await dial();
     socket.write("ab");
     await until(() => received.join("") === "ab");
@@ -86,19 +86,19 @@ describe("a listener's session", () => {
     expect(sessions[0]?.events).toEqual(["connected", "ab", "sent", "finished"]);
   });
 
-  it("sends what one turn gives it as one write", async () => {
+  it("sends the bytes of one turn of the event loop as one write", async () => {
     const { socket, received } = await dial();
     socket.write("abcdefgh");
     await until(() => received.join("") === "abcdefgh");
     expect(received).toEqual(["abcdefgh"]);
   });
 
-  it("has the peer's address", async () => {
+  it("has the address of its peer", async () => {
     await dial();
     expect(sessions[0]?.address).toBe("127.0.0.1");
   });
 
-  it("loses its connection by a callback that throws, and takes no other with it", async () => {
+  it("ends when a callback throws, and no other session does", async () => {
     const [broken, neighbour] = [await dial(), await dial()];
     broken.socket.write("throw");
     await until(() => sessions[0]?.events.at(-1) === "fault");
@@ -108,7 +108,7 @@ describe("a listener's session", () => {
     await until(() => listener.connections === 1);
   });
 
-  it("is disconnected once, whoever asks how often", async () => {
+  it("is disconnected once, with the first code", async () => {
     const { socket } = await dial();
     const closed = once(socket, "close");
     sessions[0]?.disconnect("idle");
@@ -122,7 +122,7 @@ describe("a listener's session", () => {
 });
 
 describe("a listener that drains", () => {
-  it("refuses new connections, ends its sessions, and is done when they are gone", async () => {
+  it("refuses new connections, ends its sessions, and resolves when they have ended", async () => {
     const { socket } = await dial();
     const drained = listener.drain(30_000);
     await drained;
@@ -134,7 +134,7 @@ describe("a listener that drains", () => {
     socket.destroy();
   });
 
-  it("disconnects after the deadline who does not go", async () => {
+  it("disconnects the remaining peers at the deadline", async () => {
     await dial();
     const [socket] = sockets;
     socket?.pause();

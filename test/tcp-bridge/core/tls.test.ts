@@ -43,14 +43,14 @@ async function check(tls: TlsTrust): Promise<Status | string> {
 }
 
 describe("the game-server port with TLS", () => {
-  it("answers who trusts its certificate", async () => {
+  it("serves a client that trusts its certificate", async () => {
     await openTls();
     stack.edge.sessions.users.set(7, "kim");
     expect(await check({ ca: server.cert })).toBe(Status.Ok);
     expect(await check({ ca: stranger.cert })).toBe("connect_failed");
   });
 
-  it("answers a peer that has ended its side", async () => {
+  it("responds to a client that has closed its side", async () => {
     await openTls();
     const { port } = stack.bridge.gameAddress;
     const halfOpen = connect({ host: "127.0.0.1", port, allowHalfOpen: true });
@@ -62,7 +62,7 @@ describe("the game-server port with TLS", () => {
     await until(async () => (await stack.metric("artoria_bridge_connections")) === 0);
   });
 
-  it("speaks no TLS older than 1.2", async () => {
+  it("refuses TLS older than 1.2", async () => {
     await openTls();
     const { port } = stack.bridge.gameAddress;
     const options = { host: "127.0.0.1", port, ca: server.cert, ciphers: "DEFAULT@SECLEVEL=0" };
@@ -70,7 +70,7 @@ describe("the game-server port with TLS", () => {
     await expect(once(old, "secureConnect")).rejects.toThrow();
   });
 
-  it("accepts only clients of its authority if it has one", async () => {
+  it("accepts only clients with a certificate of its authority if it has one", async () => {
     await openTls({ BRIDGE_TLS_CLIENT_CA: clientAuthority.cert });
     const { cert, key } = clientAuthority;
     expect(await check({ ca: server.cert, cert, key })).toBe(Status.NotFound);
@@ -83,7 +83,7 @@ describe("the game-server port with TLS", () => {
     expect(await stack.metric('artoria_bridge_refusals_total{code="tls_handshake"}')).toBe(2);
   });
 
-  it("counts a connection in its handshake, and ends it if the handshake does not", async () => {
+  it("counts a connection in its handshake, and ends it if the handshake takes too long", async () => {
     await openTls({ BRIDGE_PACKET_TIMEOUT_MS: "200" });
     const silent = connect(stack.bridge.gameAddress.port, "127.0.0.1");
     await once(silent, "connect");

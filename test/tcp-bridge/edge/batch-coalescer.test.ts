@@ -6,80 +6,80 @@ function source(waiting: number): PacketSource {
   return { waiting, moveInto() {}, expire() {}, receiveResponses() {} };
 }
 
-/** After answers that took so long each, for so many that the mean is theirs. */
-function gatheringAfter(answerMs: number): BatchCoalescer {
-  const gathering = new BatchCoalescer();
-  for (let answer = 0; answer < 100; answer++) gathering.recordLatency(answerMs);
-  return gathering;
+/** A coalescer that has measured this latency so often that it is the mean. */
+function coalescerWith(latencyMs: number): BatchCoalescer {
+  const coalescer = new BatchCoalescer();
+  for (let sample = 0; sample < 100; sample++) coalescer.recordLatency(latencyMs);
+  return coalescer;
 }
 
 const [one, other, third] = [source(1), source(1), source(1)];
 
-/** Lets who was answered ask again at once, often enough that it is expected from then on. */
-function makeReturn(gathering: BatchCoalescer): void {
+/** Lets a source send a new request after each response, so often that it is expected from then on. */
+function expectRequests(coalescer: BatchCoalescer): void {
   for (let round = 0; round < 20; round++) {
-    gathering.responded(one, 950);
-    gathering.requested(one, 951);
+    coalescer.responded(one, 950);
+    coalescer.requested(one, 951);
   }
 }
 
-describe("what waits for the edge", () => {
-  it("leaves at once when nothing is in flight and nobody was just answered", () => {
-    expect(gatheringAfter(50).remainingWaitMs([one], 0, 1000)).toBe(0);
+describe("BatchCoalescer", () => {
+  it("sends a packet at once when nothing is in flight and no source just got a response", () => {
+    expect(coalescerWith(50).remainingWaitMs([one], 0, 1000)).toBe(0);
   });
 
-  it("gathers while a batch is in flight, 2 ms from the first that waits", () => {
-    const gathering = gatheringAfter(50);
-    expect(gathering.remainingWaitMs([one], 1, 1000)).toBe(2);
-    expect(gathering.remainingWaitMs([one, other], 1, 1001.5)).toBe(0.5);
-    expect(gathering.remainingWaitMs([one, other], 1, 1002)).toBe(0);
-    gathering.flushed();
-    expect(gathering.remainingWaitMs([one], 1, 1003)).toBe(2);
+  it("waits while a batch is in flight, up to 2 ms from the first waiting packet", () => {
+    const coalescer = coalescerWith(50);
+    expect(coalescer.remainingWaitMs([one], 1, 1000)).toBe(2);
+    expect(coalescer.remainingWaitMs([one, other], 1, 1001.5)).toBe(0.5);
+    expect(coalescer.remainingWaitMs([one, other], 1, 1002)).toBe(0);
+    coalescer.flushed();
+    expect(coalescer.remainingWaitMs([one], 1, 1003)).toBe(2);
   });
 
-  it("gathers no longer than the edge takes to answer", () => {
-    expect(gatheringAfter(0.5).remainingWaitMs([one], 1, 1000)).toBeCloseTo(0.5);
+  it("waits no longer than the mean latency of the edge", () => {
+    expect(coalescerWith(0.5).remainingWaitMs([one], 1, 1000)).toBeCloseTo(0.5);
     expect(new BatchCoalescer().remainingWaitMs([one], 1, 1000)).toBe(0);
   });
 
-  it("leaves at once when a request's worth of packets waits, on however many connections", () => {
-    const gathering = gatheringAfter(50);
-    expect(gathering.remainingWaitMs([source(499)], 1, 1000)).toBe(2);
-    expect(gathering.remainingWaitMs([source(500)], 1, 1000)).toBe(0);
-    expect(gathering.remainingWaitMs(Array(500).fill(one), 1, 1000)).toBe(0);
+  it("sends at once when half a batch of packets waits, on any number of connections", () => {
+    const coalescer = coalescerWith(50);
+    expect(coalescer.remainingWaitMs([source(499)], 1, 1000)).toBe(2);
+    expect(coalescer.remainingWaitMs([source(500)], 1, 1000)).toBe(0);
+    expect(coalescer.remainingWaitMs(Array(500).fill(one), 1, 1000)).toBe(0);
   });
 
-  it("leaves when all that were just answered have asked again, or are gone", () => {
-    const gathering = gatheringAfter(50);
-    makeReturn(gathering);
-    for (const answered of [one, other, third]) gathering.responded(answered, 1000);
-    expect(gathering.remainingWaitMs([one], 0, 1000.5)).toBe(2);
-    gathering.requested(one, 1000.5);
-    gathering.requested(other, 1001);
-    expect(gathering.remainingWaitMs([one, other], 0, 1001)).toBe(1.5);
-    gathering.removed(third);
-    expect(gathering.remainingWaitMs([one, other], 0, 1001)).toBe(0);
+  it("sends when all sources that just got responses have new requests or are gone", () => {
+    const coalescer = coalescerWith(50);
+    expectRequests(coalescer);
+    for (const source of [one, other, third]) coalescer.responded(source, 1000);
+    expect(coalescer.remainingWaitMs([one], 0, 1000.5)).toBe(2);
+    coalescer.requested(one, 1000.5);
+    coalescer.requested(other, 1001);
+    expect(coalescer.remainingWaitMs([one, other], 0, 1001)).toBe(1.5);
+    coalescer.removed(third);
+    expect(coalescer.remainingWaitMs([one, other], 0, 1001)).toBe(0);
   });
 
-  it("does not wait for those who were answered a while ago", () => {
-    const gathering = gatheringAfter(50);
-    makeReturn(gathering);
-    gathering.responded(one, 1000);
-    expect(gathering.remainingWaitMs([other], 0, 1001.9)).toBe(2);
-    expect(gathering.remainingWaitMs([other], 0, 1002)).toBe(0);
+  it("does not wait for sources that got their responses a while ago", () => {
+    const coalescer = coalescerWith(50);
+    expectRequests(coalescer);
+    coalescer.responded(one, 1000);
+    expect(coalescer.remainingWaitMs([other], 0, 1001.9)).toBe(2);
+    expect(coalescer.remainingWaitMs([other], 0, 1002)).toBe(0);
   });
 
-  it("waits for those who were just answered only if most ask again in time", () => {
-    const gathering = gatheringAfter(50);
-    gathering.responded(one, 900);
-    expect(gathering.remainingWaitMs([other], 0, 901)).toBe(0);
-    makeReturn(gathering);
+  it("waits for sources that just got responses only if most send new requests in time", () => {
+    const coalescer = coalescerWith(50);
+    coalescer.responded(one, 900);
+    expect(coalescer.remainingWaitMs([other], 0, 901)).toBe(0);
+    expectRequests(coalescer);
     for (let round = 0; round < 20; round++) {
-      gathering.responded(one, 1000 + 10 * round);
-      // Too late to count as a return.
-      gathering.requested(one, 1005 + 10 * round);
+      coalescer.responded(one, 1000 + 10 * round);
+      // Too late to count.
+      coalescer.requested(one, 1005 + 10 * round);
     }
-    gathering.responded(one, 2000);
-    expect(gathering.remainingWaitMs([other], 0, 2001)).toBe(0);
+    coalescer.responded(one, 2000);
+    expect(coalescer.remainingWaitMs([other], 0, 2001)).toBe(0);
   });
 });

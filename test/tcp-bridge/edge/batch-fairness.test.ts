@@ -11,7 +11,7 @@ function checks(count: number): ServiceRequest[] {
   return Array.from({ length: count }, (_, index) => ({ kind: "check", sessid: index + 1 }));
 }
 
-it("gives a connection with one packet its place in the next batch, however many another sends", async () => {
+it("a batch takes the one packet of a connection, however many another connection sends", async () => {
   stack = await TestBridge.open({ BRIDGE_MAX_BATCHES_IN_FLIGHT: "1", BRIDGE_MAX_FAILURES_PER_MINUTE: "100000" });
   const { fault, open } = gate();
   stack.edge.faults.push(fault);
@@ -27,7 +27,7 @@ it("gives a connection with one packet its place in the next batch, however many
   expect(Math.max(...stack.edge.batches.map((batch) => batch.length))).toBe(1000);
 });
 
-it("shares a batch among floods equally", async () => {
+it("a batch is shared equally by connections that send floods", async () => {
   stack = await TestBridge.open({ BRIDGE_MAX_BATCHES_IN_FLIGHT: "1", BRIDGE_MAX_FAILURES_PER_MINUTE: "100000" });
   const { fault, open } = gate();
   stack.edge.faults.push(fault);

@@ -20,7 +20,7 @@ let stack: TestBridge;
 afterEach(() => stack.close());
 
 describe("an edge that fails", () => {
-  it("makes each packet's own response Unavailable within the deadline when it hangs, and recovers", async () => {
+  it("that hangs makes each response Unavailable within the deadline, until it recovers", async () => {
     stack = await TestBridge.open({ BRIDGE_EDGE_DEADLINE_MS: "500" });
     stack.edge.fault = hang;
     const peer = await stack.connect();
@@ -39,7 +39,7 @@ describe("an edge that fails", () => {
     expect((await peer.received(7))[6]?.status).toBe(Status.NotFound);
   });
 
-  it("answers within the deadline what waits behind batches that hang", async () => {
+  it("that hangs does not delay packets that wait behind its batches beyond the deadline", async () => {
     stack = await TestBridge.open({ BRIDGE_EDGE_DEADLINE_MS: "500", BRIDGE_MAX_BATCHES_IN_FLIGHT: "1" });
     stack.edge.fault = hang;
     const peers = await Promise.all([stack.connect(), stack.connect(), stack.connect()]);
@@ -65,7 +65,7 @@ describe("an edge that fails", () => {
     ["a status that there is not", respond(200, new PacketBytes().u8(7).packet(2))],
     ["an ErrorResponse to a known type", respond(200, new PacketBytes().u8(0).string("").packet(127))],
     ["no packets", respond(200, "<html>not an edge</html>")],
-  ])("is asked once more after %s", async (_why, fault) => {
+  ])("gets a second attempt after %s", async (_why, fault) => {
     stack = await TestBridge.open();
     stack.edge.sessions.users.set(7, "kim");
     stack.edge.faults.push(fault);
@@ -79,7 +79,7 @@ describe("an edge that fails", () => {
     expect(stack.edge.batches).toHaveLength(4);
   });
 
-  it("is never asked again for a batch that holds an Issue", async () => {
+  it("gets no second attempt of a batch that contains an Issue", async () => {
     stack = await TestBridge.open();
     stack.edge.faults.push(breakConnection);
     const peer = await stack.connect();
@@ -93,7 +93,7 @@ describe("an edge that fails", () => {
     ["does not accept the key", "edge_unauthenticated", respond(401, '{"code":"unauthenticated"}')],
     ["has no keys", "edge_not_configured", respond(503, '{"code":"not_configured"}')],
     ["rejects the batch", "edge_rejected", respond(400, '{"code":"invalid"}')],
-  ])("that %s is asked once, and the log says why, without the key", async (_what, code, fault) => {
+  ])("that %s gets one attempt, and the log says why, without the key", async (_what, code, fault) => {
     stack = await TestBridge.open();
     stack.edge.fault = fault;
     const peer = await stack.connect();
@@ -108,7 +108,7 @@ describe("an edge that fails", () => {
     expect(await stack.metric(`artoria_bridge_edge_seconds_count{outcome="${code}"}`)).toBe(3);
   });
 
-  it("does not delay the connections whose batch it answers", async () => {
+  it("does not delay the connections whose batch it responds to", async () => {
     stack = await TestBridge.open();
     const { fault, open } = gate();
     stack.edge.faults.push(fault);

@@ -6,7 +6,7 @@ import { until } from "../../support/until.ts";
 let stack: TestBridge;
 afterEach(() => stack.close());
 
-describe("the port of those who watch", () => {
+describe("the metrics port", () => {
   it("is ready while the edge is reachable and accepts the key", async () => {
     stack = await TestBridge.open();
     expect(await stack.watch("/readyz")).toEqual({ status: 200, body: '{"ready":true}\n' });
@@ -14,7 +14,7 @@ describe("the port of those who watch", () => {
     expect(await stack.watch("/")).toMatchObject({ status: 404 });
   });
 
-  it("says that the edge does not accept the key, and stays alive", async () => {
+  it("is not ready but alive when the edge does not accept the key, and says so", async () => {
     stack = await TestBridge.open({ API_KEY: "another-key" });
     const { status, body } = await stack.watch("/readyz");
     expect(status).toBe(503);
@@ -24,7 +24,7 @@ describe("the port of those who watch", () => {
     expect(await stack.watch("/healthz")).toMatchObject({ status: 200 });
   });
 
-  it("is ready again when the edge is back", async () => {
+  it("is ready again when the edge is reachable again", async () => {
     stack = await TestBridge.open();
     const { port } = stack.edge;
     await stack.edge.close();

@@ -16,15 +16,15 @@ function makeAddress(maxFailuresPerMinute: number): GameAddress {
   return new GameAddress({ maxFailuresPerMinute, maxWrongKeysPerMinute: 1 });
 }
 
-it("counts NotFound, Denied and Conflict of checks, access checks, deletes and registers, and nothing else", () => {
+it("countFailures counts NotFound, Denied and Conflict of checks, access checks, deletes and registers only", () => {
   const { NotFound, Denied, Conflict, Ok, Unavailable, Invalid } = Status;
   expect(countFailures(answers([2, NotFound], [12, Denied], [6, NotFound], [4, Conflict]))).toBe(4);
   expect(countFailures(answers([2, Ok], [2, Unavailable], [6, Invalid], [8, NotFound], [127, Denied]))).toBe(0);
   expect(countFailures(answers([10, Conflict], [19, Denied]))).toBe(0);
 });
 
-describe("what the connections of an address may fail at", () => {
-  it("is one allowance for all of them, and what is in flight is taken from it", () => {
+describe("GameAddress", () => {
+  it("has one allowance for all connections, less the requests in flight", () => {
     const address = makeAddress(3);
     address.requested(2);
     expect(address.allowance(0)).toBe(1);
@@ -36,7 +36,7 @@ describe("what the connections of an address may fail at", () => {
     expect(address.isExhausted(MINUTE_MS)).toBe(false);
   });
 
-  it("lets who waits go on when less is in flight, once, and not who is gone", () => {
+  it("resumes each waiting session once, after the next responses, and none that is disconnected", () => {
     const address = makeAddress(1);
     const resumed: string[] = [];
     const [first, gone] = [() => resumed.push("first"), () => resumed.push("gone")];
@@ -50,7 +50,7 @@ describe("what the connections of an address may fail at", () => {
     expect(resumed).toEqual(["first"]);
   });
 
-  it("is remembered while there is a connection, something in flight, or a failure of this minute", () => {
+  it("is not idle with a connection, a request in flight, or a failure in this minute", () => {
     const address = makeAddress(1);
     expect(address.isIdle(0)).toBe(true);
     address.connected();

@@ -38,7 +38,7 @@ beforeEach(async () => {
 afterEach(() => stack.close());
 
 describe("the game-server port", () => {
-  it("answers pipelined requests in their order, which is the order of their effects", async () => {
+  it("responds to pipelined requests in their order, which is the order of their effects", async () => {
     const peer = await stack.connect();
     peer.send(...conversation);
     const answers = await peer.received(conversation.length);
@@ -47,7 +47,7 @@ describe("the game-server port", () => {
     expect(answers[5]).toEqual({ kind: "count", status: Status.Ok, sessions: 1, users: 1 });
   });
 
-  it("keeps the order when the writes are split anywhere", async () => {
+  it("keeps the order wherever the stream is split", async () => {
     const bytes = requestBytes(...conversation);
     const peer = await stack.connect();
     for (const [head, tail] of everySplit(bytes)) {
@@ -61,7 +61,7 @@ describe("the game-server port", () => {
     }
   });
 
-  it("keeps the order of what comes while a batch is in flight", async () => {
+  it("keeps the order of requests that arrive while a batch is in flight", async () => {
     const peer = await stack.connect();
     for (let round = 1; round <= 50; round++) {
       peer.send(...conversation);
@@ -102,7 +102,7 @@ describe("the game-server port", () => {
     expect(stack.edge.batches.map((batch) => batch.length)).toEqual([1, 1, 1, 1, 36]);
   });
 
-  it("answers an unknown type with ErrorResponse(Invalid) in its place, and goes on", async () => {
+  it("responds to an unknown type with ErrorResponse(Invalid) in its place, and goes on", async () => {
     const peer = await stack.connect();
     peer.socket.write(requestBytes({ kind: "count" }));
     peer.socket.write(new PacketBytes().u32(5).packet(999));
@@ -115,7 +115,7 @@ describe("the game-server port", () => {
     ]);
   });
 
-  it("answers what came before a broken frame, then ErrorResponse(Invalid), then closes", async () => {
+  it("responds to the requests before a broken frame, then with ErrorResponse(Invalid), and closes", async () => {
     const peer = await stack.connect();
     const broken = new PacketBytes().packet(1, 3);
     peer.socket.write(Buffer.concat([requestBytes({ kind: "count" }), broken, requestBytes({ kind: "count" })]));
@@ -125,17 +125,18 @@ describe("the game-server port", () => {
       ["error", Status.Invalid],
     ]);
     expect(stack.edge.batches).toEqual([["count"]]);
+    peer.socket.end();
     await until(async () => (await stack.metric('artoria_bridge_disconnects_total{code="protocol_error"}')) === 1);
   });
 
-  it("still answers a peer that has ended its side, then closes", async () => {
+  it("responds to a client that has closed its side, then closes", async () => {
     const peer = await stack.connect();
     peer.socket.end(requestBytes(...conversation));
     const answers = await peer.untilEnded();
     expect(answers.map(({ status }) => status)).toEqual(verdicts);
   });
 
-  it("executes nothing of a packet inside which the connection closed", async () => {
+  it("does not execute a packet inside which the connection was closed", async () => {
     const peer = await stack.connect();
     const register = requestBytes({ kind: "register", sessid: 8, ip: null, user: "kim" });
     peer.socket.end(Buffer.concat([requestBytes({ kind: "count" }), register.subarray(0, register.byteLength - 1)]));

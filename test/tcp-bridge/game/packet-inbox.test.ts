@@ -12,7 +12,7 @@ function fill(inbox: PacketInbox, packets: readonly (readonly Uint8Array[])[]): 
   for (const [index, run] of packets.entries()) inbox.push(Buffer.concat(run), run.length, index);
 }
 
-it("gives out all packets in order, never more than both bounds allow", () => {
+it("PacketInbox returns all packets in order, and at most as many as both bounds allow", () => {
   fc.assert(
     fc.property(
       runs,
@@ -45,7 +45,7 @@ it("gives out all packets in order, never more than both bounds allow", () => {
   );
 });
 
-it("gives out what came before a time, and keeps the rest", () => {
+it("PacketInbox returns the packets that were received before a time, and keeps the others", () => {
   fc.assert(
     fc.property(runs, fc.integer({ min: 0, max: 9 }), (all, beforeMs) => {
       const inbox = new PacketInbox();
@@ -58,7 +58,7 @@ it("gives out what came before a time, and keeps the rest", () => {
   );
 });
 
-it("counts the leading packets of accepted types", () => {
+it("PacketInbox counts the packets of accepted types at its front", () => {
   fc.assert(
     fc.property(runs, fc.integer({ min: 0, max: 70 }), (all, maxPackets) => {
       const inbox = new PacketInbox();

@@ -18,8 +18,8 @@ function makeAddress(maxFailedJoinsPerMinute: number, maxAskedJoinsPerAddress: n
   return { address, asked, join };
 }
 
-describe("the Joins of an address", () => {
-  it("are all asked at once until too many have failed, and again after the minute", () => {
+describe("PlayerAddress", () => {
+  it("requests all Joins at once until too many have failed, and again after the minute", () => {
     const { address, asked, join } = makeAddress(2, 1);
     for (const name of ["a", "b", "c"]) join(name);
     address.failed(NOW_MS);
@@ -33,7 +33,7 @@ describe("the Joins of an address", () => {
     expect(asked).toEqual(["a", "b", "c", "d"]);
   });
 
-  it("wait at a suspect address, and the newest is asked first; one that is given up is not asked", () => {
+  it("queues the Joins of a suspect address, requests the newest first, and none that was given up", () => {
     const { address, asked, join } = makeAddress(1, 2);
     address.failed(NOW_MS);
     for (const name of ["a", "b", "c", "d"]) join(name);
@@ -45,7 +45,7 @@ describe("the Joins of an address", () => {
     expect(asked).toEqual(["a", "b", "f", "d", "c"]);
   });
 
-  it("are remembered while there is a connection, one that is asked, or a failure of this minute", () => {
+  it("is not idle with a connection, a Join in flight, or a failure in this minute", () => {
     const { address, join } = makeAddress(1, 1);
     expect(address.isIdle(NOW_MS)).toBe(true);
     address.connected();

@@ -30,8 +30,8 @@ async function joined(): Promise<{ player: PlayerPeer; room: EdgeSocket }> {
   return { player, room };
 }
 
-describe("what a player is told when the edge fails", () => {
-  it.each([404, 500, 503])("Unavailable, if the upgrade is answered with %i", async (status) => {
+describe("a player whose edge fails", () => {
+  it.each([404, 500, 503])("gets Closed(Unavailable) if the response to the upgrade is %i", async (status) => {
     edge.upgrade = status;
     await open();
     const player = await bridge.connect();
@@ -40,7 +40,7 @@ describe("what a player is told when the edge fails", () => {
     expect(bridge.log.join()).toContain(`HTTP status ${status}`);
   });
 
-  it("Unavailable, if there is no edge, and if it does not answer an upgrade or a Join in time", async () => {
+  it("gets Closed(Unavailable) if there is no edge, or no response to the upgrade or the Join in time", async () => {
     await open({ PLAYER_EDGE_DEADLINE_MS: "300" });
     const [withoutJoined, withoutUpgrade, withoutEdge] = await Promise.all([1, 2, 3].map(() => bridge.connect()));
     withoutJoined?.send(join(1));
@@ -56,7 +56,7 @@ describe("what a player is told when the edge fails", () => {
     expect(await bridge.metric('joins_total{outcome="Unavailable"}')).toBe(3);
   });
 
-  it("Unavailable, if it does not answer a ping in time", async () => {
+  it("gets Closed(Unavailable) if there is no pong in time", async () => {
     await open({ PLAYER_EDGE_DEADLINE_MS: "300" });
     const { player, room } = await joined();
     player.send({ kind: "ping", nonce: 1 });
@@ -64,7 +64,7 @@ describe("what a player is told when the edge fails", () => {
     await until(() => room.closeCode !== undefined);
   });
 
-  it("Unavailable, if it sends what is no packet", async () => {
+  it("gets Closed(Unavailable) if the edge sends something else than packets", async () => {
     await open();
     const { player, room } = await joined();
     room.socket.send(playerBytes({ kind: "ack", position: 1 }).subarray(0, 11));
@@ -77,21 +77,21 @@ describe("what a player is told when the edge fails", () => {
     [4042, 42],
     [1012, ClosedCode.GoingAway],
     [1000, ClosedCode.GoingAway],
-  ])("the code that the WebSocket's close code %i carries, or GoingAway", async (closeCode, code) => {
+  ])("gets Closed with the code of the WebSocket close code %i, or GoingAway", async (closeCode, code) => {
     await open();
     const { player, room } = await joined();
     room.socket.close(closeCode, "because");
     expect(await player.lastPacket()).toEqual({ kind: "closed", code, message: "because" });
   });
 
-  it("GoingAway, if the connection breaks", async () => {
+  it("gets Closed(GoingAway) if the WebSocket breaks", async () => {
     await open();
     const { player, room } = await joined();
     room.socket.terminate();
     expect(await player.lastPacket()).toMatchObject({ kind: "closed", code: ClosedCode.GoingAway });
   });
 
-  it("the room's own Closed, once", async () => {
+  it("gets the Closed of the room, once", async () => {
     await open();
     const { player, room } = await joined();
     room.send({ kind: "closed", code: ClosedCode.Replaced, message: "newer" });
@@ -106,7 +106,7 @@ const TOKEN = new Uint8Array(20);
 const joinFields = (version: number, room: string) =>
   new PacketBytes().u8(version).bytes(TOKEN).string(room).u64(0).u64(0).u32(1);
 
-describe("what a player is told who breaks the protocol", () => {
+describe("a player who breaks the protocol", () => {
   it.each([
     ["the first packet is no Join", playerBytes({ kind: "ping", nonce: 1 })],
     ["its version is unknown", joinFields(2, "lobby").packet(256)],
@@ -117,7 +117,7 @@ describe("what a player is told who breaks the protocol", () => {
     ["its size is under 4", Uint8Array.of(3, 0, 0, 1)],
     ["its size is over the cap", new PacketBytes().packet(256, 16_385)],
     ["it is HTTP", Buffer.from("GET / HTTP/1.1\r\n\r\n")],
-  ])("ProtocolError, if %s", async (_, bytes) => {
+  ])("gets Closed(ProtocolError) if %s", async (_, bytes) => {
     await open();
     const player = await bridge.connect();
     player.socket.write(bytes);
@@ -130,7 +130,7 @@ describe("what a player is told who breaks the protocol", () => {
     ["a size under 4", Uint8Array.of(0, 0, 0, 0)],
     ["a size over the cap", new PacketBytes().packet(258, 16_385)],
     ["a Ping that is too long", new PacketBytes().u64(1).packet(262)],
-  ])("ProtocolError after %s; what came before it reaches the room", async (_, broken) => {
+  ])("gets Closed(ProtocolError) after %s, and the packets before it reach the room", async (_, broken) => {
     await open();
     const { player, room } = await joined();
     player.socket.write(Buffer.concat([playerBytes(publish(1, "whole")), broken, playerBytes(publish(2, "lost"))]));

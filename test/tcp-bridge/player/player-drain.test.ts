@@ -18,7 +18,7 @@ afterEach(async () => {
   await edge.close();
 });
 
-it("a bridge that drains sends its players away, who resume at another one as if nothing had been", async () => {
+it("a bridge that drains closes its players with GoingAway, and they resume at another bridge without a loss", async () => {
   const [kim, lee] = [await first.connect(), await second.connect()];
   kim.send(join(1));
   lee.send(join(2));
@@ -49,7 +49,7 @@ it("a bridge that drains sends its players away, who resume at another one as if
   await drained;
 });
 
-it("a bridge that drains sends what it has received on before it goes", async () => {
+it("a bridge that drains relays all packets that it has received before it stops", async () => {
   const kim = await first.connect();
   kim.send(join(1));
   await kim.received("joined");

@@ -32,24 +32,27 @@ async function joined(sessid = 7, localAddress?: string): Promise<{ player: Play
   return { player, room };
 }
 
-/** So many packets of 16,000 bytes, 32 MB, are more than all sockets on the way hold. */
+/** This many packets of 16,000 bytes, 32 MB, are more than all sockets between player and room hold. */
 const PACKETS = 2_000;
 
-/** 16,000 bytes that only cost. */
+/** A packet that only fills buffers. */
 const BULK: PlayerPacket = { kind: "datagram", member: 0, body: new Uint8Array(16_000) };
 
-/** A metric's value when it does not change any more. */
+/** A value that is the same in this many looks, 20 ms apart, does not change any more. */
+const STABLE_LOOKS = 20;
+
+/** A metric's value as soon as it stays the same. */
 async function settled(series: string): Promise<number | undefined> {
   const looks: (number | undefined)[] = [];
   await until(async () => {
     looks.push(await bridge.metric(series));
-    return looks.length > 50 && looks.at(-50) === looks.at(-1);
+    return looks.length > STABLE_LOOKS && looks.at(-STABLE_LOOKS) === looks.at(-1);
   });
   return looks.at(-1);
 }
 
-describe("the limits of the player port", () => {
-  it("speak TLS 1.3 and nothing older", async () => {
+describe("the player port", () => {
+  it("refuses TLS older than 1.3", async () => {
     await open();
     const { address: host, port } = bridge.address;
     const old = connectTls({ host, port, ca: bridge.certificate.cert, maxVersion: "TLSv1.2" });
@@ -57,7 +60,7 @@ describe("the limits of the player port", () => {
     expect(await bridge.metric('refusals_total{code="tls_handshake"}')).toBe(1);
   });
 
-  it("refuse a connection too many, in all and from one address", async () => {
+  it("refuses a connection beyond the limit of the port or of one address", async () => {
     await open({ PLAYER_MAX_CONNECTIONS: "2", PLAYER_MAX_CONNECTIONS_PER_ADDRESS: "1" });
     await joined(1);
     expect(await (await bridge.connect()).lastPacket()).toBeUndefined();
@@ -67,7 +70,7 @@ describe("the limits of the player port", () => {
     expect(await bridge.metric('refusals_total{code="connections"}')).toBe(1);
   });
 
-  it("tell a player TooSlow whose Join does not come, and one whose packet stays half-sent: both may try again", async () => {
+  it("sends Closed(TooSlow), after which a client reconnects, if the Join or the rest of a packet does not arrive", async () => {
     await open({ PLAYER_JOIN_MS: "300", PLAYER_PACKET_TIMEOUT_MS: "600" });
     const silent = await bridge.connect();
     const { player, room } = await joined();
@@ -79,7 +82,7 @@ describe("the limits of the player port", () => {
     expect(room.packets.slice(1)).toEqual([publish(1, "whole")]);
   });
 
-  it("end the connection of a player who says nothing, also while its room speaks", async () => {
+  it("ends the connection of a player who sends nothing, also while its room sends", async () => {
     await open({ PLAYER_IDLE_MS: "500" });
     const { player, room } = await joined();
     const speaking = setInterval(() => room.send({ kind: "ack", position: 1 }), 50);
@@ -89,7 +92,7 @@ describe("the limits of the player port", () => {
     await until(() => room.closeCode !== undefined);
   });
 
-  it("end the connection of a player who sends Pings without end, and of no other", async () => {
+  it("ends the connection of a player who sends too many Pings, and no other", async () => {
     await open({});
     const { player } = await joined();
     player.send(...Array.from({ length: 900 }, (_, nonce) => ({ kind: "ping", nonce }) as const));
@@ -100,7 +103,7 @@ describe("the limits of the player port", () => {
     expect(other.player.ended).toBe(false);
   });
 
-  it("answer a Join with Unavailable that has waited too long for others of a suspect address", async () => {
+  it("sends Closed(Unavailable) for a Join of a suspect address that was queued too long", async () => {
     const limits = { PLAYER_MAX_FAILED_JOINS_PER_MINUTE: "1", PLAYER_MAX_ASKED_JOINS_PER_ADDRESS: "1" };
     await open({ ...limits, PLAYER_EDGE_DEADLINE_MS: "600" });
     const broken = await bridge.connect();
@@ -122,7 +125,7 @@ describe("the limits of the player port", () => {
     expect(await edge.socket(index)).toBeDefined();
   });
 
-  it("end a player who does not read as TooSlow, with bounded memory; others are served", async () => {
+  it("sends Closed(TooSlow) to a player who does not read, with bounded memory, and serves others", async () => {
     await open({ PLAYER_WRITE_STALL_TIMEOUT_MS: "1000" });
     const { player: deaf, room } = await joined(1);
     const { player: other, room: otherRoom } = await joined(2);
@@ -143,7 +146,7 @@ describe("the limits of the player port", () => {
     await other.received("ack");
   });
 
-  it("let a player read late: nothing is lost", async () => {
+  it("reads from the room only as fast as the player reads, and loses nothing", async () => {
     await open({ PLAYER_WRITE_STALL_TIMEOUT_MS: "60000" });
     const { player, room } = await joined();
     player.socket.pause();
@@ -155,7 +158,7 @@ describe("the limits of the player port", () => {
     expect(acks).toEqual(Array.from({ length: PACKETS }, (_, at) => ({ kind: "ack", position: at + 1 })));
   });
 
-  it("read no more from a player than its edge takes: nothing is lost", async () => {
+  it("reads from a player only as fast as the edge takes, and loses nothing", async () => {
     await open({ PLAYER_EDGE_DEADLINE_MS: "60000" });
     const { player, room } = await joined();
     room.socket.pause();
@@ -171,7 +174,7 @@ describe("the limits of the player port", () => {
     expect(seqs).toEqual(sent.map((_, at) => at + 1));
   });
 
-  it("tell a player Unavailable whose edge takes nothing for too long", async () => {
+  it("sends Closed(Unavailable) to a player whose edge takes nothing for too long", async () => {
     await open({ PLAYER_EDGE_DEADLINE_MS: "500" });
     const { player, room } = await joined();
     room.socket.pause();

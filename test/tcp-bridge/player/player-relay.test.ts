@@ -17,7 +17,7 @@ afterEach(async () => {
 });
 
 describe("the player port between a player and its room", () => {
-  it("opens the room of the Join as the session that it names, and passes the Join on", async () => {
+  it("connects to the room of the Join with the token of the Join, and relays the Join", async () => {
     const player = await bridge.connect();
     const sent = join(7, { room: "r.1-A_z", epoch: 5, delivered: 6, attempt: 8 });
     player.send(sent);
@@ -28,7 +28,7 @@ describe("the player port between a player and its room", () => {
     expect(room.packets).toEqual([sent]);
   });
 
-  it("relays packets both ways in order, whatever the borders of the bytes", async () => {
+  it("relays packets both ways in order, wherever the stream is split", async () => {
     const player = await bridge.connect();
     const sent = [join(7), ...Array.from({ length: 20 }, (_, at) => publish(at + 1, "x".repeat(at * 40)))];
     for (const byte of playerBytes(...sent)) player.socket.write(Uint8Array.of(byte));
@@ -43,7 +43,7 @@ describe("the player port between a player and its room", () => {
     expect(player.packets.at(-1)).toEqual({ kind: "datagram", member: 3, body: new Uint8Array(16_000).fill(1) });
   });
 
-  it("sends what has come together as one message", async () => {
+  it("sends packets that arrived together as one message", async () => {
     const player = await bridge.connect();
     player.send(join(7));
     const room = await edge.socket();
@@ -54,7 +54,7 @@ describe("the player port between a player and its room", () => {
     expect(room.messages.length).toBeLessThan(10);
   });
 
-  it("passes Acks on, alone and with what comes behind them, in order", async () => {
+  it("relays Acks in order, alone and with the packets after them", async () => {
     const player = await bridge.connect();
     player.send(join(7));
     const room = await edge.socket();
@@ -68,7 +68,7 @@ describe("the player port between a player and its room", () => {
     expect(room.packets.slice(1)).toEqual([{ kind: "ack", position: 1 }, ...together]);
   });
 
-  it("answers Ping when the edge answers, and passes none to the room", async () => {
+  it("responds to a Ping when the edge does, and relays none to the room", async () => {
     const player = await bridge.connect();
     player.send(join(7), { kind: "ping", nonce: 1 }, publish(1, "a"), { kind: "ping", nonce: 2 });
     const room = await edge.socket();
@@ -88,7 +88,7 @@ describe("the player port between a player and its room", () => {
     expect(room.texts).toEqual(["ping", "ping"]);
   });
 
-  it("closes the room's WebSocket when the player is gone, after the player's last packets", async () => {
+  it("closes the WebSocket to the room after the last packets of a player who is gone", async () => {
     const player = await bridge.connect();
     player.send(join(7));
     const room = await edge.socket();
@@ -116,6 +116,7 @@ describe("the player port between a player and its room", () => {
     await player.received("joined");
     room.socket.close(4003, "expired");
     await player.received("closed");
+    player.socket.end();
     await until(async () => (await bridge.metric("connections")) === 0);
     expect(await bridge.metric('joins_total{outcome="joined"}')).toBe(1);
     expect(await bridge.metric('packets_total{direction="to_room"}')).toBe(2);

@@ -31,7 +31,7 @@ afterEach(async () => {
   await edge.close();
 });
 
-it("a tap sees no plaintext, and a message that is sent again as other bytes", async () => {
+it("a wire tap sees no plaintext, and sees a repeated message as different bytes", async () => {
   const token = makeToken(7, randomBytes(16));
   const trust = { ca: bridge.certificate.cert };
   player = new ReliableConnection({

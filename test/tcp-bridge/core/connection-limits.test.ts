@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { maxOpenFiles, shareOpenFiles } from "../../../tcp-bridge/core/connection-limits.ts";
 
-it("lowers the connections of all ports by the same factor if there are too few open files", () => {
+it("shareOpenFiles lowers the connections of all ports by the same factor if files are too few", () => {
   const demands = [
     { connections: 10_000, filesEach: 1 },
     { connections: 10_000, filesEach: 2 },
@@ -11,7 +11,7 @@ it("lowers the connections of all ports by the same factor if there are too few 
   expect(shareOpenFiles(500, 1_000, demands)).toEqual([1, 1]);
 });
 
-it("knows how many files this process may open, on Linux", () => {
+it("maxOpenFiles reads on Linux how many files the process may open", () => {
   if (process.platform === "linux") expect(maxOpenFiles()).toBeGreaterThan(100);
   else expect(maxOpenFiles()).toBeUndefined();
 });
