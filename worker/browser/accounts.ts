@@ -12,13 +12,13 @@ export interface Account {
   readonly lastLoginAt: number | null;
   /** What its sessions may enter; null is what WEB_GRANTS says. */
   readonly grants: readonly string[] | null;
-  /** Whether nobody can log in with it. */
+  /** Nobody can log in to a disabled account. */
   readonly disabled: boolean;
-  /** Another one after each change of the password, the grants or `disabled`. */
+  /** Increases with each change of the password, the grants or `disabled`. */
   readonly revision: number;
 }
 
-/** What an operator may change of an account; what is absent stays. */
+/** What an operator may change; what is absent stays as it is. */
 export interface AccountRights {
   readonly grants?: readonly string[] | null;
   readonly disabled?: boolean;
@@ -32,12 +32,12 @@ export class Accounts {
     this.#database = database;
   }
 
-  /** The account of this name, as `accountName` spells it. */
+  /** The account of this name, as {@link accountName} spells it. */
   async find(name: string): Promise<Account | null> {
     return parseRow(await this.#database.prepare("SELECT * FROM accounts WHERE name = ?").bind(name).first<Row>());
   }
 
-  /** Up to `limit` accounts in the order of their names, those behind the name `after`. */
+  /** Up to `limit` accounts in the order of their names, beginning after the name `after`. */
   async list(after: string, limit: number): Promise<Account[]> {
     const { results } = await this.#database
       .prepare("SELECT * FROM accounts WHERE name > ? ORDER BY name LIMIT ?")
@@ -46,7 +46,7 @@ export class Accounts {
     return results.flatMap((row) => parseRow(row) ?? []);
   }
 
-  /** Creates the account; null if somebody has the name already. */
+  /** Creates the account; null if the name is taken. */
   async create(
     name: string,
     passwordHash: string,
@@ -64,8 +64,8 @@ export class Accounts {
   }
 
   /**
-   * Notes a login, unless the account was changed, disabled or deleted since it was read: then false. With `newHash` the
-   * password's hash is replaced, unless another login did so meanwhile.
+   * Records a login; false if the account was changed, disabled or deleted since it was read. `newHash` replaces the
+   * password's hash, unless another login has replaced it meanwhile.
    */
   async recordLogin({ name, passwordHash, createdAt, revision }: Account, now: number, newHash?: string) {
     const { meta } = await this.#database
@@ -90,7 +90,7 @@ export class Accounts {
     return parseRow(row);
   }
 
-  /** Gives an account other rights; null if there is none of this name. */
+  /** Changes the rights of an account; null if there is none of this name. */
   async change(name: string, { grants, disabled }: AccountRights): Promise<Account | null> {
     const row = await this.#database
       .prepare(
@@ -153,67 +153,67 @@ function parseRow(row: Row | null): Account | null {
 
 const MAX_NAME_CHARACTERS = 32;
 
-/** What the session's user leaves beside its prefix. */
+/** A session's user is the name with a prefix. */
 const MAX_NAME_BYTES = MAX_USER_BYTES - WEB_USER_PREFIX.length;
 
-/** NIST SP 800-63B-4 §3.1.1.2 asks for no rules of composition, a lower bound and room for a sentence. */
+/** NIST SP 800-63B-4 §3.1.1.2: a minimum length, room for a sentence, and no rules of composition. */
 const MIN_PASSWORD_CHARACTERS = 8;
 const MAX_PASSWORD_CHARACTERS = 256;
 
-/** What the sign-up page says beside its fields, and again when a field breaks the rule. */
+/** Shown beside the fields of the sign-up page, and in the API's problems. */
 export const NAME_RULE = `1 to ${MAX_NAME_CHARACTERS} letters or digits; "." "_" and "-" are allowed after the first.`;
 export const PASSWORD_RULE = `${MIN_PASSWORD_CHARACTERS} to ${MAX_PASSWORD_CHARACTERS} characters, any you like.`;
 
 const NAME = new RegExp(`^[\\p{L}\\p{N}][\\p{L}\\p{N}\\p{M}._-]{0,${MAX_NAME_CHARACTERS - 1}}$`, "u");
 
 /**
- * The one spelling of an account's name, or undefined if no account can have it: letters and digits of any script, without
- * regard to case or to how the keyboard composed them, so that nobody signs up as a look-alike of `kim` with `KIM`.
+ * The one spelling of an account's name: lower case, NFKC. So nobody signs up as a look-alike of `kim` with `KIM`. undefined
+ * if no account can have the name: it has letters and digits of any script.
  */
 export function accountName(typed: string): string | undefined {
-  // Normalising is not free: what is far too long is refused as it is.
+  // Normalising takes time: a text that is far too long is refused before.
   if (typed.length > 4 * MAX_NAME_CHARACTERS) return undefined;
-  // Lower case may compose anew (a Greek capital before U+0345): an operator's spelling of a name must come out as that name.
+  // Lower case may compose anew (a Greek capital before U+0345), and the spelling of a name must be its own spelling.
   const name = typed.trim().normalize("NFKC").toLowerCase().normalize("NFKC");
   const isAllowed = NAME.test(name) && new TextEncoder().encode(name).length <= MAX_NAME_BYTES;
   return isAllowed ? name : undefined;
 }
 
-/** Whether somebody may sign up with this password. */
+/** Whether the password is of an allowed length. */
 export function isAllowedPassword(password: string): boolean {
   return password.length >= MIN_PASSWORD_CHARACTERS && password.length <= MAX_PASSWORD_CHARACTERS;
 }
 
-/** Whether a password is worth hashing: no account has a longer one. */
+/** Whether an account can have this password: a longer one is not worth a hash. */
 export function canBePassword(password: string): boolean {
   return password.length <= MAX_PASSWORD_CHARACTERS;
 }
 
-/** The session's user that an account is. */
+/** The user that sessions of an account have. */
 export function userOfAccount(name: string): string {
   return WEB_USER_PREFIX + name;
 }
 
-/** The account that a session's user is, or undefined for the user of a service. */
+/** The account's name by a session's user; undefined for the user of a service. */
 export function accountOfUser(user: string): string | undefined {
   return user.startsWith(WEB_USER_PREFIX) ? user.slice(WEB_USER_PREFIX.length) : undefined;
 }
 
-/** Ends all sessions of an account; how many those were, undefined if the store cannot be asked. */
+/** Ends all sessions of an account. Returns how many there were, undefined if the store could not be asked. */
 export async function endAccountSessions(store: SessionStore, name: string): Promise<number | undefined> {
   const { status, deleted } = await runOne(store, { kind: "deleteUser", user: userOfAccount(name) });
   return status === Status.Ok ? deleted : undefined;
 }
 
-/** What came of deleting an account. Unavailable: not all is done; doing it again is safe. */
+/** The outcome of deleting an account. After `unavailable` a part may be done; repeating it is safe. */
 export type AccountEnd =
   | { readonly kind: "deleted"; readonly sessionsEnded: number }
   | { readonly kind: "not_found" }
   | { readonly kind: "unavailable" };
 
 /**
- * Deletes an account and ends its sessions. They end first, so that an account whose sessions live on is never deleted, and
- * again afterwards, for a login may have come between.
+ * Deletes an account and ends its sessions. They end before, so that no session outlives its account, and once more after,
+ * because a login may have come between.
  *
  * @param remove deletes the account; false if there is none
  */

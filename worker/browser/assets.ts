@@ -1,10 +1,10 @@
 import { Hono } from "hono";
 import type { AppEnv } from "../app-env.ts";
 
-/** An hour: a new release's look reaches everybody soon. */
+/** An hour, so that browsers soon have the look of a new release. */
 const CACHE_CONTROL = "public, max-age=3600";
 
-/** Colours reach the contrast of WCAG 2.2 AA (4.5:1) in both schemes. */
+/** The colours have the contrast of WCAG 2.2 AA (4.5:1) in both schemes. */
 const STYLESHEET = `
 :root { color-scheme: light dark; --text: #1c1b22; --soft: #55535f; --page: #fff; --card: #f4f3f7; --line: #d3d1da;
   --accent: #4b2fb8; --on-accent: #fff; --error: #a1122b; --error-page: #fdecef; }
@@ -60,13 +60,13 @@ button { font: inherit; font-weight: 600; padding: .6rem 1rem; border: 1px solid
 const ICON = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="7" fill="#4b2fb8"/>
 <path d="M16 6 25 26h-4l-2-5h-6l-2 5H7zm0 7-2 5h4z" fill="#fff"/></svg>`;
 
-/** The pages' stylesheet and icon, and what was built for them. */
+/** The pages' stylesheet and icon, and the built files of client/browser/. */
 export const assets = new Hono<AppEnv>()
   .get("/pages.css", (c) => c.body(STYLESHEET, 200, { "Content-Type": "text/css", "Cache-Control": CACHE_CONTROL }))
   .get("/icon.svg", (c) => c.body(ICON, 200, { "Content-Type": "image/svg+xml", "Cache-Control": CACHE_CONTROL }))
   .get("/:file{chat-page\\.(js|css)}", async (c) => {
-    // The path alone: what else a client sends may mean something to what stands behind this binding.
+    // Only the path is passed on: the service behind the binding might interpret what else a client sends.
     const { status, body, headers } = await c.env.ASSETS.fetch(`https://assets.invalid${c.req.path}`);
-    // An answer of its own: the headers of a fetched one cannot be added to.
+    // A new response, because the headers of a fetched one are immutable.
     return new Response(body, { status, headers });
   });

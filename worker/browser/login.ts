@@ -57,23 +57,23 @@ export async function provePassword(c: Context<PageEnv>, name: string, password:
   return { kind: "right", account, device, ...(verdict.newHash !== undefined && { newHash: verdict.newHash }) };
 }
 
+/** Options of {@link startSession}. */
 export interface SessionStart {
-  /** The password's hash, made anew with today's parameters. */
+  /** Replaces the account's hash. */
   readonly newHash?: string | undefined;
-  /** Whether all sessions end that the account has. */
+  /** Whether all other sessions of the account end. */
   readonly endsOthers?: boolean;
-  /** The browser's device, where it was known before. */
+  /** The browser's device, if the account has logged in on it before. */
   readonly device?: KnownDevice | undefined;
 }
 
 /**
- * Logs an account in: a new session takes the place of the one that the browser showed, whose id stops working, so that an
- * id which somebody fixed or saw before the login is worth nothing after it. The browser's device is known from now on. Without Ok the
- * cookies are as they were.
+ * Logs an account in. A new session replaces the browser's: a token that somebody fixed or saw before the login is then worth
+ * nothing. The browser's device is known from now on. Unless the status is Ok, the cookies stay as they are.
  *
- * Who changes, disables or deletes an account writes that first and ends its sessions then. Here the session comes first
- * and a look at the account then: one of the two sees the other. Denied: the account is not any more what it was when
- * `account` was read.
+ * A change of an account, a disabling or a deletion writes the account first and ends its sessions after. A login issues the
+ * session first and reads the account again after. So one of the two sees the other, and no session escapes. Denied: the
+ * account has changed since `account` was read.
  */
 export async function startSession(
   c: Context<PageEnv>,
@@ -83,7 +83,7 @@ export async function startSession(
   const { store, config } = c.var;
   const user = userOfAccount(account.name);
   const shown = c.get("credential");
-  // The old one goes first: at a cap on the user's sessions it makes room.
+  // The old session ends first, which makes room where the user is at the cap on sessions.
   const responses = await store.run([
     ...(shown ? [{ kind: "delete", sessid: shown.sessid, secretHash: shown.secretHash } as const] : []),
     ...(endsOthers ? [{ kind: "deleteUser", user } as const] : []),

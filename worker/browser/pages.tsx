@@ -7,7 +7,7 @@ import { isSameOrigin } from "../http/host.ts";
 import { openIsolate } from "../isolate.ts";
 import { logFault } from "../log-fault.ts";
 import { assets } from "./assets.ts";
-import { me } from "./pages/account.tsx";
+import { account } from "./pages/account.tsx";
 import { HomePage } from "./pages/home.tsx";
 import { ASSETS_PATH } from "./pages/layout.tsx";
 import { login, logout } from "./pages/login.tsx";
@@ -16,10 +16,7 @@ import { room } from "./pages/room.tsx";
 import { signup } from "./pages/signup.tsx";
 import { loadVisitor, type PageEnv } from "./visitor.ts";
 
-/**
- * The headers of a page: it loads its stylesheet, icon and scripts from this host and sends its forms there, nothing else;
- * what it shows is private to its reader.
- */
+/** A page loads its stylesheet, icon and scripts from this host and sends its forms there, and nothing else. */
 const pageSecurity = secureHeaders({
   contentSecurityPolicy: {
     defaultSrc: ["'none'"],
@@ -32,11 +29,11 @@ const pageSecurity = secureHeaders({
     frameAncestors: ["'none'"],
   },
   xFrameOptions: "DENY",
-  // With "no-referrer" a form's Origin would be "null", and no login could be told from a forged one.
+  // With "no-referrer" the Origin of every form would be "null", and a forged one would look the same.
   referrerPolicy: "same-origin",
 });
 
-/** Two fields of text and a return address take less than 8 KiB; what is a little too long still gets a page that says so. */
+/** Two text fields and a return address take less than 8 KiB. A form that is a little longer still gets a page as refusal. */
 const MAX_FORM_BYTES = 64 * 1024;
 
 /** The pages for browsers. */
@@ -45,7 +42,7 @@ export const pages = new Hono<PageEnv>();
 pages.onError((error, c) => {
   logFault("page failed", error);
   c.header("Cache-Control", "no-store");
-  // Who it is may be what could not be found out.
+  // The lookup of the visitor may be what failed.
   c.set("visitor", { kind: "unknown", maySignUp: false });
   return refusePage(c, "unavailable", "Not now", "The server could not do this at the moment. Try again soon.");
 });
@@ -57,11 +54,11 @@ pages.get("/", (c) => c.html(<HomePage visitor={c.get("visitor")} />));
 pages.route("/login", login);
 pages.route("/signup", signup);
 pages.route("/logout", logout);
-pages.route("/me", me);
+pages.route("/me", account);
 pages.route("/rooms", room);
 pages.route(ASSETS_PATH, assets);
 
-/** A page is its reader's: neither a shared cache nor the back button after a logout shows it. */
+/** A page is private: no shared cache keeps it, and the back button does not show it after a logout. */
 function keepPrivate(): MiddlewareHandler<PageEnv> {
   return async function keepPrivate(c, next) {
     await next();
@@ -69,7 +66,7 @@ function keepPrivate(): MiddlewareHandler<PageEnv> {
   };
 }
 
-/** Cross-site request forgery: what changes anything comes from a page of this host. */
+/** Against cross-site request forgery: a request that changes something must come from a page of this host. */
 function refuseForgery(): MiddlewareHandler<PageEnv> {
   return async function refuseForgery(c, next) {
     if (["GET", "HEAD", "OPTIONS"].includes(c.req.method) || isSameOrigin(c)) return next();
@@ -78,8 +75,8 @@ function refuseForgery(): MiddlewareHandler<PageEnv> {
 }
 
 /**
- * Receives a page's form, whoever sends it: bounded in time, size and number (http/form-body.ts), and nothing but a form that can be
- * read. Behind it `c.req.parseBody()` does not fail.
+ * Receives the form of a request within the bounds of http/form-body.ts, and refuses a body that is no form. After it
+ * `c.req.parseBody()` does not fail.
  */
 function receiveForm(): MiddlewareHandler<PageEnv> {
   return async function receiveForm(c, next) {

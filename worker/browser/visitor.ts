@@ -6,30 +6,30 @@ import { addressKey, clientAddress } from "../http/client-address.ts";
 import { type ClientCredential, cookieCredential, setSessionCookie } from "../http/client-credential.ts";
 import { runOne } from "../session-store/session-store.ts";
 
-/** Who looks at a page, and whether somebody may make an account here (SIGNUP). */
+/** Who requests a page, and whether new accounts can be created (SIGNUP). */
 export type Visitor = Identity & { readonly maySignUp: boolean };
 
 type Identity =
   | { readonly kind: "user"; readonly user: string; readonly sessid: number }
   | { readonly kind: "anonymous" }
-  /** The store could not be asked: who it is will be known later, and the cookie stays as it is. */
+  /** The store could not be asked. The cookie stays as it is. */
   | { readonly kind: "unknown" };
 
 /** Hono's environment of the pages. */
 export interface PageEnv extends AppEnv {
   Variables: AppEnv["Variables"] & {
-    /** What the request's cookie says, whether or not the session lives. */
+    /** The session token of the request's cookie, whether or not the session lives. */
     readonly credential: ClientCredential | undefined;
     readonly visitor: Visitor;
   };
 }
 
-/** How long the session of a first visit lives until its second request: most first visits are the last (bots). */
+/** Idle lifetime of a session until its second request: most first visits are bots, which send no second one. */
 const FIRST_VISIT_IDLE_MS = 10 * 60 * 1000;
 
 /**
- * Finds the visitor's session, and issues an anonymous one where there is none: for a new browser, and for a cookie that this
- * server did not issue or that has expired. Beyond NEW_VISITOR_LIMIT for an address, pages come without a session.
+ * Looks up the visitor's session. A browser without one, or with a cookie that is forged or expired, gets an anonymous
+ * session; beyond NEW_VISITOR_LIMIT for its address, a page without a session.
  */
 export function loadVisitor(): MiddlewareHandler<PageEnv> {
   return async function loadVisitor(c, next) {
@@ -41,7 +41,7 @@ export function loadVisitor(): MiddlewareHandler<PageEnv> {
   };
 }
 
-/** Whether the caller takes a page: false for one that accepts only JSON. */
+/** Whether the client accepts a page, not only JSON. */
 export function acceptsHtml(c: Context): boolean {
   const accept = c.req.header("Accept");
   return accept === undefined || accept === "" || /text\/(?:html|\*)|application\/xhtml\+xml|\*\/\*/i.test(accept);
@@ -62,22 +62,22 @@ function userOf({ sessid }: Session, user: string): Identity {
   return { kind: "user", user, sessid };
 }
 
-/** A later request: from here on the session lives as long as any other. */
+/** From its second request on, an anonymous session lives as long as any other. */
 async function keepAnonymous(c: Context<PageEnv>, session: Session): Promise<Identity> {
   const { policy } = c.get("config");
   const normalMs = Math.min(policy.idleMs, policy.maxMs);
   if (session.expiresAt - session.createdAt < normalMs) {
-    // Without a secret it keeps its token; and should it end in this moment, what is made anew has no token to show.
+    // A register without a secret keeps the session's token. If the session ends just now, the new one has no token at all.
     const { sessid, ip } = session;
     await runOne(c.get("store"), { kind: "register", sessid, user: null, ip, grants: [], idleMs: policy.idleMs });
   }
   return { kind: "anonymous" };
 }
 
-/** A browser that opens a page. Not one that might never show it, and no program that asks for JSON. */
+/** Whether a browser opens a page: no prefetch, which may never be shown, and no program that wants JSON. */
 function isFirstVisit(c: Context<PageEnv>): boolean {
-  const isAhead = /\bprefetch\b/.test(c.req.header("Sec-Purpose") ?? c.req.header("Purpose") ?? "");
-  return c.req.raw.method === "GET" && acceptsHtml(c) && !isAhead;
+  const isPrefetch = /\bprefetch\b/.test(c.req.header("Sec-Purpose") ?? c.req.header("Purpose") ?? "");
+  return c.req.raw.method === "GET" && acceptsHtml(c) && !isPrefetch;
 }
 
 async function issueAnonymousSession(c: Context<PageEnv>): Promise<Identity> {

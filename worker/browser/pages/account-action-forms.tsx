@@ -6,7 +6,7 @@ import { Layout } from "./layout.tsx";
 /** What is wrong with the form that changes a password. */
 export type PasswordChangeError = FormError<"current" | "password" | "again">;
 
-/** What is wrong with a form that asks for nothing but the password. */
+/** What is wrong with a form whose one field is the password. */
 export type PasswordError = FormError<"password">;
 
 interface OwnAccountPageProps<Error> {
@@ -76,7 +76,7 @@ export function DeletionPage({ visitor, name, error }: OwnAccountPageProps<Passw
   );
 }
 
-/** The page on which an owner ends another session, or without `sessid` all others. */
+/** The page on which an owner ends another session or, without `sessid`, all others. */
 export function EndSessionsPage({
   visitor,
   name,
@@ -103,7 +103,7 @@ export function EndSessionsPage({
   );
 }
 
-/** Tells a password manager whose password it is. */
+/** Tells a password manager which account the password belongs to. */
 function AccountName({ name }: { name: string }) {
   return <input type="text" name="user" autocomplete="username" value={name} readonly hidden />;
 }

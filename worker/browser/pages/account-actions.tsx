@@ -24,10 +24,8 @@ const NOT_ALLOWED = "This password cannot be used. See below what is allowed.";
 const COMMON = "Many people use this password, so it is tried first. Choose another.";
 const NOT_THE_SAME = "The new password was not typed the same twice.";
 
-type Answer = Response | Promise<Response>;
-
-/** Below `/me`: what only the owner of an account may do, who knows its password. */
-export const ownAccount = new Hono<PageEnv>()
+/** Below `/me`: what the owner of an account may do. All but logging out asks for the password. */
+export const accountActions = new Hono<PageEnv>()
   .post("/sessions/end", endSession)
   .post("/sessions/end-others", forOwner(endOthers))
   .get("/password", forOwner(showPasswordPage))
@@ -35,8 +33,8 @@ export const ownAccount = new Hono<PageEnv>()
   .get("/delete", forOwner(showDeletionPage))
   .post("/delete", forOwner(deleteAccount));
 
-/** A handler that gets the account of the visitor. */
-function forOwner(handle: (c: Context<PageEnv>, account: Account) => Answer) {
+/** A handler that is called with the account of the visitor, and with no other visitor. */
+function forOwner(handle: (c: Context<PageEnv>, account: Account) => Response | Promise<Response>) {
   return async function forOwner(c: Context<PageEnv>): Promise<Response> {
     const visitor = c.get("visitor");
     if (visitor.kind !== "user") return askForLogin(c, visitor);
@@ -47,7 +45,10 @@ function forOwner(handle: (c: Context<PageEnv>, account: Account) => Answer) {
   };
 }
 
-/** One's own ends as by a logout. Another one asks for the password: who finds a browser open may not shut its owner out. */
+/**
+ * Ends the session of this browser as a logout does. Ending another one takes the password: a stranger at an open browser
+ * must not lock its owner out.
+ */
 async function endSession(c: Context<PageEnv>): Promise<Response> {
   const visitor = c.get("visitor");
   if (visitor.kind !== "user") return askForLogin(c, visitor);
@@ -64,14 +65,14 @@ async function endSession(c: Context<PageEnv>): Promise<Response> {
   return c.redirect("/", 303);
 }
 
-/** This session stays as it is: a new one in its place would live longer than SESSION_MAX_SECONDS after the login. */
+/** Keeps this session as it is: a new one in its place would live longer than SESSION_MAX_SECONDS after the login. */
 async function endOthers(c: Context<PageEnv>, account: Account): Promise<Response> {
   const visitor = c.get("visitor");
   if (visitor.kind !== "user") return askForLogin(c, visitor);
   return endAfterProof(c, account, { kind: "deleteUser", user: visitor.user, except: visitor.sessid });
 }
 
-/** Ends other sessions of the owner. The form of /me has no password in it: the page that asks for it is the answer. */
+/** Ends other sessions of the owner. The form of `/me` has no password: the response is then the page that asks for it. */
 async function endAfterProof(
   c: Context<PageEnv>,
   account: Account,
@@ -93,14 +94,14 @@ async function endAfterProof(
   const { status } = await runOne(c.get("store"), request);
   if (status === Status.Unavailable) return refuseUnknown(c);
   if (status === Status.Denied) return refusePage(c, "denied", "Not yours", "You can end your own sessions only.");
-  // One that ended meanwhile is what was wanted.
+  // NotFound is fine: the session has ended meanwhile.
   return c.redirect("/me", 303);
 }
 
 async function changePassword(c: Context<PageEnv>, account: Account): Promise<Response> {
   const form = await readForm(c);
   const password = form("password");
-  // What can be said without a hash is said first.
+  // What needs no hash is checked first.
   if (!isAllowedPassword(password))
     return showPasswordPage(c, account, 400, { field: "password", message: NOT_ALLOWED });
   if (form("again") !== password) return showPasswordPage(c, account, 400, { field: "again", message: NOT_THE_SAME });
@@ -141,12 +142,12 @@ async function deleteAccount(c: Context<PageEnv>, account: Account): Promise<Res
 
 type RightPassword = Extract<PasswordProof, { kind: "right" }>;
 
-/** The account, once its password is proved; otherwise the refusal. */
+/** The account, if the password is right; otherwise the refusal. */
 async function proveOwner(
   c: Context<PageEnv>,
   { name }: Account,
   password: string,
-  show: (status: 403 | 429, message: string) => Answer,
+  show: (status: 403 | 429, message: string) => Response | Promise<Response>,
 ): Promise<RightPassword | Response> {
   if (!canBePassword(password)) return show(403, WRONG);
   const proof = await provePassword(c, name, password);
@@ -157,8 +158,8 @@ async function proveOwner(
   return show(429, `Too many tries. Try again in ${proof.seconds} seconds.`);
 }
 
-/** The account was changed, disabled or deleted by somebody else while its owner was at it: its sessions have ended. */
-function refuseChanged(c: Context<PageEnv>): Answer {
+/** The refusal if the account was changed, disabled or deleted during the request: its sessions have ended. */
+function refuseChanged(c: Context<PageEnv>): Response | Promise<Response> {
   clearSessionCookie(c);
   const text = "Your account was changed at the same time in another place. Log in again, then look at it.";
   return refusePage(c, "conflict", "Changed meanwhile", text);
@@ -171,7 +172,7 @@ function showPasswordPage(
   { name }: Account,
   status: PageStatus = 200,
   error?: PasswordChangeError,
-): Answer {
+): Response | Promise<Response> {
   return c.html(<PasswordPage visitor={c.get("visitor")} name={name} error={error} />, status);
 }
 
@@ -180,6 +181,6 @@ function showDeletionPage(
   { name }: Account,
   status: PageStatus = 200,
   error?: PasswordError,
-): Answer {
+): Response | Promise<Response> {
   return c.html(<DeletionPage visitor={c.get("visitor")} name={name} error={error} />, status);
 }

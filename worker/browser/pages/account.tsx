@@ -4,19 +4,19 @@ import { Status } from "../../../protocol/status-codes.ts";
 import { runOne } from "../../session-store/session-store.ts";
 import { type Account, Accounts, accountOfUser } from "../accounts.ts";
 import { acceptsHtml, type PageEnv, type Visitor } from "../visitor.ts";
-import { ownAccount } from "./account-actions.tsx";
+import { accountActions } from "./account-actions.tsx";
 import { displayName, Layout } from "./layout.tsx";
 import { askForLogin, refuseUnknown } from "./refuse-page.tsx";
 
 type User = Extract<Visitor, { kind: "user" }>;
 
-/** `/me`: a page that needs a login. */
-export const me = new Hono<PageEnv>()
+/** `/me`: the account page, for users who are logged in. */
+export const account = new Hono<PageEnv>()
   .get("/", async (c) => {
     const visitor = c.get("visitor");
     return visitor.kind === "user" ? show(c, visitor) : askForLogin(c, visitor);
   })
-  .route("/", ownAccount);
+  .route("/", accountActions);
 
 async function show(c: Context<PageEnv>, visitor: User): Promise<Response> {
   const { user } = visitor;
@@ -27,21 +27,20 @@ async function show(c: Context<PageEnv>, visitor: User): Promise<Response> {
   ]);
   if (listed.status !== Status.Ok) return refuseUnknown(c);
   const { sessions } = listed;
-  if (acceptsHtml(c)) return c.html(<MePage visitor={visitor} account={account} sessions={sessions} />);
+  if (acceptsHtml(c)) return c.html(<AccountPage visitor={visitor} account={account} sessions={sessions} />);
   const { createdAt = null, lastLoginAt = null } = account ?? {};
   return c.json({ user, createdAt, lastLoginAt, sessid: visitor.sessid, sessions });
 }
 
-/** What the page of one's own account shows. */
-export interface MePageProps {
+interface AccountPageProps {
   readonly visitor: Extract<Visitor, { kind: "user" }>;
-  /** null for a user whose account is not in the database: a service's user. */
+  /** null for the user of a service, who has no account here. */
   readonly account: Account | null;
   readonly sessions: readonly Session[];
 }
 
-/** One's own account: what the database has of it, and its sessions, each of which can be ended. */
-export function MePage({ visitor, account, sessions }: MePageProps) {
+/** The account's dates, and the user's sessions, each with a button that ends it. */
+function AccountPage({ visitor, account, sessions }: AccountPageProps) {
   const newestFirst = sessions.toSorted((a, b) => b.createdAt - a.createdAt);
   return (
     <Layout title="Your account" visitor={visitor}>
@@ -97,7 +96,7 @@ export function MePage({ visitor, account, sessions }: MePageProps) {
 interface SessionItemProps {
   readonly session: Session;
   readonly isThis: boolean;
-  /** Whether the visitor has a password here, which is asked for before another session is ended. */
+  /** Whether the visitor has an account, whose password is needed to end another session. */
   readonly mayEnd: boolean;
 }
 
@@ -127,7 +126,7 @@ function SessionItem({ session, isThis, mayEnd }: SessionItemProps) {
   );
 }
 
-/** UTC: the server does not know where the reader is. */
+/** A time in UTC: the server does not know the time zone of the reader. */
 function Moment({ ms }: { ms: number }) {
   const iso = new Date(ms).toISOString();
   return <time datetime={iso}>{`${iso.slice(0, 10)} ${iso.slice(11, 16)} UTC`}</time>;

@@ -1,23 +1,22 @@
-/** What is wrong with a form, and with which of its fields; without a field with all of them together. */
+/** What is wrong with a form: with one field, or without `field` with all of them together. */
 export interface FormError<Name extends string> {
   readonly message: string;
   readonly field?: Name;
 }
 
-/** What every field of a form needs. */
-export interface FormFieldProps<Name extends string> {
+interface FormFieldProps<Name extends string> {
   readonly name: Name;
   readonly label: string;
   readonly autocomplete: "username" | "current-password" | "new-password";
-  /** What is allowed in it, said below it. */
+  /** What is allowed in the field, shown below it. */
   readonly rule?: string | undefined;
-  /** What it shows at first. */
+  /** The text that the field begins with. */
   readonly value?: string;
   readonly focus: boolean;
   readonly error: FormError<Name> | undefined;
 }
 
-/** The form's message, at its top. */
+/** The error message at the top of a form. */
 export function FormMessage({ error }: { error: FormError<string> | undefined }) {
   if (error === undefined) return null;
   return (
@@ -27,7 +26,7 @@ export function FormMessage({ error }: { error: FormError<string> | undefined })
   );
 }
 
-/** A field with its label and its rule; the message and the rule are tied to it, so that a screen reader says them with it. */
+/** A field with its label and its rule. A screen reader reads the rule and the error with the field that they belong to. */
 export function FormField<Name extends string>({ name, label, rule, error, focus, ...input }: FormFieldProps<Name>) {
   const isWrong = error !== undefined && (error.field ?? name) === name;
   const ids = [...(isWrong ? ["error"] : []), ...(rule === undefined ? [] : [`${name}-rule`])];

@@ -1,7 +1,7 @@
 import type { Visitor } from "../visitor.ts";
 import { displayName, Layout } from "./layout.tsx";
 
-/** The home page: who you are here, and where to go. */
+/** The home page: who the visitor is, and links. */
 export function HomePage({ visitor }: { visitor: Visitor }) {
   return (
     <Layout title="Home" visitor={visitor}>

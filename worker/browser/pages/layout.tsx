@@ -3,13 +3,13 @@ import type { Child } from "hono/jsx";
 import { accountOfUser } from "../accounts.ts";
 import type { Visitor } from "../visitor.ts";
 
-/** Where the pages' stylesheet and icon are; below one name, so that a proxy can route them beside a site's own. */
+/** Where the pages' stylesheet, icon and scripts are: one path, so that a proxy can route them beside a site's own. */
 export const ASSETS_PATH = "/artoria";
 
-/** What every page has. `script` is the address of a module script, for a page that has one. */
-export interface LayoutProps {
+interface LayoutProps {
   readonly title: string;
   readonly visitor: Visitor;
+  /** The address of the page's module script. */
   readonly script?: string;
   readonly children?: Child;
 }
@@ -49,7 +49,7 @@ export function Layout({ title, visitor, script, children }: LayoutProps) {
   );
 }
 
-/** What a session's user is called: an account by its name. */
+/** How the pages call a session's user: an account by its name. */
 export function displayName(user: string): string {
   return accountOfUser(user) ?? user;
 }

@@ -5,7 +5,7 @@ import type { HasherBusy } from "../login.ts";
 import { acceptsHtml, type PageEnv, type Visitor } from "../visitor.ts";
 import { Layout } from "./layout.tsx";
 
-/** A refusal as a page, or as problem+json for who accepts only JSON; the status is that of the code. */
+/** A refusal: a page, or problem+json for a client that accepts only JSON. The code decides the status. */
 export function refusePage(
   c: Context<PageEnv>,
   code: ProblemCode,
@@ -16,25 +16,25 @@ export function refusePage(
   return c.html(<MessagePage visitor={c.get("visitor")} title={title} text={text} />, PROBLEMS[code].status);
 }
 
-/** The page for who came while too many passwords waited to be hashed. */
+/** The refusal while too many passwords wait to be hashed. */
 export function refuseBusy(c: Context<PageEnv>, { retryAfterSeconds }: HasherBusy): Response | Promise<Response> {
   c.header("Retry-After", String(retryAfterSeconds));
   const text = `Very many people are logging in at the moment. Try again in ${retryAfterSeconds} seconds.`;
   return refusePage(c, "unavailable", "Not now", text);
 }
 
-/** The page for who came while the session store could not be asked. */
+/** The refusal while the session store cannot be asked. */
 export function refuseUnknown(c: Context<PageEnv>): Response | Promise<Response> {
   return refusePage(c, "unavailable", "Not now", "Sessions cannot be looked up at the moment. Try again soon.");
 }
 
-/** The answer of a page of `/me` to who is not logged in, or cannot be told to be. */
+/** The response below `/me` to a visitor who is not logged in, or while that is unknown. */
 export function askForLogin(c: Context<PageEnv>, { kind }: Visitor): Response | Promise<Response> {
   if (kind === "unknown") return refuseUnknown(c);
   return acceptsHtml(c) ? c.redirect("/login?return=%2Fme", 303) : problem(c, "unauthenticated", "a login is needed");
 }
 
-/** A page that says one thing. */
+/** A page with one message. */
 export function MessagePage({ visitor, title, text }: { visitor: Visitor; title: string; text: string }) {
   return (
     <Layout title={title} visitor={visitor}>
@@ -47,7 +47,7 @@ export function MessagePage({ visitor, title, text }: { visitor: Visitor; title:
   );
 }
 
-/** The page for a right password that got no session. */
+/** The refusal for a right password, if no session could be issued. */
 export function refuseSession(c: Context<PageEnv>, status: Status): Response | Promise<Response> {
   return status === Status.TooMany
     ? refusePage(

@@ -4,7 +4,7 @@ import type { PageEnv, Visitor } from "../visitor.ts";
 import { ASSETS_PATH, Layout } from "./layout.tsx";
 import { refusePage } from "./refuse-page.tsx";
 
-/** `/rooms/{room}`: the room's chat. */
+/** `/rooms/{room}`: the chat of a room. */
 export const room = new Hono<PageEnv>().get("/:room", (c) => {
   const name = c.req.param("room");
   if (!isRoomName(name)) {
@@ -13,8 +13,8 @@ export const room = new Hono<PageEnv>().get("/:room", (c) => {
   return c.html(<RoomPage room={name} visitor={c.get("visitor")} />);
 });
 
-/** A room's chat; client/browser/chat-page.ts fills it. */
-export function RoomPage({ room, visitor }: { room: string; visitor: Visitor }) {
+/** The chat; client/browser/chat-page.ts fills it. */
+function RoomPage({ room, visitor }: { room: string; visitor: Visitor }) {
   return (
     <Layout title={`Room ${room}`} visitor={visitor} script={`${ASSETS_PATH}/chat-page.js`}>
       <link rel="stylesheet" href={`${ASSETS_PATH}/chat-page.css`} />

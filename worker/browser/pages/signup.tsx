@@ -1,21 +1,19 @@
 import { type Context, Hono } from "hono";
 import { Status } from "../../../protocol/status-codes.ts";
 import { clientAddress, networkKey } from "../../http/client-address.ts";
-import { requestHost } from "../../http/host.ts";
 import { Accounts, accountName, isAllowedPassword } from "../accounts.ts";
 import { choosePassword, startSession } from "../login.ts";
 import { reserveSignup } from "../login-limit.ts";
 import type { PageEnv } from "../visitor.ts";
+import { Layout } from "./layout.tsx";
 import {
   type Credentials,
   type CredentialsError,
   CredentialsForm,
   type CredentialsPageProps,
   readCredentials,
-  returnInQuery,
-  safeReturn,
-} from "./credentials-form.tsx";
-import { Layout } from "./layout.tsx";
+  requestedReturn,
+} from "./login.tsx";
 import { refuseBusy, refusePage, refuseSession } from "./refuse-page.tsx";
 
 const BAD_NAME: CredentialsError = { field: "user", message: "This name cannot be used. See below what is allowed." };
@@ -29,16 +27,13 @@ const COMMON: CredentialsError = {
 };
 const TAKEN: CredentialsError = { field: "user", message: "Somebody has this name already. Choose another." };
 
-/** `/signup`: a new account is logged in at once. */
+/** `/signup`: creates an account and logs it in. */
 export const signup = new Hono<PageEnv>()
   .use(async (c, next) => {
     if (c.get("visitor").maySignUp) return next();
     return refusePage(c, "denied", "Sign-up is closed", "New accounts cannot be made here. If you have one, log in.");
   })
-  .get("/", (c) => {
-    const returnTo = safeReturn(returnInQuery(c.req.url), requestHost(c));
-    return c.html(<SignupPage visitor={c.get("visitor")} returnTo={returnTo} />);
-  })
+  .get("/", (c) => c.html(<SignupPage visitor={c.get("visitor")} returnTo={requestedReturn(c)} />))
   .post("/", async (c) => {
     const form = await readCredentials(c);
     const name = accountName(form.user);
@@ -46,22 +41,22 @@ export const signup = new Hono<PageEnv>()
     if (!isAllowedPassword(form.password)) return refuse(c, form, 400, BAD_PASSWORD);
     const { config } = c.var;
     const address = clientAddress(c, config);
-    const attempt = await reserveSignup(c.env, config.login, address);
-    if (attempt.kind === "wait") {
-      c.header("Retry-After", String(attempt.seconds));
-      return refuse(c, form, 429, { message: `Too many tries. Try again in ${attempt.seconds} seconds.` });
+    const reserved = await reserveSignup(c.env, config.login, address);
+    if (reserved.kind === "wait") {
+      c.header("Retry-After", String(reserved.seconds));
+      return refuse(c, form, 429, { message: `Too many tries. Try again in ${reserved.seconds} seconds.` });
     }
     const accounts = new Accounts(c.env.DB);
-    // What the database would refuse anyway is not worth a hash.
+    // A hash is expensive: a name that is taken is refused before.
     if ((await accounts.find(name)) !== null) return refuse(c, form, 409, TAKEN);
     const chosen = await choosePassword(c.env.PASSWORD_HASHER, form.password, networkKey(address));
     if (chosen.kind === "common") return refuse(c, form, 400, COMMON);
     if (chosen.kind === "busy") return refuseBusy(c, chosen);
     const account = await accounts.create(name, chosen.hash, Date.now());
     if (account === null) return refuse(c, form, 409, TAKEN);
-    // Whoever had the name before it was deleted is not this account.
+    // Sessions of a deleted account of the same name are not this account's.
     const status = await startSession(c, account, { endsOthers: true });
-    // The account is there all the same: a login makes up for it.
+    // Without a session the account exists all the same, and its owner can log in.
     return status === Status.Ok ? c.redirect(form.returnTo, 303) : refuseSession(c, status);
   });
 
@@ -74,7 +69,6 @@ function refuse(
   return c.html(<SignupPage visitor={c.get("visitor")} returnTo={returnTo} user={user} error={error} />, status);
 }
 
-/** The sign-up page. */
 function SignupPage(props: CredentialsPageProps) {
   return (
     <Layout title="Sign up" visitor={props.visitor}>

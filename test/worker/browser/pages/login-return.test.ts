@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { returnInQuery, safeReturn } from "../../../../worker/browser/pages/credentials-form.tsx";
+import { returnInQuery, safeReturn } from "../../../../worker/browser/pages/login.tsx";
 
 describe("the page to go back to", () => {
   it.each([
