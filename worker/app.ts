@@ -4,8 +4,7 @@ import { HTTPException } from "hono/http-exception";
 import { secureHeaders } from "hono/secure-headers";
 import { ConfigError } from "../config/environment.ts";
 import { MAX_BATCH_BYTES } from "../protocol/service-packets.ts";
-import type { AppEnv } from "./app-env.ts";
-import { provideStore } from "./app-env.ts";
+import { type AppEnv, provideStore } from "./app-env.ts";
 import { pages } from "./browser/pages.tsx";
 import { requirePlainHost } from "./http/host.ts";
 import { problem } from "./http/problem.ts";
@@ -26,26 +25,26 @@ import { count, sessions, users } from "./routes/sessions.ts";
 /** 1000 sessids of 11 digits, or 64 grants of 512 bytes, and room for their JSON. */
 const MAX_JSON_BYTES = 64 * 1024;
 
-/** The whole edge: each route knows its store and its configuration from the context, and nothing else. */
+/** The worker's routes, in the order in which a request meets them. A route finds its config and store in the context. */
 export const app = new Hono<AppEnv>();
 
 app.onError((error, c) => {
   if (error instanceof ConfigError) return problem(c, "not_configured", error.message);
-  // Hono's own refusals: a body that is not JSON.
+  // Thrown by Hono, for a body that is not JSON.
   if (error instanceof HTTPException && error.status < 500) return problem(c, "invalid", `body: ${error.message}`);
   logFault("unexpected", error);
   return problem(c, "unavailable", "an unexpected error, it was logged");
 });
 app.notFound((c) => problem(c, "not_found", "no such route; GET /docs lists them"));
 
-// Asked for every request of a protected site, so it sets its headers itself.
+// Called for every request of a protected site, so it sets its few headers itself.
 app.route("/v1/check", check);
 
-// Its answers are for bridges, so they go without the headers that tell browsers what to do; so do its refusals.
+// Responses go to bridges, so they have none of the headers for browsers.
 app.use("/v1/packets", provideStore(), requireApiKey(), limitBody(MAX_BATCH_BYTES));
 app.route("/v1/packets", packets);
 
-// From here on are routes that say 200 to somebody without a credential.
+// From here on are routes that return 200 without a credential.
 app.use(requirePlainHost());
 app.use(
   secureHeaders({
@@ -56,7 +55,7 @@ app.use(
       formAction: ["'none'"],
     },
     xFrameOptions: "DENY",
-    // A page states its own policy further in.
+    // Pages set their own policy (browser/pages.tsx).
     overwrite: false,
   }),
 );

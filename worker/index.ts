@@ -9,7 +9,7 @@ export { EmbeddedSessions } from "./session-store/embedded/embedded-sessions.ts"
 
 export default {
   fetch: app.fetch,
-  /** The cron trigger of wrangler.toml: trims what has expired. */
+  /** The cron trigger of wrangler.toml: removes expired sessions from the indices. */
   async scheduled(_controller, bindings) {
     await openIsolate(bindings).store.sweep();
   },

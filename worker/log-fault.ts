@@ -1,8 +1,8 @@
 import { placeOfError } from "../protocol/log-line.ts";
 
 /**
- * Logs a fault of our own code, or of a room's content code, as one line: what it was and where, never its message, which may
- * hold what a client sent.
+ * Logs a fault of our own code, or of a room's content code, as one line: its type and its place. Never its message, which may
+ * contain what a client sent.
  */
 export function logFault(where: string, fault: unknown): void {
   // biome-ignore lint/suspicious/noConsole: a Worker's log is its console

@@ -1,19 +1,19 @@
 import { MAX_RESOURCE_BYTES } from "../../protocol/service-packets.ts";
 
-/** What a caller of `/v1/check` asks about. */
+/** The resource that a request for `/v1/check` names. */
 export type CheckedResource =
   | { readonly kind: "none" }
   | { readonly kind: "named"; readonly name: string }
   | { readonly kind: "refused"; readonly reason: string };
 
-/** What most proxies ask: a URL that is not worth a parser. */
+/** The URL that most proxies request: no need to parse it. */
 const NAMES_NOTHING = /^https?:\/\/[^/?#]*\/v1\/check$/;
 
 const NONE = { kind: "none" } as const;
 
 const AMBIGUOUS = { kind: "refused", reason: "the resource's path can be read in more than one way" } as const;
 
-/** What a reader that decodes once more would take for something else, and control characters, which some drop. */
+/** What another reader may decode once more or take for a slash, and control characters, which some readers drop. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
 const READ_AGAIN = /%[\da-f]{2}|[\\\0-\x1f\x7f]/i;
 
@@ -23,7 +23,7 @@ const utf8 = new TextEncoder();
  * The resource of a `/v1/check` request: exactly one of the query's `resource`, `X-Original-URI` (nginx, Caddy, Envoy) and
  * `X-Forwarded-Uri` (Traefik). Two of them are refused: a proxy sets one, so the other was made up by its client.
  *
- * A path is compared percent-decoded, without its query. One that a server behind might read as another path (dot
+ * A path is compared percent-decoded and without its query. A path that the protected server might read as another one (dot
  * segments, encoded slashes, backslashes, what is still encoded after decoding) is refused.
  */
 export function checkedResource({ url, headers }: Request): CheckedResource {
@@ -34,14 +34,14 @@ export function checkedResource({ url, headers }: Request): CheckedResource {
   return named[0] ?? NONE;
 }
 
-/** As it is compared: a path has been decoded by the caller. */
+/** A resource of the query, which the URL parser has decoded. */
 function namedByQuery(name: string): CheckedResource {
   return name.startsWith("/") && isAmbiguous(name.split("/")) ? AMBIGUOUS : namedAsIs(name);
 }
 
 /** The path of a request target: `/path?query`, or absolute as some proxies forward it. */
 function namedByUri(uri: string): CheckedResource {
-  // Fields of one name arrive joined by ", ", and no URI holds a space: this was sent twice.
+  // Header fields of the same name arrive joined by ", ", and no URI has a space in it: the header was sent twice.
   if (/[\s#]/.test(uri)) return { kind: "refused", reason: "the resource is named more than once" };
   const path = uri.replace(/^https?:\/\/[^/?]*/i, "").split("?", 1)[0] ?? "";
   return namedByPath(path === "" ? "/" : path);
@@ -69,7 +69,7 @@ function decodeSegments(path: string): string[] | undefined {
   }
 }
 
-/** Whether another reader may see other segments. */
+/** Whether another reader may see other segments than these. */
 function isAmbiguous(segments: readonly string[]): boolean {
   // Servlet containers drop what follows a ";" in a segment: their "..;" is "..".
   return segments.some((segment) => /^\.{1,2}(?:;|$)|\//.test(segment) || READ_AGAIN.test(segment));

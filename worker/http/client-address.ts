@@ -6,21 +6,21 @@ import type { WorkerConfig } from "../config.ts";
 const IpAddress = v.pipe(v.string(), v.ip());
 
 /**
- * The address that a request came from: who connected, and where that is one of TRUSTED_PROXIES, the last address in
- * X-Forwarded-For that is none. null if there is no such IP address.
+ * The IP address of the client: the peer of the connection or, if that is one of TRUSTED_PROXIES, the last address in
+ * X-Forwarded-For that is not. null if that is no IP address.
  */
 export function clientAddress(c: Context, { trustedProxies }: Pick<WorkerConfig, "trustedProxies">): string | null {
   const hops = (c.req.header("X-Forwarded-For") ?? "").split(",").map((hop) => hop.trim());
-  const address = [...hops, connectedAddress(c)].findLast((hop) => !trustedProxies.includes(hop));
-  // Without a trusted proxy only who connected counts: anybody can write X-Forwarded-For.
+  const address = [...hops, peerAddress(c)].findLast((hop) => !trustedProxies.includes(hop));
+  // Anybody can write X-Forwarded-For: it counts only behind a trusted proxy.
   return v.is(IpAddress, address) ? address : null;
 }
 
 /**
- * Who connected. Self-hosted, workerd says it in `cf.clientIp`, with the port, and a header may say anything. Cloudflare says it in
- * CF-Connecting-IP, whatever a client sent.
+ * The peer of the connection. A self-hosted workerd has it in `cf.clientIp`, with the port, and leaves headers as clients send
+ * them. Cloudflare overwrites CF-Connecting-IP with it.
  */
-function connectedAddress(c: Context): string {
+function peerAddress(c: Context): string {
   const { cf } = c.req.raw as { readonly cf?: { readonly clientIp?: string } };
   if (cf?.clientIp === undefined) return c.req.header("CF-Connecting-IP") ?? "";
   return cf.clientIp.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1");

@@ -1,12 +1,12 @@
 import type { Context } from "hono";
 
-/** What bodies may take of this isolate. */
+/** Bounds of the bodies that an isolate receives. */
 export interface BodyLimits {
   /** From the headers to the last byte. */
   readonly timeoutMs: number;
-  /** Bodies that are incomplete at the same time; beyond it, one that has waited longest is given up. */
+  /** Bodies that are incomplete at the same time. Beyond it, the oldest of the address with the most is given up. */
   readonly maxWaiting: number;
-  /** The same of one address. */
+  /** The same for one address. */
   readonly maxWaitingPerAddress: number;
 }
 
@@ -15,19 +15,19 @@ export type ReceivedBody =
   | { readonly kind: "tooLarge" }
   | { readonly kind: "tooSlow" };
 
-/** A body that is not complete. */
+/** A body that is incomplete. */
 interface WaitingBody {
   readonly address: string;
   giveUp(): void;
 }
 
 /**
- * Receives the bodies of those who have shown no credential, within bounds of time, size and number. A body mostly comes with
- * its headers; so what waits long is slow, or is meant to be, and makes room for what comes.
+ * Receives bodies from clients without a credential, within bounds of time, size and number. A body mostly arrives with its
+ * headers: one that is incomplete for long is slow, or slow on purpose, and is given up for newer ones.
  */
 export class BodyIntake {
   readonly #limits: BodyLimits;
-  /** By address; the oldest first. */
+  /** By address, the oldest first. */
   readonly #waiting = new Map<string, Set<WaitingBody>>();
   #count = 0;
 
@@ -36,10 +36,10 @@ export class BodyIntake {
   }
 
   /**
-   * The whole body.
+   * Receives a whole body.
    *
-   * @param address what limits count by (client-address.ts)
-   * @throws the client went away
+   * @param address the key under which limits count the client (client-address.ts)
+   * @throws if the client disconnects
    */
   async receive(body: ReadableStream<Uint8Array>, maxBytes: number, address: string): Promise<ReceivedBody> {
     const gaveUp = Promise.withResolvers<"gaveUp">();
@@ -51,7 +51,7 @@ export class BodyIntake {
     try {
       const received = await Promise.race([readAll(reader, maxBytes), gaveUp.promise]);
       if (received !== undefined && received !== "gaveUp") return { kind: "body", bytes: received };
-      // Nobody waits for the end of it: the runtime closes the connection.
+      // Not awaited: the runtime closes the connection.
       reader.cancel().catch(() => {});
       return { kind: received === "gaveUp" ? "tooSlow" : "tooLarge" };
     } finally {
@@ -66,7 +66,7 @@ export class BodyIntake {
     else if (this.#count >= this.#limits.maxWaiting) this.#giveUpOldest(this.#largest());
   }
 
-  /** The address with the most bodies: many slow ones of one do not press out another's. */
+  /** The bodies of the address with the most, so that many slow bodies of one address push out no other's. */
   #largest(): ReadonlySet<WaitingBody> {
     let largest: ReadonlySet<WaitingBody> = new Set();
     for (const bodies of this.#waiting.values()) if (bodies.size > largest.size) largest = bodies;
@@ -95,7 +95,7 @@ export class BodyIntake {
   }
 }
 
-/** Whether the body is what its Content-Type says, and that is a form. */
+/** Whether the Content-Type is that of a form and the body can be parsed as one. */
 export async function isForm(c: Context): Promise<boolean> {
   const type = c.req.header("Content-Type")?.split(";")[0]?.trim().toLowerCase();
   if (type !== "application/x-www-form-urlencoded" && type !== "multipart/form-data") return false;
@@ -107,7 +107,7 @@ export async function isForm(c: Context): Promise<boolean> {
   }
 }
 
-/** Reads a form, urlencoded or multipart; gives a field's text, empty where it is missing or no text. */
+/** Parses a form, urlencoded or multipart. The result gives the text of a field, empty if it is missing or no text. */
 export async function readForm(c: Context): Promise<(name: string) => string> {
   const fields = await c.req.parseBody();
   return (name) => {
@@ -116,7 +116,7 @@ export async function readForm(c: Context): Promise<(name: string) => string> {
   };
 }
 
-/** All that comes, or undefined once it is more than `maxBytes`. */
+/** The whole body; undefined as soon as it is longer than `maxBytes`. */
 async function readAll(
   reader: ReadableStreamDefaultReader<Uint8Array>,
   maxBytes: number,

@@ -3,7 +3,7 @@ import type { ContentfulStatusCode } from "hono/utils/http-status";
 import * as v from "valibot";
 import { Status } from "../../protocol/status-codes.ts";
 
-/** The stable codes of errors and their HTTP status. Clients depend on the code, never on a title or a detail. */
+/** The stable codes of problems and their HTTP status. Clients depend on the code, never on a title or a detail. */
 export const PROBLEMS = {
   invalid: { status: 400, title: "The request is not valid" },
   unauthenticated: { status: 401, title: "No valid credential" },
@@ -19,7 +19,7 @@ export const PROBLEMS = {
 
 export type ProblemCode = keyof typeof PROBLEMS;
 
-/** Every error (RFC 9457). */
+/** The body of every error (RFC 9457). */
 export const Problem = v.object({
   type: v.literal("about:blank"),
   title: v.string(),

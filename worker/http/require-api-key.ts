@@ -11,9 +11,8 @@ import { problem } from "./problem.ts";
 const WRONG_KEY_WINDOW_SECONDS = 60;
 
 /**
- * Lets services in: `Authorization: Bearer <any of API_KEYS>`. Without a configured key it answers 503
- * `not_configured`, without a key 401, and 401 for a wrong one until its address has sent too many: then 429. A right
- * key is never limited.
+ * Lets services in: `Authorization: Bearer <any of API_KEYS>`. The refusals: 503 `not_configured` if no key is configured, 401
+ * without a key or with a wrong one, 429 for an address that has sent too many wrong ones. A right key is never limited.
  */
 export function requireApiKey(): MiddlewareHandler<AppEnv> {
   const authenticate = bearerAuth<AppEnv>({
@@ -33,8 +32,8 @@ export function requireApiKey(): MiddlewareHandler<AppEnv> {
 }
 
 /**
- * A key that can be guessed is for this machine, also for a page that the developer's browser opens: one whose host's name
- * was made to lead to loopback (DNS rebinding) says that name here.
+ * A short key can be guessed, so it is valid only for requests to a loopback host. A page in the developer's browser whose
+ * host name resolves to loopback (DNS rebinding) requests that name, and is refused.
  */
 function mayBeShort(key: string, c: Context<AppEnv>): boolean {
   return key.length >= MIN_KEY_CHARACTERS || isLoopbackHost(new URL(c.req.url).hostname);
@@ -50,8 +49,8 @@ async function refuse(c: Context<AppEnv>): Promise<Response> {
 }
 
 /**
- * Compares with every key, each in a time that tells nothing but its length. It is asked once per batch of packets, so it
- * hashes nothing: two digests in hexadecimal were a ninth of the worker's time.
+ * Compares with every key, so that the time tells nothing but lengths. It hashes nothing, because it runs once per batch of
+ * packets: two digests in hexadecimal were a ninth of the worker's time.
  */
 function isAnyOf(shown: string, keys: readonly string[]): boolean {
   return keys.filter((key) => sameSecret(key, shown)).length > 0;

@@ -30,7 +30,7 @@ export const User = v.pipe(
   v.metadata({ description: `User, 1..${MAX_USER_BYTES} bytes of UTF-8 without U+0000` }),
 );
 
-/** One resource, or all that begin alike. */
+/** A resource, or all resources with a prefix. */
 export const Grant = v.pipe(
   wireText(MAX_RESOURCE_BYTES),
   v.check((grant) => !grant.slice(0, -1).includes("*"), 'allowed is a resource, or a prefix that ends in "*"'),
@@ -43,10 +43,10 @@ export const Grants = v.pipe(
   v.maxLength(MAX_GRANTS, `allowed are ${MAX_GRANTS} grants or fewer`),
 );
 
-/** A moment. */
+/** A time. */
 export const EpochMs = v.pipe(v.number(), v.integer(), v.metadata({ description: "Epoch milliseconds" }));
 
-/** Text that a packet could carry too: the same user and resource on every way in. */
+/** A text that a packet can carry too, so that HTTP and TCP have the same users and resources. */
 function wireText(maxBytes: number) {
   const allowed = `allowed are 1..${maxBytes} bytes of UTF-8 without U+0000`;
   return v.pipe(

@@ -16,7 +16,7 @@ export function jsonBody<S extends v.GenericSchema>(schema: S) {
 /** The parameters in a path. Read them with `c.req.valid("param")`. */
 export function pathParams<S extends v.GenericSchema>(schema: S) {
   return validator("param", (value, c) => {
-    // Hono leaves what it cannot decode as it is: "%ff" and "%25ff" would be one user.
+    // Hono keeps what it cannot decode as it is, so "%ff" and "%25ff" would be the same user.
     if (!isPercentEncoded(new URL(c.req.url).pathname)) {
       return problem(c, "invalid", "path: allowed is percent-encoded UTF-8");
     }
@@ -43,7 +43,7 @@ function isPercentEncoded(path: string): boolean {
   }
 }
 
-/** A field's name comes from the caller when it is one too many: this much of it goes back. */
+/** The name of an unknown field comes from the caller: only this much of it is sent back. */
 const MAX_FIELD_CHARACTERS = 100;
 
 function explain(issue: v.BaseIssue<unknown>, where: string): string {
@@ -58,8 +58,8 @@ function explain(issue: v.BaseIssue<unknown>, where: string): string {
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false });
 
 /**
- * Refuses a body that is not UTF-8. Read as text it would be repaired, so that two users whose bytes differ would become
- * one; a packet with the same bytes is Invalid.
+ * Refuses a body that is not UTF-8. Read as text it would be repaired, and two users with different bytes would become one.
+ * A packet with the same bytes is Invalid.
  */
 export function requireUtf8(): MiddlewareHandler {
   return async function requireUtf8(c, next) {

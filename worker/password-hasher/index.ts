@@ -7,8 +7,8 @@ interface HasherBindings {
 }
 
 /**
- * One hash at a time: a Worker's scrypt stops all that its isolate does. It is a Durable Object so that there are as many of
- * them as hashes may run at once, wherever the requests come from. It keeps nothing.
+ * Computes one hash at a time, because an isolate does nothing else during one. It is a Durable Object so that no more of them
+ * run than PASSWORD_HASHES_AT_ONCE allows, wherever the requests come from. It stores nothing.
  */
 export class PasswordHasher extends DurableObject<HasherBindings> {
   readonly #service: PasswordService;
@@ -24,7 +24,7 @@ export class PasswordHasher extends DurableObject<HasherBindings> {
   }
 }
 
-/** A worker without an address: only what has a binding to it can ask. */
+/** A worker without an address: only a binding reaches it. */
 export default {
   fetch(request, env) {
     const { atOnce } = parseHashQueueLimits(env);

@@ -9,34 +9,37 @@ import {
   verifyPassword,
 } from "./password.ts";
 
-/** What the hasher is asked. */
+/** A request to the hasher. */
 export type PasswordRequest = {
-  /** What asks, as limits count it: passwords wait by turns of it. */
+  /** The key under which limits count the client: clients take turns in the queue. */
   readonly from: string;
-} & PasswordQuestion;
+} & HashJob;
 
-type PasswordQuestion =
-  /** To hash a password that somebody chose. */
+type HashJob =
+  /** Hash a new password. */
   | { readonly kind: "choose"; readonly password: string }
-  /** To hash anew what an account has already. */
+  /** Hash the password of an account with today's parameters. */
   | { readonly kind: "rehash"; readonly password: string }
-  /** To compare a password with an account's PHC string; null for an account that does not exist. */
+  /**
+   * Compare a password with an account's PHC string. null, for an account that does not exist, takes as long and does not
+   * match.
+   */
   | {
       readonly kind: "verify";
       readonly password: string;
       readonly phc: string | null;
-      /** Before those that are not, in a queue of its own. */
+      /** Whether it goes to the queue of the urgent, which is served first. */
       readonly urgent: boolean;
     };
 
-/** What it answers with 200. */
+/** A response of the hasher, with status 200. */
 export type PasswordResponse =
   | { readonly kind: "hashed"; readonly hash: string }
-  /** Everybody uses this password: nobody may choose it. */
+  /** A common password, which nobody may choose. */
   | { readonly kind: "common" }
   | ({ readonly kind: "verified" } & PasswordVerdict);
 
-/** When to come again if too many hashes wait: by then most of them are done. */
+/** When to try again if too many hashes wait: most of them are done by then. */
 export const BUSY_RETRY_SECONDS = 5;
 
 /** Every variable that the password hasher reads. */
@@ -56,8 +59,8 @@ export function parseHashQueueLimits(environment: object): HashQueueLimits {
 }
 
 /**
- * Hashes passwords for the worker, which would answer nothing else meanwhile. Only the worker can ask it: on Cloudflare it is
- * a worker of its own without an address (index.ts), under `npm start` it runs in Node's threads.
+ * Hashes passwords for the worker, whose isolate would do nothing else during a hash. Only the worker can call it: on
+ * Cloudflare it is a worker of its own without an address (index.ts), under `npm start` it runs in Node's threads.
  */
 export class PasswordService {
   readonly #queue: HashQueue;
@@ -69,7 +72,7 @@ export class PasswordService {
     this.#cost = cost;
   }
 
-  /** Answers a {@link PasswordRequest} as JSON; 503 with Retry-After while too many wait. */
+  /** The response to a {@link PasswordRequest} as JSON; 503 with Retry-After if too many wait. */
   async handle(request: PasswordRequest): Promise<Response> {
     const response = await this.#decide(request);
     if (response !== "busy") return Response.json(response);
@@ -89,107 +92,110 @@ export class PasswordService {
   }
 }
 
-/** How much a hasher takes on. */
+/** Bounds of a {@link HashQueue}. */
 export interface HashQueueLimits {
-  /** Hashes at the same time; each takes a processor and 16 MiB. */
+  /** Hashes that run at the same time; each takes a processor and 16 MiB. */
   readonly atOnce: number;
-  /** Those that wait their turn, of the urgent and of the others each; what comes beyond them is refused. */
+  /** Hashes that wait, urgent ones and others counted apart; more are refused. */
   readonly maxWaiting: number;
 }
 
-/** Whose turn a hash takes. */
-export interface HashTurn {
-  /** What asks: those that wait take turns by it, so that many of one do not keep another waiting. */
+/** How a hash is queued. */
+export interface QueuedHash {
+  /** The key under which limits count the client. */
   readonly from: string;
   readonly urgent: boolean;
 }
 
-/** Called when its turn has come, or is not to come. */
-type Waiting = (turn: "go" | "busy") => void;
+/** Called once: the hash may run, or the queue was full. */
+type Dequeued = (verdict: "run" | "busy") => void;
 
-/** After so many urgent ones one of the others has a turn: anybody who signs up has a device that is known. */
-const URGENT_IN_A_ROW = 3;
+/**
+ * After so many urgent hashes in a row one of the others runs: by signing up, anybody gets a device whose logins are urgent.
+ */
+const MAX_URGENT_IN_A_ROW = 3;
 
-/** Runs the hashes few at a time: the urgent before the others, those who ask by turns, each in the order in which its own came. */
+/** Runs a few hashes at a time, urgent ones first. Waiting clients take turns, and a client's hashes keep their order. */
 export class HashQueue {
   readonly #atOnce: number;
-  readonly #urgent: FairLine;
-  readonly #others: FairLine;
+  readonly #urgent: RoundRobinQueue;
+  readonly #others: RoundRobinQueue;
   #running = 0;
   #urgentInARow = 0;
 
   constructor({ atOnce, maxWaiting }: HashQueueLimits) {
     this.#atOnce = atOnce;
-    this.#urgent = new FairLine(maxWaiting);
-    this.#others = new FairLine(maxWaiting);
+    this.#urgent = new RoundRobinQueue(maxWaiting);
+    this.#others = new RoundRobinQueue(maxWaiting);
   }
 
-  /** The job's result, or "busy" if too many wait; then it was not begun. */
-  async run<T>(job: () => Promise<T>, { from, urgent }: HashTurn): Promise<T | "busy"> {
+  /** The job's result, or "busy" if too many wait: then the job was not started. */
+  async run<T>(job: () => Promise<T>, { from, urgent }: QueuedHash): Promise<T | "busy"> {
     if (this.#running >= this.#atOnce) {
-      const line = urgent ? this.#urgent : this.#others;
-      // Who ends hands the turn on, so that nobody who comes in this moment takes it.
-      if ((await new Promise<"go" | "busy">((resolve) => line.join(from, resolve))) === "busy") return "busy";
+      const queue = urgent ? this.#urgent : this.#others;
+      // A job that ends passes its place on, so that no newcomer takes it in between.
+      if ((await new Promise<"run" | "busy">((resolve) => queue.add(from, resolve))) === "busy") return "busy";
     } else {
       this.#running += 1;
     }
     try {
       return await job();
     } finally {
-      // In a Worker a hash stops everything: who came meanwhile is counted, and refused, before the next one.
-      setTimeout(() => this.#handOn(), 0);
+      // A Worker does nothing else during a hash. The timer lets requests that arrived meanwhile be queued or refused first.
+      setTimeout(() => this.#runNext(), 0);
     }
   }
 
-  #handOn(): void {
-    const next = this.#next();
+  #runNext(): void {
+    const next = this.#dequeue();
     if (next === undefined) this.#running -= 1;
-    else next("go");
+    else next("run");
   }
 
-  #next(): Waiting | undefined {
-    const urgent = this.#urgentInARow < URGENT_IN_A_ROW ? this.#urgent.take() : undefined;
+  #dequeue(): Dequeued | undefined {
+    const urgent = this.#urgentInARow < MAX_URGENT_IN_A_ROW ? this.#urgent.take() : undefined;
     this.#urgentInARow = urgent === undefined ? 0 : this.#urgentInARow + 1;
     return urgent ?? this.#others.take() ?? this.#urgent.take();
   }
 }
 
-/** Those that wait, by who asks: one of each in turn. Beyond its length, the last of who has the most is turned away. */
-class FairLine {
-  readonly #most: number;
-  /** In the order of their turns. */
-  readonly #waiting = new Map<string, Waiting[]>();
+/** A queue that serves clients in turn. When it is full, the client with the most entries loses its last one. */
+class RoundRobinQueue {
+  readonly #capacity: number;
+  /** By client, in the order of their turns. */
+  readonly #waiting = new Map<string, Dequeued[]>();
   #count = 0;
 
-  constructor(most: number) {
-    this.#most = most;
+  constructor(capacity: number) {
+    this.#capacity = capacity;
   }
 
-  join(from: string, waiting: Waiting): void {
+  add(from: string, entry: Dequeued): void {
     const own = this.#waiting.get(from) ?? [];
-    own.push(waiting);
+    own.push(entry);
     this.#waiting.set(from, own);
     this.#count += 1;
-    if (this.#count > this.#most) this.#turnAway(from, own);
+    if (this.#count > this.#capacity) this.#refuseOne(from, own);
   }
 
-  take(): Waiting | undefined {
+  take(): Dequeued | undefined {
     const [first] = this.#waiting;
     if (first === undefined) return undefined;
     const [from, own] = first;
-    const waiting = own.shift();
+    const entry = own.shift();
     this.#waiting.delete(from);
     if (own.length > 0) this.#waiting.set(from, own);
     this.#count -= 1;
-    return waiting;
+    return entry;
   }
 
-  /** Where others have as many, who came last is. */
-  #turnAway(from: string, own: Waiting[]): void {
-    let [who, most] = [from, own];
-    for (const [other, theirs] of this.#waiting) if (theirs.length > most.length) [who, most] = [other, theirs];
-    const last = most.pop();
-    if (most.length === 0) this.#waiting.delete(who);
+  /** Among clients with equally many entries, the newcomer is refused. */
+  #refuseOne(newcomer: string, own: Dequeued[]): void {
+    let [client, entries] = [newcomer, own];
+    for (const [other, theirs] of this.#waiting)
+      if (theirs.length > entries.length) [client, entries] = [other, theirs];
+    const last = entries.pop();
+    if (entries.length === 0) this.#waiting.delete(client);
     this.#count -= 1;
     last?.("busy");
   }

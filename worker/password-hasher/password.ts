@@ -89,19 +89,19 @@ function fromBase64(text: string): Uint8Array {
   return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
 }
 
-let known: Promise<ReadonlySet<string>> | undefined;
+let commonPasswords: Promise<ReadonlySet<string>> | undefined;
 
 /**
- * Whether everybody uses this password, so that it is tried first: one of the 49,000 that zxcvbn-ts has gathered from what
- * was stolen elsewhere (OWASP ASVS 5.0, 6.2.4), in any case and composition.
+ * Whether the password is common, in any case and composition: one of the 49,000 that zxcvbn-ts has collected from leaks,
+ * which are tried first (OWASP ASVS 5.0, 6.2.4).
  */
 export async function isCommonPassword(password: string): Promise<boolean> {
-  known ??= load();
-  return (await known).has(password.normalize("NFKC").trim().toLowerCase());
+  commonPasswords ??= loadCommonPasswords();
+  return (await commonPasswords).has(password.normalize("NFKC").trim().toLowerCase());
 }
 
-/** Unpacked when the first password is chosen, for logins need none of it. */
-async function load(): Promise<ReadonlySet<string>> {
+/** Loaded when the first password is chosen, because logins do not need it. */
+async function loadCommonPasswords(): Promise<ReadonlySet<string>> {
   const { dictionary } = await import("@zxcvbn-ts/language-common");
   return new Set(dictionary["passwords-common"]);
 }

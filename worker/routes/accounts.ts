@@ -22,7 +22,7 @@ const MAX_PAGE = 1000;
 const DEFAULT_PAGE = 100;
 const PAGE_RULE = `allowed is a whole number, 1..${MAX_PAGE}`;
 
-/** An account's name in a path, in whatever case and composition. */
+/** An account's name in a path, in any case and composition. */
 export const AccountParam = v.object({
   name: v.pipe(v.string(), v.transform(accountName), v.string(`allowed are ${NAME_RULE}`)),
 });
@@ -97,10 +97,10 @@ export const AccountPage = v.object({
 
 const SessionsEnded = v.pipe(v.number(), v.integer(), v.minValue(0));
 
-/** What PATCH answers. */
+/** The response to PATCH. */
 export const ChangedAccount = v.object({ ...accountEntries, sessionsEnded: SessionsEnded });
 
-/** What DELETE answers. */
+/** The response to DELETE. */
 export const DeletedAccount = v.object({ sessionsEnded: SessionsEnded });
 
 const NO_ACCOUNT = "name: no such account";
@@ -108,13 +108,13 @@ const TAKEN = "name: an account has it already";
 const SESSIONS_LEFT = "not every session of the account could be ended: send the request again";
 
 /**
- * `/v1/accounts`: what operators do with browser accounts. Whoever changes what an account may do ends its sessions: they say
- * what it might do before.
+ * `/v1/accounts`: what operators do with browser accounts. A change of an account's rights ends its sessions, because these
+ * keep the rights of their login.
  */
 export const accounts = new Hono<AppEnv>()
   .get("/", query(AccountsQuery), async (c) => {
     const { after, limit } = c.req.valid("query");
-    // One more says whether there is a next page.
+    // One account more shows whether there is a next page.
     const found = await new Accounts(c.env.DB).list(after, limit + 1);
     const page = found.slice(0, limit);
     return c.json({ accounts: page.map(view), next: found.length > limit ? (page.at(-1)?.name ?? null) : null });
@@ -122,7 +122,7 @@ export const accounts = new Hono<AppEnv>()
   .post("/", jsonBody(NewAccount), async (c) => {
     const { name, password, grants = null } = c.req.valid("json");
     const accounts = new Accounts(c.env.DB);
-    // What the database would refuse anyway is not worth a hash.
+    // A hash is expensive: a name that is taken is refused before.
     if ((await accounts.find(name)) !== null) return problem(c, "conflict", TAKEN);
     const chosen = await choosePassword(c.env.PASSWORD_HASHER, password, "operators");
     if (chosen.kind === "common") return problem(c, "invalid", "password: many people use it, so it is tried first");
@@ -130,7 +130,7 @@ export const accounts = new Hono<AppEnv>()
       c.header("Retry-After", String(chosen.retryAfterSeconds));
       return problem(c, "unavailable", "too many passwords wait to be hashed");
     }
-    // Whoever had the name before it was deleted is not this account.
+    // Sessions of a deleted account of the same name are not this account's.
     if ((await endAccountSessions(c.get("store"), name)) === undefined) return problem(c, "unavailable");
     const account = await accounts.create(name, chosen.hash, Date.now(), grants);
     return account === null ? problem(c, "conflict", TAKEN) : c.json(view(account), 201);
@@ -147,7 +147,7 @@ export const accounts = new Hono<AppEnv>()
       ...(disabled !== undefined && { disabled }),
     });
     if (account === null) return problem(c, "not_found", NO_ACCOUNT);
-    // The sessions of one that was disabled have ended.
+    // Enabling an account ends none: its sessions ended when it was disabled.
     const loses = grants !== undefined || disabled === true;
     const sessionsEnded = loses ? await endAccountSessions(c.get("store"), name) : 0;
     if (sessionsEnded === undefined) return problem(c, "unavailable", SESSIONS_LEFT);

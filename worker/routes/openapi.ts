@@ -14,7 +14,7 @@ const SECURITY = {
 /** HTTP statuses of the problems that any caller of this kind may get, besides the operation's own problems. */
 const CALLER_PROBLEMS = { service: [401, 429, 503], client: [401, 503], anyone: [] } as const;
 
-/** `/openapi.json`: OpenAPI 3.1, made from the schemas that the routes validate with. */
+/** `/openapi.json`: OpenAPI 3.1, generated from the schemas that the routes validate with. */
 export const openapi = new Hono<AppEnv>().get("/", (c) => c.json(openApiDocument()));
 
 /** The OpenAPI 3.1 document of {@link API_OPERATIONS}. */

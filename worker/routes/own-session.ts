@@ -8,7 +8,7 @@ import { runOne } from "../session-store/session-store.ts";
 
 const NO_SESSION = "a valid session token is needed";
 
-/** `/v1/session`: what a client may ask of its own session. */
+/** `/v1/session`: a client reads or ends its own session. */
 export const ownSession = new Hono<AppEnv>()
   .get("/", async (c) => {
     const credential = await clientCredential(c);

@@ -18,24 +18,25 @@ import { Status } from "../../protocol/status-codes.ts";
 import type { AppEnv } from "../app-env.ts";
 import { problem } from "../http/problem.ts";
 
-/** The largest fixed answer, CountUsersResponse: 4 + 1 + 4 + 4. Issues, which are rarer, make the writer grow. */
-const ANSWER_BYTES = 13;
+/** The largest response of a fixed size, CountUsersResponse: 4 + 1 + 4 + 4. For an Issue, which is rarer, the writer grows. */
+const RESPONSE_BYTES = 13;
 
-/** `/v1/packets`: service packets in, their answers out, in order. */
+/** `/v1/packets`: service packets in, their responses out, in order. */
 export const packets = new Hono<AppEnv>().post("/", async (c) => {
   if (c.req.header("Content-Type")?.toLowerCase() !== "application/octet-stream") {
     return problem(c, "invalid", "Content-Type: allowed is application/octet-stream");
   }
-  const split = decodeAll(new Uint8Array(await c.req.arrayBuffer()));
-  if (typeof split === "string") return problem(c, "invalid", split);
-  if (split.length > MAX_BATCH_REQUESTS)
+  const decoded = decodeAll(new Uint8Array(await c.req.arrayBuffer()));
+  if (typeof decoded === "string") return problem(c, "invalid", decoded);
+  if (decoded.length > MAX_BATCH_REQUESTS) {
     return problem(c, "too_large", `body: allowed are ${MAX_BATCH_REQUESTS} packets or fewer`);
-  const requests = split.filter(isRequest);
-  const responses = await c.get("store").run(requests);
-  return c.body(encodeAll(split, responses as ServiceResponse[]), 200, { "Content-Type": "application/octet-stream" });
+  }
+  const responses = await c.get("store").run(decoded.filter(isRequest));
+  const body = encodeAll(decoded, responses as ServiceResponse[]);
+  return c.body(body, 200, { "Content-Type": "application/octet-stream" });
 });
 
-/** Every packet of the body, or what is wrong with its framing: then nothing of it is executed. */
+/** The packets of the body; a text that says what is wrong if its framing is, and then none of them is executed. */
 function decodeAll(body: Uint8Array): DecodedServiceRequest[] | string {
   const decoder = new PacketDecoder(MAX_SERVICE_PACKET_BYTES);
   const decoded: DecodedServiceRequest[] = [];
@@ -52,9 +53,10 @@ function encodeAll(
   decoded: readonly DecodedServiceRequest[],
   responses: readonly ServiceResponse[],
 ): Uint8Array<ArrayBuffer> {
-  const writer = new ByteWriter(decoded.length * ANSWER_BYTES);
+  const writer = new ByteWriter(decoded.length * RESPONSE_BYTES);
   let next = 0;
-  for (const item of decoded) writeServiceResponse(writer, isRequest(item) ? answer(responses[next++]) : refusal(item));
+  for (const item of decoded)
+    writeServiceResponse(writer, isRequest(item) ? required(responses[next++]) : refusal(item));
   return writer.finish();
 }
 
@@ -62,8 +64,8 @@ function isRequest(item: DecodedServiceRequest): item is ServiceRequest {
   return item.kind !== "invalid" && item.kind !== "unknown";
 }
 
-function answer(response: ServiceResponse | undefined): ServiceResponse {
-  if (response === undefined) throw new Error("the store answered fewer requests than it was asked");
+function required(response: ServiceResponse | undefined): ServiceResponse {
+  if (response === undefined) throw new Error("the store returned fewer responses than it got requests");
   return response;
 }
 

@@ -21,7 +21,7 @@ import { RoomName } from "./rooms.ts";
 
 type Admission = { readonly kind: "admitted"; readonly credential: RoomCredential } | Refusal;
 
-/** `/v1/rooms/{room}/socket`: a player's WebSocket. Its session is asked for here, before the room is reached. */
+/** `/v1/rooms/{room}/socket`: a player's WebSocket. The session is checked here, before the room gets the request. */
 export const roomSocket = new Hono<AppEnv>().get(
   "/:room/socket",
   pathParams(v.object({ room: RoomName })),
@@ -31,7 +31,7 @@ export const roomSocket = new Hono<AppEnv>().get(
     }
     const { webSocket } = await enter(c, c.req.valid("param").room);
     const { named } = readSubprotocols(c.req.header("Sec-WebSocket-Protocol"));
-    // An answer of its own: the headers of a fetched one cannot be added to.
+    // A new response, because the headers of a fetched one are immutable.
     return new Response(null, {
       status: 101,
       webSocket,
@@ -46,7 +46,7 @@ async function enter(c: Context<AppEnv>, room: string): Promise<Response> {
   try {
     return await c.env.ROOMS.getByName(room).fetch(admittedRequest({ room, credential: admission.credential }));
   } catch {
-    // The room is being moved or has too much to do; players come back after their back-off.
+    // The room is being moved, or is overloaded. Clients dial again after their back-off.
     return refuseUpgrade(refusal(ClosedCode.Unavailable, "the room cannot be reached"));
   }
 }
@@ -55,12 +55,12 @@ async function admit(c: Context<AppEnv>, room: string): Promise<Admission> {
   const shown = await socketCredential(c);
   if (shown === undefined) return refusal(ClosedCode.SessionInvalid, "a valid session token is needed");
   const { sessid, secretHash, fromCookie } = shown;
-  // A browser sends its cookie with every page's WebSocket, also with those of other sites.
+  // A browser sends the cookie with the WebSockets of every page, also of other sites.
   if (fromCookie && !isSameOrigin(c)) return refusal(ClosedCode.Denied, "Origin: with the cookie it is this host");
   const resource = roomResource(room);
   const { status, session } = await runOne(c.get("store"), { kind: "identify", sessid, secretHash, resource });
   if (status === Status.Unavailable) return refusal(ClosedCode.Unavailable, "the session store cannot be reached");
-  // A browser before its login has a session, but nobody has logged in.
+  // A browser has an anonymous session before its login.
   if (session === null || session.user === null) {
     return refusal(ClosedCode.SessionInvalid, "a valid session token is needed");
   }

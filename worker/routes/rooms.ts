@@ -70,7 +70,7 @@ export function messageBody({ text, base64 }: v.InferOutput<typeof RoomMessageBo
     : Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
 }
 
-/** The answer to a message: its place in the log. */
+/** The response to a message: its offset in the log. */
 export const PostedMessage = v.object({ offset: v.pipe(v.number(), v.integer()) });
 
 /** GET /v1/rooms/{room} */

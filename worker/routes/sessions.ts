@@ -20,7 +20,6 @@ const MAX_IP_CHARACTERS = 45;
 
 const SessidParam = v.object({ sessid: SessidText });
 const OwnerQuery = v.object({ user: v.optional(User) });
-
 const UserParam = v.object({ user: User });
 
 /** A user that a service may create a session for. */
@@ -64,12 +63,12 @@ export const CheckList = v.strictObject({
 
 const CONFIRM_RULE = 'allowed is "all": it ends every session there is';
 
-/** DELETE /v1/sessions: nobody ends all sessions because a sessid was forgotten. */
+/** DELETE /v1/sessions: a request that only lacks its sessid must not end all sessions. */
 export const EndAllConfirmation = v.strictObject({
   confirm: v.pipe(v.optional(v.string(CONFIRM_RULE), ""), v.literal("all", CONFIRM_RULE)),
 });
 
-/** A created session, with the one copy of its token. */
+/** A created session, with its token, which is shown nowhere else. */
 export const CreatedSession = v.object({
   sessid: Sessid,
   token: v.pipe(v.string(), v.metadata({ description: "Session token, 27 characters of base64url; shown once" })),
@@ -77,7 +76,7 @@ export const CreatedSession = v.object({
   expiresAt: EpochMs,
 });
 
-/** A session, as its readers see it. */
+/** A session. */
 export const SessionView = v.object({
   sessid: Sessid,
   user: v.nullable(User),
