@@ -1,3 +1,4 @@
+import { setTimeout as pause } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ClosedCode } from "../../protocol/closed-codes.ts";
 import { PlayerBridge } from "../support/peers/player-bridge.ts";
@@ -65,13 +66,13 @@ describe("who joins with a valid session", () => {
     await player?.received("joined");
   });
 
-  it("is let in beside an attacker: 200 players behind one address, and 150 bogus Joins that are under way", async () => {
+  it("is let in beside an attacker: 80 players behind one address, and 60 bogus Joins that are under way", async () => {
     await open({ ...LATE, PLAYER_MAX_FAILED_JOINS_PER_MINUTE: "10" });
     await exhaust(10);
-    const [bogus, valid] = await Promise.all([players(150, BOGUS), players(200, 1)]);
+    const [bogus, valid] = await Promise.all([players(60, BOGUS), players(80, 1)]);
     for (const player of valid) await player.received("joined");
     // All of them were asked, and who failed waits, still connected.
-    await until(() => asked === 10 + 150 + 200);
+    await until(() => asked === 10 + 60 + 80);
     expect(bogus.filter(({ ended }) => ended)).toEqual([]);
     expect(bogus.flatMap(({ packets }) => packets)).toEqual([]);
     expect(mostAtOnce).toBeLessThanOrEqual(32);
@@ -99,10 +100,10 @@ describe("who joins with a valid session", () => {
     await open({ ...LATE, PLAYER_MAX_FAILED_JOINS_PER_MINUTE: "10", PLAYER_EDGE_DEADLINE_MS: "2000" });
     const answerJoin = edge.onJoin;
     edge.onJoin = undefined;
-    const startMs = performance.now();
     const crowd = await players(20, 1);
     await until(() => edge.sockets.filter(({ packets }) => packets.length > 0).length === 20);
-    await until(() => performance.now() - startMs > 1_500);
+    // Whoever leaves in the first half of the deadline counts as failed.
+    await pause(1_050);
     for (const peer of crowd) peer.close();
     await until(async () => (await bridge.metric("connections")) === 0);
     edge.onJoin = answerJoin;
@@ -116,7 +117,7 @@ describe("who joins with a valid session", () => {
     await exhaust(1);
     edge.upgrade = "hang";
     const [guesser] = await players(1, BOGUS);
-    await until(async () => (await bridge.metric("connections")) === 1);
+    await until(() => edge.upgradeRequests === 2);
     edge.upgrade = "accept";
     const player = await bridge.connect();
     player.send(join(1), { kind: "publish", seq: 1, to: 0, body: Buffer.from("one") });

@@ -49,6 +49,8 @@ export class PlayerPeer {
       this.ended = true;
       this.#changes.notify();
     };
+    // As a client does: the bridge would wait for its half.
+    socket.on("end", () => socket.destroy());
     socket.on("end", end).on("close", end).on("error", end);
   }
 

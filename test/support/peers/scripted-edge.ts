@@ -64,6 +64,8 @@ export class ScriptedEdge {
   readonly sockets: EdgeSocket[] = [];
   /** What becomes of an upgrade: accepted, refused with a status, or left without an answer. */
   upgrade: "accept" | "hang" | number = "accept";
+  /** Upgrades that bridges have asked for, hanging ones included. */
+  upgradeRequests = 0;
   /** Told of each Join that comes: it may answer. */
   onJoin: ((join: Join, room: EdgeSocket) => void) | undefined;
   readonly #server: Server = createServer();
@@ -103,6 +105,7 @@ export class ScriptedEdge {
   }
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    this.upgradeRequests += 1;
     if (this.upgrade === "hang") return;
     if (this.upgrade === "accept") {
       this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => {
