@@ -1,7 +1,7 @@
 import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 import { buildAssets } from "./dev/build-assets.ts";
-import { hashInNode } from "./dev/hash-in-node.ts";
+import { hashInNode } from "./dev/edge.ts";
 
 // wrangler.toml serves them, and the plugin runs no [build].
 await buildAssets();

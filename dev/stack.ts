@@ -25,26 +25,35 @@ export interface Stack {
   close(): Promise<void>;
 }
 
+export interface StackOptions {
+  /** Called when everything listens, and before any part responds to a request. */
+  readonly announce?: (stack: Stack) => void;
+  /** Of the edge ({@link EdgeConfig}). */
+  readonly transformScript?: EdgeConfig["transformScript"];
+}
+
 /**
- * Starts the parts in the order in which they need each other. If one does not start, those before it are ended.
- * `transformScript` is the edge's ({@link EdgeConfig}).
+ * Starts the parts, each after those that it needs. If one does not start, the others are closed.
  *
- * @throws Error one line for the user: a taken port, a wrong variable, a Redis that does not answer
+ * @throws Error one line for the user: a taken port, a wrong variable, a Redis that does not reply
  */
-export async function startStack(config: StackConfig, transformScript?: EdgeConfig["transformScript"]): Promise<Stack> {
+export async function startStack(config: StackConfig, options: StackOptions = {}): Promise<Stack> {
   await assertFree("EDGE_PORT", "127.0.0.1", config.edgePort);
   await assertFree("BRIDGE_PORT", config.bridgeHost, config.bridgePort);
   await assertFree("PLAYER_PORT", config.playerHost, config.playerPort);
   await assertFree("METRICS_PORT", "127.0.0.1", config.metricsPort);
-  const started: { close(): Promise<unknown> }[] = [];
+  const { promise: opened, resolve: open } = Promise.withResolvers<void>();
+  const started: Started = [];
   const close = async () => {
     while (started.length > 0) await started.pop()?.close();
   };
   try {
-    const redisRest = await startRedisRestIfAsked(config, started);
-    const edge = await startEdgeOn(config, redisRest, started, transformScript);
+    // These two listen before the others do, so their requests wait.
+    const redisRest = await startRedisRestIfAsked(config, started, opened);
+    const edge = await startEdgeOn(config, redisRest, started, { opened, transformScript: options.transformScript });
+    // Nothing is read from a connection between here and `open`: the bridge listens without waiting for I/O.
     const { bridge, playerAddress, playerFingerprint } = await startBridgeTo(config, edge, started);
-    return {
+    const stack = {
       edgeUrl: edge.url,
       gameAddress: { host: bridge.gameAddress.address, port: bridge.gameAddress.port },
       playerAddress: { host: playerAddress.address, port: playerAddress.port },
@@ -54,6 +63,9 @@ export async function startStack(config: StackConfig, transformScript?: EdgeConf
       edge,
       close,
     };
+    options.announce?.(stack);
+    open();
+    return stack;
   } catch (error) {
     await close();
     throw error;
@@ -67,7 +79,11 @@ interface OwnRedisRest {
 
 type Started = { close(): Promise<unknown> }[];
 
-async function startRedisRestIfAsked(config: StackConfig, started: Started): Promise<OwnRedisRest | undefined> {
+async function startRedisRestIfAsked(
+  config: StackConfig,
+  started: Started,
+  opened: Promise<void>,
+): Promise<OwnRedisRest | undefined> {
   if (config.redisUrl === undefined) return undefined;
   await assertFree("REDIS_REST_PORT", "127.0.0.1", config.redisRestPort);
   // Known to this process alone.
@@ -78,6 +94,7 @@ async function startRedisRestIfAsked(config: StackConfig, started: Started): Pro
       REDIS_REST_PORT: String(config.redisRestPort),
       REDIS_REST_TOKEN: token,
     }),
+    { opened },
   );
   started.push(server);
   return { server, token };
@@ -87,7 +104,7 @@ async function startEdgeOn(
   config: StackConfig,
   redisRest: OwnRedisRest | undefined,
   started: Started,
-  transformScript: EdgeConfig["transformScript"],
+  options: Pick<EdgeConfig, "opened" | "transformScript">,
 ): Promise<Edge> {
   const store: Record<string, string> =
     redisRest === undefined
@@ -98,10 +115,10 @@ async function startEdgeOn(
           UPSTASH_REDIS_REST_TOKEN: redisRest.token,
         };
   const variables = { ...config.workerVariables, ...store, LOOPBACK_ONLY: config.isLoopbackOnly ? "1" : "0" };
-  // The worker would say it in every answer; here it stops the start.
+  // The worker would report a wrong variable in every response; here it stops the start.
   parseWorkerConfig(variables);
   const { edgePort: port, stateDir } = config;
-  const edge = await startEdge({ host: "127.0.0.1", port, variables, stateDir, transformScript });
+  const edge = await startEdge({ host: "127.0.0.1", port, variables, stateDir, ...options });
   started.push(edge);
   return edge;
 }

@@ -7,4 +7,8 @@ if (major < MIN_NODE[0] || (major === MIN_NODE[0] && minor < MIN_NODE[1])) {
   );
   process.exit(1);
 }
+// Node keeps compiled modules there, which makes the next start half a second shorter. Node 20 has no such function.
+const { enableCompileCache } = await import("node:module");
+const { fileURLToPath } = await import("node:url");
+enableCompileCache(fileURLToPath(new URL("../node_modules/.cache/artoria", import.meta.url)));
 await import("./start.ts");

@@ -9,7 +9,7 @@ async function main(): Promise<void> {
   const config = parseRedisRestConfig(process.env);
   const log = pino({ name: "redis-rest" });
   for (const warning of config.warnings) log.warn(warning);
-  const server = await startRedisRest(config, log);
+  const server = await startRedisRest(config, { log });
   log.info({ url: server.url }, "listening");
   const stop = async () => {
     await server.close();

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { type Logger, pino } from "pino";
 import { isLoopbackHost } from "../config/loopback.ts";
 import type { RedisRestConfig } from "./config.ts";
-import { createHttpServer } from "./http/http-server.ts";
+import { createHttpServer, type HandleRequest } from "./http/http-server.ts";
 import { createRoutes } from "./http/routes.ts";
 import { connectRedis } from "./redis/redis-service.ts";
 
@@ -18,11 +18,21 @@ const CLOSE_GRACE_MS = 500;
 
 const SILENT = pino({ level: "silent" });
 
-/** Starts the server. Throws StartError when Redis can't be used, and the socket's own error when it can't listen. */
-export async function startRedisRest(config: RedisRestConfig, log: Logger = SILENT): Promise<RedisRest> {
+export interface RedisRestOptions {
+  readonly log?: Logger;
+  /** Until it resolves, requests wait and get no response; undefined: they never wait. */
+  readonly opened?: Promise<void>;
+}
+
+/** Starts the server. Throws StartError if Redis cannot be used, and the system's error if the server cannot listen. */
+export async function startRedisRest(
+  config: RedisRestConfig,
+  { log = SILENT, opened }: RedisRestOptions = {},
+): Promise<RedisRest> {
   const { host, token, body, memory, connections } = config;
   const redis = await connectRedis(config, log);
-  const handle = createRoutes({ redis, token, isMetricsOpen: isLoopbackHost(host), body });
+  const routes = createRoutes({ redis, token, isMetricsOpen: isLoopbackHost(host), body });
+  const handle = opened === undefined ? routes : whenOpened(opened, routes);
   const server = createHttpServer({ connections, memory, handle });
   server.listen(config.port, host);
   try {
@@ -45,5 +55,12 @@ export async function startRedisRest(config: RedisRestConfig, log: Logger = SILE
       clearTimeout(timer);
       redis.close();
     },
+  };
+}
+
+function whenOpened(opened: Promise<void>, handle: HandleRequest): HandleRequest {
+  return async (request, url, memory) => {
+    await opened;
+    return handle(request, url, memory);
   };
 }

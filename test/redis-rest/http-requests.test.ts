@@ -1,7 +1,8 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import type { RedisRest } from "../../redis-rest/server.ts";
+import { parseRedisRestConfig } from "../../redis-rest/config.ts";
+import { type RedisRest, startRedisRest } from "../../redis-rest/server.ts";
 import { REDIS_REST_TOKEN, restCall, restPost, startTestRedisRest } from "../support/redis/redis-rest.ts";
 import { type RedisServer, startRedisServer } from "../support/redis/redis-server.ts";
 
@@ -119,4 +120,19 @@ test("requests of many connections at once each get their own replies", async ()
     ),
   );
   expect(answers.map(({ json }) => json)).toEqual(asked.map((text) => [{ result: text }, { result: 1 }]));
+});
+
+test("a request to a server that is not open yet waits for its response", async () => {
+  const { promise: opened, resolve: open } = Promise.withResolvers<void>();
+  const config = parseRedisRestConfig({ REDIS_URL: server.url, REDIS_REST_TOKEN, REDIS_REST_PORT: "0" });
+  const closed = await startRedisRest(config, { opened });
+  try {
+    const response = fetch(`${closed.url}/healthz`).then(({ status }) => status);
+    await restPost(rest, "/", ["PING"]);
+    expect(await Promise.race([response, "none"])).toBe("none");
+    open();
+    expect(await response).toBe(200);
+  } finally {
+    await closed.close();
+  }
 });

@@ -67,7 +67,7 @@ async function othersMay(path: string): Promise<number> {
   return (await stat(path)).mode & 0o077;
 }
 
-/** Runs `npm start` with a umask that closes nothing, until it says what to try. */
+/** Runs `npm start` with a umask that closes nothing, until its banner is complete. */
 async function startAndStop(stateDir: string): Promise<void> {
   const program = spawn("sh", ["-c", `umask 000; exec "$0" dev/start.js`, process.execPath], {
     detached: true,
@@ -79,11 +79,11 @@ async function startAndStop(stateDir: string): Promise<void> {
     let output = "";
     for await (const chunk of program.stdout) {
       output += chunk;
-      if (output.includes("/docs")) break;
+      if (output.endsWith("/docs\n\n") && program.pid !== undefined) process.kill(-program.pid, "SIGINT");
     }
+    await ended;
     expect(output).toContain(`kept in ${stateDir}`);
   } finally {
-    if (program.pid !== undefined && program.exitCode === null) process.kill(-program.pid, "SIGINT");
+    if (program.pid !== undefined && program.exitCode === null) process.kill(-program.pid, "SIGKILL");
   }
-  await ended;
 }

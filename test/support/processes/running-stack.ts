@@ -29,7 +29,7 @@ export async function startStackOn(
       ...(redis && { REDIS_URL: redis.url }),
       ...environment,
     });
-    const stack = await startStack(config, transformScript);
+    const stack = await startStack(config, { transformScript });
     return {
       ...stack,
       apiKey: config.apiKey,
