@@ -101,7 +101,7 @@ export interface InvalidSeat {
 }
 
 /**
- * Asks again for the sessions of a room's seats, which slides their lifetimes: to be in a room is to use the session.
+ * Asks again for the sessions of a room's seats, which renews them: being in a room is a use of the session.
  * A session that ended, or was given away, may not stay, nor one that lost its grant; while the store cannot be asked,
  * everybody may.
  */

@@ -64,7 +64,7 @@ export const API_OPERATIONS: readonly ApiOperation[] = [
     },
     problems: [400, 409, 413, 429],
   }),
-  operation("service", "get /v1/sessions/{sessid}", "Read a session; does not slide its lifetime", {
+  operation("service", "get /v1/sessions/{sessid}", "Read a session; does not renew it", {
     responses: { 200: ["The session", SessionView] },
     problems: [400, 404],
   }),
@@ -78,16 +78,11 @@ export const API_OPERATIONS: readonly ApiOperation[] = [
     responses: { 200: ["None is left; how many were ended", DeletedSessions] },
     problems: [400],
   }),
-  operation(
-    "service",
-    "post /v1/sessions/check",
-    "Check up to 1000 sessions in one round trip; slides their lifetimes",
-    {
-      body: CheckList,
-      responses: { 200: ["The verdicts, in the order of the request", CheckVerdicts] },
-      problems: [400, 413],
-    },
-  ),
+  operation("service", "post /v1/sessions/check", "Check up to 1000 sessions in one round trip; renews them", {
+    body: CheckList,
+    responses: { 200: ["The verdicts, in the order of the request", CheckVerdicts] },
+    problems: [400, 413],
+  }),
   operation("service", "get /v1/users/{user}/sessions", "List a user's sessions", {
     responses: { 200: ["The live sessions", UserSessions] },
     problems: [400],
@@ -165,21 +160,16 @@ export const API_OPERATIONS: readonly ApiOperation[] = [
     responses: { 101: ["The WebSocket; player packets as binary messages"] },
     problems: [400],
   }),
-  operation(
-    "client",
-    "get /v1/check",
-    "May this client enter? For proxies, with any method; slides the session's lifetime",
-    {
-      parameters: [
-        query("resource", "Resource that the session's grants must allow"),
-        header("Cache-Control", "max-age=N, 0..5: how many seconds old the answer may be"),
-        header("X-Original-URI", "The same: the path of this URI"),
-        header("X-Forwarded-Uri", "The same, as Traefik sends it"),
-      ],
-      responses: { 200: ["Allowed; X-Session-Id and X-Session-User say who"] },
-      problems: [403],
-    },
-  ),
+  operation("client", "get /v1/check", "May this client enter? For proxies, with any method; renews the session", {
+    parameters: [
+      query("resource", "Resource that the session's grants must allow"),
+      header("Cache-Control", "max-age=N, 0..5: how many seconds old the answer may be"),
+      header("X-Original-URI", "The same: the path of this URI"),
+      header("X-Forwarded-Uri", "The same, as Traefik sends it"),
+    ],
+    responses: { 200: ["Allowed; X-Session-Id and X-Session-User say who"] },
+    problems: [403],
+  }),
   operation("client", "get /v1/session", "Who am I?", { responses: { 200: ["The token's session", SessionView] } }),
   operation("client", "delete /v1/session", "Log out", { responses: { 204: ["Ended"] } }),
   operation("anyone", "get /healthz", "The worker runs", { responses: { 200: ["It does", Health] } }),

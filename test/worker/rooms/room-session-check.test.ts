@@ -91,7 +91,7 @@ describe("a room, every 60 s,", () => {
     expect(await player.closed()).toBe(ClosedCode.Denied);
   });
 
-  it("slides the sessions of those who are there", async () => {
+  it("renews the sessions of members who are there", async () => {
     const room = newRoom();
     const { token, sessid } = await createSession();
     const expiry = async () => (await (await askAsService("GET", `/v1/sessions/${sessid}`)).json<Created>()).expiresAt;

@@ -90,7 +90,7 @@ describe("POST /v1/sessions/check", () => {
 });
 
 describe("one session", () => {
-  it("is read without sliding, and deleted by its owner only if the owner is named", async () => {
+  it("is read without being renewed, and deleted by its owner only if the owner is named", async () => {
     const { sessid, user, expiresAt } = await createSession({ grants: ["room:*"] });
     const read = await (await askAsService("GET", `/v1/sessions/${sessid}`)).json();
     expect(read).toEqual({ sessid, user, ip: null, createdAt: expiresAt - 1_800_000, expiresAt, grants: ["room:*"] });

@@ -4,7 +4,7 @@ import { Status } from "../../../protocol/status-codes.ts";
 import { CoalescingStore } from "../../../worker/session-store/coalescing-store.ts";
 import type { SessionStore } from "../../../worker/session-store/session-store.ts";
 
-/** A store that answers when it is told to, or at once. Even sessids live. */
+/** A store that responds when `answer` is called, or at once. Even sessids live. */
 class HeldStore implements SessionStore {
   answersAtOnce = false;
   readonly runs: { readonly requests: readonly SessionRequest[]; answer(): void }[] = [];
@@ -16,7 +16,7 @@ class HeldStore implements SessionStore {
     return promise;
   }
 
-  /** The sessids of each run so far. */
+  /** The sessids of every run so far. */
   get asked(): number[][] {
     return this.runs.map(({ requests }) => requests.map(sessidOf));
   }
@@ -41,15 +41,15 @@ const statusOf = (sessid: number) => (sessid % 2 === 0 ? Status.Ok : Status.NotF
 const numbers = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, index) => from + index);
 const turn = () => scheduler.wait(0);
 
-/** Until the store is known to be near, and two runs at once are enough. */
+/** Makes the store known as near, so that two runs at once are enough. */
 async function bringNear(): Promise<void> {
   held.answersAtOnce = true;
   for (let run = 0; run < 50; run++) await store.run([check(2)]);
   held.answersAtOnce = false;
 }
 
-describe("readers who ask one by one", () => {
-  it("go at once while few do, then share the next run, and each gets its own answer", async () => {
+describe("CoalescingStore, with single reads,", () => {
+  it("runs a few of them at once and the others together in the next run, and gives each its own response", async () => {
     await bringNear();
     const answers = ask(numbers(1, 10));
     await turn();
@@ -61,7 +61,7 @@ describe("readers who ask one by one", () => {
     expect(await Promise.all(answers)).toEqual(numbers(1, 10).map((sessid) => [answerTo(check(sessid))]));
   });
 
-  it("are kept alive from the start, for a slot that is handed to a client who is gone would be lost", async () => {
+  it("keeps each alive from the start, so that no slot is handed to a client that has gone", async () => {
     await bringNear();
     background = [];
     const answers = ask(numbers(1, 10));
@@ -73,7 +73,7 @@ describe("readers who ask one by one", () => {
     expect(await Promise.all(background.slice(0, 10))).toEqual(await Promise.all(answers));
   });
 
-  it("have more runs at once where the store is far, as it is taken for at first", async () => {
+  it("has more runs at once while the store is far, as it is taken to be at first", async () => {
     const answers = ask(numbers(1, 20));
     await turn();
     expect(held.asked).toEqual(numbers(1, 16).map((sessid) => [sessid]));
@@ -86,7 +86,7 @@ describe("readers who ask one by one", () => {
     await Promise.all(answers);
   });
 
-  it("share with at most 99 others", async () => {
+  it("puts at most 100 of them into one run", async () => {
     await bringNear();
     const answers = ask(numbers(1, 202));
     await turn();
@@ -98,7 +98,7 @@ describe("readers who ask one by one", () => {
     expect((await Promise.all(answers)).flat()).toEqual(numbers(1, 202).map((sessid) => answerTo(check(sessid))));
   });
 
-  it("wait no longer than the deadline, and whoever comes later does not find their reads", async () => {
+  it("answers Unavailable to a read that has waited for the deadline, and never runs it later", async () => {
     store = new CoalescingStore({ store: held, background: () => undefined, deadlineMs: 50 });
     const first = ask(numbers(1, 16));
     expect(await Promise.all(ask([18, 20]))).toEqual([
@@ -110,7 +110,7 @@ describe("readers who ask one by one", () => {
     expect(held.asked).toHaveLength(16);
   });
 
-  it("find a place again where requests were torn down in all of them", async () => {
+  it("frees the slots of requests that the runtime has aborted", async () => {
     store = new CoalescingStore({ store: held, background: () => undefined, deadlineMs: 20 });
     ask(numbers(1, 16));
     await scheduler.wait(60);
@@ -121,8 +121,8 @@ describe("readers who ask one by one", () => {
   });
 });
 
-describe("batches and writes", () => {
-  it("are passed on as they come, whatever waits", async () => {
+describe("CoalescingStore, with batches and writes,", () => {
+  it("passes them on as they come, whatever waits", async () => {
     ask(numbers(1, 20));
     const write: SessionRequest = { kind: "delete", sessid: 7 };
     void store.run([write]);

@@ -145,9 +145,9 @@ class Run {
     if (row === null) return false;
     const { touchIntervalMs, maxMs } = this.#policy;
     const elapsedMs = this.#now - row.touchedAt;
-    const slidTo = Math.min(this.#now + row.idleMs, row.session.createdAt + maxMs);
+    const renewedExpiry = Math.min(this.#now + row.idleMs, row.session.createdAt + maxMs);
     const isDue = elapsedMs >= touchIntervalMs || elapsedMs * 10 >= row.idleMs;
-    if (isDue && slidTo > row.session.expiresAt) this.touches.add(row.session.sessid);
+    if (isDue && renewedExpiry > row.session.expiresAt) this.touches.add(row.session.sessid);
     return true;
   }
 

@@ -1,7 +1,7 @@
 import type { CheckRequest, SessionResponse } from "../../../protocol/session-request.ts";
 import { Status } from "../../../protocol/status-codes.ts";
 import type { PreparedRequest, SessionPolicy } from "../session-store.ts";
-import { LUA_CLOCK, LUA_RECORD, LUA_SLIDE, type RedisKeys } from "./record.ts";
+import { LUA_CLOCK, LUA_RECORD, LUA_RENEWAL, type RedisKeys } from "./record.ts";
 import {
   asList,
   type BatchCall,
@@ -26,7 +26,7 @@ export const CHECK: RedisScript = {
   local touchInterval = tonumber(ARGV[1]) -- ms
   local max           = tonumber(ARGV[2]) -- ms, absolute lifetime
   local usualIdle     = ARGV[3]           -- ms, what most sessions have
-${LUA_CLOCK}${LUA_RECORD}${LUA_SLIDE}
+${LUA_CLOCK}${LUA_RECORD}${LUA_RENEWAL}
   -- A session with the usual idle time and so much life left was touched lately: of most records only two slices are
   -- looked at, and times of 13 digits compare as texts.
   local untouched = math.min(touchInterval, tonumber(usualIdle) / 10)
@@ -43,7 +43,7 @@ ${LUA_CLOCK}${LUA_RECORD}${LUA_SLIDE}
       digits[i + 1] = '0'
     elseif expires > freshText and sub(record, BODY_FOLLOWS, usualEnd) == usual then
       digits[i + 1] = '1'
-    elseif slidTo(record, now) then
+    elseif renewedExpiry(record, now) then
       digits[i + 1] = '2'
     else
       digits[i + 1] = '1'

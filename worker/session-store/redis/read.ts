@@ -1,7 +1,7 @@
 import type { SessionResponse } from "../../../protocol/session-request.ts";
 import type { PreparedRequest, SessionPolicy } from "../session-store.ts";
 import { type ReadRequest, readVerdict } from "../stored-session.ts";
-import { LUA_CLOCK, LUA_RECORD, LUA_SLIDE, parseRecord, type RedisKeys } from "./record.ts";
+import { LUA_CLOCK, LUA_RECORD, LUA_RENEWAL, parseRecord, type RedisKeys } from "./record.ts";
 import {
   asList,
   asText,
@@ -25,12 +25,12 @@ export const READ: RedisScript = {
   -- KEYS[1..n]: s:<sessid>, at most 1000
   local touchInterval = tonumber(ARGV[1]) -- ms
   local max           = tonumber(ARGV[2]) -- ms, absolute lifetime
-${LUA_CLOCK}${LUA_RECORD}${LUA_SLIDE}
+${LUA_CLOCK}${LUA_RECORD}${LUA_RENEWAL}
   local digits = { nowText }
   local reply = {}
   for i, record in ipairs(redis.call('MGET', unpack(KEYS))) do
     local live = isLive(record)
-    digits[i + 1] = not live and '0' or slidTo(record, now) and '2' or '1'
+    digits[i + 1] = not live and '0' or renewedExpiry(record, now) and '2' or '1'
     reply[i + 1] = live and record
   end
   reply[1] = table.concat(digits)

@@ -117,13 +117,13 @@ export const LUA_RECORD = `
 `;
 
 /**
- * Lua: whether a check at `at` moves a session's expiry. Uses `touchInterval` and `max` (ms), which the script takes from
- * its ARGV. A touch is due once per min(touchInterval, idle / 10); it moves the expiry never beyond created + max, and never
+ * Lua: whether a check at `at` makes a touch due. Uses `touchInterval` and `max` (ms), which the script takes from its ARGV. A
+ * touch is due at most once per min(touchInterval, idle / 10). It moves the expiry never beyond created + max, and never
  * backwards.
  */
-export const LUA_SLIDE = `
+export const LUA_RENEWAL = `
   -- The new expiry; nil if no touch is due.
-  local function slidTo(record, at)
+  local function renewedExpiry(record, at)
     local elapsed = at - touchedOf(record)
     local idle = idleOf(record)
     if elapsed < touchInterval and elapsed < idle / 10 then return nil end

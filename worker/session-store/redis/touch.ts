@@ -1,6 +1,6 @@
 import type { SessionPolicy } from "../session-store.ts";
 import { LUA_INDEX } from "./lua-index.ts";
-import { LUA_CLOCK, LUA_RECORD, LUA_SLIDE, type RedisKeys } from "./record.ts";
+import { LUA_CLOCK, LUA_RECORD, LUA_RENEWAL, type RedisKeys } from "./record.ts";
 import { MAX_WRITES_PER_CALL, type RedisScript, type ScriptCall, type Touch } from "./scripts.ts";
 
 /**
@@ -17,12 +17,12 @@ export const TOUCH: RedisScript = {
   local touchInterval = tonumber(ARGV[2]) -- ms
   local max           = tonumber(ARGV[3]) -- ms, absolute lifetime
   -- ARGV[3 + i]: epoch ms of its check
-${LUA_CLOCK}${LUA_RECORD}${LUA_SLIDE}${LUA_INDEX}
+${LUA_CLOCK}${LUA_RECORD}${LUA_RENEWAL}${LUA_INDEX}
   for i = 1, #KEYS - 2 do
     local key = KEYS[2 + i]
     local at = ARGV[3 + i] < nowText and ARGV[3 + i] or nowText
     local record = redis.call('GET', key)
-    local expires = isLive(record) and slidTo(record, tonumber(at))
+    local expires = isLive(record) and renewedExpiry(record, tonumber(at))
     if expires then
       local expiresText = string.format('%.0f', expires)
       redis.call('SET', key, withTimes(record, expiresText, at), 'PXAT', expiresText)

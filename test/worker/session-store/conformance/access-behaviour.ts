@@ -17,7 +17,7 @@ export function accessBehaviour(harnessOf: () => StoreHarness): void {
     [["room:*", "shop"], "room:lobby", Status.Ok],
     [["room:*", "shop"], "shop", Status.Ok],
     [["room:*", "shop"], "rooms", Status.Denied],
-  ])("with the grants %j, %s is answered with status %i", async (grants, resource, status) => {
+  ])("with the grants %j, an access check of %s returns status %i", async (grants, resource, status) => {
     const store = harnessOf().open();
     await runOne(store, register(1, { secretHash: HASH, ...(grants === undefined ? {} : { grants }) }));
     expect(await runOne(store, { kind: "checkAccess", sessid: 1, resource })).toEqual({ kind: "checkAccess", status });
@@ -29,14 +29,14 @@ export function accessBehaviour(harnessOf: () => StoreHarness): void {
     });
   });
 
-  it("finds no access to a session that does not live", async () => {
+  it("returns NotFound to an access check of a session that does not live", async () => {
     const store = harnessOf().open();
     expect(await runOne(store, { kind: "checkAccess", sessid: 1, resource: "a" })).toMatchObject({
       status: Status.NotFound,
     });
   });
 
-  it("identifies nobody by a wrong secret, or where no token was given out", async () => {
+  it("identifies nobody by a wrong secret, or for a session without a token", async () => {
     const store = harnessOf().open();
     await store.run([register(1, { secretHash: HASH }), register(2)]);
     for (const [sessid, secretHash] of [
@@ -61,7 +61,7 @@ export function accessBehaviour(harnessOf: () => StoreHarness): void {
     ["null", null, ["]}"]],
     ["%s %d %.0f \\u0041", null, ["%d*"]],
     ["x".repeat(128), null, Array.from({ length: 64 }, (_, index) => `grant-${index}`)],
-  ])("holds user %j from %s with grants %j as they are", async (user, ip, grants) => {
+  ])("keeps user %j from %s with grants %j as they are", async (user, ip, grants) => {
     const harness = harnessOf();
     const store = harness.open();
     await runOne(store, register(1, { user, ip, grants, secretHash: HASH }));
@@ -78,7 +78,7 @@ export function accessBehaviour(harnessOf: () => StoreHarness): void {
     expect((await runOne(store, { kind: "delete", sessid: 1, user })).status).toBe(Status.Ok);
   });
 
-  it.each([1, -1, 2 ** 31 - 1, -(2 ** 31)])("holds a session under sessid %i", async (sessid) => {
+  it.each([1, -1, 2 ** 31 - 1, -(2 ** 31)])("keeps a session under sessid %i", async (sessid) => {
     const store = harnessOf().open();
     await runOne(store, register(sessid));
     expect((await live(store, sessid)).sessid).toBe(sessid);

@@ -9,7 +9,7 @@ export function batchBehaviour(harnessOf: () => StoreHarness): void {
   const statusesOf = async (requests: readonly SessionRequest[]) =>
     (await harnessOf().open().run(requests)).map(({ status }) => status);
 
-  it("answers nothing with nothing", async () => {
+  it("returns no response for no request", async () => {
     expect(await harnessOf().open().run([])).toEqual([]);
   });
 
@@ -20,7 +20,7 @@ export function batchBehaviour(harnessOf: () => StoreHarness): void {
     ).toEqual([Status.NotFound, Status.Ok, Status.Ok, Status.Ok, Status.NotFound]);
   });
 
-  it("gives each request an answer of its kind, in its place", async () => {
+  it("gives each request a response of its kind, in its place", async () => {
     const requests: SessionRequest[] = [
       { kind: "count" },
       register(1),
@@ -55,7 +55,7 @@ export function batchBehaviour(harnessOf: () => StoreHarness): void {
     ]);
   });
 
-  it("lets the first of two users in a batch have a sessid", async () => {
+  it("gives a sessid to the first of two users in a batch", async () => {
     expect(await statusesOf([register(1), register(1, { user: "lee" }), register(1)])).toEqual([
       Status.Ok,
       Status.Conflict,
@@ -63,7 +63,7 @@ export function batchBehaviour(harnessOf: () => StoreHarness): void {
     ]);
   });
 
-  it("answers 1,000 checks in their order, the same sessid more than once", async () => {
+  it("runs 1,000 checks in their order, with the same sessid more than once", async () => {
     const store = harnessOf().open({ touchIntervalMs: 60_000 });
     await store.run(Array.from({ length: 300 }, (_, index) => register(3 * index + 1, { idleMs: 600_000 })));
     const sessids = Array.from({ length: 1000 }, (_, index) => (index * 7919) % 900);
@@ -73,7 +73,7 @@ export function batchBehaviour(harnessOf: () => StoreHarness): void {
     );
   });
 
-  it("takes more requests of a kind than one script call holds", async () => {
+  it("takes more requests of one kind than fit into one call of a script", async () => {
     const store = harnessOf().open();
     const registers = Array.from({ length: 250 }, (_, index) => register(index + 1, { user: null, idleMs: 600_000 }));
     expect((await store.run(registers)).every((response) => response.status === Status.Ok)).toBe(true);
@@ -83,7 +83,7 @@ export function batchBehaviour(harnessOf: () => StoreHarness): void {
     expect(await count(store)).toEqual([250, 0]);
   });
 
-  it("never brings back a deleted session by a touch that races the delete", async () => {
+  it("never recreates a deleted session by a touch that races the delete", async () => {
     const harness = harnessOf();
     const store = harness.open();
     const sessids = Array.from({ length: 40 }, (_, index) => index + 1);
@@ -106,7 +106,7 @@ export function batchBehaviour(harnessOf: () => StoreHarness): void {
     expect(await count(store)).toEqual([0, 0]);
   });
 
-  it("leaves a session that began anew to itself when an older check's touch comes", async () => {
+  it("does not change a session that began anew when the touch of an older check comes", async () => {
     const harness = harnessOf();
     const store = harness.open();
     await store.run([register(1, { idleMs: 60_000 })]);

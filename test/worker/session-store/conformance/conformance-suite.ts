@@ -9,13 +9,13 @@ import { lifetimeBehaviour } from "./lifetime-behaviour.ts";
 import { modelBehaviour } from "./model-behaviour.ts";
 import { ownershipBehaviour } from "./ownership-behaviour.ts";
 import { registerBatchBehaviour } from "./register-batch-behaviour.ts";
-import { slidingBehaviour } from "./sliding-behaviour.ts";
+import { renewalBehaviour } from "./renewal-behaviour.ts";
 import { userCapBehaviour } from "./user-cap-behaviour.ts";
 
 /** What every SessionStore must do. The caller clears the harness before each test. */
 export function conformanceSuite(harnessOf: () => StoreHarness): void {
   describe("lifetime", () => lifetimeBehaviour(harnessOf));
-  describe("sliding", () => slidingBehaviour(harnessOf));
+  describe("renewal", () => renewalBehaviour(harnessOf));
   describe("ownership", () => ownershipBehaviour(harnessOf));
   describe("sessions per user", () => userCapBehaviour(harnessOf));
   describe("count", () => countBehaviour(harnessOf));

@@ -5,7 +5,7 @@ import { count, register } from "./session-requests.ts";
 
 /** Exact counts of sessions and users after every kind of change. */
 export function countBehaviour(harnessOf: () => StoreHarness): void {
-  it("follows every kind of change", async () => {
+  it("is exact after every kind of change", async () => {
     const harness = harnessOf();
     const store = harness.open({ maxSessionsPerUser: 3, limitPolicy: "evict-oldest" });
     const after = async (...requests: Parameters<typeof store.run>[0]) => {
@@ -30,7 +30,7 @@ export function countBehaviour(harnessOf: () => StoreHarness): void {
     expect(await after({ kind: "deleteUser", user: "kim" })).toEqual([1, 0]);
   });
 
-  it("drops by the clock what has expired, and a user with the last session only", async () => {
+  it("drops expired sessions by the clock, and a user only with the last session", async () => {
     const harness = harnessOf();
     const store = harness.open();
     const sessions = [
@@ -47,7 +47,7 @@ export function countBehaviour(harnessOf: () => StoreHarness): void {
     expect(await count(store)).toEqual([0, 0]);
   });
 
-  it("takes a user's last expiry down with a refresh that shortens it", async () => {
+  it("drops a user at the expiry that a refresh has shortened", async () => {
     const harness = harnessOf();
     const store = harness.open();
     await runOne(store, register(1, { idleMs: 60_000 }));

@@ -33,7 +33,7 @@ export function endAllBehaviour(harnessOf: () => StoreHarness): void {
     ]);
   });
 
-  it("does not count what had expired", async () => {
+  it("does not count sessions that had expired", async () => {
     const harness = harnessOf();
     const store = harness.open();
     await store.run([register(1, { idleMs: 500 }), register(2, { idleMs: 600_000 })]);
@@ -42,7 +42,7 @@ export function endAllBehaviour(harnessOf: () => StoreHarness): void {
     expect(await count(store)).toEqual([0, 0]);
   });
 
-  it("ends more than one step takes, and no session comes back by a check that is under way", async () => {
+  it("ends more sessions than one step takes, and no check in progress recreates one", async () => {
     const harness = harnessOf();
     const store = harness.open({ idleMs: 3_600_000, maxMs: 7_200_000 });
     for (let first = 1; first <= MANY; first += 500) {
@@ -57,7 +57,7 @@ export function endAllBehaviour(harnessOf: () => StoreHarness): void {
     expect(await harness.faults()).toEqual([]);
   });
 
-  it("leaves alone what is registered after it", async () => {
+  it("does not end a session that is registered after it", async () => {
     const store = harnessOf().open();
     await store.run([register(1)]);
     await store.endAll();

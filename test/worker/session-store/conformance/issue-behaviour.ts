@@ -62,7 +62,7 @@ export function issueBehaviour(harnessOf: () => StoreHarness): void {
     expect(await count(store)).toEqual([50, 0]);
   });
 
-  it("passes over sessids that are taken, whoever has them", async () => {
+  it("skips sessids that are taken, whoever has them", async () => {
     const store = harnessOf().open();
     await store.run([register(101), register(102, { user: "lee" })]);
     drawFirst(101, 102, 103, 104);
@@ -71,7 +71,7 @@ export function issueBehaviour(harnessOf: () => StoreHarness): void {
     expect(await count(store)).toEqual([4, 2]);
   });
 
-  it("is Unavailable when all the sessids that it drew are taken, and changes nothing", async () => {
+  it("is Unavailable when all drawn sessids are taken, and changes nothing", async () => {
     const store = harnessOf().open();
     await store.run([101, 102, 103, 104].map((sessid) => register(sessid)));
     drawFirst(101, 102, 103, 104);

@@ -5,7 +5,7 @@ import type { StoreHarness } from "../store-harness.ts";
 import { expectEndsAt, expectSetTo } from "./clock-expectations.ts";
 import { check, live, register, sessidsOf } from "./session-requests.ts";
 
-/** How long a session lives when nothing slides it, and what does not slide it. */
+/** How long a session lives when nothing renews it, and what does not renew it. */
 export function lifetimeBehaviour(harnessOf: () => StoreHarness): void {
   it("ends a session its idle time after it was registered, in that millisecond", async () => {
     const harness = harnessOf();
@@ -49,7 +49,7 @@ export function lifetimeBehaviour(harnessOf: () => StoreHarness): void {
     expect(await check(store, 1)).toBe(Status.Ok);
   });
 
-  it("does not slide for a get, a list, a count or a wrong secret", async () => {
+  it("does not change by a get, a list, a count or a wrong secret", async () => {
     const harness = harnessOf();
     const store = harness.open();
     const { expiresAt } = await runOne(store, register(1, { secretHash: "a".repeat(43) }));

@@ -15,7 +15,7 @@ const IDLE_MS = 3_600_000;
 
 /** Random batches get the answers of the model, and leave the store in order. */
 export function modelBehaviour(harnessOf: () => StoreHarness): void {
-  it("answers random batches as the model does, and keeps its indices exact", async () => {
+  it("responds to random batches as the model does, and keeps its indices exact", async () => {
     const harness = harnessOf();
     const store = harness.open({ idleMs: IDLE_MS, maxMs: IDLE_MS, maxSessionsPerUser: CAP });
     const property = fc.asyncProperty(sessionBatches, async (sequence) => {

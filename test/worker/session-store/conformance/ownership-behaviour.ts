@@ -9,7 +9,7 @@ const OTHER_HASH = "b".repeat(43);
 
 /** Whose a session is: registering it again, and ending it. */
 export function ownershipBehaviour(harnessOf: () => StoreHarness): void {
-  it("shows a session as it was registered", async () => {
+  it("returns a session as it was registered", async () => {
     const store = harnessOf().open();
     const { status, created, expiresAt } = await runOne(store, register(7, { ip: "10.0.0.1" }));
     expect([status, created]).toEqual([Status.Ok, true]);
@@ -24,7 +24,7 @@ export function ownershipBehaviour(harnessOf: () => StoreHarness): void {
     });
   });
 
-  it("refreshes for the same user: the ip is replaced, grants and token stay unless given", async () => {
+  it("refreshes a session for its user: it replaces the ip, and keeps grants and token unless new ones are given", async () => {
     const store = harnessOf().open();
     await runOne(store, register(7, { ip: "10.0.0.1", grants: ["lobby", "room:*"], secretHash: HASH }));
     expect(await runOne(store, register(7))).toMatchObject({ status: Status.Ok, created: false });
@@ -45,7 +45,7 @@ export function ownershipBehaviour(harnessOf: () => StoreHarness): void {
     ["grants, given a secret", { grants: ["lobby"] }, { secretHash: HASH }],
     ["both, given other grants", { secretHash: HASH, grants: [] }, { grants: ["lobby"] }],
     ["both, given another secret", { secretHash: OTHER_HASH, grants: ["lobby"] }, { secretHash: HASH }],
-  ])("keeps of a session with %s what a refresh does not give", async (_, first, second) => {
+  ])("keeps of a session with %s what a refresh leaves open", async (_, first, second) => {
     const store = harnessOf().open();
     await store.run([register(7, { ip: "::1", ...first }), register(7, { ip: "10.0.0.2", ...second })]);
     const given = { ...first, ...second };
@@ -70,7 +70,7 @@ export function ownershipBehaviour(harnessOf: () => StoreHarness): void {
     expect(await count(store)).toEqual([1, 1]);
   });
 
-  it("ends a session for its owner, not for another, and not twice", async () => {
+  it("ends a session for its owner, not for another user, and not twice", async () => {
     const store = harnessOf().open();
     await runOne(store, register(7));
     const end = async (user: string) => (await runOne(store, { kind: "delete", sessid: 7, user })).status;
@@ -81,7 +81,7 @@ export function ownershipBehaviour(harnessOf: () => StoreHarness): void {
     expect(await end("kim")).toBe(Status.NotFound);
   });
 
-  it("ends a session for whoever has its secret, and for a service that names nobody", async () => {
+  it("ends a session for a caller with its secret, and for a service that names no owner", async () => {
     const store = harnessOf().open();
     await store.run([register(7, { secretHash: HASH }), register(8)]);
     const end = async (sessid: number, secretHash?: string) =>
@@ -93,7 +93,7 @@ export function ownershipBehaviour(harnessOf: () => StoreHarness): void {
     expect(await count(store)).toEqual([0, 0]);
   });
 
-  it("gives an anonymous session to no user", async () => {
+  it("refuses an anonymous session to every user", async () => {
     const store = harnessOf().open();
     await runOne(store, register(7, { user: null, grants: [] }));
     expect(await live(store, 7)).toMatchObject({ user: null, grants: [] });

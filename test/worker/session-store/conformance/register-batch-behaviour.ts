@@ -18,7 +18,7 @@ export function registerBatchBehaviour(harnessOf: () => StoreHarness): void {
   const openEvicting = () => harnessOf().open({ maxSessionsPerUser: CAP, limitPolicy: "evict-oldest" });
   const run = (store: SessionStore, ...requests: RegisterRequest[]) => store.run(requests);
 
-  it("keeps of a session that comes twice what came last, and of the first what the second leaves open", async () => {
+  it("refresh a session that comes twice: the second wins, and what it leaves open stays", async () => {
     const store = harnessOf().open();
     const hash = "a".repeat(43);
     const first = register(1, { ip: "10.0.0.1", idleMs: 60_000, secretHash: hash, grants: ["room:a"] });
@@ -34,14 +34,14 @@ export function registerBatchBehaviour(harnessOf: () => StoreHarness): void {
   it.each([
     ["longer", [500, 60_000], [1, 1]],
     ["shorter", [60_000, 500], [0, 0]],
-  ])("counts by the second where it is %s", async (_, [firstMs, secondMs], counted) => {
+  ])("count the expiry of the second where it is %s", async (_, [firstMs, secondMs], counted) => {
     const store = harnessOf().open();
     await run(store, register(1, { idleMs: firstMs ?? 0 }), register(1, { idleMs: secondMs ?? 0 }));
     await harnessOf().advance(500);
     expect(await count(store)).toEqual(counted);
   });
 
-  it("counts a user's sessions of the same batch against the cap", async () => {
+  it("count a user's sessions of the same batch against the cap", async () => {
     const store = harnessOf().open({ maxSessionsPerUser: CAP });
     const lee = register(4, { user: "lee" });
     const statuses = (await store.run([register(1), register(2), register(3), lee, register(1)])).map((r) => r.status);
@@ -49,7 +49,7 @@ export function registerBatchBehaviour(harnessOf: () => StoreHarness): void {
     expect(await count(store)).toEqual([3, 2]);
   });
 
-  it("evicts what the same batch brought, and takes it again", async () => {
+  it("evict a session of the same batch, and create it again", async () => {
     const store = openEvicting();
     expect(await run(store, register(1), register(2), register(3), register(1))).toMatchObject(
       Array.from({ length: 4 }, () => OK_NEW),
@@ -59,7 +59,7 @@ export function registerBatchBehaviour(harnessOf: () => StoreHarness): void {
     expect(await harnessOf().faults()).toEqual([]);
   });
 
-  it("gives a sessid that the same batch evicted to another user", async () => {
+  it("give a sessid that the same batch evicted to another user", async () => {
     const store = openEvicting();
     await run(store, register(1), register(2), register(3), register(1, { user: "lee" }));
     expect(await sessidsOf(store, "kim")).toEqual([2, 3]);
@@ -68,7 +68,7 @@ export function registerBatchBehaviour(harnessOf: () => StoreHarness): void {
     expect(await harnessOf().faults()).toEqual([]);
   });
 
-  it("takes a session that has expired for none, and counts it against nobody", async () => {
+  it("ignore a session that has expired, also in the cap", async () => {
     const store = harnessOf().open({ maxSessionsPerUser: 1 });
     await run(store, register(1, { idleMs: 500 }));
     await harnessOf().advance(500);
@@ -82,7 +82,7 @@ export function registerBatchBehaviour(harnessOf: () => StoreHarness): void {
     expect(await count(store)).toEqual([2, 2]);
   });
 
-  it("answers random batches as the model does, evicting, and keeps its indices exact", async () => {
+  it("get the responses of a model in random batches, with eviction, and keep the indices exact", async () => {
     const harness = harnessOf();
     const store = harness.open({
       idleMs: LONG_IDLE_MS,

@@ -15,7 +15,7 @@ export function userCapBehaviour(harnessOf: () => StoreHarness): void {
     return Promise.all(sessids.map(async (sessid) => (await runOne(store, register(sessid))).status));
   }
 
-  it("rejects what is over the cap, with 50 registers at once", async () => {
+  it("rejects sessions over the cap, with 50 registers at once", async () => {
     const statuses = await registerConcurrently("reject");
     expect(statuses.filter((status) => status === Status.Ok)).toHaveLength(CAP);
     expect(statuses.filter((status) => status === Status.TooMany)).toHaveLength(CONCURRENT - CAP);
@@ -47,7 +47,7 @@ export function userCapBehaviour(harnessOf: () => StoreHarness): void {
     expect(await sessidsOf(store, "kim")).toEqual([30, 10, 40]);
   });
 
-  it("evicts the smallest number of those that were created in the same millisecond", async () => {
+  it("evicts the smallest sessid of those created in the same millisecond", async () => {
     const store = harnessOf().open({ maxSessionsPerUser: 3, limitPolicy: "evict-oldest" });
     await store.run([register(10), register(9), register(-1)]);
     await runOne(store, register(11));
@@ -56,7 +56,7 @@ export function userCapBehaviour(harnessOf: () => StoreHarness): void {
     expect((await sessidsOf(store, "kim")).sort()).toEqual([10, 11, 12]);
   });
 
-  it("counts a user no longer than the session that took the place of a longer one", async () => {
+  it("counts a user only as long as the session that replaced a longer one", async () => {
     const harness = harnessOf();
     const store = harness.open({ maxSessionsPerUser: 1, limitPolicy: "evict-oldest" });
     await runOne(store, register(1, { idleMs: 60_000 }));
@@ -65,7 +65,7 @@ export function userCapBehaviour(harnessOf: () => StoreHarness): void {
     expect(await count(store)).toEqual([0, 0]);
   });
 
-  it("comes down to a cap that was lowered", async () => {
+  it("evicts down to a cap that was lowered", async () => {
     const harness = harnessOf();
     const uncapped = harness.open();
     for (const sessid of [1, 2, 3, 4]) {
@@ -78,7 +78,7 @@ export function userCapBehaviour(harnessOf: () => StoreHarness): void {
     expect(await count(capped)).toEqual([2, 1]);
   });
 
-  it("counts no refresh, no other user and nobody against the cap, but counts issues", async () => {
+  it("counts issues against the cap, but no refresh, no other user and no anonymous session", async () => {
     const store = harnessOf().open({ maxSessionsPerUser: 1 });
     const status = async (...[request]: Parameters<typeof runOne>[1][]) =>
       request === undefined ? undefined : (await runOne(store, request)).status;
@@ -92,7 +92,7 @@ export function userCapBehaviour(harnessOf: () => StoreHarness): void {
     expect(await count(store)).toEqual([4, 2]);
   });
 
-  it("makes room by a delete and by an expiry", async () => {
+  it("has room again after a delete and after an expiry", async () => {
     const harness = harnessOf();
     const store = harness.open({ maxSessionsPerUser: 2 });
     const [short] = await Promise.all([

@@ -17,12 +17,6 @@ export function createEmbeddedHarness(): StoreHarness {
   let nowMs = START_MS;
   const namespace = (env as unknown as Bindings).EMBEDDED_SESSIONS;
 
-  async function setClock(): Promise<void> {
-    await runInDurableObject(embeddedObject(), (object) => {
-      object.nowMs = () => nowMs;
-    });
-  }
-
   return {
     idleMs: IDLE_MS,
     isClockStill: true,
@@ -36,8 +30,8 @@ export function createEmbeddedHarness(): StoreHarness {
     // SQLite keeps its own indices.
     faults: async () => [],
     async clear() {
-      await setClock();
       await runInDurableObject(embeddedObject(), (object, state) => {
+        object.nowMs = () => nowMs;
         object.applyTouches();
         state.storage.sql.exec("DELETE FROM sessions");
       });

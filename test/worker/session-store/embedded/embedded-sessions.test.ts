@@ -32,7 +32,7 @@ describe("EmbeddedSessions", () => {
     expect(await count(store)).toEqual([1, 1]);
   });
 
-  it("writes a touch by itself, after the answer", async () => {
+  it("writes a touch by itself, after the response", async () => {
     const store = harness.open();
     const { expiresAt } = await runOne(store, register(1));
     await harness.advance(1000);
@@ -40,7 +40,7 @@ describe("EmbeddedSessions", () => {
     await vi.waitUntil(async () => (await live(store, 1)).expiresAt === expiresAt + 1000, { timeout: 30_000 });
   });
 
-  it("has no row left when the last session has expired and something is written, or it is swept", async () => {
+  it("removes expired rows with the next write, and with a sweep", async () => {
     const store = harness.open();
     const sessions = Array.from({ length: 50 }, (_, index) => register(index + 1, { user: `user-${index}` }));
     await store.run(sessions);
@@ -63,7 +63,7 @@ describe("EmbeddedSessions", () => {
     expect(await rows()).toBe(0);
   });
 
-  it("executes all of a batch or, if it fails, none of it", async () => {
+  it("executes all of a batch, or none of it if one request fails", async () => {
     const store = harness.open();
     const broken = register(2, { idleMs: Number.NaN });
     const responses = await store.run([register(1), broken]);

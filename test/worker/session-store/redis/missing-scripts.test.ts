@@ -4,7 +4,7 @@ import { EVERY_SCRIPT } from "../../../../worker/session-store/redis/redis-store
 import { check, count, register } from "../conformance/session-requests.ts";
 import { type RedisHarness, startRedisHarness } from "./redis-harness.ts";
 
-describe("RedisStore, when scripts are missing at the server,", () => {
+describe("RedisStore, when scripts are missing in Redis,", () => {
   let harness: RedisHarness;
   beforeAll(async () => {
     harness = await startRedisHarness();
@@ -17,7 +17,7 @@ describe("RedisStore, when scripts are missing at the server,", () => {
   const evalCalls = async () =>
     Number(/cmdstat_eval(?:_ro)?:calls=(\d+)/.exec(await harness.command("INFO", "commandstats"))?.[1] ?? 0);
 
-  it("brings all of them with an isolate's first request, and needs no second", async () => {
+  it("loads all of them with the first request of an isolate, which needs no second", async () => {
     await harness.command("SCRIPT", "FLUSH");
     const store = harness.open();
     expect(await check(store, 1)).toBe(Status.NotFound);
@@ -50,7 +50,7 @@ describe("RedisStore, when scripts are missing at the server,", () => {
     expect(await loaded()).toBe(EVERY_SCRIPT.length);
   });
 
-  it("repeats what is missing alone", async () => {
+  it("repeats only the calls whose script is missing", async () => {
     const store = harness.open();
     await store.run([register(1), register(2)]);
     await harness.command("SCRIPT", "FLUSH");
@@ -58,7 +58,7 @@ describe("RedisStore, when scripts are missing at the server,", () => {
     expect(await count(store)).toEqual([1, 1]);
   });
 
-  it("touches all the same", async () => {
+  it("writes touches all the same", async () => {
     const store = harness.open();
     await store.run([register(1, { idleMs: 60_000 })]);
     const before = await harness.command<string>("GET", harness.keys.session(1));

@@ -6,7 +6,7 @@ import { check, count, live, register, sessidsOf } from "../conformance/session-
 import { PATIENT_DEADLINE_MS, testPolicy } from "../store-harness.ts";
 import { type RedisHarness, startRedisHarness } from "./redis-harness.ts";
 
-describe("RedisStore keeps in Redis", () => {
+describe("the keys of RedisStore", () => {
   let harness: RedisHarness;
   beforeAll(async () => {
     harness = await startRedisHarness();
@@ -22,7 +22,7 @@ describe("RedisStore keeps in Redis", () => {
       .sort();
   const pttl = (key: string) => harness.command<number>("PTTL", `${prefix}${key}`);
 
-  it("four kinds of keys, none of which outlives the idle time", async () => {
+  it("are of four kinds, and none outlives the idle time", async () => {
     const store = harness.open();
     await store.run([register(1), register(2, { user: "lee" }), register(-3, { user: null })]);
     await check(store, 1);
@@ -36,7 +36,7 @@ describe("RedisStore keeps in Redis", () => {
     }
   });
 
-  it("a record that says no more than the session has", async () => {
+  it("hold a record that says no more than the session has", async () => {
     const store = harness.open();
     await store.run([register(1, { ip: "10.0.0.1" }), register(2, { user: null, grants: [] })]);
     const { createdAt, expiresAt } = await live(store, 1);
@@ -46,7 +46,7 @@ describe("RedisStore keeps in Redis", () => {
     expect(JSON.parse(await harness.command("GET", `${prefix}s:2`))).toMatchObject({ g: [] });
   });
 
-  it("of a token the hash of its secret only", async () => {
+  it("hold of a token only the hash of its secret", async () => {
     const store = harness.open();
     const { sessid, token } = await runOne(store, { kind: "issue", user: "kim", ip: null });
     const record = await harness.command<string>("GET", `${prefix}s:${sessid}`);
@@ -55,7 +55,7 @@ describe("RedisStore keeps in Redis", () => {
     expect(record).not.toContain(secret.slice(0, 16));
   });
 
-  it("nothing when the last session is deleted, one by one or all of a user", async () => {
+  it("are all gone when the last session is deleted, one by one or by user", async () => {
     const store = harness.open();
     await store.run([register(1), register(2), register(3, { user: "lee" }), register(4, { user: null })]);
     await store.run([
@@ -70,7 +70,7 @@ describe("RedisStore keeps in Redis", () => {
     expect(await keys()).toEqual([]);
   });
 
-  it("nothing when the last session has expired, without a sweep or another write", async () => {
+  it("are all gone when the last session has expired, without a sweep or another write", async () => {
     const store = harness.open();
     await store.run([
       register(1, { idleMs: 700 }),
@@ -82,7 +82,7 @@ describe("RedisStore keeps in Redis", () => {
     expect(await keys()).toEqual([]);
   });
 
-  it("no expired member in an index after a write or a sweep", async () => {
+  it("hold no expired member in an index after a write or a sweep", async () => {
     const store = harness.open();
     const short = Array.from({ length: 50 }, (_, index) =>
       register(index + 10, { user: `user-${index}`, idleMs: 200 }),
@@ -102,7 +102,7 @@ describe("RedisStore keeps in Redis", () => {
     expect(await keys()).toEqual([]);
   });
 
-  it("indices that a sweep trims whole, however much has expired", async () => {
+  it("hold nothing expired after a sweep, however much there was", async () => {
     const store = harness.open();
     const expired = Array.from({ length: 25_000 }, (_, index) => ["1000", `gone-${index}`]).flat();
     await harness.command("ZADD", `${prefix}sessions`, ...expired);
@@ -116,7 +116,7 @@ describe("RedisStore keeps in Redis", () => {
     ]).toEqual([1, 1]);
   });
 
-  it("what a touch moves, in the record and in every index alike", async () => {
+  it("have the same expiry in the record and in every index after a touch", async () => {
     const store = harness.open();
     await runOne(store, register(1));
     await harness.advance(20);
@@ -134,7 +134,7 @@ describe("RedisStore keeps in Redis", () => {
     expect(await harness.command("PEXPIRETIME", `${prefix}u:kim`)).toBe(expiresAt);
   });
 
-  it("a user's set until the last of its sessions ends, whichever came last", async () => {
+  it("keep a user's set until the last of its sessions ends, whichever came last", async () => {
     const store = harness.open();
     await store.run([register(1, { idleMs: 60_000 }), register(2, { user: "lee", idleMs: 60_000 })]);
     await store.run([register(3, { idleMs: 30_000 }), register(4, { user: "lee", idleMs: 90_000 })]);
@@ -148,7 +148,7 @@ describe("RedisStore keeps in Redis", () => {
     }
   });
 
-  it("all sessions of the largest batch, of one user", async () => {
+  it("take all sessions of the largest batch, of one user", async () => {
     const store = harness.open();
     const registers = Array.from({ length: 1000 }, (_, index) => register(index + 1, { idleMs: 600_000 }));
     const responses = await store.run(registers);

@@ -113,7 +113,7 @@ describe("RedisStore, when Redis cannot be asked,", () => {
     expect(await check(patient, 2)).toBe(Status.Ok);
   });
 
-  it("repeats a register whose answer was lost, without another effect", async () => {
+  it("repeats a register whose reply was lost, without another effect", async () => {
     const store = storeAt(`${harness.faultyUrl}/lose-first-answer/register`, {
       policy: testPolicy(60_000, { maxSessionsPerUser: 1, limitPolicy: "evict-oldest" }),
       deadlineMs: RETRY_DEADLINE_MS,
@@ -123,7 +123,7 @@ describe("RedisStore, when Redis cannot be asked,", () => {
     expect(await sessidsOf(store, "kim")).toEqual([2]);
   });
 
-  it("finds the session of an issue whose answer was lost, instead of making another", async () => {
+  it("finds the session of an issue whose reply was lost, instead of creating another", async () => {
     const store = storeAt(`${harness.faultyUrl}/lose-first-answer/issue`, { deadlineMs: RETRY_DEADLINE_MS });
     const issued = await runOne(store, { kind: "issue", user: "kim", ip: null });
     expect(issued.status).toBe(Status.Ok);
@@ -131,7 +131,7 @@ describe("RedisStore, when Redis cannot be asked,", () => {
     expect(await sessidsOf(store, "kim")).toEqual([issued.sessid]);
   });
 
-  it("has ended a session whose delete's answer was lost", async () => {
+  it("has ended the session of a delete whose reply was lost", async () => {
     await runOne(harness.open(), register(1));
     const store = storeAt(`${harness.faultyUrl}/lose-first-answer/delete`, { deadlineMs: RETRY_DEADLINE_MS });
     expect((await runOne(store, { kind: "delete", sessid: 1 })).status).toBe(Status.NotFound);

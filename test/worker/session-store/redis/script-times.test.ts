@@ -18,7 +18,7 @@ const CHECK_OF_EDGE = `
   ${CHECK.source}
 `;
 
-describe("RedisStore's scripts", () => {
+describe("the scripts of RedisStore", () => {
   let harness: RedisHarness;
   beforeAll(async () => {
     harness = await startRedisHarness();
@@ -30,7 +30,7 @@ describe("RedisStore's scripts", () => {
     [-1, "0"],
     [0, "0"],
     [1, "1"],
-  ])("take a session that ends in %i ms for %s, in that millisecond", async (offsetMs, digit) => {
+  ])("return, for a session that ends in %i ms, the digit %s", async (offsetMs, digit) => {
     // The clock may tick between the record and the check: then it is tried again.
     for (;;) {
       const [text = ""] = await harness.command<[string]>(
@@ -49,7 +49,7 @@ describe("RedisStore's scripts", () => {
     }
   });
 
-  describe("touch", () => {
+  describe("of a touch", () => {
     /** Writes the touch of a check at `at`, by the harness's clock. */
     async function touch(at: number, touchIntervalMs = 0): Promise<void> {
       const policy = testPolicy(harness.idleMs, { maxMs: MAX_MS, touchIntervalMs });
@@ -62,7 +62,7 @@ describe("RedisStore's scripts", () => {
       }
     }
 
-    it("moves an expiry to where its check would have, however late it comes", async () => {
+    it("moves an expiry to where the check would have moved it, however late the touch comes", async () => {
       const store = harness.open();
       await runOne(store, register(1, { idleMs: 60_000 }));
       const { createdAt } = await live(store, 1);
@@ -71,7 +71,7 @@ describe("RedisStore's scripts", () => {
       expect((await live(store, 1)).expiresAt).toBe(createdAt + 60_020);
     });
 
-    it("never moves it backwards", async () => {
+    it("never moves an expiry backwards", async () => {
       const store = harness.open();
       await runOne(store, register(1, { idleMs: 60_000 }));
       const before = await live(store, 1);
@@ -79,7 +79,7 @@ describe("RedisStore's scripts", () => {
       expect(await live(store, 1)).toEqual(before);
     });
 
-    it("is written once when two checks found it due", async () => {
+    it("writes one touch when two checks found it due", async () => {
       const store = harness.open();
       await runOne(store, register(1, { idleMs: 60_000 }));
       const { createdAt } = await live(store, 1);
@@ -89,14 +89,14 @@ describe("RedisStore's scripts", () => {
       expect((await live(store, 1)).expiresAt).toBe(createdAt + 60_040);
     });
 
-    it("never believes a check from the future", async () => {
+    it("takes a check from the future as one of now", async () => {
       const store = harness.open();
       await runOne(store, register(1, { idleMs: 60_000 }));
       await touch((await harness.now()) + 5000);
       expect((await live(store, 1)).expiresAt).toBeLessThanOrEqual((await harness.now()) + 60_000);
     });
 
-    it("brings back no session that is gone", async () => {
+    it("does not recreate a session that has ended", async () => {
       await touch(await harness.now());
       expect(await harness.command("KEYS", "*")).toEqual([]);
     });

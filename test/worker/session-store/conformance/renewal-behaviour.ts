@@ -17,8 +17,8 @@ const USES: readonly [string, SessionRequest, number][] = [
 ];
 
 /** How use moves a session's expiry. */
-export function slidingBehaviour(harnessOf: () => StoreHarness): void {
-  it.each(USES)("slides the lifetime with a %s", async (_, request, status) => {
+export function renewalBehaviour(harnessOf: () => StoreHarness): void {
+  it.each(USES)("renews a session by a %s", async (_, request, status) => {
     const harness = harnessOf();
     const store = harness.open();
     await runOne(store, register(1, { secretHash: SECRET_HASH, grants: ["lobby"], idleMs: 60_000 }));
@@ -30,7 +30,7 @@ export function slidingBehaviour(harnessOf: () => StoreHarness): void {
     });
   });
 
-  it("keeps a session that is used alive beyond its first expiry, until it is idle", async () => {
+  it("keeps a session alive beyond its first expiry while it is used, until it is idle", async () => {
     const harness = harnessOf();
     const store = harness.open();
     const first = (await runOne(store, register(1))).expiresAt;
@@ -42,7 +42,7 @@ export function slidingBehaviour(harnessOf: () => StoreHarness): void {
     await expectEndsAt(harness, store, 1, second);
   });
 
-  it("never slides beyond the absolute lifetime", async () => {
+  it("never renews a session beyond its absolute lifetime", async () => {
     const harness = harnessOf();
     const store = harness.open({ maxMs: 1.5 * harness.idleMs });
     await runOne(store, register(1));
@@ -73,7 +73,7 @@ export function slidingBehaviour(harnessOf: () => StoreHarness): void {
     expect((await live(store, 1)).expiresAt).toBeGreaterThanOrEqual(expiresAt + 600_000);
   });
 
-  it("starts the lifetime and its absolute cap anew with a refresh", async () => {
+  it("begins the lifetime and its absolute cap anew with a refresh", async () => {
     const harness = harnessOf();
     const store = harness.open({ maxMs: 1.5 * harness.idleMs });
     await runOne(store, register(1));
@@ -85,7 +85,7 @@ export function slidingBehaviour(harnessOf: () => StoreHarness): void {
     expect(after.expiresAt).toBe(after.createdAt + harness.idleMs);
   });
 
-  it("keeps everything else of a session when it slides", async () => {
+  it("keeps everything else of a session that it renews", async () => {
     const harness = harnessOf();
     const store = harness.open();
     await runOne(store, register(1, { ip: "2001:db8::7", grants: [], secretHash: SECRET_HASH }));
