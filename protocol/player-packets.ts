@@ -119,7 +119,7 @@ export interface PresenceChange {
   readonly user: string;
 }
 
-/** The offsets `from`..`to` can no longer be replayed. Messages to others are among them, so the player lost at most so many. */
+/** The offsets `from`..`to` can no longer be replayed. Messages to others are among them, so it is an upper bound of what the player lost. */
 export interface Gap {
   readonly kind: "gap";
   readonly from: number;

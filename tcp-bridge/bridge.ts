@@ -24,7 +24,7 @@ export interface Bridge {
    * closes. Resolves within 9 s.
    */
   drain(): Promise<void>;
-  /** Disconnects everybody at once. Idempotent. */
+  /** Disconnects all connections at once. Idempotent. */
   close(): Promise<void>;
 }
 

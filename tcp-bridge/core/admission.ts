@@ -73,11 +73,11 @@ export class Admission {
 
   #weakest(own: AddressPlaces): AdmittedPlace | undefined {
     let weakest: AdmittedPlace | undefined;
-    let looks = 0;
+    let examined = 0;
     for (const place of this.#unproven) {
       if (weakest === undefined || place.unprovenOfAddress > weakest.unprovenOfAddress) weakest = place;
-      looks += 1;
-      if (looks === CANDIDATES) break;
+      examined += 1;
+      if (examined === CANDIDATES) break;
     }
     // An address with more unproven places than that loses one of its own.
     const [oldestOfOwn] = own.unproven;

@@ -13,7 +13,7 @@ import type { Segment } from "./batch.ts";
 
 /**
  * Splits the edge's `responses` into those of each segment, or says what is wrong with them. Each packet's framing, type, size and
- * status must fit its request: if one does not, no response may reach a connection, for it could be that of another request.
+ * status must fit its request. Otherwise no response of the batch reaches a connection: it could be the response to another request.
  */
 export function splitResponses(
   requests: Uint8Array,

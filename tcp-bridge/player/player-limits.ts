@@ -5,7 +5,7 @@ import { type ConnectionLimits, DEFAULT_CONNECTION_LIMITS } from "../core/connec
 export interface PlayerPortLimits extends ConnectionLimits, PlayerAddressLimits {
   /** How long a Join may take from the end of the TLS handshake. */
   readonly joinMs: number;
-  /** How much later a player of a suspect address is told that its Join failed. */
+  /** How much later Closed is sent to a player of a suspect address whose Join failed. */
   readonly failedJoinDelayMs: number;
   /** How long the edge may take to respond to a Join or a ping. */
   readonly edgeDeadlineMs: number;
@@ -93,7 +93,7 @@ export class PlayerAddress implements AddressRecord {
   joinEnded(nowMs: number): void {
     this.#inFlight -= 1;
     while (this.#queued.size > 0 && this.#mayRequest(nowMs)) {
-      // The newest first: in a flood the oldest have already waited too long, and in order every Join would wait so long.
+      // The newest first: in a flood the oldest have already waited too long, and first-in, first-out would make every Join wait too long.
       const newest = [...this.#queued].at(-1);
       if (newest === undefined) return;
       this.#queued.delete(newest);

@@ -71,7 +71,7 @@ const MAX_PINGS_PER_SECOND = 1_000;
  * | queued    | `requested`: at once, or when fewer Joins of a suspect address are in flight |
  * | requested | `joined`: the room responded to the Join |
  * | delayed   | `closed`: the delay for a failed Join of a suspect address is over |
- * | all       | `delayed` or `closed`: the player is told Closed, later or at once |
+ * | all       | `delayed` or `closed`: Closed is to be sent later, or was sent |
  */
 export class PlayerSession extends Session {
   readonly #options: PlayerSessionOptions;
@@ -148,7 +148,7 @@ export class PlayerSession extends Session {
     } else if (packetOverdue) {
       this.#close(ClosedCode.TooSlow, "the rest of a packet did not come in time");
     } else if (this.#roomSocket?.isOverdue(nowMs) === true) {
-      this.#edgeFailed(edgeFailure("edge_timeout", "a player's room or ping"), "the edge does not answer in time");
+      this.#edgeFailed(edgeFailure("edge_timeout", "a player's room or ping"), "the edge does not respond in time");
     } else if (nowMs - this.#heardMs > idleMs) {
       this.disconnect("idle");
     }
@@ -169,7 +169,7 @@ export class PlayerSession extends Session {
     else this.#roomSocket.close();
   }
 
-  /** Whether the player is told Closed, now or later: nothing more is received from it. */
+  /** Whether Closed was sent or will be: nothing more is received from the player. */
   get #isClosing(): boolean {
     return this.#phase === "closed" || this.#phase === "delayed";
   }
@@ -210,7 +210,7 @@ export class PlayerSession extends Session {
     }
     this.#pings += 1;
     if (this.#pings > MAX_PINGS_PER_SECOND) {
-      this.#close(ClosedCode.TooFast, "more pings are sent than may be");
+      this.#close(ClosedCode.TooFast, "more pings than are allowed");
       return;
     }
     const ping = decodePlayerPacket(packet);
@@ -270,7 +270,10 @@ export class PlayerSession extends Session {
     if (this.#isClosing) return;
     const read = readRoomMessage(message);
     if (read === undefined) {
-      this.#edgeFailed(edgeFailure("edge_bad_response", "a message that is not whole packets"), "the edge is broken");
+      this.#edgeFailed(
+        edgeFailure("edge_bad_response", "a message that is not whole packets"),
+        "the edge sent a broken message",
+      );
       return;
     }
     const { packets, joined, closedCode } = read;
@@ -328,7 +331,7 @@ export class PlayerSession extends Session {
     this.end();
   }
 
-  /** The Join has its outcome. Returns whether the player is told later: it failed, and its address is suspect. */
+  /** The outcome of the Join is known. Returns whether Closed is sent later: the Join failed, and the address is suspect. */
   #joinDone(outcome: JoinOutcome): boolean {
     const nowMs = performance.now();
     this.#dequeue();

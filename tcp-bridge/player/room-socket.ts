@@ -21,7 +21,7 @@ export type RoomSocketEnd =
   /** It never opened: the edge could not be reached, or refused the upgrade. */
   EdgeFailure | { readonly kind: "closed"; readonly closeCode: number; readonly reason: string };
 
-/** A room never sends one player more than 1 MiB at once: it closes before so much is unacknowledged. */
+/** Well above what a room sends one player at once: it closes the player before 1 MiB is unacknowledged. */
 const MAX_MESSAGE_BYTES = 4 * 1024 * 1024;
 
 /** Acks alone wait this long for other packets: they are frequent, and each message wakes the room. */
@@ -116,7 +116,7 @@ export class RoomSocket {
     this.#scheduleFlush();
   }
 
-  /** The room responded to the Join, or nobody waits for it any more. */
+  /** The outcome of the Join is known: it has no deadline any more. */
   joinDone(): void {
     this.#joinDueMs = Number.POSITIVE_INFINITY;
   }

@@ -21,7 +21,7 @@ describe.each(STORES)("the five operations on the %s store", (store) => {
   });
 
   const ask = async (...requests: ServiceRequest[]) => {
-    const before = peer.answers.length;
+    const before = peer.responses.length;
     peer.send(...requests);
     return (await peer.received(before + requests.length)).slice(before);
   };

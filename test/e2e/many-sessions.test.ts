@@ -74,7 +74,7 @@ async function askInTurn(peer: GamePeer | undefined, requests: readonly ServiceR
 
 async function askOnce(peer: GamePeer | undefined, requests: readonly ServiceRequest[]): Promise<number[]> {
   if (peer === undefined) throw new Error("no connection");
-  const before = peer.answers.length;
+  const before = peer.responses.length;
   peer.send(...requests);
   const answers = (await peer.received(before + requests.length)).slice(before);
   return answers.map(({ status }) => status);
@@ -83,7 +83,7 @@ async function askOnce(peer: GamePeer | undefined, requests: readonly ServiceReq
 async function count([peer]: GamePeer[]): Promise<{ sessions: number; users: number }> {
   if (peer === undefined) throw new Error("no connection");
   await askInTurn(peer, [{ kind: "count" }]);
-  const answer = peer.answers.at(-1);
+  const answer = peer.responses.at(-1);
   if (answer?.kind !== "count") throw new Error(`a count was answered with ${answer?.kind}`);
   return { sessions: answer.sessions, users: answer.users };
 }

@@ -37,7 +37,7 @@ class Asker {
 
   async #ask(peer: GamePeer, request: (sessid: number) => ServiceRequest): Promise<void> {
     for (let sessid = 1; this.#asking; sessid++) {
-      const before = peer.answers.length;
+      const before = peer.responses.length;
       const startedAt = performance.now();
       peer.send(request(sessid));
       const status = (await peer.received(before + 1)).at(-1)?.status;
@@ -71,7 +71,7 @@ describe("while requests flow", () => {
       expect(new Set(asker.verdicts.map(({ status }) => status))).toEqual(new Set([Status.Ok, Status.Unavailable]));
 
       const acknowledged = asker.verdicts.filter(({ status }) => status === Status.Ok);
-      const before = peer.answers.length;
+      const before = peer.responses.length;
       peer.send(...acknowledged.map(({ sessid }) => check(sessid)));
       const answers = (await peer.received(before + acknowledged.length)).slice(before);
       expect(answers.every(({ status }) => status === Status.Ok)).toBe(true);

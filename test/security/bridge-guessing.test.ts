@@ -25,7 +25,7 @@ function guesses(count: number): ServiceRequest[] {
 }
 
 async function statuses(peer: GamePeer, ...requests: readonly ServiceRequest[]): Promise<Status[]> {
-  const before = peer.answers.length;
+  const before = peer.responses.length;
   peer.send(...requests);
   const answers = await peer.received(before + requests.length);
   return answers.slice(before).map(({ status }) => status);

@@ -57,7 +57,7 @@ describe("the bridge as a program", () => {
       const [asking, silent] = [await GamePeer.connect(address), await GamePeer.connect(address)];
       asking.send({ kind: "check", sessid: 7 });
       await until(() => edge.batches.length === 1);
-      // It waits behind the first: received, and in no batch yet.
+      // It waits for the response to the first: received, but in no batch yet.
       asking.send({ kind: "count" });
       const exited = once(child as ChildProcess, "exit");
       child?.kill(signal);
@@ -68,8 +68,8 @@ describe("the bridge as a program", () => {
       const [refused] = await once(late, "error");
       expect(refused).toMatchObject({ code: "ECONNREFUSED" });
       open();
-      const answers = await asking.untilEnded();
-      expect(answers.map(({ kind, status }) => [kind, status])).toEqual([
+      const responses = await asking.untilEnded();
+      expect(responses.map(({ kind, status }) => [kind, status])).toEqual([
         ["check", Status.NotFound],
         ["count", Status.Ok],
       ]);

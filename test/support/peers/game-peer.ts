@@ -20,7 +20,7 @@ export function requestBytes(...requests: readonly ServiceRequest[]): Uint8Array
 /** A game server at the other end of a bridge's port: it sends any bytes, and keeps every answer in order. */
 export class GamePeer {
   readonly socket: Socket;
-  readonly answers: ServiceResponsePacket[] = [];
+  readonly responses: ServiceResponsePacket[] = [];
   /** The bridge has ended its side, or reset the connection. */
   ended = false;
   readonly #changes = new Changes();
@@ -29,7 +29,7 @@ export class GamePeer {
     this.socket = socket;
     const decoder = new PacketDecoder(MAX_SERVICE_PACKET_BYTES);
     socket.on("data", (chunk: Buffer) => {
-      decoder.push(chunk, (packet) => this.answers.push(decodeServiceResponse(packet)));
+      decoder.push(chunk, (packet) => this.responses.push(decodeServiceResponse(packet)));
       this.#changes.notify();
     });
     const end = (): void => {
@@ -57,14 +57,14 @@ export class GamePeer {
 
   /** The first `count` answers, once they are there. */
   async received(count: number): Promise<ServiceResponsePacket[]> {
-    await this.#changes.until(() => this.answers.length >= count || this.ended);
-    return this.answers.slice(0, count);
+    await this.#changes.until(() => this.responses.length >= count || this.ended);
+    return this.responses.slice(0, count);
   }
 
   /** Waits for the bridge to end the connection and returns all answers. */
   async untilEnded(): Promise<ServiceResponsePacket[]> {
     await this.#changes.until(() => this.ended);
-    return this.answers;
+    return this.responses;
   }
 
   close(): void {

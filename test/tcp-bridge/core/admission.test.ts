@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { Admission, type Place } from "../../../tcp-bridge/core/admission.ts";
 
-/** An admission, and the names of those who were evicted, in order. */
+/** An admission, and the names of the evicted connections, in order. */
 function makeAdmission(maxConnections: number, maxConnectionsPerAddress: number) {
   const admission = new Admission({ maxConnections, maxConnectionsPerAddress });
   const evicted: string[] = [];
@@ -47,7 +47,7 @@ describe("Admission", () => {
     for (const name of ["1", "2", "3", "4"]) admit(name, "flood");
     admit("next", "b");
     expect(evicted).toEqual(["1"]);
-    // Who comes with many takes from itself.
+    // An address with many unproven connections loses one of its own.
     admit("5", "flood");
     expect(evicted).toEqual(["1", "2"]);
     expect(admission.total).toBe(5);
@@ -63,7 +63,7 @@ describe("Admission", () => {
     expect(evicted).toEqual(["second"]);
     const fourth = admit("fourth", "a");
     expect(evicted).toEqual(["second", "first"]);
-    // It is gone: nothing that it says brings it back.
+    // It was released: it cannot become unproven again.
     first.doubt();
     fourth.prove();
     admit("fifth", "a");

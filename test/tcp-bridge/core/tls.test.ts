@@ -74,7 +74,7 @@ describe("the game-server port with TLS", () => {
     await openTls({ BRIDGE_TLS_CLIENT_CA: clientAuthority.cert });
     const { cert, key } = clientAuthority;
     expect(await check({ ca: server.cert, cert, key })).toBe(Status.NotFound);
-    // With TLS 1.3 a client learns that it was refused after its own handshake is done.
+    // With TLS 1.3 a client learns of the refusal only after its own handshake.
     expect(["closed", "connect_failed"]).toContain(await check({ ca: server.cert }));
     const foreign = { cert: stranger.cert, key: stranger.key };
     expect(["closed", "connect_failed"]).toContain(await check({ ca: server.cert, ...foreign }));

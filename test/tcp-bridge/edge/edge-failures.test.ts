@@ -27,12 +27,12 @@ describe("an edge that fails", () => {
     const startMs = performance.now();
     peer.send(...everyRequest);
     peer.socket.write(new PacketBytes().packet(999));
-    const answers = await peer.received(6);
-    // Generous: a loaded machine may be late, but not by the two further deadlines that a missing one would take.
+    const responses = await peer.received(6);
+    // Generous for a loaded machine, but less than the two further deadlines that a missing deadline would take.
     expect(performance.now() - startMs).toBeLessThan(1500);
-    expect(answers.map(({ kind }) => kind)).toEqual([...everyRequest.map(({ kind }) => kind), "error"]);
-    expect(answers.map(({ status }) => status)).toEqual(Array(6).fill(Status.Unavailable));
-    expect(answers[3]).toEqual({ kind: "count", status: Status.Unavailable, sessions: 0, users: 0 });
+    expect(responses.map(({ kind }) => kind)).toEqual([...everyRequest.map(({ kind }) => kind), "error"]);
+    expect(responses.map(({ status }) => status)).toEqual(Array(6).fill(Status.Unavailable));
+    expect(responses[3]).toEqual({ kind: "count", status: Status.Unavailable, sessions: 0, users: 0 });
     expect(stack.edge.batches).toHaveLength(2);
     stack.edge.fault = undefined;
     peer.send(check);
@@ -50,18 +50,18 @@ describe("an edge that fails", () => {
     }
     for (const peer of peers) expect((await peer.received(1))[0]?.status).toBe(Status.Unavailable);
     expect(performance.now() - startMs).toBeLessThan(1500);
-    // The first batch and its retry: too little was left of the others' time to ask for them.
+    // The first batch and its retry. The other packets had too little time left to be sent.
     expect(stack.edge.batches).toEqual([["check"], ["check"]]);
   });
 
   it.each<[string, EdgeFault]>([
     ["a status of its own trouble", respond(500)],
     ["a broken connection", breakConnection],
-    ["no answer at all", respond(200)],
-    ["half an answer", respond(200, ok.packet(2).subarray(0, 4))],
-    ["an answer too many", respond(200, Buffer.concat([ok.packet(2), ok.packet(2)]))],
-    ["the answer to another type", respond(200, ok.packet(4))],
-    ["an answer with a field too many", respond(200, new PacketBytes().u8(0).u8(0).packet(2))],
+    ["no response at all", respond(200)],
+    ["half a response", respond(200, ok.packet(2).subarray(0, 4))],
+    ["a response too many", respond(200, Buffer.concat([ok.packet(2), ok.packet(2)]))],
+    ["the response to another type", respond(200, ok.packet(4))],
+    ["a response with a field too many", respond(200, new PacketBytes().u8(0).u8(0).packet(2))],
     ["a status that there is not", respond(200, new PacketBytes().u8(7).packet(2))],
     ["an ErrorResponse to a known type", respond(200, new PacketBytes().u8(0).string("").packet(127))],
     ["no packets", respond(200, "<html>not an edge</html>")],
@@ -117,7 +117,7 @@ describe("an edge that fails", () => {
     await until(() => stack.edge.batches.length === 1);
     quick.send(check);
     expect(await quick.received(1)).toHaveLength(1);
-    expect(slow.answers).toHaveLength(0);
+    expect(slow.responses).toHaveLength(0);
     open();
     expect(await slow.received(1)).toHaveLength(1);
   });

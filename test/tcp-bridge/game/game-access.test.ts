@@ -5,12 +5,12 @@ import { PacketBytes } from "../../support/packets/packet-bytes.ts";
 
 const MINUTE_MS = 60_000;
 
-function answers(...packets: readonly (readonly [type: number, status: Status])[]): Uint8Array {
+function responses(...packets: readonly (readonly [type: number, status: Status])[]): Uint8Array {
   return Buffer.concat(packets.map(([type, status]) => new PacketBytes().u8(status).packet(type)));
 }
 
-const failed = answers([2, Status.NotFound]);
-const passed = answers([2, Status.Ok]);
+const failed = responses([2, Status.NotFound]);
+const passed = responses([2, Status.Ok]);
 
 function makeAddress(maxFailuresPerMinute: number): GameAddress {
   return new GameAddress({ maxFailuresPerMinute, maxWrongKeysPerMinute: 1 });
@@ -18,9 +18,9 @@ function makeAddress(maxFailuresPerMinute: number): GameAddress {
 
 it("countFailures counts NotFound, Denied and Conflict of checks, access checks, deletes and registers only", () => {
   const { NotFound, Denied, Conflict, Ok, Unavailable, Invalid } = Status;
-  expect(countFailures(answers([2, NotFound], [12, Denied], [6, NotFound], [4, Conflict]))).toBe(4);
-  expect(countFailures(answers([2, Ok], [2, Unavailable], [6, Invalid], [8, NotFound], [127, Denied]))).toBe(0);
-  expect(countFailures(answers([10, Conflict], [19, Denied]))).toBe(0);
+  expect(countFailures(responses([2, NotFound], [12, Denied], [6, NotFound], [4, Conflict]))).toBe(4);
+  expect(countFailures(responses([2, Ok], [2, Unavailable], [6, Invalid], [8, NotFound], [127, Denied]))).toBe(0);
+  expect(countFailures(responses([10, Conflict], [19, Denied]))).toBe(0);
 });
 
 describe("GameAddress", () => {
@@ -28,10 +28,10 @@ describe("GameAddress", () => {
     const address = makeAddress(3);
     address.requested(2);
     expect(address.allowance(0)).toBe(1);
-    address.responded(answers([2, Status.NotFound], [2, Status.Ok]), 2, 0);
+    address.responded(responses([2, Status.NotFound], [2, Status.Ok]), 2, 0);
     expect(address.allowance(0)).toBe(2);
     expect(address.isExhausted(0)).toBe(false);
-    address.responded(answers([4, Status.Conflict], [6, Status.Denied]), 0, 0);
+    address.responded(responses([4, Status.Conflict], [6, Status.Denied]), 0, 0);
     expect(address.isExhausted(0)).toBe(true);
     expect(address.isExhausted(MINUTE_MS)).toBe(false);
   });

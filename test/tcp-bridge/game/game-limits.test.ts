@@ -71,7 +71,7 @@ describe("the game-server port", () => {
     stack = await TestBridge.open({ BRIDGE_WRITE_STALL_TIMEOUT_MS: "500" });
     const [deaf, other] = await Promise.all([stack.connect(), stack.connect()]);
     deaf.socket.pause();
-    // 8 times as much comes back as is sent: the answer is an ErrorResponse of 33 bytes.
+    // Responses have 8 times as many bytes as requests: each is an ErrorResponse of 33 bytes.
     const flood = Buffer.concat(Array.from({ length: 10_000 }, () => new PacketBytes().packet(999)));
     let sentPackets = 0;
     const pump = (): void => {
@@ -82,11 +82,11 @@ describe("the game-server port", () => {
     const code = 'artoria_bridge_disconnects_total{code="unread_responses"}';
     await until(async () => {
       other.send(check);
-      await other.received(other.answers.length + 1);
+      await other.received(other.responses.length + 1);
       return (await stack.metric(code)) === 1;
     });
-    const answered = await stack.metric('artoria_bridge_packets_total{type="unknown",status="Invalid"}');
-    expect(answered).toBeLessThan(1_000_000);
+    const responded = await stack.metric('artoria_bridge_packets_total{type="unknown",status="Invalid"}');
+    expect(responded).toBeLessThan(1_000_000);
     expect(sentPackets).toBeLessThan(4_000_000);
   });
 
@@ -99,7 +99,7 @@ describe("the game-server port", () => {
     const looks: (number | undefined)[] = [];
     await until(async () => {
       looks.push(await stack.metric('artoria_bridge_packets_total{type="unknown",status="Invalid"}'));
-      // The same in 20 looks, 20 ms apart: the bridge has stopped to read.
+      // If the metric stays the same for 20 looks, 20 ms apart, the bridge has stopped reading.
       return looks.length > 20 && looks.at(-20) === looks.at(-1) && looks.at(-1) !== undefined;
     });
     expect(looks.at(-1)).toBeLessThan(packets);
@@ -118,12 +118,12 @@ describe("the game-server port", () => {
     const access: ServiceRequest = { kind: "checkAccess", sessid: 1, resource: "vault" };
     peer.send(alive, check, check, foreign, count, access, alive, check, check, count, alive, access, foreign, count);
     const { Ok, NotFound, Denied, TooMany } = Status;
-    const answers = await peer.received(14);
+    const responses = await peer.received(14);
     const asked = [Ok, NotFound, NotFound, Denied, Ok, Denied, Ok, NotFound];
     const refused = [TooMany, Ok, TooMany, TooMany, TooMany, Ok];
-    expect(answers.map(({ status }) => status)).toEqual([...asked, ...refused]);
+    expect(responses.map(({ status }) => status)).toEqual([...asked, ...refused]);
     const kinds = ["check", "count", "check", "checkAccess", "delete", "count"];
-    expect(answers.slice(8).map(({ kind }) => kind)).toEqual(kinds);
+    expect(responses.slice(8).map(({ kind }) => kind)).toEqual(kinds);
     expect(await stack.metric('artoria_bridge_refusals_total{code="failing_checks"}')).toBe(4);
     const other = await stack.connect("127.0.0.2");
     other.send(alive);

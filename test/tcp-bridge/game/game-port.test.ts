@@ -41,23 +41,23 @@ describe("the game-server port", () => {
   it("responds to pipelined requests in their order, which is the order of their effects", async () => {
     const peer = await stack.connect();
     peer.send(...conversation);
-    const answers = await peer.received(conversation.length);
-    expect(answers.map(({ kind }) => kind)).toEqual(conversation.map(({ kind }) => kind));
-    expect(answers.map(({ status }) => status)).toEqual(verdicts);
-    expect(answers[5]).toEqual({ kind: "count", status: Status.Ok, sessions: 1, users: 1 });
+    const responses = await peer.received(conversation.length);
+    expect(responses.map(({ kind }) => kind)).toEqual(conversation.map(({ kind }) => kind));
+    expect(responses.map(({ status }) => status)).toEqual(verdicts);
+    expect(responses[5]).toEqual({ kind: "count", status: Status.Ok, sessions: 1, users: 1 });
   });
 
   it("keeps the order wherever the stream is split", async () => {
     const bytes = requestBytes(...conversation);
     const peer = await stack.connect();
     for (const [head, tail] of everySplit(bytes)) {
-      peer.answers.length = 0;
+      peer.responses.length = 0;
       peer.socket.write(head ?? bytes);
-      // Two segments: the second leaves once the system has taken the first.
+      // Two segments: the second is sent when the system has taken the first.
       await new Promise((sent) => peer.socket.write(new Uint8Array(0), sent));
       peer.socket.write(tail ?? bytes);
-      const answers = await peer.received(conversation.length);
-      expect(answers.map(({ status }) => status)).toEqual(verdicts);
+      const responses = await peer.received(conversation.length);
+      expect(responses.map(({ status }) => status)).toEqual(verdicts);
     }
   });
 
@@ -67,8 +67,8 @@ describe("the game-server port", () => {
       peer.send(...conversation);
       await new Promise((turn) => setImmediate(turn));
     }
-    const answers = await peer.received(50 * conversation.length);
-    expect(answers.map(({ status }) => status)).toEqual(Array.from({ length: 50 }, () => verdicts).flat());
+    const responses = await peer.received(50 * conversation.length);
+    expect(responses.map(({ status }) => status)).toEqual(Array.from({ length: 50 }, () => verdicts).flat());
   });
 
   it("never has packets of one connection in two batches at once", async () => {
@@ -91,7 +91,7 @@ describe("the game-server port", () => {
     const peers = await Promise.all(Array.from({ length: 40 }, () => stack.connect()));
     const { fault, open } = gate();
     stack.edge.fault = fault;
-    // As many as may be in flight; the others wait, and leave together.
+    // As many batches as may be in flight. The other packets wait, and are sent together.
     for (const [index, peer] of peers.entries()) {
       peer.send({ kind: "check", sessid: 1 });
       if (index < 4) await until(() => stack.edge.batches.length === index + 1);
@@ -107,8 +107,8 @@ describe("the game-server port", () => {
     peer.socket.write(requestBytes({ kind: "count" }));
     peer.socket.write(new PacketBytes().u32(5).packet(999));
     peer.socket.write(requestBytes({ kind: "check", sessid: 9 }));
-    const answers = await peer.received(3);
-    expect(answers.map(({ kind, status }) => [kind, status])).toEqual([
+    const responses = await peer.received(3);
+    expect(responses.map(({ kind, status }) => [kind, status])).toEqual([
       ["count", Status.Ok],
       ["error", Status.Invalid],
       ["check", Status.NotFound],
@@ -119,8 +119,8 @@ describe("the game-server port", () => {
     const peer = await stack.connect();
     const broken = new PacketBytes().packet(1, 3);
     peer.socket.write(Buffer.concat([requestBytes({ kind: "count" }), broken, requestBytes({ kind: "count" })]));
-    const answers = await peer.untilEnded();
-    expect(answers.map(({ kind, status }) => [kind, status])).toEqual([
+    const responses = await peer.untilEnded();
+    expect(responses.map(({ kind, status }) => [kind, status])).toEqual([
       ["count", Status.Ok],
       ["error", Status.Invalid],
     ]);
@@ -132,8 +132,8 @@ describe("the game-server port", () => {
   it("responds to a client that has closed its side, then closes", async () => {
     const peer = await stack.connect();
     peer.socket.end(requestBytes(...conversation));
-    const answers = await peer.untilEnded();
-    expect(answers.map(({ status }) => status)).toEqual(verdicts);
+    const responses = await peer.untilEnded();
+    expect(responses.map(({ status }) => status)).toEqual(verdicts);
   });
 
   it("does not execute a packet inside which the connection was closed", async () => {

@@ -41,7 +41,7 @@ describe("PlayerAddress", () => {
     join("f");
     expect(asked).toEqual(["a", "b"]);
     address.giveUp(givenUp);
-    for (let answers = 0; answers < 4; answers++) address.joinEnded(NOW_MS);
+    for (let ended = 0; ended < 4; ended++) address.joinEnded(NOW_MS);
     expect(asked).toEqual(["a", "b", "f", "d", "c"]);
   });
 

@@ -109,7 +109,7 @@ describe("the player port", () => {
     const broken = await bridge.connect();
     broken.send({ kind: "leave" });
     expect(await broken.lastPacket()).toMatchObject({ code: ClosedCode.ProtocolError });
-    // Its room answers at the last moment, again and again, so that the other one has to wait.
+    // Its room does not respond, so the Join of the next player is queued.
     const asked = await bridge.connect();
     asked.send(join(1));
     await edge.socket();
@@ -139,7 +139,7 @@ describe("the player port", () => {
     }, 5);
     await until(() => room.closeCode !== undefined);
     clearInterval(pump);
-    // What the sockets on the way hold, and what the bridge may: not all that a room could say in the time.
+    // Only what the sockets and the bridge may buffer, not all that the room could send in the time.
     expect(sentBytes).toBeLessThan(32 * 1024 * 1024);
     expect(await bridge.metric('closed_total{code="TooSlow",by="bridge"}')).toBe(1);
     otherRoom.send({ kind: "ack", position: 1 });
@@ -164,7 +164,7 @@ describe("the player port", () => {
     room.socket.pause();
     const sent = Array.from({ length: PACKETS }, (_, at) => publish(at + 1, "x".repeat(16_000)));
     player.send(...sent);
-    // The bridge has read a part, and the rest waits with the player.
+    // The bridge has read a part; the rest waits at the player.
     expect(await settled('packets_total{direction="to_room"}')).toBeLessThan(PACKETS);
     room.socket.resume();
     const pongs = setInterval(() => room.texts.length > 0 && room.socket.send("pong"), 50);

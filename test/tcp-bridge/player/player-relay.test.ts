@@ -50,7 +50,7 @@ describe("the player port between a player and its room", () => {
     await until(() => room.messages.length === 1);
     player.send(...Array.from({ length: 100 }, (_, at) => publish(at + 1, "together")));
     await until(() => room.packets.length === 101);
-    // TLS may cut 2,600 bytes into records as it likes, and TCP into segments; one message for each packet it is not.
+    // TLS may split 2,600 bytes into several records, and TCP into segments, but there is not one message for each packet.
     expect(room.messages.length).toBeLessThan(10);
   });
 

@@ -18,7 +18,7 @@ let tap: WireTap;
 let player: ReliableConnection;
 
 beforeEach(async () => {
-  // A retention that no machine is too slow for.
+  // Long enough for a slow machine.
   edge = await RoomServer.open({ retentionSeconds: 300 });
   bridge = await PlayerBridge.open(`http://127.0.0.1:${edge.httpPort}`);
   tap = await WireTap.open(bridge.address.port);
