@@ -14,12 +14,12 @@ let rest: RedisRest;
 
 async function start(env: Readonly<Record<string, string>> = {}): Promise<void> {
   const REDIS_URL = env["REDIS_URL"] ?? server.url;
-  rest = await startTestRedisRest({ REDIS_REST_DEADLINE_MS: "300", ...env, REDIS_URL });
+  rest = await startTestRedisRest({ REDIS_REST_DEADLINE_MS: "150", ...env, REDIS_URL });
 }
 
 beforeEach(async () => {
   // Redis says BUSY after 5 s by default.
-  server = await startRedisServer({ args: ["--busy-reply-threshold", "100"] });
+  server = await startRedisServer({ args: ["--busy-reply-threshold", "50"] });
 });
 afterEach(async () => {
   await rest?.close();
