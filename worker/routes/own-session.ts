@@ -1,8 +1,7 @@
 import { Hono } from "hono";
 import { Status } from "../../protocol/status-codes.ts";
 import type { AppEnv } from "../app-env.ts";
-import { clearSessionCookie, clientCredential } from "../http/client-credential.ts";
-import { isSameOrigin } from "../http/host.ts";
+import { clearSessionCookie, clientCredential, isSameOrigin } from "../http/client-credential.ts";
 import { problem, statusProblem } from "../http/problem.ts";
 import { runOne } from "../session-store/session-store.ts";
 

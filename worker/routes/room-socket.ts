@@ -4,8 +4,7 @@ import { ClosedCode } from "../../protocol/closed-codes.ts";
 import { Status } from "../../protocol/status-codes.ts";
 import { readSubprotocols, WEBSOCKET_SUBPROTOCOL } from "../../protocol/web-socket-subprotocol.ts";
 import type { AppEnv } from "../app-env.ts";
-import { socketCredential } from "../http/client-credential.ts";
-import { isSameOrigin } from "../http/host.ts";
+import { isSameOrigin, socketCredential } from "../http/client-credential.ts";
 import { problem } from "../http/problem.ts";
 import { pathParams } from "../http/validate.ts";
 import {

@@ -1,8 +1,7 @@
 import { type Context, Hono } from "hono";
 import { Status } from "../../../protocol/status-codes.ts";
-import { clearSessionCookie } from "../../http/client-credential.ts";
+import { clearSessionCookie, requestHost } from "../../http/client-credential.ts";
 import { readForm } from "../../http/form-body.ts";
-import { requestHost } from "../../http/host.ts";
 import { runOne } from "../../session-store/session-store.ts";
 import { accountName, canBePassword, NAME_RULE, PASSWORD_RULE } from "../accounts.ts";
 import { provePassword, startSession } from "../login.ts";
