@@ -5,7 +5,7 @@ import type { Bindings } from "../../worker/app-env.ts";
 import worker from "../../worker/index.ts";
 import { askAsService, newUser } from "./routes/edge-client.ts";
 
-it("the cron trigger removes what has expired, and nothing else", async () => {
+it("the cron trigger removes expired sessions from the indices, and nothing else", async () => {
   const bindings = env as unknown as Bindings;
   const kept = await (await askAsService("POST", "/v1/sessions", { user: newUser() })).json<{ sessid: number }>();
   const brief = { user: newUser(), ttlSeconds: 1 };

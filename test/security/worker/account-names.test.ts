@@ -7,7 +7,7 @@ const LAST = 0x1ffff;
 /** Marks that combine with the character before them, also after that was changed to lower case. */
 const MARKS = ["", "\u0345", "\u0307", "\u0301"];
 
-it("an account's name is the one spelling of itself, so that operators reach every account that can be made", () => {
+it("an account's name is its own spelling, so that operators can address every account", () => {
   const others: string[] = [];
   for (let code = 0x20; code <= LAST; code++) {
     if (code >= 0xd800 && code <= 0xdfff) continue;

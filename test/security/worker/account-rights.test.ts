@@ -20,8 +20,8 @@ function submitTo(changed: object, path: string, fields: Record<string, string>)
   return app.request(`https://edge.test${path}`, init, { ...env, ...changed });
 }
 
-describe("an account that somebody made", () => {
-  it("may enter rooms and nothing behind a proxy", async () => {
+describe("an account after its sign-up", () => {
+  it("may enter rooms, and no site behind a proxy", async () => {
     const browser = new Browser();
     await browser.signUp(newName());
     expect(await sessionOf(browser.sessid)).toMatchObject({ grants: ["room:*"] });
@@ -31,7 +31,7 @@ describe("an account that somebody made", () => {
     }
   });
 
-  it("may enter what WEB_GRANTS says", async () => {
+  it("may enter what WEB_GRANTS allows", async () => {
     const response = await submitTo({ WEB_GRANTS: "/shop/*, room:lobby" }, "/signup", {
       user: newName(),
       password: PASSWORD,
@@ -45,7 +45,7 @@ describe("an account that somebody made", () => {
 });
 
 describe("an operator's grants", () => {
-  it("take the place of WEB_GRANTS at the next login, and no session keeps the old ones", async () => {
+  it("replace WEB_GRANTS from the next login on, and no session keeps the old grants", async () => {
     const [name, browser] = [newName(), new Browser()];
     await browser.signUp(name);
     const { sessid } = browser;
@@ -63,7 +63,7 @@ describe("an operator's grants", () => {
 });
 
 describe("a disabled account", () => {
-  it("has no session, and its password is answered as a wrong one is", async () => {
+  it("has no session, and its password is refused like a wrong one", async () => {
     const [name, browser] = [newName(), new Browser()];
     await browser.signUp(name);
     expect((await asOperator("PATCH", name, { disabled: true })).status).toBe(200);
@@ -80,7 +80,7 @@ describe("a disabled account", () => {
     ["disabled", (name: string) => asOperator("PATCH", name, { disabled: true })],
     ["given other grants", (name: string) => asOperator("PATCH", name, { grants: [] })],
     ["deleted", (name: string) => asOperator("DELETE", name)],
-  ])("lets nobody in whose login was under way when it was %s", async (_, operate) => {
+  ])("gets no session from a login during which it was %s", async (_, operate) => {
     const name = newName();
     await new Browser().signUp(name);
     let operated = 0;
@@ -110,7 +110,7 @@ describe("a disabled account", () => {
 });
 
 describe("a deleted account", () => {
-  it("has no session and no login; whoever takes its name gets none of its sessions", async () => {
+  it("has no session and no login, and a new account of its name gets none of its sessions", async () => {
     const [name, browser] = [newName(), new Browser()];
     await browser.signUp(name);
     const deleted = await asOperator("DELETE", name);
@@ -132,7 +132,7 @@ describe("a deleted account", () => {
 describe("with SIGNUP=closed", () => {
   const closed = { ...env, SIGNUP: "closed" };
 
-  it("nobody makes an account, and the page says so", async () => {
+  it("nobody can create an account, and the page says so", async () => {
     const name = newName();
     const refused = await submitTo({ SIGNUP: "closed" }, "/signup", { user: name, password: PASSWORD });
     expect([refused.status, await refused.text()]).toEqual([403, expect.stringContaining("Sign-up is closed")]);
@@ -143,7 +143,7 @@ describe("with SIGNUP=closed", () => {
     expect(await problemOf(told)).toMatchObject({ status: 403, code: "denied" });
   });
 
-  it("no page leads there, and accounts log in as before", async () => {
+  it("no page links to the sign-up, and accounts log in as before", async () => {
     const name = newName();
     await new Browser().signUp(name);
     for (const path of ["/", "/login", "/signup", "/rooms/lobby"]) {

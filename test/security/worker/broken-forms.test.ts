@@ -17,7 +17,7 @@ const BROKEN: [string, string | undefined, string][] = [
 ];
 
 describe.each(["/login", "/signup", "/me/sessions/end", "/logout"])("POST %s", (path) => {
-  it.each(BROKEN)("answers %s with 400 that says what is allowed, and changes nothing", async (_, type, body) => {
+  it.each(BROKEN)("responds to %s with 400 and what is allowed, and changes nothing", async (_, type, body) => {
     const browser = new Browser();
     await browser.signUp(newName());
     const { sessid } = browser;

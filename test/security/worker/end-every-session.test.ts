@@ -5,7 +5,7 @@ import { count, register } from "../../worker/session-store/conformance/session-
 import { type RedisHarness, startRedisHarness } from "../../worker/session-store/redis/redis-harness.ts";
 
 describe("DELETE /v1/sessions", () => {
-  it("ends every session of every user and says how many, the isolate's memory of checks included", async () => {
+  it("ends every session of every user and says how many, and empties the isolate's cache", async () => {
     await askAsService("DELETE", "/v1/sessions?confirm=all");
     const [kim, lee] = [await createSession(), await createSession()];
     const check = () => askAsClient(kim.token, "/v1/check", { headers: { "Cache-Control": "max-age=5" } });
@@ -27,7 +27,7 @@ describe("DELETE /v1/sessions", () => {
     "?confirm=all&confirm=all",
     "?all=confirm",
     "?confirm=all&user=kim",
-  ])("with %j ends none and names the field", async (query) => {
+  ])("ends no session with %j and names the field", async (query) => {
     const { sessid } = await createSession();
     const refused = await problemOf(await askAsService("DELETE", `/v1/sessions${query}`));
     expect(refused).toMatchObject({ status: 400, code: "invalid" });
@@ -35,7 +35,7 @@ describe("DELETE /v1/sessions", () => {
     expect((await askAsService("GET", `/v1/sessions/${sessid}`)).status).toBe(200);
   });
 
-  it("needs an API key", async () => {
+  it("requires an API key", async () => {
     const { sessid, token } = await createSession();
     expect((await ask("/v1/sessions?confirm=all", { method: "DELETE" })).status).toBe(401);
     expect((await askAsClient(token, "/v1/sessions?confirm=all", { method: "DELETE" })).status).toBe(401);
@@ -50,7 +50,7 @@ describe("the end of every session in Redis", () => {
   });
   afterAll(() => harness.close());
 
-  it("is many short scripts, so that Redis serves others meanwhile", async () => {
+  it("takes many short scripts, between which Redis serves others", async () => {
     const store = harness.open({ idleMs: 600_000, maxMs: 600_000 });
     for (let first = 1; first <= 2000; first += 500) {
       await store.run(
@@ -66,7 +66,7 @@ describe("the end of every session in Redis", () => {
     expect(await harness.faults()).toEqual([]);
   });
 
-  it("that Redis does not answer is told as not complete", async () => {
+  it("is reported as incomplete if Redis does not respond", async () => {
     const store = harness.open();
     await runOne(store, register(1));
     await harness.command("REPLICAOF", "127.0.0.1", "1");

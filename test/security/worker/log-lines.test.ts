@@ -13,7 +13,7 @@ function fail(): never {
 it.each([
   ["a page", "/login", { DB: { prepare: fail } }],
   ["a service route", "/v1/accounts", { DB: { prepare: fail } }],
-])("an error of %s begins no line of the worker's log, nor tells its message", async (_, path, broken) => {
+])("an error of %s cannot begin a line of the worker's log, and its message is not logged", async (_, path, broken) => {
   const logged = vi.spyOn(console, "error").mockImplementation(() => {});
   const request = new Request(`https://edge.test${path}`, {
     ...(path === "/login" && { method: "POST", body: new URLSearchParams({ user: "kim", password: "x".repeat(9) }) }),

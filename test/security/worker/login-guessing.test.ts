@@ -32,22 +32,22 @@ async function attack(name: string): Promise<void> {
 }
 
 describe("an account", () => {
-  it("is tried 30 times a minute, from however many addresses", async () => {
+  it("can be tried 30 times a minute, from however many addresses", async () => {
     expect(await guess(newName(), 60, (index) => ({ address: `198.51.100.${index}` }))).toBe(30);
   });
 
-  it("is tried 10 times a minute from one address, however many try at the same moment", async () => {
+  it("can be tried 10 times a minute from one address, however many tries are concurrent", async () => {
     const [name, { address }] = [newName(), new Browser()];
     const tries = Array.from({ length: 100 }, () => reserveLogin(bindings, limits, name, { address }));
     expect((await Promise.all(tries)).filter(({ kind }) => kind === "go")).toHaveLength(10);
   });
 
-  it("is tried 10 times a minute from one IPv6 network of 48 bits, whatever its addresses", async () => {
+  it("can be tried 10 times a minute from one IPv6 network of 48 bits, whatever its addresses", async () => {
     const allowed = await guess(newName(), 40, (index) => ({ address: `2001:db8:9:${index.toString(16)}::1` }));
     expect(allowed).toBe(10);
   });
 
-  it("that is under attack lets in who comes from a device that has logged in before, and nobody new", async () => {
+  it("under attack accepts logins from a device that has logged in before, and from no other", async () => {
     const [name, owner] = [newName(), new Browser()];
     await owner.signUp(name);
     await owner.submit("/logout", {});
@@ -59,7 +59,7 @@ describe("an account", () => {
     expect((await owner.logIn(name)).status).toBe(303);
   });
 
-  it("is tried 10 times a minute from a device that it knows", async () => {
+  it("can be tried 10 times a minute from a known device", async () => {
     expect(await guess(newName(), 30, () => ({ address: "192.0.2.1", device: "kim's phone" }))).toBe(10);
   });
 
@@ -74,7 +74,7 @@ describe("an account", () => {
     expect(await guess(name, 1, () => ({ address: "192.0.2.9" }))).toBe(1);
   });
 
-  it("tells who tries too often when to come again", async () => {
+  it("tells a client that tries too often when to try again", async () => {
     const [name, browser] = [newName(), new Browser()];
     await attack(name);
     const response = await browser.logIn(name);
@@ -87,7 +87,7 @@ describe("an account", () => {
 });
 
 describe("a device cookie", () => {
-  it("is for the browser alone, lasts a year, and names neither the account nor the session", async () => {
+  it("is HttpOnly, lasts a year, and names neither the account nor the session", async () => {
     const [name, browser] = [newName(), new Browser()];
     const response = await browser.signUp(name);
     const set = response.headers.getSetCookie().find((cookie) => cookie.startsWith("__Host-device="));
@@ -101,14 +101,14 @@ describe("a device cookie", () => {
     expect(browser.device?.split("~")).toHaveLength(1);
   });
 
-  it("is not given for a wrong password", async () => {
+  it("is not set after a wrong password", async () => {
     const [name, browser] = [newName(), new Browser()];
     await new Browser().signUp(name);
     await browser.logIn(name, "wrong password");
     expect(browser.device).toBeUndefined();
   });
 
-  it("of another account, a changed one, an old one and nonsense are as none", async () => {
+  it("counts for nothing if it is another account's, changed, expired or malformed", async () => {
     const [name, owner, other] = [newName(), new Browser(), new Browser()];
     await owner.signUp(name);
     await other.signUp(newName());
@@ -131,7 +131,7 @@ describe("a device cookie", () => {
     }
   });
 
-  it("of who knew an earlier password is as none; the owner's new one is known", async () => {
+  it("counts for nothing after a change of the password, unless the owner's browser got a new one", async () => {
     const [name, owner, thief] = [newName(), new Browser(), new Browser()];
     await owner.signUp(name);
     await thief.logIn(name);
@@ -143,7 +143,7 @@ describe("a device cookie", () => {
     expect((await owner.logIn(name, password)).status).toBe(303);
   });
 
-  it("of who had the name before it was deleted is as none", async () => {
+  it("counts for nothing if it belongs to a deleted account of the same name", async () => {
     const [name, squatter, owner] = [newName(), new Browser(), new Browser()];
     await squatter.signUp(name);
     const { device } = squatter;
@@ -155,7 +155,7 @@ describe("a device cookie", () => {
     expect((await owner.logIn(name)).status).toBe(303);
   });
 
-  it("holds the four accounts that logged in last on a browser that people share", async () => {
+  it("has the four accounts that logged in last on a shared browser", async () => {
     const [browser, names] = [new Browser(), Array.from({ length: 5 }, newName)];
     for (const name of names) await browser.signUp(name);
     expect(browser.device?.split("~")).toHaveLength(4);
@@ -174,7 +174,7 @@ describe("an address", () => {
     expect(await countWrong(tries)).toBe(60);
   });
 
-  it("in an IPv6 network of 48 bits has a part of the failures that the network has", async () => {
+  it("shares the failures of its IPv6 network of 48 bits", async () => {
     expect(limits.failuresPerNetwork).toBe(240);
     const fewer = { ...limits, failuresPerNetwork: 24 };
     const tries = Array.from({ length: 30 }, (_, index) =>
@@ -183,7 +183,7 @@ describe("an address", () => {
     expect(await countWrong(tries)).toBe(24);
   });
 
-  it("lets 200 players in within a minute, for what succeeds does not count", async () => {
+  it("can log in 200 players within a minute, because successes do not count", async () => {
     const { address } = new Browser();
     for (let group = 0; group < 4; group++) {
       const players = Array.from({ length: 50 }, () => reserveLogin(bindings, limits, newName(), { address }));
@@ -193,7 +193,7 @@ describe("an address", () => {
     }
   });
 
-  it("has to wait 2 s, and no minute, while the passwords of 60 others are compared", async () => {
+  it("waits 2 s, and not a minute, while the passwords of 60 others are compared", async () => {
     const { address } = new Browser();
     const begin = () => reserveLogin(bindings, limits, newName(), { address });
     const attempts = await Promise.all(Array.from({ length: 60 }, begin));
@@ -205,7 +205,7 @@ describe("an address", () => {
     expect(verdict.kind === "wait" && verdict.seconds).toBeGreaterThan(30);
   });
 
-  it("signs up 60 accounts a minute", async () => {
+  it("can sign up 60 accounts a minute", async () => {
     const { address } = new Browser();
     const signups = await Promise.all(Array.from({ length: 61 }, () => reserveSignup(bindings, limits, address)));
     expect(signups.map(({ kind }) => kind).toSorted()).toEqual([...Array(60).fill("go"), "wait"]);

@@ -19,7 +19,7 @@ function change(browser: Browser, fields: Partial<Record<"current" | "password" 
 }
 
 describe("the owner's change of the password", () => {
-  it("ends all other sessions, gives this browser another id, and takes the old password away", async () => {
+  it("ends all other sessions, gives this browser another id, and voids the old password", async () => {
     const { name, here, there } = await twoBrowsers();
     const { cookie } = here;
     const changed = await change(here);
@@ -55,7 +55,7 @@ describe("the owner's change of the password", () => {
     expect((await new Browser().logIn(name)).status).toBe(303);
   });
 
-  it("cannot be guessed at from a session that was found open: tries count as those of a login", async () => {
+  it("does not allow guessing from an open browser: its tries count like a login's", async () => {
     const { name, here } = await twoBrowsers();
     let refused = await change(here, { current: "wrong password" });
     // A new minute may begin between two tries, hardly between all of them.
@@ -67,7 +67,7 @@ describe("the owner's change of the password", () => {
     expect((await here.logIn(name)).status).toBe(429);
   });
 
-  it("is refused when an operator has disabled the account since, although its session was there still", async () => {
+  it("is refused if an operator has just disabled the account, although the session lived still", async () => {
     const { name, here } = await twoBrowsers();
     await bindings.DB.prepare("UPDATE accounts SET disabled = 1 WHERE name = ?").bind(name).run();
     expect((await change(here)).status).toBe(403);
@@ -75,7 +75,7 @@ describe("the owner's change of the password", () => {
     expect((await askAsService("GET", `/v1/accounts/${name}`)).status).toBe(200);
   });
 
-  it("done twice at once is done once, and the other browser is told", async () => {
+  it("takes effect once if two browsers do it at the same time, and the other one is told", async () => {
     const { here, there, name } = await twoBrowsers();
     const answers = await Promise.all([change(here), change(there, { password: "third horse", again: "third horse" })]);
     expect(answers.map(({ status }) => status).sort()).toEqual([303, 409]);
@@ -86,7 +86,7 @@ describe("the owner's change of the password", () => {
 });
 
 describe("the end of all other sessions", () => {
-  it("leaves this one as it is, its absolute lifetime too", async () => {
+  it("leaves this session and its absolute lifetime as they are", async () => {
     const { here, there } = await twoBrowsers();
     const third = new Browser();
     await third.signUp(newName());
@@ -104,7 +104,7 @@ describe("the end of all other sessions", () => {
     expect(await (await here.open("/me")).text()).not.toContain("End all others");
   });
 
-  it("is the service's for its users, who have no password here", async () => {
+  it("is left to the service for its users, who have no password here", async () => {
     const [browser, session] = [new Browser(), await createSession()];
     const other = await createSession({ user: session.user });
     browser.cookie = session.token;
@@ -125,7 +125,7 @@ describe("the end of all other sessions", () => {
 });
 
 describe("the owner's deletion of the account", () => {
-  it("asks for the password, then ends all sessions and forgets the account", async () => {
+  it("asks for the password, then ends all sessions and deletes the account", async () => {
     const { name, here, there } = await twoBrowsers();
     const refused = await here.submit("/me/delete", { password: "wrong password" });
     expect([refused.status, await refused.text()]).toEqual([
@@ -146,15 +146,15 @@ describe("the owner's deletion of the account", () => {
   });
 });
 
-describe("what only an owner may do", () => {
-  it.each(["/me/password", "/me/delete", "/me/sessions/end-others"])("%s needs a login", async (path) => {
+describe("an action of the account's owner", () => {
+  it.each(["/me/password", "/me/delete", "/me/sessions/end-others"])("at %s needs a login", async (path) => {
     const sent = await new Browser().submit(path, { password: PASSWORD });
     expect([sent.status, sent.headers.get("Location")]).toEqual([303, "/login?return=%2Fme"]);
     const told = await new Browser().submit(path, {}, { Accept: "application/json" });
     expect(await problemOf(told)).toMatchObject({ status: 401, code: "unauthenticated" });
   });
 
-  it("is not done by a link, nor with a body that is no form", async () => {
+  it("is not possible by a link, nor with a body that is no form", async () => {
     const { name, here } = await twoBrowsers();
     for (const path of ["/me/password", "/me/delete"]) {
       expect((await here.open(`${path}?password=${encodeURIComponent(PASSWORD)}`)).status).toBe(200);

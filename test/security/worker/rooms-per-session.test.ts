@@ -25,7 +25,7 @@ async function anHourLater(token: string): Promise<void> {
 }
 
 describe("one session", () => {
-  it("is in 20 rooms at most, begins no other, and may come back to each; a room that it left makes place", async () => {
+  it("enters 20 rooms at most, may return to each, and may enter another one after it has left one", async () => {
     const { token } = await createSession();
     const rooms = Array.from({ length: MOST }, newRoom);
     const players = await Promise.all(rooms.map((room) => RoomPlayer.join(room, token)));
@@ -46,7 +46,7 @@ describe("one session", () => {
     expect(await (await RoomPlayer.dial(newRoom(), token)).closed()).toBe(ClosedCode.RoomFull);
   });
 
-  it("takes no room from another", async () => {
+  it("does not use up the rooms of another session", async () => {
     const [one, other] = [await createSession(), await createSession()];
     const rooms = Array.from({ length: MOST }, newRoom);
     await Promise.all(rooms.map((room) => RoomPlayer.dial(room, one.token)));

@@ -6,7 +6,7 @@ import { problemOf } from "../../worker/routes/edge-client.ts";
 const routes = ["/v1/count", "/v1/check", "/v1/packets"];
 const withKey = { headers: { Authorization: "Bearer dev-key", "CF-Connecting-IP": "10.9.1.1" } };
 
-it.each(routes)("a deployed worker answers %s with 503 and the variable's name while a key is short", async (path) => {
+it.each(routes)("a deployed worker responds to %s with 503 and the variable's name if a key is short", async (path) => {
   const deployed = { ...env, API_KEYS: "dev-key", LOOPBACK_ONLY: undefined };
   expect(await problemOf(await app.request(path, withKey, deployed))).toMatchObject({
     status: 503,
@@ -17,7 +17,7 @@ it.each(routes)("a deployed worker answers %s with 503 and the variable's name w
   });
 });
 
-it("a short key is for requests to loopback: no page whose host's name leads there by DNS rebinding may use it", async () => {
+it("a short key is valid only for loopback hosts, so that no page can use it by DNS rebinding", async () => {
   const local = { ...env, API_KEYS: "dev-key", LOOPBACK_ONLY: "1" };
   // Whoever is let in is told that this is no number: the store is not asked.
   const statusAt = async (host: string) =>

@@ -11,7 +11,7 @@ describe("an account's name", () => {
     ["김철수".normalize("NFD"), "김철수"],
     ["a.b_c-9", "a.b_c-9"],
     ["x".repeat(32), "x".repeat(32)],
-  ])("%j is %j", (typed, name) => {
+  ])("is for %j %j", (typed, name) => {
     expect(accountName(typed)).toBe(name);
   });
 
@@ -32,18 +32,18 @@ describe("an account's name", () => {
     "kim\u0000",
     "web:kim",
     "\u202Ekim",
-  ])("%j is none", (typed) => {
+  ])("cannot be %j", (typed) => {
     expect(accountName(typed)).toBeUndefined();
   });
 
-  it("is a session's user and back", () => {
+  it("is mapped to a session's user and back", () => {
     expect(userOfAccount("kim")).toBe("web:kim");
     expect(accountOfUser("web:kim")).toBe("kim");
     expect(accountOfUser("kim")).toBeUndefined();
   });
 });
 
-it("takes any password of 8 to 256 characters", () => {
+it("an account's password has any 8 to 256 characters", () => {
   expect(["1234567", "12345678", "x".repeat(256), "x".repeat(257)].map(isAllowedPassword)).toEqual([
     false,
     true,

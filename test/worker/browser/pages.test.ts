@@ -50,13 +50,13 @@ describe("a form that was sent from", () => {
       "that host with the port that https has",
       { "X-Forwarded-Host": "shop.example:443", Origin: "https://shop.example" },
     ],
-  ])("%s is taken", async (_, headers) => {
+  ])("%s is accepted", async (_, headers) => {
     expect((await new Browser().submit("/signup", { user: newName(), password: PASSWORD }, headers)).status).toBe(303);
   });
 });
 
 describe("DELETE /v1/session", () => {
-  it("by cookie is taken from this host", async () => {
+  it("by cookie is accepted from this host", async () => {
     const browser = new Browser();
     await browser.signUp(newName());
     const { sessid } = browser;
@@ -65,7 +65,7 @@ describe("DELETE /v1/session", () => {
     expect([browser.cookie, await sessionOf(sessid)]).toEqual([undefined, undefined]);
   });
 
-  it("by cookie without an Origin is not, by token it is", async () => {
+  it("without an Origin is refused by cookie and accepted by token", async () => {
     const browser = new Browser();
     await browser.signUp(newName());
     expect((await browser.open("/v1/session", { method: "DELETE" })).status).toBe(403);

@@ -20,7 +20,7 @@ describe("a browser's first visit", () => {
     },
   );
 
-  it("lives ten minutes, and from the second request on as long as any session", async () => {
+  it("gets a session of ten minutes, which from the second request on lives as long as any other", async () => {
     const browser = new Browser();
     await browser.open("/");
     const { sessid, cookie } = browser;
@@ -33,14 +33,14 @@ describe("a browser's first visit", () => {
     expect(browser.cookie).toBe(cookie);
   });
 
-  it("is nobody's: a check refuses it", async () => {
+  it("gets an anonymous session, which a check refuses", async () => {
     const browser = new Browser();
     await browser.open("/");
     expect((await browser.open("/v1/check")).status).toBe(401);
     expect((await browser.open("/me", { headers: { Accept: "application/json" } })).status).toBe(401);
   });
 
-  it("gives no session to what may never show the page", async () => {
+  it("gets no session if it is a prefetch or a program", async () => {
     const headers: HeadersInit[] = [{ "Sec-Purpose": "prefetch;prerender" }, { Accept: "application/json" }];
     for (const init of [{ method: "HEAD" }, ...headers.map((one) => ({ headers: one }))]) {
       expect((await new Browser().open("/login", init)).headers.has("Set-Cookie")).toBe(false);
@@ -49,7 +49,7 @@ describe("a browser's first visit", () => {
     expect((await new Browser().open("/login", { method: "HEAD" })).status).toBe(200);
   });
 
-  it("beyond the limit of an address gets the page without a session", async () => {
+  it("gets the page without a session beyond the limit of its address", async () => {
     const address = new Browser().address;
     let issued = 0;
     for (let visit = 0; visit < 100; visit++) {
@@ -64,7 +64,7 @@ describe("a browser's first visit", () => {
   });
 });
 
-describe("an id that the server did not issue", () => {
+describe("a session cookie that the server did not issue", () => {
   it.each([
     ["made up", "A".repeat(27)],
     ["truncated", "A".repeat(26)],
@@ -81,7 +81,7 @@ describe("an id that the server did not issue", () => {
     expect(browser.cookie).not.toBe(value);
   });
 
-  it("is one of two in the same request, whichever comes first", async () => {
+  it("voids a genuine one in the same request, whichever comes first", async () => {
     const browser = new Browser();
     await browser.open("/");
     const own = `__Host-sid=${browser.cookie}`;
@@ -91,7 +91,7 @@ describe("an id that the server did not issue", () => {
     }
   });
 
-  it("is another's number with a secret of one's own", async () => {
+  it("cannot combine another's sessid with a secret of one's own", async () => {
     const victim = new Browser();
     await victim.open("/");
     const forged = `${victim.cookie?.slice(0, 8)}${"B".repeat(18)}A`;

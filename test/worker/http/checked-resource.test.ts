@@ -26,7 +26,7 @@ describe("checkedResource", () => {
     ["a doubled slash", "/v1/check", { "X-Original-URI": "//a//b/" }, "//a//b/"],
     ["whatever the site's query holds", "/v1/check", { "X-Original-URI": "/a?b=%252F&c=..%5C&resource=/d" }, "/a"],
     ["a comma in the path", "/v1/check", { "X-Original-URI": "/a,b" }, "/a,b"],
-  ])("takes %s", (_, path, headers, name) => {
+  ])("reads %s", (_, path, headers, name) => {
     expect(ask(path, headers)).toEqual(name === undefined ? { kind: "none" } : { kind: "named", name });
   });
 

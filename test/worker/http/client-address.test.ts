@@ -7,13 +7,18 @@ describe("the address of a client", () => {
   const app = new Hono().get("/", (c) => c.json(clientAddress(c, { trustedProxies })));
 
   it.each([
-    ["who connected", "192.0.2.1", undefined, "192.0.2.1"],
-    ["who connected, whatever he forwards", "192.0.2.1", "203.0.113.9", "192.0.2.1"],
-    ["whom a trusted proxy forwards", "10.0.0.1", "203.0.113.9", "203.0.113.9"],
-    ["whom it forwards, behind what a client wrote", "10.0.0.1", "6.6.6.6, 203.0.113.9", "203.0.113.9"],
-    ["whom the first of two forwards", "10.0.0.1", "6.6.6.6, 2001:db8::7, 10.0.0.2, 10.0.0.1", "2001:db8::7"],
-    ["unknown where a trusted proxy forwards nobody", "10.0.0.1", undefined, null],
-    ["unknown where it is no address", "10.0.0.1", "<script>", null],
+    ["the peer", "192.0.2.1", undefined, "192.0.2.1"],
+    ["the peer, whatever it forwards", "192.0.2.1", "203.0.113.9", "192.0.2.1"],
+    ["what a trusted proxy forwards", "10.0.0.1", "203.0.113.9", "203.0.113.9"],
+    ["what the trusted proxy appends to what a client sent", "10.0.0.1", "6.6.6.6, 203.0.113.9", "203.0.113.9"],
+    [
+      "what the first of two trusted proxies forwards",
+      "10.0.0.1",
+      "6.6.6.6, 2001:db8::7, 10.0.0.2, 10.0.0.1",
+      "2001:db8::7",
+    ],
+    ["unknown if a trusted proxy forwards none", "10.0.0.1", undefined, null],
+    ["unknown if it is no IP address", "10.0.0.1", "<script>", null],
     ["unknown without a header", undefined, undefined, null],
   ])("is %s", async (_, connected, forwarded, address) => {
     const headers = new Headers();
@@ -27,10 +32,10 @@ describe("the address of a client of a self-hosted edge", () => {
   const app = new Hono().get("/", (c) => c.json(clientAddress(c, { trustedProxies: ["10.0.0.1", "::1"] })));
 
   it.each([
-    ["who connected", "192.0.2.1:4711", "192.0.2.1"],
-    ["who connected over IPv6", "[2001:db8::7]:4711", "2001:db8::7"],
-    ["whom a trusted proxy forwards", "10.0.0.1:4711", "203.0.113.9"],
-    ["whom a trusted proxy forwards over IPv6", "[::1]:4711", "203.0.113.9"],
+    ["the peer", "192.0.2.1:4711", "192.0.2.1"],
+    ["the IPv6 peer", "[2001:db8::7]:4711", "2001:db8::7"],
+    ["what a trusted proxy forwards", "10.0.0.1:4711", "203.0.113.9"],
+    ["what a trusted IPv6 proxy forwards", "[::1]:4711", "203.0.113.9"],
     ["unknown on a Unix socket", "unix:/run/edge.sock", null],
   ])("is %s, whatever CF-Connecting-IP says", async (_, clientIp, address) => {
     const headers = { "CF-Connecting-IP": "198.51.100.1", "X-Forwarded-For": "6.6.6.6, 203.0.113.9" };
@@ -39,7 +44,7 @@ describe("the address of a client of a self-hosted edge", () => {
   });
 });
 
-describe("what limits count an address by", () => {
+describe("the key under which limits count an address", () => {
   it.each([
     ["192.0.2.1", "192.0.2.1"],
     ["2001:db8:1:2:3:4:5:6", "2001:db8:1:2"],
@@ -51,7 +56,7 @@ describe("what limits count an address by", () => {
     ["::ffff:192.0.2.1", "192.0.2.1"],
     ["64:ff9b::192.0.2.1", "64:ff9b:0:0"],
     [null, "unknown"],
-  ])("%s is %s", (address, key) => {
+  ])("is for %s %s", (address, key) => {
     expect(addressKey(address)).toBe(key);
   });
 });
@@ -63,6 +68,6 @@ it.each([
   ["2001:0DB8:0007:ffff::", "2001:db8:7::/48"],
   ["::1", "0:0:0::/48"],
   [null, "unknown"],
-])("the network of %s is %s", (address, key) => {
+])("the key of the network of %s is %s", (address, key) => {
   expect(networkKey(address)).toBe(key);
 });

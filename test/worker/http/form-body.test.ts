@@ -15,12 +15,12 @@ function bodyOf(pieces: readonly string[], ends = true): ReadableStream<Uint8Arr
 }
 
 describe("BodyIntake", () => {
-  it("joins a body's pieces", async () => {
+  it("joins the chunks of a body", async () => {
     const received = await new BodyIntake(LIMITS).receive(bodyOf(["us", "", "er=", "kim12"]), MAX_BYTES, "a");
     expect(received).toEqual({ kind: "body", bytes: new TextEncoder().encode("user=kim12") });
   });
 
-  it("takes an empty body", async () => {
+  it("accepts an empty body", async () => {
     const received = await new BodyIntake(LIMITS).receive(bodyOf([]), MAX_BYTES, "a");
     expect(received).toEqual({ kind: "body", bytes: new Uint8Array(0) });
   });
@@ -31,19 +31,19 @@ describe("BodyIntake", () => {
     expect(await intake.receive(bodyOf(["012345", "6789x"], false), MAX_BYTES, "a")).toEqual({ kind: "tooLarge" });
   });
 
-  it("gives up a body that does not end in time", async () => {
+  it("gives up a body that is not complete in time", async () => {
     const intake = new BodyIntake({ ...LIMITS, timeoutMs: 10 });
     expect(await intake.receive(bodyOf(["user="], false), MAX_BYTES, "a")).toEqual({ kind: "tooSlow" });
   });
 
-  it("rejects when the client goes away, and has room again", async () => {
+  it("rejects when the client disconnects, and frees its place", async () => {
     const intake = new BodyIntake({ ...LIMITS, maxWaiting: 1 });
     const gone = new ReadableStream<Uint8Array>({ start: (controller) => controller.error(new Error("gone")) });
     await expect(intake.receive(gone, MAX_BYTES, "a")).rejects.toThrow("gone");
     expect(await intake.receive(bodyOf(["x"]), MAX_BYTES, "b")).toMatchObject({ kind: "body" });
   });
 
-  it("gives up the oldest of an address that has too many, and of whoever has most when all are too many", async () => {
+  it("gives up the oldest body of an address that has too many, and of the address with the most when all together are too many", async () => {
     const intake = new BodyIntake(LIMITS);
     const ended: string[] = [];
     const begin = (address: string, name: string) =>

@@ -7,7 +7,7 @@ const CHEAP = { log2N: 4, r: 8, p: 1 };
 const RFC_7914 = "$scrypt$ln=14,r=8,p=1$U29kaXVtQ2hsb3JpZGU$cCO9yzr9c0hGHAbNgf046/2o+7qQT44+qbVD9lRdofI";
 
 describe("a password's hash", () => {
-  it("says how it was made, and is another each time", async () => {
+  it("names its parameters, and has another salt each time", async () => {
     const hash = await hashPassword("pleaseletmein");
     expect(hash).toMatch(/^\$scrypt\$ln=14,r=8,p=5\$[A-Za-z0-9+/]{22}\$[A-Za-z0-9+/]{43}$/);
     expect(await hashPassword("pleaseletmein")).not.toBe(hash);
@@ -15,7 +15,7 @@ describe("a password's hash", () => {
     expect(await verifyPassword("pleaseletmeout", hash)).toEqual({ matches: false, outdated: false });
   });
 
-  it("is scrypt as others compute it", async () => {
+  it("is the scrypt of RFC 7914", async () => {
     expect(await verifyPassword("pleaseletmein", RFC_7914)).toEqual({ matches: true, outdated: true });
     expect(await verifyPassword("pleaseletmeiN", RFC_7914)).toMatchObject({ matches: false });
   });
@@ -35,7 +35,7 @@ describe("a password's hash", () => {
     expect(await verifyPassword("", phc)).toMatchObject({ matches: false });
   });
 
-  it("holds OWASP's parameters", () => {
+  it("has OWASP's parameters", () => {
     expect(CURRENT_COST).toEqual({ log2N: 14, r: 8, p: 5 });
   });
 });

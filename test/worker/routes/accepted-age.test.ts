@@ -19,6 +19,6 @@ it.each([
   ["max-age=four", 0],
   ["max-age", 0],
   ["x-max-age=4", 0],
-])("Cache-Control: %s takes an answer of %i seconds", (cacheControl, seconds) => {
+])("Cache-Control: %s accepts a response of %i seconds", (cacheControl, seconds) => {
   expect(acceptedAgeSeconds(cacheControl)).toBe(seconds);
 });

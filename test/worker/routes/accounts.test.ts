@@ -42,7 +42,7 @@ describe("GET /v1/accounts", () => {
 describe("POST /v1/accounts", () => {
   const create = (body: unknown) => askAsService("POST", "/v1/accounts", body);
 
-  it("creates an account with grants of its own, which its owner logs in to", async () => {
+  it("creates an account with grants of its own, and its owner can log in", async () => {
     const [name, browser] = [newName(), new Browser()];
     const created = await create({ name: name.toUpperCase(), password: PASSWORD, grants: ["/shop/*"] });
     expect([created.status, await created.json()]).toMatchObject([
@@ -63,7 +63,7 @@ describe("POST /v1/accounts", () => {
     ["a password that many people use", { name: "common", password: "password1" }, "password: many people use it"],
     ["a grant that is none", { name: "grants", password: PASSWORD, grants: ["a*b"] }, "grants.0: allowed"],
     ["another field", { name: "field", password: PASSWORD, admin: true }, "admin: no such field"],
-  ])("refuses %s with the field's name, and not the password", async (_, body, detail) => {
+  ])("refuses %s with the field's name and without the password", async (_, body, detail) => {
     const refused = await problemOf(await create(body));
     expect(refused).toMatchObject({ status: 400, code: "invalid", detail: expect.stringContaining(detail) });
     expect(refused.detail).not.toContain(body.password);
@@ -71,7 +71,7 @@ describe("POST /v1/accounts", () => {
 });
 
 describe("one account", () => {
-  it("is read by its name in any case", async () => {
+  it("is read by its name in upper or lower case", async () => {
     const name = newName();
     await new Browser().signUp(name);
     const read = await askAsService("GET", `/v1/accounts/${name.toUpperCase()}`);
@@ -85,7 +85,7 @@ describe("one account", () => {
     });
   });
 
-  it("keeps what a change does not name", async () => {
+  it("keeps what a change does not mention", async () => {
     const name = newName();
     await new Browser().signUp(name);
     const change = async (body: unknown) => (await askAsService("PATCH", `/v1/accounts/${name}`, body)).json();

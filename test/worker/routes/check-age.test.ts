@@ -4,7 +4,7 @@ import { askAsClient, askAsService, type Created, createSession } from "./edge-c
 const TAKES_OLD = { "Cache-Control": "max-age=5" };
 
 describe("/v1/check with max-age", () => {
-  it("is answered by the store without it, and from the edge's memory with it", async () => {
+  it("is answered from the store without it, and from the edge's cache with it", async () => {
     const { token } = await createSession();
     expect(whence(await askAsClient(token, "/v1/check"))).toEqual([200, "store", "0"]);
     const again = await askAsClient(token, "/v1/check", { headers: TAKES_OLD });
@@ -16,7 +16,7 @@ describe("/v1/check with max-age", () => {
     expect(whence(await askAsClient(token, "/v1/check"))[1]).toBe("store");
   });
 
-  it("says how old its knowledge is, which grows while it asks nobody", async () => {
+  it("tells the age of a cached response, which grows until the store is asked again", async () => {
     const { token } = await createSession();
     await remember(token);
     const fromMemory = async () => whence(await askAsClient(token, "/v1/check", { headers: TAKES_OLD }));
@@ -30,7 +30,7 @@ describe("/v1/check with max-age", () => {
     );
   });
 
-  it("says the same from memory: who, and where the grants reach", async () => {
+  it("gives the same verdicts and the same user from the cache", async () => {
     const { token, sessid, user } = await createSession({ grants: ["/shop/*"] });
     await remember(token);
     const shop = await askAsClient(token, "/v1/check?resource=/shop/cart", { headers: TAKES_OLD });
@@ -41,7 +41,7 @@ describe("/v1/check with max-age", () => {
     expect(whence(admin).slice(0, 2)).toEqual([403, "edge"]);
   });
 
-  it("says it to many at once, to each of himself and in full", async () => {
+  it("gives each of many concurrent clients a complete response of its own", async () => {
     const sessions = await Promise.all([createSession(), createSession()]);
     for (const { token } of sessions) await remember(token);
     const asked = Array.from({ length: 20 }, () =>
@@ -58,7 +58,7 @@ describe("/v1/check with max-age", () => {
     await Promise.all(asked.flat());
   });
 
-  it("knows nobody by his number alone", async () => {
+  it("does not find a cached session by its sessid with another secret", async () => {
     const { token } = await createSession();
     await remember(token);
     const forged = `${token.slice(0, 8)}${"C".repeat(18)}A`;
@@ -66,7 +66,7 @@ describe("/v1/check with max-age", () => {
     expect(whence(await askAsClient(token, "/v1/check", { headers: TAKES_OLD })).slice(0, 2)).toEqual([200, "edge"]);
   });
 
-  it("asks the store again for who was not found", async () => {
+  it("does not cache that a session was not found", async () => {
     const { token, sessid } = await createSession();
     await askAsService("DELETE", `/v1/sessions/${sessid}`);
     for (let round = 0; round < 2; round++) {
@@ -84,7 +84,7 @@ describe("/v1/check with max-age", () => {
     ["a logout", ({ token }) => askAsClient(token, "/v1/session", { method: "DELETE" })],
     ["a new token", ({ sessid, user }) => askAsService("POST", "/v1/sessions", { user, sessid })],
   ];
-  it.each(revokes)("sees %s at once", async (_, revoke) => {
+  it.each(revokes)("sees %s in the next request", async (_, revoke) => {
     const session = await createSession();
     await remember(session.token);
     expect((await revoke(session)).ok).toBe(true);
@@ -92,7 +92,7 @@ describe("/v1/check with max-age", () => {
     expect(whence(refused)).toEqual([401, "store", "0"]);
   });
 
-  it("sees grants that a refresh has taken away at once", async () => {
+  it("sees in the next request that a refresh has removed grants", async () => {
     const { token, sessid, user } = await createSession();
     await remember(token);
     const refreshed = await askAsService("POST", "/v1/sessions", { user, sessid, grants: ["/shop/*"] });

@@ -44,14 +44,14 @@ describe.each(REQUESTS)("%s", (_, path, method, proxyHeaders) => {
   const asked = (token: string | undefined) =>
     ask(path, { method, headers: { ...proxyHeaders, ...(token && { Cookie: `theme=dark; __Host-sid=${token}` }) } });
 
-  it("is told the user where the grants reach", async () => {
+  it("learns the user if the grants allow the path", async () => {
     const { token, user } = await createSession({ user: "김 철수", grants: ["/shop/*"] });
     const response = await asked(token);
     expect(response.status).toBe(200);
     expect(response.headers.get("X-Session-User")).toBe(encodeURIComponent(user));
   });
 
-  it("is told 403 where they do not, and 401 without a session", async () => {
+  it("gets 403 if they do not, and 401 without a session", async () => {
     const { token } = await createSession({ grants: ["/admin"] });
     expect((await asked(token)).status).toBe(403);
     const refused = await asked(undefined);

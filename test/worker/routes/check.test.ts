@@ -19,7 +19,7 @@ describe("/v1/check", () => {
     },
   );
 
-  it("takes the token from the cookie, past another Authorization", async () => {
+  it("takes the token from the cookie if the Authorization is no session token", async () => {
     const { token } = await createSession();
     const headers = { Cookie: `a=b; __Host-sid=${token}`, Authorization: "Basic a2ltOnB3" };
     expect((await ask("/v1/check", { headers })).status).toBe(200);
@@ -31,7 +31,7 @@ describe("/v1/check", () => {
     ["a made-up token", { Authorization: `Bearer ${"A".repeat(26)}A` }],
     ["an API key", { Authorization: "Bearer test-key-0123456789-0123456789-01" }],
     ["a made-up cookie", { Cookie: `__Host-sid=${"B".repeat(26)}A` }],
-  ])("answers 401 to %s", async (_, headers) => {
+  ])("responds with 401 to %s", async (_, headers) => {
     const refused = await ask("/v1/check", { headers });
     expect(refused.headers.get("WWW-Authenticate")).toContain("Bearer");
     expect(refused.headers.has("X-Session-Id")).toBe(false);
@@ -40,7 +40,7 @@ describe("/v1/check", () => {
     expect(await problemOf(refused)).toMatchObject({ status: 401, code: "unauthenticated" });
   });
 
-  it("answers 401 to the right sessid with another secret", async () => {
+  it("responds with 401 to the right sessid with another secret", async () => {
     const { token } = await createSession();
     const last = token.at(-2) === "A" ? "B" : "A";
     const forged = token.slice(0, 25) + last + token.slice(26);
@@ -48,7 +48,7 @@ describe("/v1/check", () => {
     expect((await askAsClient(token, "/v1/check")).status).toBe(200);
   });
 
-  it("answers 403 where the grants do not reach", async () => {
+  it("responds with 403 to a resource that the grants do not allow", async () => {
     const { token } = await createSession({ grants: ["/shop/*", "room:lobby"] });
     const status = async (path: string, headers: Record<string, string> = {}) =>
       (await askAsClient(token, path, { headers })).status;
@@ -63,7 +63,7 @@ describe("/v1/check", () => {
     expect(await status("/v1/check", { "X-Forwarded-Uri": "/shop/", "X-Original-URI": "/shop/" })).toBe(403);
   });
 
-  it("answers 403 below its path, to anybody, for what is there is no resource", async () => {
+  it("responds with 403 to every request below its path", async () => {
     const { token } = await createSession();
     for (const path of ["/v1/check/", "/v1/check/shop", "/v1/check/healthz?resource=/shop", "/v1/check//"]) {
       expect([path, (await askAsClient(token, path)).status]).toEqual([path, 403]);
@@ -71,7 +71,7 @@ describe("/v1/check", () => {
     }
   });
 
-  it("answers 401 once the session has ended", async () => {
+  it("responds with 401 after the session has ended", async () => {
     const { token, sessid } = await createSession();
     await askAsService("DELETE", `/v1/sessions/${sessid}`);
     expect((await askAsClient(token, "/v1/check")).status).toBe(401);
@@ -79,7 +79,7 @@ describe("/v1/check", () => {
 });
 
 describe("/v1/session", () => {
-  it("says who I am, and logs out", async () => {
+  it("shows the client its session, and ends it", async () => {
     const { token, sessid, user } = await createSession();
     const me = await askAsClient(token, "/v1/session");
     expect(me.headers.get("Cache-Control")).toBe("no-store");
@@ -89,7 +89,7 @@ describe("/v1/session", () => {
     expect((await askAsService("GET", `/v1/sessions/${sessid}`)).status).toBe(404);
   });
 
-  it("does not log out somebody whose number is known", async () => {
+  it("does not end the session of another client by its sessid", async () => {
     const { token, sessid } = await createSession();
     const forged = `${token.slice(0, 10)}${"C".repeat(16)}A`;
     expect((await askAsClient(forged, "/v1/session", { method: "DELETE" })).status).toBe(401);

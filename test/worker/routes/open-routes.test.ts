@@ -9,11 +9,11 @@ interface OpenApi {
 }
 
 describe("open routes", () => {
-  it.each(["/healthz", "/readyz"])("%s answers", async (path) => {
+  it.each(["/healthz", "/readyz"])("include %s", async (path) => {
     expect(await (await ask(path)).json()).toEqual({ status: "ok" });
   });
 
-  it("describes every route, and no other", async () => {
+  it("describe every route of the worker, and no other", async () => {
     const { openapi, paths } = await (await ask("/openapi.json")).json<OpenApi>();
     expect(openapi).toBe("3.1.0");
     const described = Object.entries(paths).flatMap(([path, operations]) =>
@@ -29,7 +29,7 @@ describe("open routes", () => {
     expect(new Set([...described, ...undocumented])).toEqual(new Set(served));
   });
 
-  it("describes the body of a registration by the schema that validates it", async () => {
+  it("describe the body of a registration by the schema that validates it", async () => {
     const { paths } = await (await ask("/openapi.json")).json<OpenApi>();
     expect(paths["/v1/sessions"]?.["post"]?.requestBody).toMatchObject({
       content: {
@@ -45,7 +45,7 @@ describe("open routes", () => {
     });
   });
 
-  it("shows the same as a page, without a script", async () => {
+  it("show the same as a page without a script", async () => {
     const response = await ask("/docs");
     const page = await response.text();
     expect(page).toContain("/v1/users/{user}/sessions");
@@ -54,7 +54,7 @@ describe("open routes", () => {
     expect(page).toContain(`<style nonce="${nonce}">`);
   });
 
-  it("answers other paths with a problem and secure headers", async () => {
+  it("respond to other paths with a problem and secure headers", async () => {
     const response = await ask("/nowhere");
     expect(response.headers.get("X-Content-Type-Options")).toBe("nosniff");
     expect(response.headers.get("Content-Security-Policy")).toContain("default-src 'none'");

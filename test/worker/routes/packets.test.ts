@@ -57,7 +57,7 @@ describe("POST /v1/packets", () => {
     expect(await (await askAsService("GET", `/v1/sessions/${sessid}`)).json()).toMatchObject({ ip: "192.168.0.1" });
   });
 
-  it("issues a session whose token a client can show, and counts it", async () => {
+  it("issues a session whose token a client can use, and counts it", async () => {
     const issued = await answers(concat(packet(9, i32(0), text(newUser())), packet(7)));
     expect(toHex(issued.subarray(0, 5))).toBe("1d000a0000");
     const token = btoa(String.fromCharCode(...issued.subarray(9, 29)))
@@ -88,21 +88,21 @@ describe("POST /v1/packets", () => {
     ["a size under the header", "0800010007000000" + "03000100"],
     ["a size over the cap", "0800010007000000" + "01040100"],
     ["half a packet", "0800010007000000" + "08000100"],
-  ])("refuses a body with %s whole", async (_, body) => {
+  ])("refuses all of a body with %s", async (_, body) => {
     const { sessid } = await createSession();
     const withDelete = concat(packet(5, i32(sessid), i32(0), text("x")), hex(body));
     expect(await problemOf(await askPackets(withDelete))).toMatchObject({ status: 400, code: "invalid" });
     expect((await askAsService("GET", `/v1/sessions/${sessid}`)).status).toBe(200);
   });
 
-  it("executes nothing of a body that is broken at its end", async () => {
+  it("executes no packet of a body whose end is broken", async () => {
     const { sessid, user } = await createSession();
     const body = concat(packet(5, i32(sessid), i32(0), text(user)), hex("03000100"));
     expect((await askPackets(body)).status).toBe(400);
     expect((await askAsService("GET", `/v1/sessions/${sessid}`)).status).toBe(200);
   });
 
-  it("takes 1000 packets and no more, 512 KiB and no more, and answers nothing with nothing", async () => {
+  it("accepts 1000 packets and 512 KiB and no more, and responds to an empty body with an empty one", async () => {
     const check = packet(1, i32(7));
     expect((await answers(concat(...Array(1000).fill(check)))).length).toBe(5000);
     const many = await askPackets(concat(...Array(1001).fill(check)));
@@ -115,7 +115,7 @@ describe("POST /v1/packets", () => {
   it.each([
     ["no key", {}],
     ["a wrong key", { Authorization: "Bearer test-ke", "CF-Connecting-IP": "10.2.2.1" }],
-  ])("executes nothing with %s", async (_, key) => {
+  ])("executes no packet with %s", async (_, key) => {
     const { sessid, user } = await createSession();
     const headers = { "Content-Type": "application/octet-stream", ...key };
     const body = packet(5, i32(sessid), i32(0), text(user));

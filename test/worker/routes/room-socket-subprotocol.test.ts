@@ -18,19 +18,19 @@ describe("the player WebSocket's subprotocols", () => {
     expect(await player.closed()).toBe(ClosedCode.Left);
   });
 
-  it("are answered also where the upgrade is refused, so that the browser can read why", async () => {
+  it("are answered also if the upgrade is refused, so that the browser can read the reason", async () => {
     const offer = { "Sec-WebSocket-Protocol": `artoria.v1, artoria.token.${"A".repeat(27)}` };
     expect((await upgrade(offer)).headers.get("Sec-WebSocket-Protocol")).toBe("artoria.v1");
     expect(await (await RoomPlayer.dial("lobby", offer)).closed()).toBe(ClosedCode.SessionInvalid);
   });
 
-  it("are not answered where none is offered: RFC 6455 §4.2.2", async () => {
+  it("are not answered if none is offered (RFC 6455 §4.2.2)", async () => {
     const { token } = await createSession();
     const response = await upgrade({ Authorization: `Bearer ${token}` });
     expect(response.headers.has("Sec-WebSocket-Protocol")).toBe(false);
   });
 
-  it("are believed before the cookie, also when the token is none", async () => {
+  it("take precedence over the cookie, also if their token is invalid", async () => {
     const { token } = await createSession();
     const cookie = { Cookie: `__Host-sid=${token}`, Origin: "https://edge.test" };
     const own = await RoomPlayer.dial("lobby", cookie);
@@ -40,7 +40,7 @@ describe("the player WebSocket's subprotocols", () => {
     expect(await other.closed()).toBe(ClosedCode.SessionInvalid);
   });
 
-  it("need no Origin with a token: only the page that has it can send it", async () => {
+  it("need no Origin with a token, because only the page that has it can send it", async () => {
     const { token } = await createSession();
     const offer = { "Sec-WebSocket-Protocol": `artoria.v1, artoria.token.${token}`, Origin: "https://game.test" };
     const player = await RoomPlayer.dial("lobby", offer);

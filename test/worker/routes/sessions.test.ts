@@ -61,7 +61,7 @@ describe("POST /v1/sessions", () => {
     expect(refused.detail).toContain(detail);
   });
 
-  it("refuses a body that is not UTF-8, which would become another user", async () => {
+  it("refuses a body that is not UTF-8 instead of reading another user from it", async () => {
     const body = Uint8Array.from('{"user":"?"}', (character) => (character === "?" ? 0xff : character.charCodeAt(0)));
     const headers = { Authorization: `Bearer ${API_KEY}`, "Content-Type": "application/json" };
     const refused = await problemOf(await ask("/v1/sessions", { method: "POST", headers, body }));
@@ -75,7 +75,7 @@ describe("POST /v1/sessions", () => {
 });
 
 describe("POST /v1/sessions/check", () => {
-  it("answers in the order of the request", async () => {
+  it("returns the verdicts in the order of the request", async () => {
     const [first, second] = [await createSession(), await createSession()];
     await askAsService("DELETE", `/v1/sessions/${second.sessid}`);
     const sessids = [second.sessid, first.sessid, second.sessid];

@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { askAsService, createSession, newUser, problemOf } from "./edge-client.ts";
 
-it("lists and ends all sessions of a user, whose name may need encoding", async () => {
+it("lists and ends all sessions of a user, also one whose name is percent-encoded", async () => {
   const user = `${newUser()}/아르토리아 %`;
   const path = `/v1/users/${encodeURIComponent(user)}/sessions`;
   const [first, second] = [await createSession({ user }), await createSession({ user })];

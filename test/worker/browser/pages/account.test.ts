@@ -7,7 +7,7 @@ const JSON_ONLY = { headers: { Accept: "application/json" } };
 beforeAll(migrateAccounts);
 
 describe("/me", () => {
-  it("sends a browser without a login there and back, and tells a program 401", async () => {
+  it("redirects a browser without a login to the login page and back, and responds to a program with 401", async () => {
     const browser = new Browser();
     const response = await browser.open("/me");
     expect([response.status, response.headers.get("Location")]).toEqual([303, "/login?return=%2Fme"]);
@@ -15,7 +15,7 @@ describe("/me", () => {
     expect([refused.status, refused.headers.get("Content-Type")]).toEqual([401, "application/problem+json"]);
   });
 
-  it("shows the account and each of its sessions, which no cache keeps", async () => {
+  it("shows the account and each of its sessions, and no cache keeps the page", async () => {
     const [name, first, second] = [newName(), new Browser(), new Browser()];
     await first.signUp(name);
     await second.logIn(name);
@@ -31,7 +31,7 @@ describe("/me", () => {
     expect(data.sessions.map(({ sessid }) => sessid).sort()).toEqual([first.sessid, second.sessid].sort());
   });
 
-  it("ends another session of the user, who shows the password again", async () => {
+  it("ends another session of the user after the password was typed again", async () => {
     const [name, first, second] = [newName(), new Browser(), new Browser()];
     await first.signUp(name);
     await second.logIn(name);
@@ -50,7 +50,7 @@ describe("/me", () => {
     expect((await first.open("/v1/check")).status).toBe(200);
   });
 
-  it("ends this one as a logout does", async () => {
+  it("ends the browser's own session as a logout does", async () => {
     const browser = new Browser();
     await browser.signUp(newName());
     const { sessid } = browser;
@@ -59,7 +59,7 @@ describe("/me", () => {
     expect([browser.cookie, await sessionOf(sessid)]).toEqual([undefined, undefined]);
   });
 
-  it("ends nobody else's", async () => {
+  it("does not end sessions of other users", async () => {
     const [browser, { sessid }] = [new Browser(), await createSession()];
     await browser.signUp(newName());
     const refused = await browser.submit("/me/sessions/end", { sessid: String(sessid), password: PASSWORD });
@@ -70,7 +70,7 @@ describe("/me", () => {
     expect(await sessionOf(sessid)).toBeDefined();
   });
 
-  it("shows a service's user too, of whom the database knows nothing", async () => {
+  it("shows the sessions of a service's user, who has no account", async () => {
     const browser = new Browser();
     const { token, user } = await createSession();
     browser.cookie = token;
@@ -80,7 +80,7 @@ describe("/me", () => {
 });
 
 describe("a logout", () => {
-  it("ends the session at the server and clears the cookie", async () => {
+  it("ends the session in the store and clears the cookie", async () => {
     const browser = new Browser();
     await browser.signUp(newName());
     const { sessid, cookie } = browser;
@@ -94,7 +94,7 @@ describe("a logout", () => {
     expect((await browser.open("/me")).status).toBe(303);
   });
 
-  it("is no error for who has no session, and no link can do it", async () => {
+  it("succeeds without a session, and is not possible by a link", async () => {
     expect((await new Browser().submit("/logout", {})).status).toBe(303);
     const browser = new Browser();
     await browser.signUp(newName());

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { returnInQuery, safeReturn } from "../../../../worker/browser/pages/login.tsx";
 
-describe("the page to go back to", () => {
+describe("the page after a login", () => {
   it.each([
     ["/me", "/me"],
     ["/shop/a%20b?c=d&e=/f", "/shop/a%20b?c=d&e=/f"],
@@ -11,7 +11,7 @@ describe("the page to go back to", () => {
     ["http://shop.example/", "/"],
     ["/%2Fevil.example", "/%2Fevil.example"],
     ["/?u=https://evil.example", "/?u=https://evil.example"],
-  ])("%j is %j", (wanted, path) => {
+  ])("for %j is %j", (wanted, path) => {
     expect(safeReturn(wanted, "shop.example")).toBe(path);
   });
 
@@ -43,18 +43,18 @@ describe("the page to go back to", () => {
     "/login/?return=/login",
     "/logout",
     "/x/../signup",
-  ])("%j is the main page", (wanted) => {
+  ])("for %j is the main page", (wanted) => {
     expect(safeReturn(wanted, "shop.example")).toBe("/");
   });
 });
 
-describe("the return in a login page's query", () => {
+describe("the return of a login page's query", () => {
   it.each([
     ["https://e.test/login", ""],
     ["https://e.test/login?return=%2Fme%3Fa%3Db%26c&x=y", "/me?a=b&c"],
     ["https://e.test/login?x=y&return=/shop?a=%2F&b=c", "/shop?a=%2F&b=c"],
     ["https://e.test/login?return=https%3A%2F%2Fe.test%2Fcart&x=y", "https://e.test/cart"],
-  ])("%s says %j", (url, wanted) => {
+  ])("is in %s %j", (url, wanted) => {
     expect(returnInQuery(url)).toBe(wanted);
   });
 });

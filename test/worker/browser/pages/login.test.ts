@@ -6,7 +6,7 @@ import { Browser, bindings, migrateAccounts, newName, PASSWORD, sessionOf } from
 beforeAll(migrateAccounts);
 
 describe("a sign-up", () => {
-  it("makes an account and logs it in", async () => {
+  it("creates an account and logs it in", async () => {
     const [browser, name] = [new Browser(), newName()];
     await browser.open("/signup");
     const response = await browser.submit("/signup", { user: name, password: PASSWORD, return: "/me" });
@@ -19,14 +19,14 @@ describe("a sign-up", () => {
     expect(await (await browser.open("/")).text()).toContain(`Hello, ${name}`);
   });
 
-  it("keeps no password, but a hash with its parameters", async () => {
+  it("stores no password, but a hash with its parameters", async () => {
     const name = newName();
     await new Browser().signUp(name);
     const row = await bindings.DB.prepare("SELECT password_hash FROM accounts WHERE name = ?").bind(name).first();
     expect(row?.["password_hash"]).toMatch(/^\$scrypt\$ln=4,r=8,p=1\$/);
   });
 
-  it("takes a name once, whoever is faster and however it is written", async () => {
+  it("gives a name to one account only, also in a race and in another spelling", async () => {
     const name = newName();
     const both = await Promise.all([new Browser().signUp(name), new Browser().signUp(` ${name.toUpperCase()} `)]);
     expect(both.map(({ status }) => status).sort()).toEqual([303, 409]);
@@ -63,7 +63,7 @@ describe("a sign-up", () => {
     },
   );
 
-  it("refuses a body that is no form, and one that is too large", async () => {
+  it("refuses a body that is no form or too large", async () => {
     const headers = { Origin: "https://edge.test", "Content-Type": "multipart/form-data; boundary=x" };
     expect((await ask("/signup", { method: "POST", headers, body: "--y" })).status).toBe(400);
     const huge = await new Browser().signUp("x".repeat(70_000));
@@ -72,7 +72,7 @@ describe("a sign-up", () => {
 });
 
 describe("a login", () => {
-  it("replaces the id: the one before it, known to whom it may be, stops working", async () => {
+  it("replaces the session: the token from before the login stops working", async () => {
     const [name, browser] = [newName(), new Browser()];
     await new Browser().signUp(name);
     await browser.open("/");
@@ -86,7 +86,7 @@ describe("a login", () => {
     expect((await browser.open("/v1/check")).headers.get("X-Session-User")).toBe(`web%3A${name}`);
   });
 
-  it("as somebody else ends the session before it", async () => {
+  it("as another user ends the previous session", async () => {
     const [kim, lee, browser] = [newName(), newName(), new Browser()];
     await browser.signUp(kim);
     const { sessid } = browser;
@@ -102,7 +102,7 @@ describe("a login", () => {
     ["SQL in the password", (name: string) => ({ user: name, password: "' OR '1'='1" })],
     ["10 kB in both", () => ({ user: "x".repeat(10_000), password: "x".repeat(10_000) })],
     ["nothing", () => ({})],
-  ])("with %s is 401 with the form and one message", async (_, fieldsFor) => {
+  ])("with %s gets 401 with the form and the same message", async (_, fieldsFor) => {
     const [name, browser] = [newName(), new Browser()];
     await new Browser().signUp(name);
     const response = await browser.submit("/login", fieldsFor(name) as Record<string, string>);
@@ -111,14 +111,14 @@ describe("a login", () => {
     expect(browser.cookie).toBeUndefined();
   });
 
-  it("writes what was typed as text", async () => {
+  it("escapes what was typed", async () => {
     const user = '"><img src=x onerror=alert(1)>';
     const page = await (await new Browser().submit("/login", { user, password: "x", return: user })).text();
     expect(page).not.toContain("<img");
     expect(page).toContain("&quot;&gt;&lt;img");
   });
 
-  it("makes an outdated hash anew, once", async () => {
+  it("replaces an outdated hash, once", async () => {
     const name = newName();
     const outdated = await hashPassword(PASSWORD, { log2N: 10, r: 8, p: 1 });
     const hashOf = async () =>
@@ -142,12 +142,12 @@ describe("a login", () => {
     ["/login?return=//evil.example", "/"],
     ["/login?return=https://evil.example", "/"],
     ["/login?return=%2F%5Cevil.example", "/"],
-  ])("from %s goes on to %s", async (path, returnTo) => {
+  ])("from %s redirects to %s", async (path, returnTo) => {
     const page = await (await new Browser().open(path)).text();
     expect(page).toContain(`<input type="hidden" name="return" value="${returnTo}"/>`);
   });
 
-  it("does not go where a forged form says", async () => {
+  it("does not redirect to another site that a forged form names", async () => {
     const [name, browser] = [newName(), new Browser()];
     await browser.signUp(name);
     const response = await browser.submit("/login", { user: name, password: PASSWORD, return: "//evil.example" });

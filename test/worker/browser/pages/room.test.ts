@@ -18,7 +18,7 @@ describe("/rooms/{room}", () => {
     expect(response.headers.get("Cache-Control")).toBe("no-store");
   });
 
-  it("says whether the cookie may enter, and asks who is not logged in to log in and come back", async () => {
+  it("tells its script whether the cookie may enter, and links visitors without a login to the login page and back", async () => {
     const browser = new Browser();
     const before = await (await browser.open("/rooms/lobby")).text();
     expect(before).toContain('data-cookie="no"');
