@@ -10,12 +10,10 @@ import { Status } from "../../protocol/status-codes.ts";
 import { sameSecret } from "../session-store/secrets.ts";
 import type { SessionStore } from "../session-store/session-store.ts";
 
-/// <reference path="../node-crypto.d.ts" />
-
-/** Whose connection it is, as the session store told the worker before the room was reached. */
+/** The session of a connection, as the worker got it from the session store before it called the room. */
 export interface RoomCredential {
   readonly sessid: number;
-  /** SHA-256 of the token's secret, base64url: it proves nothing to anybody who has only this. */
+  /** SHA-256 of the token's secret, base64url: it cannot be used as a credential. */
   readonly secretHash: string;
   readonly user: string;
 }
@@ -26,27 +24,27 @@ export function roomResource(room: string): string {
 }
 
 /**
- * A seat belongs to a token: a sessid that was given away again has another secret, while a registration that keeps the
- * token (over TCP) keeps the seat, although the session's `created` starts anew.
+ * A seat belongs to a token. A sessid that was reused has another secret, so it gets another seat; a registration that keeps
+ * the token (over TCP) keeps the seat.
  */
 export function roomIdentity({ sessid, secretHash, user }: RoomCredential): RoomIdentity {
   return { session: `${sessid}.${secretHash}`, user, acceptsToken };
 
   function acceptsToken(token: Uint8Array): boolean {
     const shown = splitToken(token);
-    // Synchronous: between a Join and its answer nothing else may happen in the room.
+    // Synchronous: between a Join and its response nothing else may happen in the room.
     const shownHash = createHash("sha256").update(shown.secret).digest("base64url");
     return shown.sessid === sessid && sameSecret(secretHash, shownHash);
   }
 }
 
-/** Asks whether the session of a seat may still be in the room: the question that its upgrade was let in by. */
+/** Asks whether the session of a seat may still be in the room, as its upgrade was checked. */
 export function identifySeat(session: string, room: string): IdentifyRequest {
   const [sessid = "", secretHash = ""] = session.split(".", 2);
   return { kind: "identify", sessid: Number(sessid), secretHash, resource: roomResource(room) };
 }
 
-/** An upgrade that the worker let in: which room, and who. */
+/** An upgrade that the worker admitted. */
 export interface AdmittedUpgrade {
   readonly room: string;
   readonly credential: RoomCredential;
@@ -55,18 +53,18 @@ export interface AdmittedUpgrade {
 /** JSON, percent-encoded because a header is Latin-1. Only the worker can reach a room, so nobody else can set it. */
 const ADMITTED_HEADER = "Artoria-Admitted";
 
-/** The request that hands an upgrade to its room: nothing of what the client sent goes further. */
+/** The request that passes an upgrade to its room. It contains nothing that the client sent. */
 export function admittedRequest(admitted: AdmittedUpgrade): Request {
   const headers = { Upgrade: "websocket", [ADMITTED_HEADER]: encodeURIComponent(JSON.stringify(admitted)) };
   return new Request("https://room/", { headers });
 }
 
-/** What {@link admittedRequest} was made of. */
+/** Reads what {@link admittedRequest} wrote. */
 export function readAdmitted(request: Request): AdmittedUpgrade {
   return JSON.parse(decodeURIComponent(request.headers.get(ADMITTED_HEADER) ?? "")) as AdmittedUpgrade;
 }
 
-/** Why a player does not reach its room. */
+/** Why a player may not enter a room. */
 export interface Refusal {
   readonly kind: "refused";
   readonly code: ClosedCode;
@@ -79,8 +77,8 @@ export function refusal(code: ClosedCode, message: string): Refusal {
 }
 
 /**
- * Refuses an upgrade so that a browser can see why: it is accepted, told Closed and closed (docs/wire-protocol.md,
- * "Player packets").
+ * Refuses an upgrade so that a browser can see why: it accepts the WebSocket, sends Closed and closes it
+ * (docs/wire-protocol.md, "Player packets").
  */
 export function refuseUpgrade({ code, message }: Refusal): Response {
   const { 0: client, 1: server } = new WebSocketPair();
@@ -92,7 +90,7 @@ export function refuseUpgrade({ code, message }: Refusal): Response {
   return new Response(null, { status: 101, webSocket: client });
 }
 
-/** A member who may not stay. */
+/** A seat whose session may not stay in the room. */
 export interface InvalidSeat {
   readonly member: number;
   readonly session: string;
@@ -101,9 +99,8 @@ export interface InvalidSeat {
 }
 
 /**
- * Asks again for the sessions of a room's seats, which renews them: being in a room is a use of the session.
- * A session that ended, or was given away, may not stay, nor one that lost its grant; while the store cannot be asked,
- * everybody may.
+ * Checks the sessions of a room's seats, which also renews them: a session in a room is in use. A session that ended or
+ * lost its grant may not stay. While the store is unavailable, all may stay.
  */
 export async function findInvalidSeats(
   store: SessionStore,
@@ -113,9 +110,9 @@ export async function findInvalidSeats(
   const invalid: InvalidSeat[] = [];
   for (let from = 0; from < seats.length; from += MAX_BATCH_REQUESTS) {
     const batch = seats.slice(from, from + MAX_BATCH_REQUESTS);
-    const answers = await store.run(batch.map(({ session }) => identifySeat(session, room)));
+    const responses = await store.run(batch.map(({ session }) => identifySeat(session, room)));
     for (const [index, { member, session }] of batch.entries()) {
-      const status = answers[index]?.status;
+      const status = responses[index]?.status;
       if (status === Status.NotFound) {
         invalid.push({ member, session, code: ClosedCode.SessionInvalid, message: "the session has ended" });
       } else if (status === Status.Denied) {

@@ -7,27 +7,27 @@ import {
   logEntryBytes,
 } from "../../protocol/reliable/room/room-log.ts";
 
-/** The columns of a row, and as many rows in one INSERT as 100 parameters allow, which is what a Durable Object takes. */
+/** The columns of a row, and the rows in one INSERT: a Durable Object allows 100 parameters in a statement. */
 const COLUMNS = 8;
 const INSERT_ROWS = Math.floor(100 / COLUMNS);
 
-/** Rows looked at once for a trim, and deleted in one: more than a turn can append, so that a log that grew comes down. */
+/** Rows that a trim reads at once, and deletes in one transaction: more than a transaction can append. */
 const TRIM_PAGE_ROWS = 64;
 const MAX_TRIM_ROWS = 16_384;
 
 /**
- * The log in SQLite: one row an entry, whatever the number of members. Each row knows the bytes of the whole log up to
- * itself, so that neither a wake-up nor a trim has to add them up. What a turn appends is written when it is needed, at the
- * latest at the turn's end, many rows in a statement: a statement costs more than its rows.
+ * The log in SQLite: one row for each entry, whatever the number of members. Each row holds the bytes of the whole log up to
+ * itself, so that neither a wake-up nor a trim must add them up. Appended entries are buffered and written when they are read,
+ * at the latest at the end of the transaction, many rows in one statement: a statement costs more than its rows.
  */
 export class RoomLogTable {
   readonly #sql: SqlStorage;
   #head: number;
   #first: number;
-  /** Bytes of all entries up to the newest, and of those before the oldest that is kept. */
+  /** Bytes of all entries up to the newest, and of those that were trimmed. */
   #total = 0;
   #trimmed = 0;
-  /** When the oldest entry was made, epoch ms. */
+  /** When the oldest entry was appended, epoch ms. */
   #oldestMs = Number.POSITIVE_INFINITY;
   #unwritten: SqlStorageValue[] = [];
   #trimWanted: { readonly bounds: LogBounds; readonly nowMs: number; readonly needs: LogNeeds } | undefined;
@@ -55,7 +55,7 @@ export class RoomLogTable {
     return this.#head;
   }
 
-  /** The lowest offset that is kept, `head + 1` if none is. */
+  /** The lowest offset that is kept, `head + 1` if the log is empty. */
   get first(): number {
     this.write();
     return this.#first;
@@ -84,7 +84,7 @@ export class RoomLogTable {
     this.#oldestMs = Math.min(this.#oldestMs, entry.atMs);
   }
 
-  /** Writes what was appended, and deletes what was trimmed. */
+  /** Writes the buffered entries, and deletes the trimmed ones. */
   write(): void {
     const values = this.#unwritten;
     this.#unwritten = [];
@@ -98,7 +98,7 @@ export class RoomLogTable {
     this.#deleteBeyond(bounds, nowMs, needs);
   }
 
-  /** The entries above `after` that the member gets, in order, at most `limit`. */
+  /** The entries above `after` that are visible to the member, in order, at most `limit`. */
   read(after: number, member: number, limit: number): LogEntry[] {
     this.write();
     const rows = this.#sql.exec<Row>(
@@ -111,7 +111,7 @@ export class RoomLogTable {
     return rows.toArray().map(parseEntry);
   }
 
-  /** The offset after which the last `messages` messages to everybody begin; before the oldest if they are fewer. */
+  /** The offset before the last `messages` messages to everybody; before the oldest entry if there are fewer. */
   historyStart(messages: number): number {
     if (messages === 0) return this.#head;
     this.write();
@@ -122,7 +122,7 @@ export class RoomLogTable {
     return (start?.offset ?? this.#first) - 1;
   }
 
-  /** Has the oldest entries deleted until the log is within its bounds, or what is next is needed. */
+  /** Asks {@link write} to delete the oldest entries until the log is within its bounds or the next one is needed. */
   trim(bounds: LogBounds, nowMs: number, needs: () => LogNeeds): void {
     if (this.#isBeyond(bounds, nowMs)) this.#trimWanted = { bounds, nowMs, needs: needs() };
   }
@@ -147,7 +147,7 @@ export class RoomLogTable {
       }
     }
     if (this.#first === before) return;
-    // The last row would take its offset with it.
+    // Without a row, the room's record must hold the highest offset.
     if (this.#first > this.#head) this.#sql.exec("UPDATE room SET head = ?", this.#head);
     this.#sql.exec("DELETE FROM log WHERE offset < ?", this.#first);
   }

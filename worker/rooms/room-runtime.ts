@@ -17,30 +17,35 @@ export interface RoomRuntimeOptions {
   readonly nowMs: () => number;
 }
 
-/** How often the members' sessions are asked for again: what a revoke may take to be seen here. */
+/** How often the room checks its members' sessions again: the longest time until a revoke takes effect here. */
 const RECHECK_MS = 60_000;
 
-/** Nine heartbeats of 10 s without a packet or a ping: the other end is gone, although no close has come. */
+/** Nine heartbeats of 10 s without a packet or a ping: the other end is gone, although the socket was not closed. */
 const SILENT_MS = 90_000;
 
-/** An empty room is kept for so long. */
+/** How long the room keeps its log after the last member has left. */
 const EMPTY_MS = 60 * 60 * 1000;
 
-/** Messages that wait for their turn, in bytes: above it there is no gathering. */
+/** Bytes in the inbox above which it is processed at once. */
 const MAX_INBOX_BYTES = 256 * 1024;
 
-/** A room that is awake: what has come waits here for its turn, and behind each turn its timers are set. */
+/** A call of the core that waits for the next transaction. */
+type RoomAction = (core: RoomCore, nowMs: number) => void;
+
+/**
+ * A room that is awake. What arrives on its sockets waits in an inbox; a {@link TransactionCoalescer} decides when the inbox
+ * becomes one transaction; after each transaction the timers are set.
+ */
 export class RoomRuntime {
   readonly storage: SqliteRoomStorage;
   readonly #ctx: DurableObjectState;
   readonly #store: SessionStore;
   readonly #nowMs: () => number;
   readonly #sockets: RoomSockets;
-  readonly #turns: RoomTransactions;
-  readonly #gather: TransactionCoalescer;
+  readonly #transactions: RoomTransactions;
+  readonly #coalescer: TransactionCoalescer;
   readonly #timers: RoomTimers;
-  /** What has come and waits for its turn, in order. */
-  #inbox: ((core: RoomCore, nowMs: number) => void)[] = [];
+  #inbox: RoomAction[] = [];
   #inboxBytes = 0;
 
   constructor({ ctx, storage, limits, store, hooks, nowMs }: RoomRuntimeOptions) {
@@ -49,119 +54,115 @@ export class RoomRuntime {
     this.#store = store;
     this.#nowMs = nowMs;
     this.#sockets = new RoomSockets(ctx);
-    this.#turns = new RoomTransactions({ storage, limits, hooks, sockets: this.#sockets, nowMs });
-    this.#timers = new RoomTimers(ctx, () => void this.#take((core, nowMs) => core.tick(nowMs)));
-    this.#gather = new TransactionCoalescer({
+    this.#transactions = new RoomTransactions({ storage, limits, hooks, sockets: this.#sockets, nowMs });
+    this.#timers = new RoomTimers(ctx, () => void this.#enqueue((core, nowMs) => core.tick(nowMs)));
+    this.#coalescer = new TransactionCoalescer({
       run: () => {
         const sends = this.#sockets.sends;
         this.transact(() => undefined);
         return this.#sockets.sends - sends;
       },
-      confirmed: () => ctx.storage.sync(),
+      committed: () => ctx.storage.sync(),
       background: (work) => ctx.waitUntil(work),
     });
   }
 
-  /** Takes up where the room's memory was lost; once, before anything else. */
+  /** Restores the connections that outlived the room's memory. Call it once, before anything else. */
   restore(): void {
     this.transact((core, nowMs) => core.restore(this.#sockets.kept(), nowMs));
   }
 
   get members(): RoomMember[] {
-    return this.#turns.members;
+    return this.#transactions.members;
   }
 
   isIn(session: string): boolean {
-    return this.#turns.core.isIn(session);
+    return this.#transactions.core.isIn(session);
   }
 
   connect(socket: WebSocket, credential: RoomCredential): void {
     const connection = this.#sockets.accept(socket, credential, this.#nowMs());
     const identity = roomIdentity(credential);
-    void this.#take((core, nowMs) => core.connected(connection, identity, nowMs));
+    void this.#enqueue((core, nowMs) => core.connected(connection, identity, nowMs));
   }
 
-  /** Resolves when the message was processed; undefined if it is already. */
+  /** Resolves when the message was processed; undefined if it already was. */
   receive(socket: WebSocket, message: ArrayBuffer | string): Promise<void> | undefined {
     const connection = this.#sockets.heard(socket, this.#nowMs());
     if (connection === undefined) return undefined;
     if (typeof message === "string") {
       const reason = 'message: allowed are packets and the text "ping"';
-      return this.#take((core, nowMs) => core.close(connection, ClosedCode.ProtocolError, reason, nowMs));
+      return this.#enqueue((core, nowMs) => core.close(connection, ClosedCode.ProtocolError, reason, nowMs));
     }
     const bytes = new Uint8Array(message);
-    return this.#take((core, nowMs) => core.received(connection, bytes, nowMs), bytes.byteLength);
+    return this.#enqueue((core, nowMs) => core.received(connection, bytes, nowMs), bytes.byteLength);
   }
 
-  /** As {@link receive}. */
+  /** The socket has ended. Resolves as {@link receive} does. */
   disconnect(socket: WebSocket): Promise<void> | undefined {
-    const connection = this.#sockets.forget(socket);
+    const connection = this.#sockets.remove(socket);
     if (connection === undefined) return undefined;
-    return this.#take((core, nowMs) => core.disconnected(connection, nowMs));
+    return this.#enqueue((core, nowMs) => core.disconnected(connection, nowMs));
   }
 
-  tick(): void {
-    this.transact((core, nowMs) => core.tick(nowMs));
-  }
-
-  /** Runs `action` after everything that has come before it; both are one turn, or a part of the one that runs. */
+  /** Processes the inbox, then `action`, in one transaction, or as a part of the one that runs. */
   transact<T>(action: (core: RoomCore, nowMs: number) => T): T {
     try {
-      return this.#turns.run((core, nowMs) => {
-        this.#emptyInbox(core, nowMs);
+      return this.#transactions.run((core, nowMs) => {
+        this.#processInbox(core, nowMs);
         return action(core, nowMs);
       });
     } catch (error) {
-      logFault("room turn", error);
-      // The memory is ahead of the storage now: the players come back to a room that is rebuilt from it.
-      this.#ctx.abort("a turn failed");
+      logFault("room transaction", error);
+      // The memory is ahead of the storage now. The players reconnect to a room that is rebuilt from the storage.
+      this.#ctx.abort("a transaction failed");
       throw error;
     } finally {
-      // Content code may act a thousand times in a turn; what to wait for is known behind it.
-      if (!this.#turns.isRunning) this.#setTimers();
+      // A hook may call this a thousand times within a transaction: the timers are set once, after it.
+      if (!this.#transactions.isRunning) this.#setTimers();
     }
   }
 
-  /** What the alarm is for: lost seats, silent connections and sessions that have ended. */
+  /** The alarm rang: removes expired seats, silent connections, and members whose session has ended. */
   async alarm(): Promise<void> {
-    this.#timers.alarmCame();
-    this.tick();
+    this.#timers.alarmRang();
+    this.transact((core, nowMs) => core.tick(nowMs));
     const { record } = this.storage;
     if (this.#isOccupied && record.recheckAtMs <= this.#nowMs()) {
       record.recheckAtMs = this.#nowMs() + RECHECK_MS;
-      this.#dropSilent();
-      await this.#dropInvalid();
+      this.#closeSilent();
+      await this.#removeInvalid();
     }
     this.#setTimers();
   }
 
-  /** Whether the room was empty for so long that nothing of it need be kept. */
+  /** Whether the room was empty for so long that its log can be deleted. */
   get isAbandoned(): boolean {
     const { emptySinceMs } = this.storage.record;
     return emptySinceMs !== null && this.#nowMs() >= emptySinceMs + EMPTY_MS;
   }
 
   get #isOccupied(): boolean {
-    return this.#sockets.count > 0 || this.#turns.core.members.length > 0;
+    return this.#sockets.count > 0 || this.#transactions.core.members.length > 0;
   }
 
-  /** Takes in what has come. Resolves when it was processed; undefined if it is already. */
-  #take(action: (core: RoomCore, nowMs: number) => void, bytes = 0): Promise<void> | undefined {
+  /** Resolves when the action has run; undefined if it already has. */
+  #enqueue(action: RoomAction, bytes = 0): Promise<void> | undefined {
     this.#inbox.push(action);
     this.#inboxBytes += bytes;
-    if (this.#inboxBytes < MAX_INBOX_BYTES) return this.#gather.request();
+    if (this.#inboxBytes < MAX_INBOX_BYTES) return this.#coalescer.request();
     this.transact(() => undefined);
     return undefined;
   }
 
-  #emptyInbox(core: RoomCore, nowMs: number): void {
+  #processInbox(core: RoomCore, nowMs: number): void {
     const inbox = this.#inbox;
     this.#inbox = [];
     this.#inboxBytes = 0;
     for (const action of inbox) action(core, nowMs);
   }
 
-  #dropSilent(): void {
+  #closeSilent(): void {
     const silent = this.#sockets.silent(this.#nowMs() - SILENT_MS);
     if (silent.length === 0) return;
     this.transact((core, nowMs) => {
@@ -169,11 +170,12 @@ export class RoomRuntime {
     });
   }
 
-  async #dropInvalid(): Promise<void> {
+  async #removeInvalid(): Promise<void> {
     const { name } = this.storage.record;
-    const invalid = await findInvalidSeats(this.#store, name, this.#turns.core.members);
+    const invalid = await findInvalidSeats(this.#store, name, this.#transactions.core.members);
     if (invalid.length === 0) return;
     this.transact((core, nowMs) => {
+      // While the store was asked, another session may have got the seat.
       const sessions = new Map(core.members.map(({ member, session }) => [member, session]));
       for (const { member, session, code, message } of invalid) {
         if (sessions.get(member) === session) core.remove(member, code, message, nowMs);
@@ -184,7 +186,7 @@ export class RoomRuntime {
   #setTimers(): void {
     const nowMs = this.#nowMs();
     const { record } = this.storage;
-    const { deadlineMs, alarmMs = Number.POSITIVE_INFINITY } = this.#turns.core;
+    const { deadlineMs, alarmMs = Number.POSITIVE_INFINITY } = this.#transactions.core;
     this.#timers.wakeAt(deadlineMs, nowMs);
     if (!this.#isOccupied) {
       record.emptySinceMs ??= nowMs;
@@ -199,12 +201,85 @@ export class RoomRuntime {
   }
 }
 
-/** When a room is called again: a timer while it is awake, and the alarm, which also wakes it. */
-export class RoomTimers {
+/** No message waits longer than this for others: 20 ms is below what a player notices. */
+const MAX_WAIT_MS = 20;
+
+/**
+ * A send to a socket costs about 40 us, whatever its size, and coalescing saves nothing but sends. With this wait for each
+ * send, a room spends at most a sixth of its time on them, and a room of two hardly waits.
+ */
+const WAIT_MS_PER_SEND = 0.2;
+
+export interface TransactionCoalescerOptions {
+  /** Processes the inbox in one transaction, and returns how many messages it has sent to sockets. */
+  readonly run: () => number;
+  /** Resolves when the storage has committed what was written: until then nothing that was sent leaves. */
+  readonly committed: () => Promise<void>;
+  /** Keeps a promise running. */
+  readonly background: (work: Promise<void>) => void;
+}
+
+/**
+ * Decides when a room processes its inbox. A quiet room does so at once. A busy room waits for about as long as its last
+ * transaction took, at most 20 ms and at most in proportion to its sends, so that one transaction and one write to each
+ * socket carry more messages. The more a transaction costs, the fewer there are.
+ */
+export class TransactionCoalescer {
+  readonly #run: () => number;
+  readonly #committed: () => Promise<void>;
+  readonly #background: (work: Promise<void>) => void;
+  #isWaiting = false;
+  #next: PromiseWithResolvers<void> | undefined;
+
+  constructor({ run, committed, background }: TransactionCoalescerOptions) {
+    this.#run = run;
+    this.#committed = committed;
+    this.#background = background;
+  }
+
+  /** The inbox has a new action. Resolves when it was processed; undefined if it already was. */
+  request(): Promise<void> | undefined {
+    if (this.#isWaiting) {
+      this.#next ??= Promise.withResolvers();
+      return this.#next.promise;
+    }
+    this.#runNow();
+    return undefined;
+  }
+
+  #runNow(): void {
+    const startMs = Date.now();
+    this.#isWaiting = true;
+    let sends = 0;
+    try {
+      sends = this.#run();
+    } finally {
+      this.#background(this.#wait(startMs, sends));
+    }
+  }
+
+  async #wait(startMs: number, sends: number): Promise<void> {
+    const ranMs = Date.now();
+    // A Worker's clock may stand still while its code runs: only after this does it show how long the transaction took.
+    await Promise.race([this.#committed(), scheduler.wait(MAX_WAIT_MS)]);
+    const nowMs = Date.now();
+    const leftMs = Math.min(nowMs - startMs, ranMs + MAX_WAIT_MS - nowMs, sends * WAIT_MS_PER_SEND);
+    if (leftMs > 0) await scheduler.wait(leftMs);
+    this.#isWaiting = false;
+    const next = this.#next;
+    if (next === undefined) return;
+    this.#next = undefined;
+    this.#runNow();
+    next.resolve();
+  }
+}
+
+/** Calls a room back: by a timer while the room is awake, and by the Durable Object's alarm, which also wakes it. */
+class RoomTimers {
   readonly #ctx: DurableObjectState;
   readonly #onTimer: () => void;
   #timer: { readonly dueMs: number; readonly id: number } | undefined;
-  /** When the alarm that this memory has set comes; what an earlier one set is not known. */
+  /** When the alarm rings that was set since the room woke; an earlier one is not known. */
   #alarmMs = Number.POSITIVE_INFINITY;
 
   constructor(ctx: DurableObjectState, onTimer: () => void) {
@@ -212,7 +287,7 @@ export class RoomTimers {
     this.#onTimer = onTimer;
   }
 
-  /** Calls back at `dueMs`, undefined for not at all. Only for what is near: a pending timer keeps the room awake. */
+  /** Sets the timer to `dueMs`; undefined clears it. Only for deadlines that are near: a timer keeps the room awake. */
   wakeAt(dueMs: number | undefined, nowMs: number): void {
     if (this.#timer?.dueMs === dueMs) return;
     if (this.#timer !== undefined) clearTimeout(this.#timer.id);
@@ -225,88 +300,15 @@ export class RoomTimers {
     this.#timer = { dueMs, id: setTimeout(call, Math.max(0, dueMs - nowMs)) };
   }
 
-  /** Has the alarm come at `atMs` or earlier: one that comes too early sets the next, which is cheaper than each change. */
+  /** The alarm must ring at `atMs` or before. One that rings too early sets the next: that is cheaper than each change. */
   alarmAt(atMs: number): void {
     if (this.#alarmMs <= atMs) return;
     this.#alarmMs = atMs;
     this.#ctx.waitUntil(this.#ctx.storage.setAlarm(atMs));
   }
 
-  /** The alarm has come, so none is set. */
-  alarmCame(): void {
+  /** The alarm rang, so none is set. */
+  alarmRang(): void {
     this.#alarmMs = Number.POSITIVE_INFINITY;
-  }
-}
-
-/** No message waits longer than this for others to come: 20 ms is below what a player notices. */
-const MAX_GATHER_MS = 20;
-
-/**
- * A send to a socket costs about 40 us, whatever its size, and sends are all that gathering saves. So long for each, a
- * room spends at most a sixth of its time on them; a room of two hardly waits.
- */
-const GATHER_MS_PER_SEND = 0.2;
-
-export interface TransactionCoalescerOptions {
-  /** Processes everything that has come, and returns to how many sockets it has sent. */
-  readonly run: () => number;
-  /** Resolves when the storage has confirmed what was written: until then nothing that was sent leaves. */
-  readonly confirmed: () => Promise<void>;
-  /** Keeps a promise running. */
-  readonly background: (work: Promise<void>) => void;
-}
-
-/**
- * Decides when a room processes what has come. A quiet room does it at once; a busy one gathers for about as long as its
- * last run took, at most 20 ms and at most in proportion to its sends, so that one write to the storage and one to each
- * socket carry more. It adjusts itself: the more a run costs, the fewer there are.
- */
-export class TransactionCoalescer {
-  readonly #run: () => number;
-  readonly #confirmed: () => Promise<void>;
-  readonly #background: (work: Promise<void>) => void;
-  #isOpen = false;
-  #next: PromiseWithResolvers<void> | undefined;
-
-  constructor({ run, confirmed, background }: TransactionCoalescerOptions) {
-    this.#run = run;
-    this.#confirmed = confirmed;
-    this.#background = background;
-  }
-
-  /** Something has come. Resolves when it was processed; undefined if it is already. */
-  request(): Promise<void> | undefined {
-    if (this.#isOpen) {
-      this.#next ??= Promise.withResolvers();
-      return this.#next.promise;
-    }
-    this.#runNow();
-    return undefined;
-  }
-
-  #runNow(): void {
-    const startMs = Date.now();
-    this.#isOpen = true;
-    let sends = 0;
-    try {
-      sends = this.#run();
-    } finally {
-      this.#background(this.#gather(startMs, sends));
-    }
-  }
-
-  async #gather(startMs: number, sends: number): Promise<void> {
-    const ranMs = Date.now();
-    // A Worker's clock may stand still while its code runs: only after this does it show what the run took.
-    await Promise.race([this.#confirmed(), scheduler.wait(MAX_GATHER_MS)]);
-    const nowMs = Date.now();
-    const leftMs = Math.min(nowMs - startMs, ranMs + MAX_GATHER_MS - nowMs, sends * GATHER_MS_PER_SEND);
-    if (leftMs > 0) await scheduler.wait(leftMs);
-    this.#isOpen = false;
-    const next = this.#next;
-    if (next === undefined) return;
-    this.#next = undefined;
-    this.#runNow();
-    next.resolve();
   }
 }

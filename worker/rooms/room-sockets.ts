@@ -1,12 +1,12 @@
 import type { ConnectionSnapshot, RoomIdentity } from "../../protocol/reliable/room/room-connections.ts";
 import { type RoomCredential, roomIdentity } from "./room-admission.ts";
 
-/** What outlives the room's memory with a socket; far below the 16 KiB that an attachment may have. */
+/** The attachment of a socket, which outlives the room's memory. It stays far below the 16 KiB that an attachment may have. */
 export interface RoomAttachment {
   readonly connection: number;
   readonly credential: RoomCredential;
   readonly snapshot?: ConnectionSnapshot;
-  /** When something was heard from the player, besides the pings that the runtime answers. Epoch ms. */
+  /** When a packet was last received from the player, epoch ms; pings, which the runtime handles, do not count. */
   readonly heardMs: number;
 }
 
@@ -16,7 +16,7 @@ interface OpenSocket {
   heardMs: number;
 }
 
-/** The WebSockets of a room, by the numbers that the room's core knows them by. */
+/** The WebSockets of a room, by their connection numbers in the room's core. */
 export class RoomSockets {
   readonly #ctx: DurableObjectState;
   readonly #byConnection = new Map<number, OpenSocket>();
@@ -24,12 +24,12 @@ export class RoomSockets {
   #newest = 0;
   #sends = 0;
 
-  /** Takes back the sockets that outlived the room's memory. */
+  /** Restores the sockets that outlived the room's memory. */
   constructor(ctx: DurableObjectState) {
     this.#ctx = ctx;
     for (const socket of ctx.getWebSockets()) {
       const attachment = socket.deserializeAttachment() as RoomAttachment | null;
-      // One that the room has closed has no attachment any more.
+      // A socket that the room has closed has no attachment any more.
       if (attachment !== null) this.#add(socket, attachment);
     }
   }
@@ -38,12 +38,12 @@ export class RoomSockets {
     return this.#byConnection.size;
   }
 
-  /** How many messages were ever sent. */
+  /** How many messages were sent since the room woke. */
   get sends(): number {
     return this.#sends;
   }
 
-  /** The connections as the core wants them back. */
+  /** The connections, as RoomCore.restore needs them. */
   kept(): { id: number; identity: RoomIdentity; snapshot: ConnectionSnapshot | undefined }[] {
     return [...this.#byConnection.values()].map(({ attachment: { connection, credential, snapshot } }) => ({
       id: connection,
@@ -52,7 +52,7 @@ export class RoomSockets {
     }));
   }
 
-  /** Takes a socket in, and returns its number: higher than that of any before. */
+  /** Accepts a socket and returns its connection number, which is higher than all before. */
   accept(socket: WebSocket, credential: RoomCredential, nowMs: number): number {
     this.#ctx.acceptWebSocket(socket);
     const attachment: RoomAttachment = { connection: this.#newest + 1, credential, heardMs: nowMs };
@@ -61,7 +61,7 @@ export class RoomSockets {
     return attachment.connection;
   }
 
-  /** Whose message it is, undefined if the socket does not count any more. */
+  /** A message arrived: returns the socket's connection number, undefined if it was closed. */
   heard(socket: WebSocket, nowMs: number): number | undefined {
     const connection = this.#connections.get(socket);
     const open = this.#byConnection.get(connection ?? 0);
@@ -71,13 +71,13 @@ export class RoomSockets {
 
   send(connection: number, bytes: Uint8Array): void {
     const open = this.#byConnection.get(connection);
-    // A socket whose other end is gone refuses; its close event is on the way.
+    // A socket whose other end is gone cannot send; its close event follows.
     if (open?.socket.readyState !== WebSocket.OPEN) return;
     open.socket.send(bytes);
     this.#sends += 1;
   }
 
-  /** Keeps what the core wants back for a connection; returns what was kept before. */
+  /** Stores the snapshot of a connection in its attachment; returns the attachment before. */
   keep(connection: number, snapshot: ConnectionSnapshot): RoomAttachment | undefined {
     const open = this.#byConnection.get(connection);
     if (open === undefined) return undefined;
@@ -89,13 +89,13 @@ export class RoomSockets {
   close(connection: number, closeCode: number, message: string): void {
     const open = this.#byConnection.get(connection);
     if (open === undefined) return;
-    this.forget(open.socket);
+    this.remove(open.socket);
     open.socket.serializeAttachment(null);
     open.socket.close(closeCode, message);
   }
 
-  /** The socket has ended; returns the number that it had, if it still counted. */
-  forget(socket: WebSocket): number | undefined {
+  /** The socket has ended: returns its connection number, undefined if it was removed before. */
+  remove(socket: WebSocket): number | undefined {
     const connection = this.#connections.get(socket);
     if (connection === undefined) return undefined;
     this.#connections.delete(socket);
@@ -103,7 +103,7 @@ export class RoomSockets {
     return connection;
   }
 
-  /** The connections from which neither a packet nor a ping has come since `sinceMs`. */
+  /** The connections from which neither a packet nor a ping was received since `sinceMs`. */
   silent(sinceMs: number): number[] {
     const silent: number[] = [];
     for (const [connection, open] of this.#byConnection) {
@@ -114,7 +114,7 @@ export class RoomSockets {
     return silent;
   }
 
-  /** When the runtime last answered a ping of this connection, epoch ms; 0 if never. */
+  /** When the runtime last responded to a ping of this connection, epoch ms; 0 if never. */
   pingedMs(connection: number): number {
     const open = this.#byConnection.get(connection);
     return open === undefined ? 0 : (this.#ctx.getWebSocketAutoResponseTimestamp(open.socket)?.getTime() ?? 0);

@@ -8,6 +8,34 @@ import { logFault } from "../log-fault.ts";
 import type { RoomSockets } from "./room-sockets.ts";
 import type { SqliteRoomStorage } from "./sqlite-room-storage.ts";
 
+/** A member, as content code sees it. */
+export interface RoomMember {
+  /** The player's number in this room; no other member gets it while the room's log is kept. */
+  readonly member: number;
+  readonly user: string;
+  /** false while the connection is lost and the seat is held. */
+  readonly connected: boolean;
+}
+
+/** A reliable message from a member. */
+export interface RoomMessage {
+  /** 0 is everybody in the room, else one member. */
+  readonly to: number;
+  readonly body: Uint8Array;
+}
+
+/** What a room reports to its content code. Each hook runs in the transaction in which it happened, and is synchronous. */
+export interface RoomHooks {
+  /** A member joined, or resumed after a lost connection. */
+  onConnected(member: RoomMember, how: "joined" | "resumed"): void;
+  /** A member's connection is lost and its seat is held, or the member has left. */
+  onDisconnected(member: RoomMember, how: "held" | "left"): void;
+  /** A member's message arrived, once and in order. It becomes durable together with what the hook does. */
+  onReceive(from: RoomMember, message: RoomMessage): void;
+  /** A member has acked what it was sent, up to this offset. */
+  onSent(to: RoomMember, offset: number): void;
+}
+
 export interface RoomTransactionsOptions {
   readonly storage: SqliteRoomStorage;
   readonly limits: Partial<RoomLimits>;
@@ -17,9 +45,9 @@ export interface RoomTransactionsOptions {
 }
 
 /**
- * Runs a room's core turn by turn. A turn is one transaction: the log, the seats and what the content code does in it are
- * kept together or not at all. What is to be sent is handed to the sockets behind it, and the runtime lets none of it
- * leave before the storage has confirmed the transaction: so an Ack says that a message is durable.
+ * Runs a room's core in transactions: the log, the seats and what the content code stores are committed together or not at
+ * all. Then the sockets get what the core sends. Workers' output gate holds it back until the storage has committed, so an
+ * Ack means that the message is durable.
  */
 export class RoomTransactions {
   readonly #storage: SqliteRoomStorage;
@@ -27,9 +55,10 @@ export class RoomTransactions {
   readonly #sockets: RoomSockets;
   readonly #nowMs: () => number;
   readonly #core: RoomCore;
-  #turnMs: number | undefined;
-  /** Whether content code has acted since the outputs were taken. */
-  #acted = false;
+  /** The time of the transaction that runs. */
+  #runningMs: number | undefined;
+  /** Whether a hook has called the core since the outputs were taken. */
+  #hookActed = false;
 
   constructor({ storage, limits, hooks, sockets, nowMs }: RoomTransactionsOptions) {
     this.#storage = storage;
@@ -54,21 +83,21 @@ export class RoomTransactions {
   }
 
   get isRunning(): boolean {
-    return this.#turnMs !== undefined;
+    return this.#runningMs !== undefined;
   }
 
   /**
-   * Runs one turn, or a part of the one that runs: content code acts from within a hook.
+   * Runs one transaction. Within a hook, `action` becomes a part of the transaction that runs.
    *
-   * @throws whatever went wrong: the storage is as it was, and this object must not be used any more
+   * @throws what `action` threw: the storage is unchanged, but the core is not, so do not use this object any more
    */
   run<T>(action: (core: RoomCore, nowMs: number) => T): T {
-    if (this.#turnMs !== undefined) {
-      this.#acted = true;
-      return action(this.#core, this.#turnMs);
+    if (this.#runningMs !== undefined) {
+      this.#hookActed = true;
+      return action(this.#core, this.#runningMs);
     }
     const nowMs = this.#nowMs();
-    this.#turnMs = nowMs;
+    this.#runningMs = nowMs;
     try {
       const { result, outputs } = this.#storage.transaction(() => {
         const result = action(this.#core, nowMs);
@@ -77,19 +106,19 @@ export class RoomTransactions {
       for (const output of outputs) this.#execute(output);
       return result;
     } finally {
-      this.#turnMs = undefined;
+      this.#runningMs = undefined;
     }
   }
 
-  /** The outputs of the turn, with what the hooks that they call add to them. */
+  /** The outputs of the transaction, with those that its hooks cause. */
   #collect(nowMs: number): RoomOutput[] {
     const outputs: RoomOutput[] = [];
     do {
-      this.#acted = false;
+      this.#hookActed = false;
       const taken = this.#core.takeOutputs(nowMs);
       outputs.push(...taken);
-      for (const output of taken) this.#tell(output);
-    } while (this.#acted);
+      for (const output of taken) this.#callHooks(output);
+    } while (this.#hookActed);
     return outputs;
   }
 
@@ -100,7 +129,7 @@ export class RoomTransactions {
     }
   }
 
-  #tell(output: RoomOutput): void {
+  #callHooks(output: RoomOutput): void {
     if (output.kind === "presence") {
       const { member, user, state } = output;
       if (state === Presence.Joined || state === Presence.Resumed) {
@@ -111,11 +140,11 @@ export class RoomTransactions {
         this.#call(() => this.#hooks.onDisconnected({ member, user, connected: false }, how));
       }
     } else if (output.kind === "snapshot") {
-      const { member, ackedByPlayer: acknowledged } = output.snapshot;
+      const { member, ackedByPlayer } = output.snapshot;
       const before = this.#sockets.keep(output.connection, output.snapshot);
-      if (before?.snapshot === undefined || acknowledged <= before.snapshot.ackedByPlayer) return;
+      if (before?.snapshot === undefined || ackedByPlayer <= before.snapshot.ackedByPlayer) return;
       const { user } = before.credential;
-      this.#call(() => this.#hooks.onSent({ member, user, connected: true }, acknowledged));
+      this.#call(() => this.#hooks.onSent({ member, user, connected: true }, ackedByPlayer));
     }
   }
 
@@ -123,7 +152,7 @@ export class RoomTransactions {
     this.#call(() => this.#hooks.onReceive(toMember(from), { to, body }));
   }
 
-  /** A hook that throws does not end the room: what it did until then counts. */
+  /** A hook that throws does not end the room: what it did before counts. */
   #call(hook: () => void): void {
     try {
       hook();
@@ -135,32 +164,4 @@ export class RoomTransactions {
 
 function toMember({ member, user, heldSinceMs }: Seat): RoomMember {
   return { member, user, connected: heldSinceMs === null };
-}
-
-/** A member, as content code sees it. */
-export interface RoomMember {
-  /** The player's number in this room: none has it twice while the room is kept. */
-  readonly member: number;
-  readonly user: string;
-  /** false while the connection is lost and the seat is held. */
-  readonly connected: boolean;
-}
-
-/** A reliable message from a member. */
-export interface RoomMessage {
-  /** 0 is everybody in the room, else one member. */
-  readonly to: number;
-  readonly body: Uint8Array;
-}
-
-/** What a room tells its content code. Each is called in the turn in which it happened; none may wait for anything. */
-export interface RoomHooks {
-  /** A member came, or came back. */
-  onConnected(member: RoomMember, how: "joined" | "resumed"): void;
-  /** A member's connection is lost and its seat is held, or it is gone for good. */
-  onDisconnected(member: RoomMember, how: "held" | "left"): void;
-  /** A member's message arrived, once each and in its order; it is durable together with what the hook does. */
-  onReceive(from: RoomMember, message: RoomMessage): void;
-  /** A member has acknowledged what was sent to it, up to this offset. */
-  onSent(to: RoomMember, offset: number): void;
 }

@@ -10,6 +10,8 @@ import type { RoomHooks, RoomMember, RoomMessage } from "./room-transaction.ts";
 import type { SessionRooms } from "./session-rooms.ts";
 import { SqliteRoomStorage } from "./sqlite-room-storage.ts";
 
+export type { RoomMember, RoomMessage };
+
 /** What of the worker's bindings a room uses. */
 export interface RoomBindings extends IsolateBindings {
   readonly SESSION_ROOMS: DurableObjectNamespace<SessionRooms>;
@@ -27,42 +29,42 @@ export interface RoomState {
 const NO_ROOM: RoomState = { epoch: 0, offset: 0, members: [] };
 
 /**
- * A room, the home of its players' reliable sessions (docs/rooms.md). Content code extends it and overrides the four
- * `on...` methods; `members`, `post` and `remove` are what it acts with. Its memory may be lost between any two turns:
- * what content code must keep, it keeps in `this.ctx.storage`.
+ * A room: the log, the seats and the connections of its players (docs/rooms.md). Content code extends it and overrides the four
+ * `on...` methods; `members`, `post` and `remove` are what it acts with. The room may lose
+ * its memory between any two transactions, so content code keeps what it needs in `this.ctx.storage`.
  */
 export abstract class Room extends DurableObject<RoomBindings> {
   /** The clock, epoch ms. */
   nowMs: () => number = Date.now;
-  #open: RoomRuntime | undefined;
+  #runtime: RoomRuntime | undefined;
 
   constructor(ctx: DurableObjectState, env: RoomBindings) {
     super(ctx, env);
-    // Answered by the runtime: a heartbeat does not wake the room.
+    // The runtime responds to these pings, so that a heartbeat does not wake the room.
     ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair("ping", "pong"));
   }
 
-  /** A member came, or came back. */
+  /** A member joined, or resumed after a lost connection. */
   protected onConnected(_member: RoomMember, _how: "joined" | "resumed"): void {}
 
-  /** A member's connection is lost and its seat is held, or it is gone for good. */
+  /** A member's connection is lost and its seat is held, or the member has left. */
   protected onDisconnected(_member: RoomMember, _how: "held" | "left"): void {}
 
-  /** A member's message arrived; each comes once, in the order in which it was sent. */
+  /** A member's message arrived: each once, in the order in which it was sent. */
   protected onReceive(_from: RoomMember, _message: RoomMessage): void {}
 
-  /** A member has acknowledged what was sent to it, up to this offset. */
+  /** A member has acked what it was sent, up to this offset. */
   protected onSent(_to: RoomMember, _offset: number): void {}
 
-  /** Who has a seat. */
+  /** The members: everyone who has a seat. */
   protected get members(): readonly RoomMember[] {
     return this.#stored()?.members ?? [];
   }
 
   /**
-   * Sends a reliable message; `from` 0 is the room itself, `to` 0 is everybody. Returns its offset, 0 if nobody ever came.
+   * Sends a reliable message; `from` 0 is the room itself, `to` 0 is everybody. Returns its offset, 0 if the room has no log yet.
    *
-   * @throws RangeError `body` has more than MAX_BODY_BYTES: in the log, it would end every connection that it is replayed to
+   * @throws RangeError `body` has more than MAX_BODY_BYTES: each connection that got it from the log would have to be closed
    */
   protected post(from: number, to: number, body: Uint8Array): number {
     if (body.byteLength > MAX_BODY_BYTES) {
@@ -71,7 +73,7 @@ export abstract class Room extends DurableObject<RoomBindings> {
     return this.#stored()?.transact((core, nowMs) => core.post(from, to, body, nowMs)) ?? 0;
   }
 
-  /** Ends a member's seat: the player is told that it has left, and its client stays away. Whether there was one. */
+  /** Removes a member: its client gets Closed(Left) and does not return. Returns whether there was such a member. */
   protected remove(member: number): boolean {
     const removed = this.#stored()?.transact((core, nowMs) => {
       if (!hasMember(core, member)) return false;
@@ -81,7 +83,7 @@ export abstract class Room extends DurableObject<RoomBindings> {
     return removed ?? false;
   }
 
-  /** An upgrade that the worker has let in. */
+  /** An upgrade that the worker has admitted. */
   override async fetch(request: Request): Promise<Response> {
     const { room, credential } = readAdmitted(request);
     const { session } = roomIdentity(credential);
@@ -110,24 +112,24 @@ export abstract class Room extends DurableObject<RoomBindings> {
 
   override async alarm(): Promise<void> {
     await this.#stored()?.alarm();
-    if (this.#stored()?.isAbandoned === true) await this.#forget();
+    if (this.#stored()?.isAbandoned === true) await this.#delete();
   }
 
-  /** Whether a session has a seat here. No turn is begun for it: those who come back together are taken in together. */
+  /** Whether a session has a seat here. It begins no transaction: so many upgrades at once can share one. */
   isIn(session: string): boolean {
     return this.#stored()?.isIn(session) ?? false;
   }
 
-  /** For a service: what there is of the room. */
+  /** For a service: the state of the room. */
   inspect(): RoomState {
     const room = this.#stored();
-    // A turn takes in what has come before: who is leaving, or has just arrived.
+    // The transaction first processes the inbox, with joins and leaves that have arrived.
     return (
       room?.transact(() => ({ epoch: room.storage.epoch, offset: room.storage.head, members: room.members })) ?? NO_ROOM
     );
   }
 
-  /** For a service: posts a message of the room; returns its offset, undefined if there is no such member. */
+  /** For a service: posts a message from the server; returns its offset, undefined if there is no such member. */
   postAsServer(name: string, to: number, body: Uint8Array): number | undefined {
     if (to === 0) return this.#storedOrNew(name).transact((core, nowMs) => core.post(0, to, body, nowMs));
     return this.#stored()?.transact((core, nowMs) => (hasMember(core, to) ? core.post(0, to, body, nowMs) : undefined));
@@ -139,7 +141,7 @@ export abstract class Room extends DurableObject<RoomBindings> {
   }
 
   #stored(): RoomRuntime | undefined {
-    if (this.#open !== undefined) return this.#open;
+    if (this.#runtime !== undefined) return this.#runtime;
     const storage = SqliteRoomStorage.find(this.ctx.storage);
     return storage && this.#wake(storage);
   }
@@ -157,14 +159,14 @@ export abstract class Room extends DurableObject<RoomBindings> {
       onSent: (to, offset) => this.onSent(to, offset),
     };
     const limits: Partial<RoomLimits> = config.room;
-    this.#open = new RoomRuntime({ ctx: this.ctx, storage, limits, store, hooks, nowMs: () => this.nowMs() });
-    this.#open.restore();
-    return this.#open;
+    this.#runtime = new RoomRuntime({ ctx: this.ctx, storage, limits, store, hooks, nowMs: () => this.nowMs() });
+    this.#runtime.restore();
+    return this.#runtime;
   }
 
-  /** Nobody was here for long: the next player begins a new room, with a new epoch. */
-  async #forget(): Promise<void> {
-    this.#open = undefined;
+  /** Deletes the log of a room that was empty for long. The next player begins a new room, with a new epoch. */
+  async #delete(): Promise<void> {
+    this.#runtime = undefined;
     await this.ctx.blockConcurrencyWhile(() => this.ctx.storage.deleteAll());
   }
 }
@@ -174,14 +176,12 @@ function hasMember(core: RoomCore, member: number): boolean {
 }
 
 /**
- * The built-in room, and the shortest one.
+ * The built-in room. Every room already tells a new member who is there and what was said before, and tells the others who
+ * joined, was disconnected, resumed or left. This one adds that it posts each message: to everybody, its sender included, or
+ * to the member that it is for.
  *
- * What every room does by itself: to enter is to join, and whoever enters is told who is there and what was said before;
- * the others are told who came, whose connection is lost, who is back and who left. What this one adds is to pass on what a
- * member says: to everybody, the member itself included, or to the one member that it is for.
- *
- * A message to a member who is not there any more is kept like any other, and its sender gets it back: it cannot know
- * better than the room in what order things happened.
+ * A message to a member who has left is kept like any other, and its sender gets it back: the sender cannot know that the
+ * member left before the message arrived.
  */
 export class ChatRoom extends Room {
   protected override onReceive(from: RoomMember, { to, body }: RoomMessage): void {

@@ -1,25 +1,24 @@
 import { DurableObject } from "cloudflare:workers";
 
-/** What of the worker's bindings it uses. */
+/** What of the worker's bindings this object uses. */
 interface SessionRoomsBindings {
   readonly ROOMS: DurableObjectNamespace<RoomPresence>;
 }
 
-/** A room, as far as it tells whether a session is in it. */
+/** A room, which can tell whether a session has a seat in it. */
 interface RoomPresence extends Rpc.DurableObjectBranded {
   isIn(session: string): boolean;
 }
 
-/** So long a room counts that was entered, whatever has become of the seat: rooms cost storage, also empty ones. */
-const LEAST_MS = 60_000;
+/** How long a room counts at least, even if the session has left it: an empty room costs storage too. */
+const MIN_COUNTED_MS = 60_000;
 
-/** A session that has entered no other room for so long is forgotten. */
-const FORGOTTEN_MS = 24 * 60 * 60 * 1000;
+/** After this time without entering another room, the rooms of the session are deleted here. */
+const RETENTION_MS = 24 * 60 * 60 * 1000;
 
 /**
- * Counts the rooms that a session is in: one object for each session that enters rooms. A room asks before it gives the session a seat
- * that is new to it, so a resume costs nothing. Nobody tells this object of a seat that has ended: when the count is
- * reached, it asks the rooms.
+ * Counts the rooms that a session is in: one object for each session. A room asks it before it gives the session a new seat,
+ * so a resume costs nothing. Nobody reports seats that ended: when the limit is reached, this object asks the rooms.
  */
 export class SessionRooms extends DurableObject<SessionRoomsBindings> {
   /** The clock, epoch ms. */
@@ -32,14 +31,14 @@ export class SessionRooms extends DurableObject<SessionRoomsBindings> {
     this.#sql.exec("CREATE TABLE IF NOT EXISTS rooms (name TEXT PRIMARY KEY, at INTEGER NOT NULL)");
   }
 
-  /** Whether the session may enter this room too, if it may be in `most`; then it is counted. */
+  /** Whether the session may enter this room, if it may be in `most` rooms; if so, the room is counted. */
   async enter(session: string, room: string, most: number): Promise<boolean> {
     if (this.#count() >= most && !this.#has(room)) await this.#dropLeft(session);
-    // Nothing may be awaited from here on: others ask at the same time.
+    // No await from here on: other rooms may ask at the same time.
     if (this.#count() >= most && !this.#has(room)) return false;
     const nowMs = this.nowMs();
     this.#sql.exec("INSERT OR REPLACE INTO rooms (name, at) VALUES (?, ?)", room, nowMs);
-    this.ctx.waitUntil(this.ctx.storage.setAlarm(nowMs + FORGOTTEN_MS));
+    this.ctx.waitUntil(this.ctx.storage.setAlarm(nowMs + RETENTION_MS));
     return true;
   }
 
@@ -57,7 +56,7 @@ export class SessionRooms extends DurableObject<SessionRoomsBindings> {
   }
 
   async #dropLeft(session: string): Promise<void> {
-    const old = this.#sql.exec<{ name: string }>("SELECT name FROM rooms WHERE at <= ?", this.nowMs() - LEAST_MS);
+    const old = this.#sql.exec<{ name: string }>("SELECT name FROM rooms WHERE at <= ?", this.nowMs() - MIN_COUNTED_MS);
     const names = old.toArray().map(({ name }) => name);
     const left = await Promise.all(names.map(async (name) => !(await this.env.ROOMS.getByName(name).isIn(session))));
     for (const [index, name] of names.entries())

@@ -3,7 +3,10 @@ import type { LogBounds, LogEntry, LogNeeds } from "../../protocol/reliable/room
 import type { Seat } from "../../protocol/reliable/room/room-seats.ts";
 import { RoomLogTable } from "./room-log-table.ts";
 
-/** A room in its Durable Object's SQLite. A turn's changes are kept together, by {@link SqliteRoomStorage.transaction}. */
+/**
+ * A room in the SQLite of its Durable Object: one row about the room, the seats, and the log (room-log-table.ts). Changes are
+ * made within {@link SqliteRoomStorage.transaction}.
+ */
 export class SqliteRoomStorage implements RoomStorage {
   readonly record: RoomRecord;
   readonly #storage: DurableObjectStorage;
@@ -17,7 +20,7 @@ export class SqliteRoomStorage implements RoomStorage {
     this.#seats = new RoomSeatTable(storage.sql);
   }
 
-  /** The room that is kept here, undefined if there is none. */
+  /** The room that is stored here, undefined if there is none. */
   static find(storage: DurableObjectStorage): SqliteRoomStorage | undefined {
     const record = RoomRecord.find(storage.sql);
     return record && new SqliteRoomStorage(storage, record);
@@ -43,7 +46,7 @@ export class SqliteRoomStorage implements RoomStorage {
     return this.#log.bytes;
   }
 
-  /** Runs a turn: all that it changes is kept or, if it throws, none; then the room's memory is to be thrown away. */
+  /** Runs a transaction. If `action` throws, none of its changes are stored, and the room's memory must be discarded. */
   transaction<T>(action: () => T): T {
     return this.#storage.transactionSync(() => {
       const result = action();
@@ -86,7 +89,7 @@ export class SqliteRoomStorage implements RoomStorage {
   }
 }
 
-/** The one row that makes a room: its name, the incarnation of its log, and what its alarm must remember. */
+/** The row about the room: its name, the incarnation of its log, and the times that its alarm needs. */
 export class RoomRecord {
   readonly name: string;
   readonly epoch: number;
@@ -102,7 +105,7 @@ export class RoomRecord {
     this.#emptySinceMs = empty_since;
   }
 
-  /** The record of a room that is kept, undefined if there is none. Reads only. */
+  /** The record of the room that is stored here, undefined if there is none. It only reads. */
   static find(sql: SqlStorage): RoomRecord | undefined {
     const [table] = sql.exec("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'room'");
     if (table === undefined) return undefined;
@@ -110,7 +113,7 @@ export class RoomRecord {
     return row && new RoomRecord(sql, row);
   }
 
-  /** Begins a room: its epoch is a new random number, so that no offset of an earlier log means anything in it. */
+  /** Creates the record of a new room, with a random epoch: offsets of an earlier log are not valid in it. */
   static create(sql: SqlStorage, name: string, nowMs: number): RoomRecord {
     sql.exec(`
       CREATE TABLE IF NOT EXISTS room (
@@ -129,7 +132,7 @@ export class RoomRecord {
     return new RoomRecord(sql, row);
   }
 
-  /** When the members' sessions are to be checked again, epoch ms. */
+  /** When the members' sessions must be checked again, epoch ms. */
   get recheckAtMs(): number {
     return this.#recheckAtMs;
   }
@@ -139,7 +142,7 @@ export class RoomRecord {
     this.#sql.exec("UPDATE room SET recheck_at = ?", at);
   }
 
-  /** Since when nobody is in the room, epoch ms; null while somebody is. */
+  /** Since when the room has been empty, epoch ms; null while somebody is there. */
   get emptySinceMs(): number | null {
     return this.#emptySinceMs;
   }
@@ -150,7 +153,7 @@ export class RoomRecord {
     this.#sql.exec("UPDATE room SET empty_since = ?", since);
   }
 
-  /** 1, 2, 3, ... and none twice. */
+  /** The next member's number: 1, 2, 3, ... and none twice. */
   takeMemberNumber(): number {
     return this.#sql.exec<{ members: number }>("UPDATE room SET members = members + 1 RETURNING members").one().members;
   }
@@ -158,13 +161,13 @@ export class RoomRecord {
 
 type RecordRow = { name: string; epoch: number; recheck_at: number; empty_since: number | null };
 
-/** 1..2^53-1, what a u64 of the wire carries. */
+/** 1..2^53-1: a u64 of the wire may hold no more. */
 function randomEpoch(): number {
   const [high = 0, low = 0] = crypto.getRandomValues(new Uint32Array(2));
   return (high % 2 ** 21) * 2 ** 32 + low || 1;
 }
 
-/** The members in SQLite. What a turn saves of a seat again and again is written once, at its end. */
+/** The seats in SQLite. A transaction may save a seat many times; it is written once, at the end. */
 export class RoomSeatTable {
   readonly #sql: SqlStorage;
   readonly #unwritten = new Map<number, Seat>();
@@ -195,7 +198,7 @@ export class RoomSeatTable {
     this.#sql.exec("DELETE FROM seats WHERE member = ?", member);
   }
 
-  /** Writes what was saved. */
+  /** Writes the seats that were saved. */
   write(): void {
     for (const seat of this.#unwritten.values()) {
       this.#sql.exec(

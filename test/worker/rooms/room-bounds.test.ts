@@ -180,9 +180,15 @@ describe("a room's bounds", () => {
   });
 
   it("close a connection that does not join within 5 s", async () => {
+    const room = newRoom();
     const { token } = await createSession();
-    const player = await RoomPlayer.dial(newRoom(), token);
-    await player.closed();
+    const player = await RoomPlayer.dial(room, token);
+    await setClockAhead(room, 4_000);
+    await ringAlarm(room);
+    expect(player.closeCode).toBeUndefined();
+    await setClockAhead(room, 6_000);
+    await ringAlarm(room);
+    expect(await player.closed()).toBe(ClosedCode.TooSlow);
     expect(player.all("joined")).toEqual([]);
   });
 

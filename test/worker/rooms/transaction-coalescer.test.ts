@@ -3,22 +3,22 @@ import { TransactionCoalescer } from "../../../worker/rooms/room-runtime.ts";
 
 const DEADLINE = { timeout: 30_000 };
 
-/** A window whose storage confirms when the test says so. */
-function makeWindow(sends = 100) {
-  let confirm = Promise.withResolvers<void>();
+/** A coalescer whose storage commits when the test says so. */
+function makeCoalescer(sends = 100) {
+  let commit = Promise.withResolvers<void>();
   const work: Promise<void>[] = [];
   const run = vi.fn(() => sends);
-  const window = new TransactionCoalescer({
+  const coalescer = new TransactionCoalescer({
     run,
-    confirmed: () => confirm.promise,
+    committed: () => commit.promise,
     background: (promise) => void work.push(promise),
   });
   return {
-    window,
+    coalescer,
     run,
-    confirm() {
-      confirm.resolve();
-      confirm = Promise.withResolvers();
+    commit() {
+      commit.resolve();
+      commit = Promise.withResolvers();
     },
     settled: () => Promise.all(work),
   };
@@ -29,26 +29,26 @@ afterEach(() => {
 });
 
 describe("TransactionCoalescer", () => {
-  it("runs at once in a quiet room", () => {
-    const { window, run } = makeWindow();
-    expect(window.request()).toBeUndefined();
+  it("processes the inbox at once in a quiet room", () => {
+    const { coalescer, run } = makeCoalescer();
+    expect(coalescer.request()).toBeUndefined();
     expect(run).toHaveBeenCalledTimes(1);
   });
 
-  it("gathers what comes while the last run is not confirmed into one run", async () => {
-    const { window, run, confirm } = makeWindow();
-    await window.request();
-    const processed = Array.from({ length: 10 }, () => window.request());
+  it("processes what arrives before the last transaction has committed in one transaction", async () => {
+    const { coalescer, run, commit } = makeCoalescer();
+    await coalescer.request();
+    const processed = Array.from({ length: 10 }, () => coalescer.request());
     expect(run).toHaveBeenCalledTimes(1);
-    confirm();
+    commit();
     await Promise.all(processed);
     expect(run).toHaveBeenCalledTimes(2);
   });
 
-  it("does not wait for a storage that is slow to confirm", async () => {
-    const { window, run } = makeWindow();
-    await window.request();
-    await window.request();
+  it("does not wait longer than 20 ms for a storage that is slow to commit", async () => {
+    const { coalescer, run } = makeCoalescer();
+    await coalescer.request();
+    await coalescer.request();
     expect(run).toHaveBeenCalledTimes(2);
   });
 
@@ -56,23 +56,23 @@ describe("TransactionCoalescer", () => {
     { sends: 500, tookMs: 7, waitsMs: 7 },
     { sends: 500, tookMs: 15, waitsMs: 5 },
     { sends: 10, tookMs: 7, waitsMs: 2 },
-  ])("waits $waitsMs ms more if $sends sends took $tookMs ms until the storage confirmed", async (row) => {
+  ])("waits $waitsMs ms more if $sends sends took $tookMs ms until the storage committed", async (row) => {
     const wait = vi.spyOn(scheduler, "wait");
     const clock = vi.spyOn(Date, "now").mockReturnValue(1_000);
-    const { window, confirm, settled } = makeWindow(row.sends);
-    expect(window.request()).toBeUndefined();
+    const { coalescer, commit, settled } = makeCoalescer(row.sends);
+    expect(coalescer.request()).toBeUndefined();
     clock.mockReturnValue(1_000 + row.tookMs);
-    confirm();
+    commit();
     await settled();
     expect(wait.mock.calls.map(([ms]) => ms)).toEqual([20, row.waitsMs]);
   });
 
-  it("is quiet again when nothing has come", async () => {
-    const { window, run, confirm, settled } = makeWindow();
-    await window.request();
-    confirm();
+  it("processes the inbox at once again after a wait in which nothing arrived", async () => {
+    const { coalescer, run, commit, settled } = makeCoalescer();
+    await coalescer.request();
+    commit();
     await settled();
-    await vi.waitUntil(() => window.request() === undefined, DEADLINE);
+    await vi.waitUntil(() => coalescer.request() === undefined, DEADLINE);
     expect(run).toHaveBeenCalledTimes(2);
   });
 });
