@@ -18,6 +18,7 @@ describe("the tree", () => {
 describe("findBrokenReferences", () => {
   const PAGE = ["docs/rooms.md", "# Rooms\n\n## The log\n\n## `accounts` and *more*: 2\n\n## The log\n"] as const;
   const CODE = ["worker/rooms/room.ts", "export {};\n"] as const;
+  const PACKAGE = ["package.json", '{ "scripts": { "bench": "vitest bench" } }'] as const;
 
   test.each([
     ["a link to a page", "[rooms](rooms.md)"],
@@ -34,6 +35,7 @@ describe("findBrokenReferences", () => {
     ["a heading over two lines", 'docs/rooms.md, "The\nlog"'],
     ["a heading of the same page", '(above, "Page")'],
     ["what the bench writes", "bench/results/latest.json"],
+    ["a script of package.json", "npm run --silent bench -- --json"],
   ])("follows %s", (_, text) => {
     expect(broken(["docs/page.md", `# Page\n\n${text}\n`])).toEqual([]);
   });
@@ -42,6 +44,7 @@ describe("findBrokenReferences", () => {
     ["a link to a page", "[rooms](../rooms.md)", "../rooms.md"],
     ["a link to a heading", "[log](rooms.md#log)", "rooms.md#log"],
     ["a link to a heading of the same page", "[here](#there)", "#there"],
+    ["a script of package.json", "npm run -s benches", "npm run -s benches"],
     ["a picture", '<img alt="" src="chart.svg">', "chart.svg"],
     ["a path from the root", "worker/room.ts", "worker/room.ts"],
     ["a folder", "`worker/routes/`", "worker/routes/"],
@@ -67,7 +70,7 @@ describe("findBrokenReferences", () => {
   });
 
   function broken(file: readonly [string, string]) {
-    return findBrokenReferences(new Map([PAGE, CODE, file]));
+    return findBrokenReferences(new Map([PAGE, CODE, PACKAGE, file]));
   }
 });
 

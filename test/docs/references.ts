@@ -22,17 +22,24 @@ const FILE_NAME =
   /(?<![\w/.@*{}<>$%:-])(?:\.{1,2}\/)*((?:[\w.-]+\/)*[\w-][\w.-]*\.(?:tsx|ts|md|toml|css|yaml|cfg))(?![\w/*{}<>-])/g;
 /** `docs/rooms.md, "The log"`, `docs/rooms.md, The log` and `[rooms.md](rooms.md), "The log"`. */
 const HEADING_OF_PAGE = /([\w/.-]+\.md)`?\)?,\s+(?:"([^"]+)"|([A-Z][\w -]*\w))/g;
+const NPM_SCRIPT = /\bnpm run (?:-s |--silent )?([\w:-]+)/g;
 const HEADING_OF_THIS_PAGE = /\((?:above|below), "([^"]+)"\)/g;
 
 /**
  * Every reference in a tree that leads nowhere: a Markdown link whose file or heading is gone, a path that begins with a
- * folder of the root, the name of a source file in a comment or a page, a heading that is named after its page.
+ * folder of the root, the name of a source file in a comment or a page, a heading that is named after its page, a script of
+ * package.json.
  */
 export function findBrokenReferences(tree: Tree): BrokenReference[] {
   const index = indexTree(tree);
   return [...tree].flatMap(([file, text]) => {
     const prose = CODE_FILE.test(file) ? commentsOf(text) : text;
-    const found = [...brokenPaths(text, index), ...brokenNames(prose, index), ...brokenHeadings(file, prose, index)];
+    const found = [
+      ...brokenPaths(text, index),
+      ...brokenNames(prose, index),
+      ...brokenHeadings(file, prose, index),
+      ...brokenScripts(prose, index),
+    ];
     if (file.endsWith(".md")) found.push(...brokenLinks(file, text, index), ...brokenOwnHeadings(file, text, index));
     // A path is found as a path and as a name.
     const unique = new Map(found.map(([offset, reference]) => [`${offset} ${reference}`, { offset, reference }]));
@@ -55,6 +62,7 @@ interface TreeIndex {
   readonly baseNames: ReadonlyMap<string, readonly string[]>;
   readonly topFolders: RegExp;
   readonly headings: ReadonlyMap<string, PageHeadings>;
+  readonly scripts: ReadonlySet<string>;
 }
 
 interface PageHeadings {
@@ -76,8 +84,9 @@ function indexTree(tree: Tree): TreeIndex {
     baseNames.set(name, [...(baseNames.get(name) ?? []), file]);
     if (file.endsWith(".md")) headings.set(file, headingsOf(text));
   }
-  const top = [...tops].join("|");
-  return { paths, baseNames, headings, topFolders: new RegExp(`(?<![\\w/.@*-])(?:\\./)?((?:${top})/[\\w./-]*)`, "g") };
+  const topFolders = new RegExp(`(?<![\\w/.@*-])(?:\\./)?((?:${[...tops].join("|")})/[\\w./-]*)`, "g");
+  const { scripts = {} } = JSON.parse(tree.get("package.json") ?? "{}") as { scripts?: Record<string, string> };
+  return { paths, baseNames, headings, topFolders, scripts: new Set(Object.keys(scripts)) };
 }
 
 function headingsOf(text: string): PageHeadings {
@@ -127,6 +136,12 @@ function* brokenHeadings(file: string, text: string, index: TreeIndex): Iterable
     const page = index.headings.get(path) ?? index.headings.get(posix.join(posix.dirname(file), path));
     const heading = (quoted ?? plain ?? "").replace(/\s+/g, " ");
     if (page !== undefined && !page.texts.has(heading)) yield [offset, `${path}, "${heading}"`];
+  }
+}
+
+function* brokenScripts(text: string, index: TreeIndex): Iterable<Found> {
+  for (const { index: offset, 0: command, 1: script = "" } of text.matchAll(NPM_SCRIPT)) {
+    if (!index.scripts.has(script)) yield [offset, command];
   }
 }
 
