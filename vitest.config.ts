@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
 
 /** No test depends on being fast: the machines are small and shared. */
@@ -5,6 +6,9 @@ const TEST_TIMEOUT_MS = 60_000;
 
 /** On two cores, where tests that wait leave the processor to others. */
 const MAX_WORKERS = 3;
+
+// Node's compiled code is kept for the many programs that tests start, and for the tests' own processes: a start costs half.
+process.env["NODE_COMPILE_CACHE"] ??= fileURLToPath(new URL("node_modules/.cache/node-compile", import.meta.url));
 
 export default defineConfig({
   test: {

@@ -22,7 +22,7 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   for (const program of programs) program.child.kill("SIGKILL");
-  await Promise.all(programs.map((program) => program.ends()));
+  await Promise.all(programs.map((program) => program.ended()));
   await server.close();
 });
 
@@ -52,10 +52,10 @@ describe("artoria chat", () => {
     kim.write("/who");
     await kim.shows(new RegExp(`^-- here: ${KIM}, ${LEE}$`));
     lee.write("/quit");
-    expect(await lee.ends()).toBe(0);
+    expect(await lee.ended()).toBe(0);
     await kim.shows(new RegExp(`^\\* ${LEE} left$`));
     kim.child.kill("SIGINT");
-    expect(await kim.ends()).toBe(0);
+    expect(await kim.ended()).toBe(0);
     expect(kim.lines.at(-1)).toBe("-- You have left.");
     expect(server.room.users).toEqual([]);
   });
@@ -64,7 +64,7 @@ describe("artoria chat", () => {
     const lines = Array.from({ length: 3000 }, (_, at) => `line ${at}`);
     const kim = chat(["--token", KIM]);
     kim.child.stdin.end(lines.join("\n"));
-    expect(await kim.ends()).toBe(0);
+    expect(await kim.ended()).toBe(0);
     const posted = server.room.storage.read(0, 0, 10_000).flatMap((entry) => {
       return entry.kind === "message" ? [Buffer.from(entry.body).toString()] : [];
     });
@@ -84,7 +84,7 @@ describe("artoria chat", () => {
     await kim.shows(/said while away$/);
     expect(kim.messages).toEqual(["server: heard while away", `${KIM}: said while away`]);
     kim.write("/quit");
-    expect(await kim.ends()).toBe(0);
+    expect(await kim.ended()).toBe(0);
     await proxy.close();
   });
 
@@ -99,7 +99,7 @@ describe("artoria chat", () => {
     const kim = chat(["--token", KIM]);
     await kim.shows(/^-- Established$/);
     server.room.kick(KIM, ClosedCode.SessionInvalid);
-    expect(await kim.ends()).toBe(1);
+    expect(await kim.ended()).toBe(1);
     expect(kim.lines.at(-1)).toBe("-- SessionInvalid: removed by the test.");
   });
 
@@ -109,7 +109,7 @@ describe("artoria chat", () => {
     await kim.shows(/^-- Established$/);
     expect([...stack.edge.sessions.users.values()]).toEqual(["kim"]);
     kim.write("/quit");
-    expect(await kim.ends()).toBe(0);
+    expect(await kim.ended()).toBe(0);
     await stack.close();
   });
 
@@ -118,22 +118,22 @@ describe("artoria chat", () => {
     await kim.shows(/^-- No connection yet: .*the certificate is not the one with this fingerprint$/);
     expect(server.room.users).toEqual([]);
     kim.child.kill("SIGTERM");
-    expect(await kim.ends()).toBe(0);
+    expect(await kim.ended()).toBe(0);
   });
 
   it("gets in and leaves if there is nothing to say, or ends with 2", async () => {
     const kim = chat(["--token", KIM]);
     kim.child.stdin.end();
-    expect(await kim.ends()).toBe(0);
+    expect(await kim.ended()).toBe(0);
     expect(kim.lines.some((line) => line.startsWith("-- You are in"))).toBe(true);
     const lee = chat(["--token", LEE, "--fingerprint", "00".repeat(32)], { patience: ["--timeout", "1000"] });
     lee.child.stdin.end();
-    expect(await lee.ends()).toBe(2);
+    expect(await lee.ended()).toBe(2);
   });
 
   it("ends with 2 if it does not get in in time", async () => {
     const kim = chat(["--token", KIM], { patience: ["--timeout", "1"] });
-    expect(await kim.ends()).toBe(2);
+    expect(await kim.ended()).toBe(2);
     expect(kim.stderr).toMatch(/^artoria: .+\n$/);
   });
 

@@ -1,32 +1,21 @@
-import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createServer } from "node:net";
 import { afterEach, expect, test } from "vitest";
+import { Program } from "../support/processes/program.ts";
 import { type RedisServer, startRedisServer } from "../support/redis/redis-server.ts";
-import { until } from "../support/until.ts";
 
-const running: ChildProcess[] = [];
+const running: Program[] = [];
 const servers: RedisServer[] = [];
 
 afterEach(async () => {
-  for (const child of running.splice(0)) child.kill("SIGKILL");
+  await Promise.all(running.splice(0).map((program) => program.kill()));
   await Promise.all(servers.splice(0).map((server) => server.stop()));
 });
 
-interface Program {
-  readonly child: ChildProcess;
-  readonly ended: Promise<number | null>;
-  output(): string;
-}
-
-function startProgram(env: Readonly<Record<string, string>>): Program {
-  const child = spawn(process.execPath, ["redis-rest/main.ts"], { env: { PATH: process.env["PATH"], ...env } });
-  running.push(child);
-  let text = "";
-  child.stdout.on("data", (chunk: Buffer) => (text += chunk));
-  child.stderr.on("data", (chunk: Buffer) => (text += chunk));
-  const ended = once(child, "close").then(([code]) => code as number | null);
-  return { child, ended, output: () => text };
+function startProgram(variables: Readonly<Record<string, string>>): Program {
+  const program = Program.node("redis-rest/main.ts", [], variables);
+  running.push(program);
+  return program;
 }
 
 async function redisServer(...args: string[]): Promise<RedisServer> {
@@ -42,12 +31,12 @@ test("serves until SIGTERM, behind a Redis with a password, and logs neither pas
     REDIS_REST_TOKEN: "t0ken",
     REDIS_REST_PORT: "0",
   });
-  const url = await until(() => /"url":"(http:[^"]+)"/.exec(program.output())?.[1]);
+  const [, url] = await program.prints(/"url":"(http:[^"]+)"/);
   const answer = await fetch(`${url}/set/k/v`, { headers: { Authorization: "Bearer t0ken" } });
   expect(await answer.json()).toEqual({ result: "OK" });
-  program.child.kill("SIGTERM");
-  expect(await program.ended).toBe(0);
-  expect(program.output()).not.toMatch(/hunter2|t0ken/);
+  program.signal("SIGTERM");
+  expect(await program.ended()).toBe(0);
+  expect(program.output).not.toMatch(/hunter2|t0ken/);
 });
 
 test.each([
@@ -64,9 +53,9 @@ test.each([
   ["no Redis", { REDIS_URL: "redis://127.0.0.1:1" }, "can't be reached: connect ECONNREFUSED 127.0.0.1:1"],
 ])("ends with one line and status 1 for %s", async (_, env, line) => {
   const program = startProgram({ REDIS_REST_TOKEN: "t0ken", REDIS_REST_PORT: "0", ...env });
-  expect(await program.ended).toBe(1);
-  expect(program.output()).toMatch(/^redis-rest: .+\n$/);
-  expect(program.output()).toContain(line);
+  expect(await program.ended()).toBe(1);
+  expect(program.output).toMatch(/^redis-rest: .+\n$/);
+  expect(program.output).toContain(line);
 });
 
 test.each([
@@ -75,8 +64,8 @@ test.each([
 ])("refuses %s", async (_, args, line) => {
   const { url } = await redisServer(...args);
   const program = startProgram({ REDIS_URL: url, REDIS_REST_TOKEN: "t0ken", REDIS_REST_PORT: "0" });
-  expect(await program.ended).toBe(1);
-  expect(program.output()).toContain(line);
+  expect(await program.ended()).toBe(1);
+  expect(program.output).toContain(line);
 });
 
 test("names the variable when the port is taken", async () => {
@@ -86,7 +75,7 @@ test("names the variable when the port is taken", async () => {
   const address = taken.address();
   const port = address !== null && typeof address === "object" ? address.port : 0;
   const program = startProgram({ REDIS_URL: url, REDIS_REST_TOKEN: "t0ken", REDIS_REST_PORT: String(port) });
-  expect(await program.ended).toBe(1);
-  expect(program.output()).toContain("REDIS_REST_PORT: the port is taken");
+  expect(await program.ended()).toBe(1);
+  expect(program.output).toContain("REDIS_REST_PORT: the port is taken");
   taken.close();
 });

@@ -11,7 +11,7 @@ import { PlayerBridge } from "../support/peers/player-bridge.ts";
 import { join, playerBytes } from "../support/peers/player-peer.ts";
 import { ScriptedEdge } from "../support/peers/scripted-edge.ts";
 import { TestBridge } from "../support/peers/test-bridge.ts";
-import { ChildProgram } from "../support/processes/program.ts";
+import { Program } from "../support/processes/program.ts";
 import { until } from "../support/until.ts";
 
 /** Each of 11 addresses takes all it may of a port of 100. */
@@ -219,7 +219,7 @@ describe("the metrics port", () => {
   it("leaves the game port its connections, with 1,700 half-sent requests and 512 open files", async () => {
     const edge = started(await PacketEdge.open());
     const [port, metricsPort] = [await freePort(), await freePort()];
-    const bridge = new ChildProgram("sh", ["-c", `ulimit -n 512; exec "${process.execPath}" tcp-bridge/main.ts`], {
+    const bridge = new Program("sh", ["-c", `ulimit -n 512; exec "${process.execPath}" tcp-bridge/main.ts`], {
       ...{ EDGE_URL: edge.url, API_KEY: edge.apiKey, BRIDGE_PORT: String(port), METRICS_PORT: String(metricsPort) },
     });
     started({ close: () => bridge.kill() });

@@ -1,7 +1,5 @@
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { text } from "node:stream/consumers";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { Program } from "../support/processes/program.ts";
 import { type RedisServer, startRedisServer } from "../support/redis/redis-server.ts";
 
 const MESSAGE = 'the first line\n{"level":30,"msg":"forged"}';
@@ -21,13 +19,12 @@ net.Server.prototype.listen = function () { throw new Error(${JSON.stringify(MES
 /** All that the program has written by its end, with the module loaded before it. */
 async function outputOf(program: string, preload: string, env: Record<string, string>): Promise<string> {
   const data = `data:text/javascript,${encodeURIComponent(preload)}`;
-  const child = spawn(process.execPath, ["--import", data, program], { env: { PATH: process.env["PATH"], ...env } });
+  const running = new Program(process.execPath, ["--import", data, program], env);
   try {
-    const [output, errors, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, "close")]);
-    expect(code).toBe(1);
-    return output + errors;
+    expect(await running.ended()).toBe(1);
+    return running.output;
   } finally {
-    child.kill("SIGKILL");
+    await running.kill();
   }
 }
 

@@ -1,7 +1,7 @@
-import { spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { RedisRest } from "../../redis-rest/server.ts";
+import { Program } from "../support/processes/program.ts";
 import { withRedis } from "../support/redis/redis-replicas.ts";
 import { REDIS_REST_TOKEN, restCall, restPost, startTestRedisRest } from "../support/redis/redis-rest.ts";
 import { type RedisServer, startRedisServer } from "../support/redis/redis-server.ts";
@@ -139,16 +139,12 @@ describe("an answer", () => {
 });
 
 test("9.9 MB of PINGs reach Redis not at all, and do not make the program grow", async () => {
-  const child = spawn(process.execPath, ["redis-rest/main.ts"], {
-    env: { PATH: process.env["PATH"], REDIS_URL: server.url, REDIS_REST_TOKEN, REDIS_REST_PORT: "0" },
-    stdio: ["ignore", "pipe", "inherit"],
-  });
+  const variables = { REDIS_URL: server.url, REDIS_REST_TOKEN, REDIS_REST_PORT: "0" };
+  const program = Program.node("redis-rest/main.ts", [], variables);
   try {
-    let output = "";
-    child.stdout.on("data", (chunk: Buffer) => (output += chunk));
-    const url = await until(() => /"url":"(http:[^"]+)"/.exec(output)?.[1]);
+    const [, url] = await program.prints(/"url":"(http:[^"]+)"/);
     const peakBytes = async () =>
-      1024 * Number(/^VmHWM:\s+(\d+)/m.exec(await readFile(`/proc/${child.pid}/status`, "utf8"))?.[1]);
+      1024 * Number(/^VmHWM:\s+(\d+)/m.exec(await readFile(`/proc/${program.pid}/status`, "utf8"))?.[1]);
     const headers = { Authorization: `Bearer ${REDIS_REST_TOKEN}` };
     await fetch(`${url}/ping`, { headers });
     const [pings, before] = [await callsOf("ping"), await peakBytes()];
@@ -158,6 +154,6 @@ test("9.9 MB of PINGs reach Redis not at all, and do not make the program grow",
     expect((await peakBytes()) - before).toBeLessThan(150 * MEBIBYTE);
     expect(await callsOf("ping")).toBe(pings);
   } finally {
-    child.kill("SIGKILL");
+    await program.kill();
   }
 });

@@ -8,7 +8,7 @@ import {
   writeServiceRequest,
 } from "../../../protocol/service-packets.ts";
 import type { ServiceRequest } from "../../../protocol/session-request.ts";
-import { Changes } from "./changes.ts";
+import { Changes } from "../changes.ts";
 
 /** The packets of requests, one behind the other. */
 export function requestBytes(...requests: readonly ServiceRequest[]): Uint8Array {

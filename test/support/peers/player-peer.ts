@@ -10,7 +10,7 @@ import {
   writePlayerPacket,
 } from "../../../protocol/player-packets.ts";
 import { makeToken } from "../../../protocol/session-token.ts";
-import { Changes } from "./changes.ts";
+import { Changes } from "../changes.ts";
 
 /** The packets' bytes, one behind the other. */
 export function playerBytes(...packets: readonly PlayerPacket[]): Uint8Array {

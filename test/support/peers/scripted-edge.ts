@@ -6,8 +6,8 @@ import { type WebSocket, WebSocketServer } from "ws";
 import { MAX_PLAYER_PACKET_BYTES } from "../../../protocol/packet-framing.ts";
 import type { Join, PlayerPacket } from "../../../protocol/player-packets.ts";
 import { decodePlayerPacket } from "../../../protocol/player-packets.ts";
+import { Changes } from "../changes.ts";
 import { splitPackets } from "../packets/cut-and-mutate.ts";
-import { Changes } from "./changes.ts";
 import { playerBytes } from "./player-peer.ts";
 
 /** One WebSocket that a bridge has opened. */

@@ -1,14 +1,14 @@
 import { freePort } from "../../../dev/free-port.ts";
 import type { Certificate } from "../peers/certificates.ts";
 import { until } from "../until.ts";
-import { ChildProgram } from "./program.ts";
+import { Program } from "./program.ts";
 
 /** A bridge in a process of its own, which can be killed and started again on the same ports. */
 export class BridgeProgram {
   readonly playerPort: number;
   readonly metricsPort: number;
   readonly #variables: Readonly<Record<string, string>>;
-  #program: ChildProgram | undefined;
+  #program: Program | undefined;
 
   private constructor(playerPort: number, metricsPort: number, variables: Readonly<Record<string, string>>) {
     this.playerPort = playerPort;
@@ -34,7 +34,7 @@ export class BridgeProgram {
   }
 
   start(): void {
-    this.#program = new ChildProgram(process.execPath, ["tcp-bridge/main.ts"], this.#variables);
+    this.#program = Program.node("tcp-bridge/main.ts", [], this.#variables);
   }
 
   async isReady(): Promise<boolean> {

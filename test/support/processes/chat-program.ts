@@ -1,30 +1,12 @@
-import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
-import { once } from "node:events";
-import { fileURLToPath } from "node:url";
-import { until } from "../until.ts";
-
-const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
+import type { ChildProcessWithoutNullStreams } from "node:child_process";
+import { Program } from "./program.ts";
 
 /** `artoria chat` in a process of its own, on pipes. */
-export class ChatProgram {
-  readonly child: ChildProcessWithoutNullStreams;
-  readonly #ended: Promise<unknown>;
-  stdout = "";
-  stderr = "";
+export class ChatProgram extends Program {
+  declare readonly child: ChildProcessWithoutNullStreams;
 
   constructor(args: readonly string[], variables: Readonly<Record<string, string>> = {}) {
-    this.child = spawn(process.execPath, ["client/artoria.ts", "chat", ...args], {
-      cwd: ROOT,
-      env: { PATH: process.env["PATH"], ...variables },
-    });
-    this.#ended = once(this.child, "close");
-    this.child.stdout.on("data", (chunk: Buffer) => {
-      this.stdout += chunk.toString();
-    });
-    this.child.stderr.on("data", (chunk: Buffer) => {
-      this.stderr += chunk.toString();
-    });
-    this.child.stdin.on("error", () => undefined);
+    super(process.execPath, ["client/artoria.ts", "chat", ...args], variables, "pipe");
   }
 
   get lines(): string[] {
@@ -40,16 +22,8 @@ export class ChatProgram {
     this.child.stdin.write(`${line}\n`);
   }
 
+  /** `pattern` matches a whole line. */
   async shows(pattern: RegExp): Promise<void> {
-    await until(() => this.lines.some((line) => pattern.test(line)) || this.child.exitCode !== null);
-    if (!this.lines.some((line) => pattern.test(line))) {
-      throw new Error(`${pattern} was not shown:\n${this.stdout}${this.stderr}`);
-    }
-  }
-
-  /** Its exit code. */
-  async ends(): Promise<number | null> {
-    await this.#ended;
-    return this.child.exitCode;
+    await this.findInOutput(pattern, () => this.lines.find((line) => pattern.test(line)));
   }
 }

@@ -1,4 +1,3 @@
-import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
@@ -8,7 +7,7 @@ import { text } from "node:stream/consumers";
 import { freePort } from "../../../dev/free-port.ts";
 import { until } from "../until.ts";
 import type { BridgeProgram } from "./bridge-program.ts";
-import { ChildProgram } from "./program.ts";
+import { Program } from "./program.ts";
 
 /** A proxy from Debian's packages that listens on loopback. */
 export interface ProxyProgram {
@@ -56,19 +55,21 @@ async function start(
   const { file, args } = launch(directory, config(port));
   const path = join(directory, "config");
   await writeFile(path, file);
-  const env = { ...process.env, HOME: directory, XDG_DATA_HOME: directory, XDG_CONFIG_HOME: directory };
-  const child = spawn(program, args(path), { stdio: ["ignore", "inherit", "inherit"], env });
-  const exited = once(child, "exit");
-  const killWithParent = () => void child.kill("SIGKILL");
-  process.once("exit", killWithParent);
+  const running = new Program(program, args(path), {
+    HOME: directory,
+    XDG_DATA_HOME: directory,
+    XDG_CONFIG_HOME: directory,
+  });
   const stop = async () => {
-    process.off("exit", killWithParent);
-    if (child.exitCode === null) child.kill("SIGTERM");
-    await exited;
+    running.signal("SIGTERM");
+    await running.ended();
     await rm(directory, { recursive: true, force: true });
   };
   try {
-    await Promise.race([until(() => accepts(port)), exited.then(() => Promise.reject(new Error(`${program} ended`)))]);
+    await Promise.race([
+      until(() => accepts(port)),
+      running.ended().then(() => Promise.reject(new Error(`${program} ended:\n${running.output}`))),
+    ]);
   } catch (error) {
     await stop();
     throw error;
@@ -89,10 +90,10 @@ async function accepts(port: number): Promise<boolean> {
 /** HAProxy as deploy/haproxy has it, in front of two bridges, with a socket to give it orders. */
 export class Haproxy {
   readonly port: number;
-  readonly #program: ChildProgram;
+  readonly #program: Program;
   readonly #directory: string;
 
-  private constructor(port: number, program: ChildProgram, directory: string) {
+  private constructor(port: number, program: Program, directory: string) {
     this.port = port;
     this.#program = program;
     this.#directory = directory;
@@ -103,7 +104,7 @@ export class Haproxy {
     const admin = join(directory, "admin.cfg");
     await writeFile(admin, `global\n  stats socket ${join(directory, "socket")} level admin\n`);
     const port = await freePort();
-    const program = new ChildProgram("haproxy", ["-db", "-f", "deploy/haproxy/haproxy.cfg", "-f", admin], {
+    const program = new Program("haproxy", ["-db", "-f", "deploy/haproxy/haproxy.cfg", "-f", admin], {
       PLAYERS: `127.0.0.1:${port}`,
       BRIDGE_1: `127.0.0.1:${first.playerPort}`,
       BRIDGE_1_HEALTH: String(first.metricsPort),

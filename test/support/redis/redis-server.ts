@@ -1,8 +1,8 @@
-import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { freePort } from "../../../dev/free-port.ts";
+import { Program } from "../processes/program.ts";
 
 /** What a test may choose; nothing is kept on disk and only loopback is listened to unless `args` say otherwise. */
 export interface RedisServerOptions {
@@ -59,66 +59,33 @@ async function startOnce(options: RedisServerOptions, port: number): Promise<Red
     modeArgs.splice(0, modeArgs.length, file, "--sentinel");
   }
   const args = [...modeArgs, "--port", String(port), "--bind", HOST, "--dir", directory, ...(options.args ?? [])];
-  const child = spawn(PROGRAM, args, { stdio: ["ignore", "pipe", "pipe"] });
-  const exited = new Promise<void>((resolve) => child.once("close", () => resolve()));
-  const killWithParent = () => void child.kill("SIGKILL");
-  process.once("exit", killWithParent);
-
+  const program = new Program(PROGRAM, args);
   const stop = async () => {
-    process.off("exit", killWithParent);
-    await end(child, exited);
+    await end(program);
     await rm(directory, { recursive: true, force: true });
   };
   try {
-    await untilReady(child);
+    await program.prints(/Ready to accept connections|Sentinel ID is/);
   } catch (error) {
     await stop();
-    throw error;
+    throw /Address already in use/.test(program.output) ? new PortTaken(program.output) : error;
   }
   return {
     url: `redis://${HOST}:${port}`,
     host: HOST,
     port,
-    pid: child.pid ?? 0,
-    signal: (name) => void child.kill(name),
-    exited,
+    pid: program.pid,
+    signal: (name) => program.signal(name),
+    exited: program.ended().then(() => undefined),
     stop,
   };
 }
 
-/** Resolves when the server says that it accepts connections, and keeps its output flowing afterwards. */
-function untilReady(child: ChildProcess): Promise<void> {
-  return new Promise((resolve, reject) => {
-    let output = "";
-    const listen = (chunk: Buffer) => {
-      output += chunk.toString();
-      if (!/Ready to accept connections|Sentinel ID is/.test(output)) return;
-      child.stdout?.off("data", listen).resume();
-      child.stderr?.off("data", listen).resume();
-      resolve();
-    };
-    child.stdout?.on("data", listen);
-    child.stderr?.on("data", listen);
-    child.once("error", (error: NodeJS.ErrnoException) =>
-      reject(
-        error.code === "ENOENT" ? new Error(`${PROGRAM} is not installed: apt-get install -y redis-server`) : error,
-      ),
-    );
-    child.once("close", () =>
-      reject(
-        /Address already in use/.test(output)
-          ? new PortTaken(output)
-          : new Error(`${PROGRAM} did not start:\n${output}`),
-      ),
-    );
-  });
-}
-
-async function end(child: ChildProcess, exited: Promise<void>): Promise<void> {
-  if (child.pid === undefined) return;
-  child.kill("SIGCONT");
-  child.kill("SIGTERM");
-  const timer = setTimeout(() => child.kill("SIGKILL"), STOP_GRACE_MS);
-  await exited;
+async function end(program: Program): Promise<void> {
+  if (!program.isRunning) return;
+  program.signal("SIGCONT");
+  program.signal("SIGTERM");
+  const timer = setTimeout(() => program.signal("SIGKILL"), STOP_GRACE_MS);
+  await program.ended();
   clearTimeout(timer);
 }
