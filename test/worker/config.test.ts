@@ -60,6 +60,10 @@ describe("parseWorkerConfig", () => {
     });
   });
 
+  it("takes an empty key prefix", () => {
+    expect(parseWorkerConfig({ ...redis, REDIS_KEY_PREFIX: "" }).store).toMatchObject({ keyPrefix: "" });
+  });
+
   it("takes every variable", () => {
     const config = parseWorkerConfig({
       ...redis,

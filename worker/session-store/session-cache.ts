@@ -31,8 +31,9 @@ export interface PendingLookup {
  * (docs/http-api.md). Only live sessions with a user are cached, never the absence of one. A session that is revoked through
  * this isolate is dropped before the revoke is answered ({@link CacheInvalidatingStore}).
  *
- * An invalidation may overtake a lookup: it takes effect in the store after the lookup was answered there, and here before.
- * So every lookup is announced with {@link begin}, and an invalidation cancels the pending lookups that it may concern.
+ * A response may be out of date when it arrives: the store has read the session, then executed a revoke, and the response to
+ * the revoke has arrived first. So every lookup is announced with {@link begin}, and an invalidation cancels the pending
+ * lookups that it may concern.
  */
 export class SessionCache {
   /** By sessid. A Map keeps the order of insertion, so the first entry is the oldest. */

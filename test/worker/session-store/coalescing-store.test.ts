@@ -4,15 +4,15 @@ import { Status } from "../../../protocol/status-codes.ts";
 import { CoalescingStore } from "../../../worker/session-store/coalescing-store.ts";
 import type { SessionStore } from "../../../worker/session-store/session-store.ts";
 
-/** A store that responds when `answer` is called, or at once. Even sessids live. */
+/** A store that responds when `respond` is called, or at once. Even sessids live. */
 class HeldStore implements SessionStore {
-  answersAtOnce = false;
-  readonly runs: { readonly requests: readonly SessionRequest[]; answer(): void }[] = [];
+  respondsAtOnce = false;
+  readonly runs: { readonly requests: readonly SessionRequest[]; respond(): void }[] = [];
 
   run(requests: readonly SessionRequest[]): Promise<SessionResponse[]> {
-    if (this.answersAtOnce) return Promise.resolve(requests.map(answerTo));
+    if (this.respondsAtOnce) return Promise.resolve(requests.map(responseTo));
     const { promise, resolve } = Promise.withResolvers<SessionResponse[]>();
-    this.runs.push({ requests, answer: () => resolve(requests.map(answerTo)) });
+    this.runs.push({ requests, respond: () => resolve(requests.map(responseTo)) });
     return promise;
   }
 
@@ -43,59 +43,59 @@ const turn = () => scheduler.wait(0);
 
 /** Makes the store known as near, so that two runs at once are enough. */
 async function bringNear(): Promise<void> {
-  held.answersAtOnce = true;
+  held.respondsAtOnce = true;
   for (let run = 0; run < 50; run++) await store.run([check(2)]);
-  held.answersAtOnce = false;
+  held.respondsAtOnce = false;
 }
 
 describe("CoalescingStore, with single reads,", () => {
   it("runs a few of them at once and the others together in the next run, and gives each its own response", async () => {
     await bringNear();
-    const answers = ask(numbers(1, 10));
+    const responses = ask(numbers(1, 10));
     await turn();
     expect(held.asked).toEqual([[1], [2]]);
-    held.runs[1]?.answer();
+    held.runs[1]?.respond();
     await turn();
     expect(held.asked.slice(2)).toEqual([numbers(3, 10)]);
-    for (const run of held.runs) run.answer();
-    expect(await Promise.all(answers)).toEqual(numbers(1, 10).map((sessid) => [answerTo(check(sessid))]));
+    for (const run of held.runs) run.respond();
+    expect(await Promise.all(responses)).toEqual(numbers(1, 10).map((sessid) => [responseTo(check(sessid))]));
   });
 
   it("keeps each alive from the start, so that no slot is handed to a client that has gone", async () => {
     await bringNear();
     background = [];
-    const answers = ask(numbers(1, 10));
+    const responses = ask(numbers(1, 10));
     await turn();
     expect(background).toHaveLength(10);
-    for (const run of held.runs) run.answer();
+    for (const run of held.runs) run.respond();
     await turn();
-    for (const run of held.runs) run.answer();
-    expect(await Promise.all(background.slice(0, 10))).toEqual(await Promise.all(answers));
+    for (const run of held.runs) run.respond();
+    expect(await Promise.all(background.slice(0, 10))).toEqual(await Promise.all(responses));
   });
 
   it("has more runs at once while the store is far, as it is taken to be at first", async () => {
-    const answers = ask(numbers(1, 20));
+    const responses = ask(numbers(1, 20));
     await turn();
     expect(held.asked).toEqual(numbers(1, 16).map((sessid) => [sessid]));
-    for (const run of held.runs) run.answer();
+    for (const run of held.runs) run.respond();
     await turn();
     const later = held.asked.slice(16);
     expect(later.flat().toSorted()).toEqual(numbers(17, 20));
     expect(later.length).toBeLessThan(4);
-    for (const run of held.runs) run.answer();
-    await Promise.all(answers);
+    for (const run of held.runs) run.respond();
+    await Promise.all(responses);
   });
 
   it("puts at most 100 of them into one run", async () => {
     await bringNear();
-    const answers = ask(numbers(1, 202));
+    const responses = ask(numbers(1, 202));
     await turn();
     for (let run = 0; run < 4; run++) {
-      held.runs[run]?.answer();
+      held.runs[run]?.respond();
       await turn();
     }
     expect(held.asked.map(({ length }) => length)).toEqual([1, 1, 100, 100]);
-    expect((await Promise.all(answers)).flat()).toEqual(numbers(1, 202).map((sessid) => answerTo(check(sessid))));
+    expect((await Promise.all(responses)).flat()).toEqual(numbers(1, 202).map((sessid) => responseTo(check(sessid))));
   });
 
   it("answers Unavailable to a read that has waited for the deadline, and never runs it later", async () => {
@@ -105,7 +105,7 @@ describe("CoalescingStore, with single reads,", () => {
       [{ kind: "check", status: Status.Unavailable }],
       [{ kind: "check", status: Status.Unavailable }],
     ]);
-    for (const run of held.runs) run.answer();
+    for (const run of held.runs) run.respond();
     await Promise.all(first);
     expect(held.asked).toHaveLength(16);
   });
@@ -116,7 +116,7 @@ describe("CoalescingStore, with single reads,", () => {
     await scheduler.wait(60);
     const [late] = ask([18]);
     await turn();
-    held.runs.at(-1)?.answer();
+    held.runs.at(-1)?.respond();
     expect(await late).toEqual([{ kind: "check", status: Status.Ok }]);
   });
 });
@@ -130,7 +130,7 @@ describe("CoalescingStore, with batches and writes,", () => {
     void store.run([]);
     await turn();
     expect(held.runs.slice(16).map(({ requests }) => requests)).toEqual([[write], [check(8), check(9)], []]);
-    for (const run of held.runs) run.answer();
+    for (const run of held.runs) run.respond();
   });
 });
 
@@ -138,9 +138,9 @@ function sessidOf(request: SessionRequest): number {
   return "sessid" in request ? request.sessid : 0;
 }
 
-function answerTo(request: SessionRequest): SessionResponse {
+function responseTo(request: SessionRequest): SessionResponse {
   if (request.kind === "check" || request.kind === "delete") {
     return { kind: request.kind, status: statusOf(request.sessid) };
   }
-  throw new Error(`nobody asked for a ${request.kind} here`);
+  throw new Error(`unexpected request: ${request.kind}`);
 }

@@ -47,8 +47,8 @@ export function accessBehaviour(harnessOf: () => StoreHarness): void {
       [2, ""],
       [3, HASH],
     ] as const) {
-      const answer = await runOne(store, { kind: "identify", sessid, secretHash });
-      expect(answer).toEqual({ kind: "identify", status: Status.NotFound, session: null });
+      const response = await runOne(store, { kind: "identify", sessid, secretHash });
+      expect(response).toEqual({ kind: "identify", status: Status.NotFound, session: null });
     }
   });
 

@@ -22,7 +22,7 @@ export class EvictingModel {
     return this.#live.length;
   }
 
-  /** The answers to a batch, all of which happens in one moment. */
+  /** The responses to a batch, all of which runs at one moment. */
   register(requests: readonly RegisterRequest[]) {
     this.#batch += 1;
     return requests.map(({ sessid, user }) => {

@@ -19,7 +19,7 @@ export async function get(store: SessionStore, sessid: number): Promise<Session 
   return (await runOne(store, { kind: "get", sessid })).session;
 }
 
-/** The session, which the test knows to live. */
+/** The session; throws if it does not live. */
 export async function live(store: SessionStore, sessid: number): Promise<Session> {
   const session = await get(store, sessid);
   if (session === null) throw new Error(`session ${sessid} does not live`);
