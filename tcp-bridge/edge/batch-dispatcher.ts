@@ -160,7 +160,7 @@ function split(batch: Batch, requests: Uint8Array, responses: Uint8Array): Uint8
 
 /**
  * This many packets are sent without waiting for more: a request costs about 1.5 ms of CPU on its whole path, each packet in it
- * 3 us (docs/performance.md).
+ * 3 us (docs/performance/optimisations.md).
  */
 const ENOUGH_PACKETS = MAX_BATCH_REQUESTS / 2;
 

@@ -12,7 +12,7 @@ import { runOne } from "../session-store/session-store.ts";
 
 /**
  * The headers of every response, for browsers that see it. They are few and set together: in workerd a header that is set
- * alone costs as much as a look into the cache (docs/performance.md).
+ * alone costs as much as a look into the cache (docs/performance/optimisations.md).
  */
 const HEADERS = {
   "Cache-Control": "no-store",
@@ -117,7 +117,7 @@ const lastAllowed = new WeakMap<Session, { readonly ageSeconds: number; readonly
 
 /**
  * The response that lets the client in. One from the cache is sent many times, so nothing may change it on its way; it has
- * no body that could be used up. Building it anew would take a ninth of such a check's time (docs/performance.md).
+ * no body that could be used up. Building it anew would take a ninth of such a check's time (docs/performance/optimisations.md).
  */
 function allow(provenance: Provenance, session: Session, user: string): Response {
   const { source, ageSeconds } = provenance;
