@@ -261,11 +261,11 @@ describe("what one member's packets cost the room", () => {
 });
 
 describe("an honest crowd", () => {
-  it("of 500 members who all publish in the same second is delivered to everybody", () => {
+  it("of 250 members who all publish in the same second is delivered to everybody", () => {
     const room = new RoomProbe();
-    for (let id = 2; id < 502; id++) room.join(id, `kim-${id}`);
-    room.receiveTogether(Array.from({ length: 500 }, (_, at) => [at + 2, burst(1, new Uint8Array(100))] as const));
-    for (const id of [2, 250, 501]) expect(kinds(room.takePackets(id), "deliver")).toBe(500);
+    for (let id = 2; id < 252; id++) room.join(id, `kim-${id}`);
+    room.receiveTogether(Array.from({ length: 250 }, (_, at) => [at + 2, burst(1, new Uint8Array(100))] as const));
+    for (const id of [2, 125, 251]) expect(kinds(room.takePackets(id), "deliver")).toBe(250);
     expect(room.closes).toEqual([]);
   });
 

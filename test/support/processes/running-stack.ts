@@ -46,7 +46,12 @@ export async function startStackOn(
 }
 
 /** Asks the edge as a service, with `body` as JSON. */
-export function askAsService(stack: RunningStack, method: string, path: string, body?: unknown): Promise<Response> {
+export function askAsService(
+  stack: Pick<RunningStack, "edgeUrl" | "apiKey">,
+  method: string,
+  path: string,
+  body?: unknown,
+): Promise<Response> {
   return fetch(`${stack.edgeUrl}${path}`, {
     method,
     headers: { Authorization: `Bearer ${stack.apiKey}`, "Content-Type": "application/json" },

@@ -36,11 +36,16 @@ export class RoomProbe {
 
   turn(action: (core: RoomCore, nowMs: number) => void): void {
     action(this.core, this.nowMs);
+    // A broadcast is the same bytes for everybody.
+    const decoded = new Map<Uint8Array, readonly PlayerPacket[]>();
     for (const output of this.core.takeOutputs(this.nowMs)) {
       if (output.kind === "write") {
+        const packets =
+          decoded.get(output.bytes) ??
+          splitPackets(MAX_PLAYER_PACKET_BYTES, [output.bytes]).map((packet) => decodePlayerPacket(packet));
+        decoded.set(output.bytes, packets);
         const taken = this.#packets.get(output.connection) ?? [];
-        for (const packet of splitPackets(MAX_PLAYER_PACKET_BYTES, [output.bytes]))
-          taken.push(decodePlayerPacket(packet));
+        for (const packet of packets) taken.push(packet);
         this.#packets.set(output.connection, taken);
       } else if (output.kind === "snapshot") this.#snapshots.set(output.connection, output.snapshot);
       else if (output.kind === "close") this.closes.push({ connection: output.connection, code: output.code });
