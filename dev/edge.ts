@@ -5,7 +5,7 @@ import * as esbuild from "esbuild";
 import { convertV4MiniflareOptions, Log, LogLevel, Miniflare, type Request, Response } from "miniflare";
 import { unstable_getMiniflareWorkerOptions, unstable_splitSqlQuery } from "wrangler";
 import { isLoopbackHost } from "../config/loopback.ts";
-import type { ScryptCost } from "../worker/password-hasher/password.ts";
+import type { ScryptCost } from "../worker/password-hasher/password-service.ts";
 import {
   type PasswordRequest,
   PasswordService,

@@ -5,7 +5,7 @@ import { runOne, type SessionStore } from "../session-store/session-store.ts";
 /** A browser account. Times are epoch milliseconds. */
 export interface Account {
   readonly name: string;
-  /** PHC string (password-hasher/password.ts). */
+  /** PHC string (password-hasher/password-service.ts). */
   readonly passwordHash: string;
   readonly createdAt: number;
   /** null before the first login. */

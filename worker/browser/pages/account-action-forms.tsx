@@ -1,7 +1,6 @@
 import { PASSWORD_RULE } from "../accounts.ts";
 import type { Visitor } from "../visitor.ts";
-import { type FormError, FormField, FormMessage } from "./form-field.tsx";
-import { Layout } from "./layout.tsx";
+import { type FormError, FormField, FormMessage, Layout } from "./layout.tsx";
 
 /** What is wrong with the form that changes a password. */
 export type PasswordChangeError = FormError<"current" | "password" | "again">;

@@ -6,8 +6,7 @@ import { runOne } from "../../session-store/session-store.ts";
 import { accountName, canBePassword, NAME_RULE, PASSWORD_RULE } from "../accounts.ts";
 import { provePassword, startSession } from "../login.ts";
 import type { PageEnv, Visitor } from "../visitor.ts";
-import { type FormError, FormField, FormMessage } from "./form-field.tsx";
-import { displayName, Layout } from "./layout.tsx";
+import { displayName, type FormError, FormField, FormMessage, Layout } from "./layout.tsx";
 import { refuseBusy, refusePage, refuseSession } from "./refuse-page.tsx";
 
 /** The same for a name that nobody has and for a disabled account, so that nobody can find out which accounts exist. */

@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from "vitest";
-import { hashPassword } from "../../../../worker/password-hasher/password.ts";
+import { hashPassword } from "../../../../worker/password-hasher/password-service.ts";
 import { ask } from "../../routes/edge-client.ts";
 import { Browser, bindings, migrateAccounts, newName, PASSWORD, sessionOf } from "../browser.ts";
 

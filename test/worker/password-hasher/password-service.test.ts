@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { CURRENT_COST, hashPassword, verifyPassword } from "../../../worker/password-hasher/password.ts";
+import { CURRENT_COST, hashPassword, verifyPassword } from "../../../worker/password-hasher/password-service.ts";
 
 const CHEAP = { log2N: 4, r: 8, p: 1 };
 
