@@ -1,5 +1,5 @@
 import { Redis } from "@upstash/redis/cloudflare";
-import type { SessionResponse } from "../../../protocol/session-request.ts";
+import { MAX_BATCH_REQUESTS, type SessionResponse } from "../../../protocol/session-request.ts";
 import type { PreparedRequest, SessionPolicy } from "../session-store.ts";
 import type { RedisKeys } from "./record.ts";
 
@@ -44,8 +44,8 @@ export interface Touch {
   readonly at: number;
 }
 
-/** The keys of so many reads fit into Lua's stack; it is also the largest batch of docs/http-api.md. */
-export const MAX_READS_PER_CALL = 1000;
+/** The reads of the largest batch make one call: their keys fit into Lua's stack, which takes some 8,000 values. */
+export const MAX_READS_PER_CALL = MAX_BATCH_REQUESTS;
 
 /** Redis serves nobody else while a script runs: 100 writes take one to two milliseconds. */
 export const MAX_WRITES_PER_CALL = 100;
