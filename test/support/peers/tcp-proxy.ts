@@ -1,22 +1,35 @@
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 
-/** A network between a client and a server: it cuts connections, and goes silent without ending them. */
+/** What went over one connection. */
+export interface Recording {
+  readonly fromClient: Buffer;
+  readonly toClient: Buffer;
+}
+
+/**
+ * A network between a client and a server. It cuts connections, goes silent without ending them, and, if asked to, records
+ * every byte.
+ */
 export class TcpProxy {
-  readonly #server: Server;
-  readonly #pairs = new Set<readonly [Socket, Socket]>();
-  #refusing = false;
   /** Connections that have ever been made through it. */
   dials = 0;
-  /** Everything that went through it towards the server. */
-  readonly upstream: Buffer[] = [];
+  /** What clients send goes no further. */
+  swallowing = false;
+  readonly #server: Server;
+  readonly #pairs = new Set<readonly [Socket, Socket]>();
+  readonly #recorded: { fromClient: Buffer[]; toClient: Buffer[] }[] = [];
+  readonly #records: boolean;
+  #refusing = false;
 
-  private constructor(targetPort: number) {
+  private constructor(targetPort: number, records: boolean) {
+    this.#records = records;
     this.#server = createServer((client) => this.#join(client, connect({ host: "127.0.0.1", port: targetPort })));
   }
 
-  static async open(targetPort: number): Promise<TcpProxy> {
-    const proxy = new TcpProxy(targetPort);
+  /** Listens on a free loopback port; with `records` it fills {@link recordings}. */
+  static async open(targetPort: number, { records = false } = {}): Promise<TcpProxy> {
+    const proxy = new TcpProxy(targetPort, records);
     proxy.#server.listen(0, "127.0.0.1");
     await once(proxy.#server, "listening");
     return proxy;
@@ -24,6 +37,14 @@ export class TcpProxy {
 
   get port(): number {
     return (this.#server.address() as AddressInfo).port;
+  }
+
+  /** One for each connection, in the order in which they were made. */
+  get recordings(): readonly Recording[] {
+    return this.#recorded.map(({ fromClient, toClient }) => ({
+      fromClient: Buffer.concat(fromClient),
+      toClient: Buffer.concat(toClient),
+    }));
   }
 
   /** Destroys what is connected now. */
@@ -79,87 +100,16 @@ export class TcpProxy {
           if (to.closed) this.#pairs.delete(pair);
         });
     }
+    const recorded = { fromClient: [] as Buffer[], toClient: [] as Buffer[] };
+    if (this.#records) this.#recorded.push(recorded);
     client.on("data", (chunk: Buffer) => {
-      this.upstream.push(chunk);
-      target.write(chunk);
-    });
-    target.on("data", (chunk: Buffer) => client.write(chunk));
-    if (this.#refusing) for (const socket of pair) socket.destroy();
-  }
-}
-
-/** What went over one connection, in each direction. */
-export class Recording {
-  readonly #up: Buffer[] = [];
-  readonly #down: Buffer[] = [];
-
-  /** From the client. */
-  get up(): Buffer {
-    return Buffer.concat(this.#up);
-  }
-
-  /** To the client. */
-  get down(): Buffer {
-    return Buffer.concat(this.#down);
-  }
-
-  add(direction: "up" | "down", chunk: Buffer): void {
-    (direction === "up" ? this.#up : this.#down).push(chunk);
-  }
-}
-
-/** Somebody in the network between a client and a server, who records every byte, and can let messages get lost. */
-export class WireTap {
-  readonly recordings: Recording[] = [];
-  /** What the client sends is recorded, and goes no further. */
-  swallowing = false;
-  readonly #server: Server;
-  readonly #sockets = new Set<Socket>();
-
-  private constructor(targetPort: number) {
-    this.#server = createServer((client) => this.#join(client, connect({ host: "127.0.0.1", port: targetPort })));
-  }
-
-  static async open(targetPort: number): Promise<WireTap> {
-    const tap = new WireTap(targetPort);
-    tap.#server.listen(0, "127.0.0.1");
-    await once(tap.#server, "listening");
-    return tap;
-  }
-
-  get port(): number {
-    return (this.#server.address() as AddressInfo).port;
-  }
-
-  /** Ends what is connected now. */
-  cut(): void {
-    for (const socket of this.#sockets) socket.destroy();
-  }
-
-  async close(): Promise<void> {
-    this.cut();
-    this.#server.close();
-    await once(this.#server, "close");
-  }
-
-  #join(client: Socket, target: Socket): void {
-    const recording = new Recording();
-    this.recordings.push(recording);
-    client.on("data", (chunk: Buffer) => {
-      recording.add("up", chunk);
+      if (this.#records) recorded.fromClient.push(chunk);
       if (!this.swallowing) target.write(chunk);
     });
     target.on("data", (chunk: Buffer) => {
-      recording.add("down", chunk);
+      if (this.#records) recorded.toClient.push(chunk);
       client.write(chunk);
     });
-    for (const [socket, other] of [[client, target] as const, [target, client] as const]) {
-      this.#sockets.add(socket);
-      socket.on("error", () => undefined);
-      socket.on("close", () => {
-        this.#sockets.delete(socket);
-        other.destroy();
-      });
-    }
+    if (this.#refusing) for (const socket of pair) socket.destroy();
   }
 }

@@ -4,7 +4,7 @@ import { tlsTransport } from "../../../client/node/tls-transport.ts";
 import { ReliableConnection } from "../../../client/reliable/reliable-connection.ts";
 import { formatToken, makeToken } from "../../../protocol/session-token.ts";
 import { PlayerBridge } from "../../support/peers/player-bridge.ts";
-import { WireTap } from "../../support/peers/tcp-proxy.ts";
+import { TcpProxy } from "../../support/peers/tcp-proxy.ts";
 import { RoomServer } from "../../support/rooms/room-server.ts";
 import { until } from "../../support/until.ts";
 
@@ -14,14 +14,14 @@ const MESSAGE_BYTES = 4000;
 
 let edge: RoomServer;
 let bridge: PlayerBridge;
-let tap: WireTap;
+let tap: TcpProxy;
 let player: ReliableConnection;
 
 beforeEach(async () => {
   // Long enough for a slow machine.
   edge = await RoomServer.open({ retentionSeconds: 300 });
   bridge = await PlayerBridge.open(`http://127.0.0.1:${edge.httpPort}`);
-  tap = await WireTap.open(bridge.address.port);
+  tap = await TcpProxy.open(bridge.address.port, { records: true });
 });
 afterEach(async () => {
   player.disconnect();
@@ -46,23 +46,23 @@ it("a wire tap sees no plaintext, and sees a repeated message as different bytes
 
   const message = randomBytes(MESSAGE_BYTES);
   tap.swallowing = true;
-  const [before] = tap.recordings;
-  const start = before?.up.byteLength ?? 0;
+  const sentBytes = () => tap.recordings[0]?.fromClient.byteLength ?? 0;
+  const start = sentBytes();
   player.send(message);
-  await until(() => (before?.up.byteLength ?? 0) >= start + MESSAGE_BYTES);
+  await until(() => sentBytes() >= start + MESSAGE_BYTES);
   tap.swallowing = false;
   tap.cut();
   await until(() => heard.length === 1 && player.state === "Established" && player.unackedMessages === 0);
 
   expect(heard).toEqual([message]);
   expect(tap.recordings).toHaveLength(2);
-  const after = tap.recordings[1];
-  const first = before?.up.subarray(start) ?? Buffer.alloc(0);
-  const second = after?.up ?? Buffer.alloc(0);
+  const [before, after] = tap.recordings;
+  const first = before?.fromClient.subarray(start) ?? Buffer.alloc(0);
+  const second = after?.fromClient ?? Buffer.alloc(0);
   expect(second.byteLength).toBeGreaterThan(MESSAGE_BYTES);
   expect(sharedRun(first, second)).toBeUndefined();
   const secrets = [message, Buffer.from(token), Buffer.from(formatToken(token)), Buffer.from("lobby")];
-  for (const recording of [before?.up, before?.down, after?.up, after?.down]) {
+  for (const recording of [before?.fromClient, before?.toClient, after?.fromClient, after?.toClient]) {
     expect(recording?.byteLength).toBeGreaterThan(0);
     expect(sharedRun(message, recording ?? message)).toBeUndefined();
     for (const secret of secrets) expect(recording?.includes(secret)).toBe(false);
