@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { type Logger, pino } from "pino";
 import { isLoopbackHost } from "../config/loopback.ts";
 import type { RedisRestConfig } from "./config.ts";
-import { createHttpServer, type HandleRequest } from "./http/http-server.ts";
+import { createHttpServer, type HttpServerOptions } from "./http/http-server.ts";
 import { createRoutes } from "./http/routes.ts";
 import { connectRedis } from "./redis/redis-service.ts";
 
@@ -18,10 +18,8 @@ const CLOSE_GRACE_MS = 500;
 
 const SILENT = pino({ level: "silent" });
 
-export interface RedisRestOptions {
+export interface RedisRestOptions extends Pick<HttpServerOptions, "opened"> {
   readonly log?: Logger;
-  /** Until it resolves, requests wait and get no response; undefined: they never wait. */
-  readonly opened?: Promise<void>;
 }
 
 /** Starts the server. Throws StartError if Redis cannot be used, and the system's error if the server cannot listen. */
@@ -31,9 +29,8 @@ export async function startRedisRest(
 ): Promise<RedisRest> {
   const { host, token, body, memory, connections } = config;
   const redis = await connectRedis(config, log);
-  const routes = createRoutes({ redis, token, isMetricsOpen: isLoopbackHost(host), body });
-  const handle = opened === undefined ? routes : whenOpened(opened, routes);
-  const server = createHttpServer({ connections, memory, handle });
+  const handle = createRoutes({ redis, token, isMetricsOpen: isLoopbackHost(host), body });
+  const server = createHttpServer({ connections, memory, handle, opened });
   server.listen(config.port, host);
   try {
     await once(server, "listening");
@@ -55,12 +52,5 @@ export async function startRedisRest(
       clearTimeout(timer);
       redis.close();
     },
-  };
-}
-
-function whenOpened(opened: Promise<void>, handle: HandleRequest): HandleRequest {
-  return async (request, url, memory) => {
-    await opened;
-    return handle(request, url, memory);
   };
 }

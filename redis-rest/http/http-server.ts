@@ -21,6 +21,8 @@ export interface HttpServerOptions {
   readonly connections: ConnectionLimits;
   readonly memory: MemoryLimits;
   readonly handle: HandleRequest;
+  /** Until it resolves, requests wait and get no response; undefined: they never wait. */
+  readonly opened?: Promise<void> | undefined;
 }
 
 /** Responds to a request. `url` is the request's target; the host in it means nothing. */
@@ -58,7 +60,7 @@ const DISCARD_MS = 500;
  * An HTTP server within limits. It uses node:http directly: a framework that creates a web Request and Response for each
  * request took a third of what a request costs.
  */
-export function createHttpServer({ connections, memory, handle }: HttpServerOptions): Server {
+export function createHttpServer({ connections, memory, handle, opened }: HttpServerOptions): Server {
   const held = new HeldMemory(memory);
   const server = createServer(
     {
@@ -68,7 +70,11 @@ export function createHttpServer({ connections, memory, handle }: HttpServerOpti
     },
     (request, response) => {
       const requestMemory = new RequestMemory(held);
-      void handleTarget(request, requestMemory, handle)
+      void (
+        opened === undefined
+          ? handleTarget(request, requestMemory, handle)
+          : opened.then(() => handleTarget(request, requestMemory, handle))
+      )
         .catch(() => errorResponse(500, "ERR internal error"))
         .then((result) => {
           send(response, result);

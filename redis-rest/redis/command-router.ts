@@ -18,8 +18,6 @@ export interface CommandRouterOptions {
   /** Where batches of nothing but reads go. */
   readonly reader: RunReads;
   readonly onExecuted: (outcome: BatchOutcome, seconds: number) => void;
-  /** Milliseconds since 1970 of a clock that does not jump. */
-  readonly nowMs: () => number;
 }
 
 export interface ExecutedBatch {
@@ -51,8 +49,8 @@ const CURSOR_COMMANDS: ReadonlySet<string> = new Set(["SCAN", "SSCAN", "HSCAN", 
  * concurrent requests to two of them. A client that shows no token reads what the replicas have.
  */
 export function createCommandRouter(options: CommandRouterOptions): ExecuteBatch {
-  const { table, deadlineMs, primary, writer, reader, onExecuted, nowMs } = options;
-  const tokens = new SyncTokens(nowMs);
+  const { table, deadlineMs, primary, writer, reader, onExecuted } = options;
+  const tokens = new SyncTokens();
 
   function isRead(command: RedisCommand): boolean {
     return commandKind(table, command) === "read" && !CURSOR_COMMANDS.has(command.name);
@@ -104,6 +102,11 @@ export function createCommandRouter(options: CommandRouterOptions): ExecuteBatch
   }
 }
 
+/** Milliseconds since 1970, read from the system's clock at the start and monotonic from then on. */
+export function nowMs(): number {
+  return performance.timeOrigin + performance.now();
+}
+
 const MICROSECONDS = 1_000;
 
 /**
@@ -111,16 +114,11 @@ const MICROSECONDS = 1_000;
  * write has its own.
  */
 class SyncTokens {
-  readonly #nowMs: () => number;
   #newest = 0;
-
-  constructor(nowMs: () => number) {
-    this.#nowMs = nowMs;
-  }
 
   /** Call it for every write that Redis replied to, before the caller gets its response. */
   advance(): void {
-    this.#newest = Math.max(Math.ceil(this.#nowMs() * MICROSECONDS), this.#newest) + 1;
+    this.#newest = Math.max(Math.ceil(nowMs() * MICROSECONDS), this.#newest) + 1;
   }
 
   /** For the response to a write. A shown token of a redis-rest whose clock is ahead raises it, and changes nothing here. */

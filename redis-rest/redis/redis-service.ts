@@ -3,7 +3,7 @@ import type { RedisRestConfig } from "../config.ts";
 import { createMetrics, type Metrics } from "../metrics.ts";
 import { killLostScripts } from "./busy-scripts.ts";
 import { type CommandTable, loadCommandTable } from "./command-policy.ts";
-import { createCommandRouter, type ExecuteBatch } from "./command-router.ts";
+import { createCommandRouter, type ExecuteBatch, nowMs } from "./command-router.ts";
 import { askSentinels, connectPrimary, type PrimaryConnection, refuseWithoutProofs } from "./primary.ts";
 import { PrimaryLease } from "./primary-lease.ts";
 import type { RedisConnection, RunBatch } from "./redis-connection.ts";
@@ -56,7 +56,6 @@ export async function connectRedis(config: RedisRestConfig, log: Logger): Promis
       writer: writer === undefined ? primary : (commands) => writer.run(commands),
       reader: replicas === undefined ? primary : replicaReads(config, primary, replicas, metrics),
       onExecuted: metrics.countBatch,
-      nowMs,
     });
     return {
       table,
@@ -94,9 +93,4 @@ function replicaReads(config: RedisRestConfig, askPrimary: RunBatch, replicas: R
   // A quarter of the deadline, which leaves the primary most of it.
   const patienceMs = Math.floor(config.deadlineMs / 4);
   return createReplicaReads({ replicas, askPrimary, patienceMs, onResult: metrics.countReplicaRead });
-}
-
-/** Milliseconds since 1970, read from the system's clock at the start and monotonic from then on. */
-function nowMs(): number {
-  return performance.timeOrigin + performance.now();
 }

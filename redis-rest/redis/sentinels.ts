@@ -41,7 +41,8 @@ export interface SentinelsOptions {
   readonly deadlineMs: number;
 }
 
-const POLL_MS = 250;
+/** How often each sentinel is asked. */
+export const POLL_MS = 250;
 
 /** While no sentinel has named the primary. */
 const LOOK_AGAIN_MS = 20;

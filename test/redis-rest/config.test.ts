@@ -4,7 +4,7 @@ import { parseRedisRestConfig } from "../../redis-rest/config.ts";
 
 const minimal = { REDIS_URL: "redis://localhost", REDIS_REST_TOKEN: "secret" };
 
-test("has a default for everything but Redis and the token", () => {
+test("all variables but those of Redis and the token have a default", () => {
   expect(parseRedisRestConfig(minimal)).toEqual({
     host: "127.0.0.1",
     port: 8079,
@@ -31,13 +31,13 @@ test("has a default for everything but Redis and the token", () => {
   });
 });
 
-test("takes an empty variable for an unset one", () => {
+test("an empty variable counts as unset", () => {
   expect(parseRedisRestConfig({ ...minimal, REDIS_REST_PORT: "", REDIS_SENTINELS: "" })).toEqual(
     parseRedisRestConfig(minimal),
   );
 });
 
-test("reads user, password, database and TLS from the URL, percent-decoded", () => {
+test("user, password, database and TLS are parsed from the URL, percent-decoded", () => {
   expect(parseRedisRestConfig({ ...minimal, REDIS_URL: "rediss://kim:p%40ss@[::1]:7000/3" }).redis).toMatchObject({
     host: "::1",
     port: 7000,
@@ -48,7 +48,7 @@ test("reads user, password, database and TLS from the URL, percent-decoded", () 
   });
 });
 
-test("reads sentinels, with or without a URL", () => {
+test("sentinels are parsed with or without a URL", () => {
   const sentinels = {
     REDIS_REST_TOKEN: "s".repeat(32),
     REDIS_SENTINELS: "a:26379, [::1]:26380",
@@ -90,7 +90,7 @@ test.each([
   ["REDIS_REST_HEADERS_MS", "5s"],
   ["REDIS_REST_BODY_MS", "0"],
   ["REDIS_REST_WRITE_STALL_TIMEOUT_MS", "0"],
-])("refuses %s=%j in one line that names it", (name, value) => {
+])("%s=%j is refused in one line that names it", (name, value) => {
   let thrown: unknown;
   try {
     parseRedisRestConfig({ ...minimal, [name]: value });
@@ -101,14 +101,14 @@ test.each([
   expect(String((thrown as Error).message)).toMatch(new RegExp(`^${name}: (allowed|needed) .+$`));
 });
 
-test("names every variable that is wrong", () => {
+test("all variables that are wrong are named together", () => {
   const environment = { ...minimal, REDIS_REST_PORT: "http", WRITE_REPLICAS: "two", REDIS_REST_TOKEN: "" };
   expect(() => parseRedisRestConfig(environment)).toThrow(
     /^REDIS_REST_TOKEN: needed .*; REDIS_REST_PORT: allowed .*; WRITE_REPLICAS: allowed /,
   );
 });
 
-test("takes the old name of a renamed variable, and warns of it", () => {
+test("the old name of a renamed variable is accepted with a warning", () => {
   const old = { REDIS_REST_UNREAD_MS: "2000", REDIS_REST_MAX_ANSWER_BYTES: "4096" };
   const config = parseRedisRestConfig({ ...minimal, ...old });
   expect(config.connections.writeStallTimeoutMs).toBe(2000);
@@ -119,7 +119,7 @@ test("takes the old name of a renamed variable, and warns of it", () => {
   ]);
 });
 
-test("does not repeat a password or a token", () => {
+test("no error shows a password or a token", () => {
   for (const env of [
     { ...minimal, REDIS_URL: "redis://:hunter2@localhost/zero" },
     { ...minimal, REDIS_REST_TOKEN: "hunter2 x" },

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
-import type { RedisRest } from "../../redis-rest/server.ts";
-import { restCall, restPost, startTestRedisRest } from "../support/redis/redis-rest.ts";
-import { type RedisServer, startRedisServer } from "../support/redis/redis-server.ts";
-import { until } from "../support/until.ts";
+import type { RedisRest } from "../../../redis-rest/server.ts";
+import { restCall, restPost, startTestRedisRest } from "../../support/redis/redis-rest.ts";
+import { type RedisServer, startRedisServer } from "../../support/redis/redis-server.ts";
+import { until } from "../../support/until.ts";
 
 const DEADLINE_MS = 400;
 /** What a busy machine may add; a call that hangs takes far longer. */
@@ -39,7 +39,7 @@ async function expectService(): Promise<void> {
   await until(async () => (await restCall(rest, "/readyz")).status === 200);
 }
 
-test("a Redis that is stopped gives errors within the deadline, and service when it goes on", async () => {
+test("requests fail within the deadline while Redis is stopped, and succeed when it goes on", async () => {
   await expectService();
   server.signal("SIGSTOP");
   await expectUnavailable();
@@ -49,7 +49,7 @@ test("a Redis that is stopped gives errors within the deadline, and service when
   await expectService();
 });
 
-test("a Redis that is killed gives errors at once, and service when another stands in its place", async () => {
+test("requests fail at once while Redis is killed, and succeed when another one has taken its place", async () => {
   await expectService();
   server.signal("SIGKILL");
   await server.exited;
@@ -61,7 +61,7 @@ test("a Redis that is killed gives errors at once, and service when another stan
   await expectService();
 });
 
-test("a script that does not end is unavailable for everybody, and no longer than it runs", async () => {
+test("requests of all callers fail while an endless script runs, and succeed afterwards", async () => {
   await expectService();
   const endless = await restPost(rest, "/", ["EVAL", "while true do end", "0"]);
   expect(endless.status).toBe(503);

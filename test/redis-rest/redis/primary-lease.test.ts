@@ -1,9 +1,9 @@
 import { EventEmitter, once } from "node:events";
 import { beforeEach, describe, expect, test } from "vitest";
-import { PrimaryLease } from "../../redis-rest/redis/primary-lease.ts";
-import type { BatchOutcome, RunBatch } from "../../redis-rest/redis/redis-connection.ts";
-import type { ReplicationProof } from "../../redis-rest/redis/replicated-writer.ts";
-import { UnconfirmedWrites } from "../../redis-rest/redis/replicated-writer.ts";
+import { PrimaryLease } from "../../../redis-rest/redis/primary-lease.ts";
+import type { BatchOutcome, RunBatch } from "../../../redis-rest/redis/redis-connection.ts";
+import type { ReplicationProof } from "../../../redis-rest/redis/replicated-writer.ts";
+import { UnconfirmedWrites } from "../../../redis-rest/redis/replicated-writer.ts";
 
 const LEASE_MS = 1_000;
 const FOUND: BatchOutcome = { kind: "replies", replies: ["found"] };
@@ -52,21 +52,21 @@ async function isAnsweredAtOnce(outcome: Promise<BatchOutcome>): Promise<boolean
 
 const GET = [{ name: "GET", args: ["key"] }];
 
-describe("a read", () => {
-  test("is answered at once with a young proof, which is not renewed", async () => {
+describe("of the lease", () => {
+  test("a read returns at once with a young proof, which is not renewed", async () => {
     nowMs = 249;
     expect(await isAnsweredAtOnce(read(GET))).toBe(true);
     expect(proofs).toHaveLength(0);
   });
 
-  test("is answered at once with an older proof, which is renewed once for all of them", async () => {
+  test("a read returns at once with an older proof, which is renewed once for all reads", async () => {
     nowMs = LEASE_MS;
     expect(await isAnsweredAtOnce(read(GET))).toBe(true);
     expect(await isAnsweredAtOnce(read(GET))).toBe(true);
     expect(proofs).toHaveLength(1);
   });
 
-  test("waits for a proof that is sent after it when the last is too old, and has it", async () => {
+  test("a read waits for a new proof if the last one is too old", async () => {
     nowMs = LEASE_MS + 1;
     const outcome = read(GET);
     expect(await isAnsweredAtOnce(outcome)).toBe(false);
@@ -74,7 +74,7 @@ describe("a read", () => {
     expect(await outcome).toBe(FOUND);
   });
 
-  test("that was under way when its proof became too old waits too", async () => {
+  test("a read waits for a new proof if the last one becomes too old during the read", async () => {
     const reply = new EventEmitter();
     const writer = { unconfirmed, lastProof, run: () => Promise.resolve(LOST) };
     const lease = new PrimaryLease({ writer, serverId: () => server, leaseMs: LEASE_MS });
@@ -84,7 +84,7 @@ describe("a read", () => {
     expect(await outcome).toEqual({ kind: "unavailable", message: expect.stringMatching(/^NOREPLICAS /) });
   });
 
-  test("is unavailable when the proof that it waits for fails", async () => {
+  test("a read is unavailable if the proof that it waits for fails", async () => {
     lastProof = undefined;
     const outcome = read(GET);
     expect(await isAnsweredAtOnce(outcome)).toBe(false);
@@ -92,7 +92,7 @@ describe("a read", () => {
     expect(await outcome).toEqual({ kind: "unavailable", message: expect.stringMatching(/^NOREPLICAS /) });
   });
 
-  test("is not answered with the proof of another server than the one that was read", async () => {
+  test("a read is unavailable if the proof is of another server than the one that was read", async () => {
     server = "b";
     const outcome = read(GET);
     expect(await isAnsweredAtOnce(outcome)).toBe(false);
@@ -100,7 +100,7 @@ describe("a read", () => {
     expect(await outcome).toEqual({ kind: "unavailable", message: expect.stringMatching(/^NOREPLICAS /) });
   });
 
-  test("waits for the write that it may show", async () => {
+  test("a read waits for an unacknowledged write that it may show", async () => {
     const write = [{ name: "SET", args: ["key", "value"] }];
     unconfirmed.add(write);
     expect(await isAnsweredAtOnce(read([{ name: "GET", args: ["other"] }]))).toBe(true);
@@ -118,7 +118,7 @@ describe("UnconfirmedWrites", () => {
     ["a count of all keys", ["SET", "key", "1"], ["DBSIZE"], true],
     ["any key after all were removed", ["FLUSHDB"], ["GET", "key"], true],
     ["the one of many that overlaps", ["SET", "c", "1"], ["MGET", "a", "b", "c"], true],
-  ])("knows %s", (_, [written, ...writeArgs], [asked, ...readArgs], expected) => {
+  ])("finds %s", (_, [written, ...writeArgs], [asked, ...readArgs], expected) => {
     unconfirmed.add([{ name: written, args: writeArgs }]);
     expect(unconfirmed.mayShowIn([{ name: asked, args: readArgs }])).toBe(expected);
     unconfirmed.remove([{ name: written, args: writeArgs }]);

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
-import type { RedisRest } from "../../redis-rest/server.ts";
-import { restPost, startTestRedisRest } from "../support/redis/redis-rest.ts";
-import { type RedisServer, startRedisServer } from "../support/redis/redis-server.ts";
+import type { RedisRest } from "../../../redis-rest/server.ts";
+import { restPost, startTestRedisRest } from "../../support/redis/redis-rest.ts";
+import { type RedisServer, startRedisServer } from "../../support/redis/redis-server.ts";
 
 let server: RedisServer;
 let rest: RedisRest;
@@ -52,7 +52,7 @@ test.each([["POST"], ["HOST:"], ["NOSUCH"]])(
   },
 );
 
-test("is an error in a pipeline's place, and the other commands run", async () => {
+test("a refused command has an error in its place of a pipeline, and the other commands are executed", async () => {
   const answer = await restPost(rest, "/pipeline", [
     ["SET", "k", "v"],
     ["SELECT", "1"],
@@ -62,7 +62,7 @@ test("is an error in a pipeline's place, and the other commands run", async () =
   expect(answer.json).toEqual([{ result: "OK" }, { error: expect.stringContaining("'SELECT'") }, { result: "v" }]);
 });
 
-test("discards a transaction as a whole", async () => {
+test("a refused command discards its transaction as a whole", async () => {
   const answer = await restPost(rest, "/multi-exec", [["SET", "discarded", "v"], ["EXEC"]]);
   expect([answer.status, answer.json]).toEqual([400, { error: expect.stringContaining("'EXEC'") }]);
   expect((await restPost(rest, "/", ["EXISTS", "discarded"])).json).toEqual({ result: 0 });

@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import type { RedisRest } from "../../redis-rest/server.ts";
-import { REDIS_REST_TOKEN, restCall, restPost, startTestRedisRest } from "../support/redis/redis-rest.ts";
-import { type RedisServer, startRedisServer } from "../support/redis/redis-server.ts";
+import type { RedisRest } from "../../../redis-rest/server.ts";
+import { REDIS_REST_TOKEN, restCall, restPost, startTestRedisRest } from "../../support/redis/redis-rest.ts";
+import { type RedisServer, startRedisServer } from "../../support/redis/redis-server.ts";
 
 let server: RedisServer;
 let rest: RedisRest | undefined;
@@ -30,7 +30,7 @@ test("probes need no token", async () => {
   expect((await restCall(started, "/readyz", withoutToken)).status).toBe(200);
 });
 
-test("metrics count batches, and name neither commands, keys nor the token", async () => {
+test("metrics count batches, and show neither commands nor keys nor the token", async () => {
   const started = await start();
   await restPost(started, "/", ["SET", "some-key", "some-value"]);
   await restPost(started, "/pipeline", [
@@ -45,7 +45,7 @@ test("metrics count batches, and name neither commands, keys nor the token", asy
   expect(text).not.toMatch(new RegExp(`some-key|some-value|${REDIS_REST_TOKEN}`));
 });
 
-test("metrics need the token where others than this machine can ask", async () => {
+test("metrics need the token if the server listens beyond loopback", async () => {
   const { port } = await start({ REDIS_REST_HOST: "0.0.0.0" });
   const local = { url: `http://127.0.0.1:${port}`, port, close: async () => undefined };
   expect((await restCall(local, "/metrics", withoutToken)).status).toBe(401);

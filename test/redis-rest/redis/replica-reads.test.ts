@@ -1,15 +1,15 @@
 import { Redis as Upstash } from "@upstash/redis";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import type { RedisRest } from "../../redis-rest/server.ts";
+import type { RedisRest } from "../../../redis-rest/server.ts";
 import {
   type RedisReplication,
   startRedisReplication,
   untilInStep,
   withRedis,
-} from "../support/redis/redis-replicas.ts";
-import { REDIS_REST_TOKEN, restCall, restPost, startTestRedisRest } from "../support/redis/redis-rest.ts";
-import type { RedisServer } from "../support/redis/redis-server.ts";
-import { until } from "../support/until.ts";
+} from "../../support/redis/redis-replicas.ts";
+import { REDIS_REST_TOKEN, restCall, restPost, startTestRedisRest } from "../../support/redis/redis-rest.ts";
+import type { RedisServer } from "../../support/redis/redis-server.ts";
+import { until } from "../../support/until.ts";
 
 let replication: RedisReplication;
 let replica: RedisServer;
@@ -57,7 +57,7 @@ function callsAt(server: RedisServer, command: string): Promise<number> {
   });
 }
 
-test("requests of nothing but reads go to the replica, scripts that only read among them", async () => {
+test("requests with nothing but reads go to the replica, also scripts that only read", async () => {
   const before = await Promise.all([callsAt(replication.primary, "strlen"), callsAt(replica, "strlen")]);
   expect(
     (
@@ -87,7 +87,7 @@ test("a request with a write, a transaction and a cursor go to the primary", asy
   expect(await callsAt(replica, "scan")).toBe(scansBefore);
 });
 
-test("what a replica does not have is asked again at the primary, and only that", async () => {
+test("commands whose keys or scripts the replica lacks are asked again at the primary, and only those", async () => {
   // A script is not replicated; the key is removed behind the primary's back.
   const sha = String(await withRedis(replication.primary, (redis) => redis.script("LOAD", "return ARGV[1]")));
   await withRedis(replica, async (redis) => {
@@ -117,7 +117,7 @@ test("what a replica does not have is asked again at the primary, and only that"
   await withRedis(replica, (redis) => redis.config("SET", "replica-read-only", "yes"));
 });
 
-test("a replica that is stopped is left alone, and its lag is shown growing", async () => {
+test("a stopped replica is not read, and its lag grows in the metrics", async () => {
   replica.signal("SIGSTOP");
   await restPost(rest, "/", ["SET", "present", "new"]);
   const answers = await Promise.all(Array.from({ length: 10 }, () => restPost(rest, "/", ["GET", "present"])));
@@ -128,7 +128,7 @@ test("a replica that is stopped is left alone, and its lag is shown growing", as
   await until(async () => (await metric("redis_rest_replica_lag_seconds")) < 1);
 });
 
-test("a replica cut off from its primary is not read beyond the bound", async () => {
+test("a replica that has lost its primary is not read beyond the lag bound", async () => {
   await withRedis(replica, (redis) => redis.replicaof("127.0.0.1", 1));
   await restPost(rest, "/", ["SET", "present", "new"]);
   await until(async () => {
@@ -137,7 +137,7 @@ test("a replica cut off from its primary is not read beyond the bound", async ()
   });
 });
 
-test("a replica is not read for long when the primary does not say how far it is", async () => {
+test("a replica is not read beyond the lag bound while the primary does not report its position", async () => {
   replication.primary.signal("SIGSTOP");
   await until(async () => (await restPost(rest, "/", ["GET", "present"])).status === 503);
   expect(await withRedis(replica, (redis) => redis.get("present"))).toBe("1");
@@ -145,7 +145,7 @@ test("a replica is not read for long when the primary does not say how far it is
   await until(async () => (await restPost(rest, "/", ["GET", "present"])).status === 200);
 });
 
-test("a client that shows its sync token reads its own writes, also while the replica lags unnoticed", async () => {
+test("a client that shows its sync token reads its own writes, also while nobody has noticed that the replica lags", async () => {
   const redis = new Upstash({ url: rest.url, token: REDIS_REST_TOKEN });
   for (let round = 0; round < 4; round++) {
     await rejoin();

@@ -1,10 +1,10 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { parseRedisRestConfig } from "../../redis-rest/config.ts";
-import { type RedisRest, startRedisRest } from "../../redis-rest/server.ts";
-import { REDIS_REST_TOKEN, restCall, restPost, startTestRedisRest } from "../support/redis/redis-rest.ts";
-import { type RedisServer, startRedisServer } from "../support/redis/redis-server.ts";
+import { parseRedisRestConfig } from "../../../redis-rest/config.ts";
+import { type RedisRest, startRedisRest } from "../../../redis-rest/server.ts";
+import { REDIS_REST_TOKEN, restCall, restPost, startTestRedisRest } from "../../support/redis/redis-rest.ts";
+import { type RedisServer, startRedisServer } from "../../support/redis/redis-server.ts";
 
 let server: RedisServer;
 let rest: RedisRest;
@@ -42,8 +42,8 @@ async function ask(line: string, ...headers: string[]): Promise<string> {
   return answerOn(await begin(line, "Connection: close", ...headers));
 }
 
-describe("a body", () => {
-  test("may come in pieces, of a length that is stated or not", async () => {
+describe("of a request's body", () => {
+  test("a body may arrive in pieces, with or without a stated length", async () => {
     const stated = await begin("POST /pipeline", "Connection: close", "Content-Length: 17");
     stated.setNoDelay(true);
     stated.write('[["SET",');
@@ -57,7 +57,7 @@ describe("a body", () => {
     expect(await answerOn(chunked)).toContain('{"result":"1"}');
   });
 
-  test("of no stated length is refused as soon as it is too large, and executes nothing", async () => {
+  test("a body without a stated length is refused as soon as it is too large, and nothing is executed", async () => {
     const megabyte = Buffer.alloc(2 ** 20, "x");
     const socket = await begin("POST /set/large", "Transfer-Encoding: chunked");
     const answer = answerOn(socket);
@@ -72,12 +72,12 @@ describe("a body", () => {
     expect((await restPost(rest, "/", ["EXISTS", "large"])).json).toEqual({ result: 0 });
   });
 
-  test("is not waited for when the request is refused whatever it holds", async () => {
+  test("a request that is refused whatever its body is gets its response before the body has arrived", async () => {
     const answer = await answerOn(await begin("DELETE /", "Content-Length: 1000"));
     expect(answer).toMatch(/^HTTP\/1\.1 405 /);
   });
 
-  test("that breaks off is the end of that request only", async () => {
+  test("a body that breaks off ends its request only", async () => {
     const socket = await begin("POST /", "Content-Length: 1000");
     socket.write('["SET","a","1"');
     await restPost(rest, "/", ["PING"]);
@@ -86,7 +86,7 @@ describe("a body", () => {
     expect((await restPost(rest, "/", ["EXISTS", "a"])).json).toEqual({ result: 0 });
   });
 
-  test("of a GET is no argument, and a byte order mark is no part of JSON", async () => {
+  test("the body of a GET is no argument, and a byte order mark is no part of JSON", async () => {
     const socket = await begin("GET /echo", "Connection: close", "Content-Length: 1");
     socket.write("x");
     expect(await answerOn(socket)).toContain("wrong number of arguments");
@@ -95,21 +95,21 @@ describe("a body", () => {
   });
 });
 
-test("a HEAD has the status of the GET and no body", async () => {
+test("a HEAD gets the status of the GET, and no body", async () => {
   await restPost(rest, "/", ["SET", "a", "value"]);
   expect(await ask("HEAD /get/a")).toMatch(/^HTTP\/1\.1 200 .*\r\n\r\n$/s);
   expect(await ask("HEAD /healthz")).toMatch(/^HTTP\/1\.1 200 .*\r\n\r\n$/s);
   expect(await ask("HEAD /get")).toMatch(/^HTTP\/1\.1 400 .*\r\n\r\n$/s);
 });
 
-test("a target may be a whole URL; one that a URL would change, or of another kind, is refused", async () => {
+test("a target may be a whole URL; a target that a URL would change, or of another scheme, is refused", async () => {
   expect(await ask("GET http://elsewhere/echo/x")).toContain('{"result":"x"}');
   for (const target of ["/echo/a\\b", "ftp://elsewhere/echo/x", "http://[/echo/x", "*"]) {
     expect(await ask(`GET ${target}`)).toMatch(/^HTTP\/1\.1 400 /);
   }
 });
 
-test("requests of many connections at once each get their own replies", async () => {
+test("concurrent requests of many connections each get their own replies", async () => {
   const asked = Array.from({ length: 200 }, (_, at) => `한-${at}`);
   const answers = await Promise.all(
     asked.map((text) =>

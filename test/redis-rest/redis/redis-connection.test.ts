@@ -1,13 +1,13 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import type { BatchOutcome } from "../../redis-rest/redis/redis-connection.ts";
-import { withinDeadline } from "../../redis-rest/redis/redis-connection.ts";
+import type { BatchOutcome } from "../../../redis-rest/redis/redis-connection.ts";
+import { withinDeadline } from "../../../redis-rest/redis/redis-connection.ts";
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
 const replies: BatchOutcome = { kind: "replies", replies: [null] };
 
-test("a batch that comes to nothing is unavailable at the deadline, not before", async () => {
+test("a batch without an outcome is unavailable at the deadline, not before", async () => {
   const settled = vi.fn<(outcome: BatchOutcome) => void>();
   const done = withinDeadline(new Promise<BatchOutcome>(() => undefined), 1_000).then(settled);
   await vi.advanceTimersByTimeAsync(999);
@@ -20,7 +20,7 @@ test("a batch that comes to nothing is unavailable at the deadline, not before",
   });
 });
 
-test("a batch that is answered in time keeps its answer and leaves no timer behind", async () => {
+test("a batch with an outcome in time keeps it and leaves no timer behind", async () => {
   expect(await withinDeadline(Promise.resolve(replies), 1_000)).toBe(replies);
   expect(vi.getTimerCount()).toBe(0);
 });

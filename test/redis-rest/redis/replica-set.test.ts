@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import { PrimaryOffsets } from "../../redis-rest/redis/replica-set.ts";
+import { PrimaryOffsets } from "../../../redis-rest/redis/replica-set.ts";
 
-test("a replica is as fresh as the newest moment whose offset it has reached", () => {
+test("a replica is as fresh as the newest time whose offset it has reached", () => {
   const offsets = new PrimaryOffsets();
   offsets.record(1_000, 100);
   offsets.record(1_250, 100);
@@ -13,20 +13,20 @@ test("a replica is as fresh as the newest moment whose offset it has reached", (
   expect(offsets.freshAsOfMs(10_000)).toBe(1_500);
 });
 
-test("nothing is known before the primary was asked", () => {
+test("no offset is fresh before the primary was asked", () => {
   const offsets = new PrimaryOffsets();
   expect(offsets.freshAsOfMs(1)).toBe(Number.NEGATIVE_INFINITY);
   expect(offsets.lagBytes(1)).toBe(0);
 });
 
-test("bytes behind are counted from the last sample and never negative", () => {
+test("the lag in bytes counts from the last sample and is never negative", () => {
   const offsets = new PrimaryOffsets();
   offsets.record(1, 100);
   offsets.record(2, 150);
   expect([offsets.lagBytes(20), offsets.lagBytes(150), offsets.lagBytes(160)]).toEqual([130, 0, 0]);
 });
 
-test("after a failover to a shorter history the newest moment counts, not the largest offset", () => {
+test("after a failover to a shorter history the newest sample counts, not the largest offset", () => {
   const offsets = new PrimaryOffsets();
   offsets.record(1_000, 500);
   offsets.record(2_000, 400);
@@ -34,7 +34,7 @@ test("after a failover to a shorter history the newest moment counts, not the la
   expect(offsets.freshAsOfMs(399)).toBe(Number.NEGATIVE_INFINITY);
 });
 
-test("the history is bounded: who is behind all of it is not known to be fresh", () => {
+test("a replica that is behind the whole bounded history is not fresh", () => {
   const offsets = new PrimaryOffsets();
   for (let at = 0; at < 1_000; at++) offsets.record(at, at);
   expect(offsets.freshAsOfMs(500)).toBe(Number.NEGATIVE_INFINITY);

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import type { RedisRest } from "../../redis-rest/server.ts";
-import { REDIS_REST_TOKEN, restCall, restPost, startTestRedisRest } from "../support/redis/redis-rest.ts";
-import { type RedisServer, startRedisServer } from "../support/redis/redis-server.ts";
+import type { RedisRest } from "../../../redis-rest/server.ts";
+import { REDIS_REST_TOKEN, restCall, restPost, startTestRedisRest } from "../../support/redis/redis-rest.ts";
+import { type RedisServer, startRedisServer } from "../../support/redis/redis-server.ts";
 
 let server: RedisServer;
 let rest: RedisRest;
@@ -18,7 +18,7 @@ afterAll(async () => {
   await server?.stop();
 });
 
-describe("the token", () => {
+describe("of the token", () => {
   const routes = [
     ["POST", "/", '["SET","k","v"]'],
     ["POST", "/pipeline", '[["SET","k","v"]]'],
@@ -26,7 +26,7 @@ describe("the token", () => {
     ["GET", "/set/k/v", undefined],
     ["POST", "/set/k", "v"],
   ] as const;
-  test.each(routes)("is needed for %s %s", async (method, path, body) => {
+  test.each(routes)("the token is needed for %s %s", async (method, path, body) => {
     for (const shown of ["", "Bearer", "Bearer wrong", `Basic ${REDIS_REST_TOKEN}`, `Bearer ${REDIS_REST_TOKEN}x`]) {
       const refused = await restCall(rest, path, { method, body: body ?? null, headers: { Authorization: shown } });
       expect(refused.status, shown).toBe(401);
@@ -36,21 +36,21 @@ describe("the token", () => {
     expect((await restCall(rest, path, { method, body: body ?? null })).status).toBe(200);
   });
 
-  test("may come as the query's _token, which is no argument then", async () => {
+  test("the token may be the query parameter _token, which is no argument then", async () => {
     const answer = await restCall(rest, `/set/k/v?_token=${REDIS_REST_TOKEN}`, { headers: { Authorization: "" } });
     expect([answer.status, answer.json]).toEqual([200, { result: "OK" }]);
     expect((await restCall(rest, "/get/k?_token=wrong", { headers: { Authorization: "" } })).status).toBe(401);
   });
 });
 
-describe("the path form", () => {
-  test("takes name and arguments from the path, percent-encoded", async () => {
+describe("of the path form", () => {
+  test("a path holds the command's name and arguments, percent-encoded", async () => {
     expect((await restCall(rest, "/set/a%2Fb/%ED%95%9C%20%3F")).json).toEqual({ result: "OK" });
     expect((await restPost(rest, "/", ["GET", "a/b"])).json).toEqual({ result: "한 ?" });
     expect((await restCall(rest, "/get/%ff")).status).toBe(400);
   });
 
-  test("puts the body after the path and the query after the body, byte for byte", async () => {
+  test("the body follows the arguments of the path, and the query follows the body, byte for byte", async () => {
     const body = Buffer.from([0, 255, 128, 10, 13]);
     expect((await restCall(rest, "/set/k?EX=100&NX", { method: "POST", body })).json).toEqual({ result: "OK" });
     expect((await restCall(rest, "/set/k?EX=100&NX", { method: "PUT", body })).json).toEqual({ result: null });
@@ -61,8 +61,8 @@ describe("the path form", () => {
   });
 });
 
-describe("an answer", () => {
-  test("in base64 has strings encoded at every depth, except the OK of a status", async () => {
+describe("of a response", () => {
+  test("a response in base64 has all strings encoded, at every depth, except the OK of a status", async () => {
     const script = "return {redis.status_reply('OK'), 7, {'a', false}, {}}";
     const commands = [
       ["SET", "k", "v"],
@@ -81,7 +81,7 @@ describe("an answer", () => {
     expect(answer.headers.get("upstash-sync-token")).toMatch(/^\d+$/);
   });
 
-  test("keeps the digits of numbers in both directions", async () => {
+  test("numbers keep their digits in requests and responses", async () => {
     const number = "9007199254740993";
     const body = `["SET","n",${number}]`;
     expect((await restCall(rest, "/", { method: "POST", body })).json).toEqual({ result: "OK" });
@@ -90,13 +90,13 @@ describe("an answer", () => {
     expect((await restPost(rest, "/", ["INCRBY", "n", 1])).text).toBe(`{"result":${number}}`);
   });
 
-  test("to a command that fails is its error and 400", async () => {
+  test("a command that fails gets 400 and its error", async () => {
     const answer = await restPost(rest, "/", ["get"]);
     expect(answer.status).toBe(400);
     expect(answer.json).toEqual({ error: "ERR wrong number of arguments for 'get' command" });
   });
 
-  test("to a transaction has an error in its place, and what follows was executed", async () => {
+  test("a transaction has the error of a command in its place, and the commands after it are executed", async () => {
     const answer = await restPost(rest, "/multi-exec", [
       ["SET", "k", "x"],
       ["INCR", "k"],
@@ -111,7 +111,7 @@ describe("an answer", () => {
   });
 });
 
-describe("a request that can't be understood", () => {
+describe("of malformed requests", () => {
   test.each([
     ["/", "nonsense"],
     ["/", "{}"],
@@ -125,13 +125,13 @@ describe("a request that can't be understood", () => {
     ["/pipeline", "[]"],
     ["/pipeline", '[["GET","k"],[]]'],
     ["/multi-exec", '[["SET","k",null]]'],
-  ])("%s %s is 400 and says why", async (path, body) => {
+  ])("%s with the body %s gets 400 and the reason", async (path, body) => {
     const answer = await restCall(rest, path, { method: "POST", body });
     expect(answer.status).toBe(400);
     expect(answer.json).toEqual({ error: expect.stringMatching(/^ERR .{8}/) });
   });
 
-  test("is 405 for another method and 413 when it is too large", async () => {
+  test("another method gets 405, and a body that is too large gets 413", async () => {
     expect((await restCall(rest, "/get/k", { method: "DELETE" })).status).toBe(405);
     const large = await restCall(rest, "/set/k", { method: "POST", body: Buffer.alloc(10 * 2 ** 20 + 1) });
     expect(large.status).toBe(413);
