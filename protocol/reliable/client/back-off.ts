@@ -1,6 +1,7 @@
 /**
- * Full jitter: the n-th delay is random in 0..min(cap, base * 2^n), so that those whom one fault cut off do not come back
- * together (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
+ * The delays between a client's dials, with full jitter: the n-th delay is random in 0..min(cap, base * 2^n), so that clients
+ * that one fault disconnected do not reconnect at the same time
+ * (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
  */
 export class BackOff {
   readonly #baseMs: number;
@@ -15,19 +16,19 @@ export class BackOff {
     this.#random = random;
   }
 
-  /** The ms to wait before the next dial. Each call is one more failure. */
+  /** The ms to wait before the next dial. Each call counts one more failure. */
   nextDelayMs(): number {
     const ceilingMs = Math.min(this.#capMs, this.#baseMs * 2 ** Math.min(this.#failures, 30));
     this.#failures += 1;
     return this.#random() * ceilingMs;
   }
 
-  /** The longest kind of delay, for who is told to come back later. */
+  /** A delay up to the cap, for a client that was told to return later. */
   longDelayMs(): number {
     return this.#random() * this.#capMs;
   }
 
-  /** A dial led to an established session. */
+  /** The session is established: the next failure is the first. */
   reset(): void {
     this.#failures = 0;
   }

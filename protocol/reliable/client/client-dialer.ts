@@ -9,8 +9,8 @@ import type { ClientSeat } from "./client-seat.ts";
 import { Heartbeat } from "./heartbeat.ts";
 
 /**
- * Keeps a path to the room: `current` is the connection that the room has accepted, `candidate` the one that is to
- * replace it or to become the first. Both may live at once; the candidate takes over with its Joined, and not before.
+ * Keeps a connection to the room: `current` is the one that the room has accepted; `candidate` is to replace it, or to become
+ * the first. Both may be open at once. The candidate replaces the current one when its Joined arrives, not before.
  */
 export class ClientDialer {
   readonly #config: ClientConfig;
@@ -23,9 +23,9 @@ export class ClientDialer {
   #dialAtMs: number | undefined;
   #nextId = 1;
   #lastAttempt = 0;
-  /** Fresh Joins that were given up unanswered: a room that gets one late takes it for a newer connection. */
+  /** Fresh Joins that were given up without a response: a room that gets one late takes it for a newer connection. */
   #lateFreshJoins = 0;
-  /** Whether a resume that is newer than the current connection was given up unanswered: the room may have taken it. */
+  /** Whether a resume newer than the current connection was given up without a response: the room may have accepted it. */
   #lateResume = false;
   #nonce = 0;
 
@@ -55,7 +55,7 @@ export class ClientDialer {
     return [this.#current, this.#candidate].filter((connection) => connection !== undefined);
   }
 
-  /** The connection of this number, if it still counts. */
+  /** The connection with this number, undefined if it was dropped. */
   find(id: number): ClientConnection | undefined {
     return this.connections().find((connection) => connection.id === id);
   }
@@ -66,18 +66,18 @@ export class ClientDialer {
     this.#candidate = connection;
     connection.take("dial");
     this.#outputs.dial(connection);
-    this.#tellState();
+    this.#reportState();
   }
 
   connected(id: number): void {
     this.find(id)?.take("connected");
-    this.#tellState();
+    this.#reportState();
   }
 
   opened(id: number, nowMs: number): void {
     const connection = this.find(id);
     if (connection === undefined || !connection.take("opened")) return;
-    this.#tellState();
+    this.#reportState();
     const { epoch, delivered } = this.#seat.position;
     const { token, room } = this.#config;
     connection.joinedFresh = epoch === 0;
@@ -87,20 +87,20 @@ export class ClientDialer {
     connection.add({ kind: "join", token, room, epoch, delivered, attempt });
     connection.heartbeat.sent(nowMs);
     connection.take("join");
-    this.#tellState();
+    this.#reportState();
   }
 
-  /** Something came in: a path that was suspect is not any more. */
+  /** Bytes were received: the connection is not suspect any more. */
   heard(connection: ClientConnection, nowMs: number): void {
     connection.heartbeat.heard(nowMs);
-    if (connection === this.#current) this.#stayIfWell(nowMs);
+    if (connection === this.#current) this.#keepCurrentIfWell(nowMs);
   }
 
   /**
-   * The room accepted the candidate: it takes over.
+   * The room accepted the candidate, which replaces the current connection.
    *
    * @returns false if another client has used the seat
-   * @throws ProtocolError no Join was waiting for it
+   * @throws ProtocolError the connection has sent no Join
    */
   joined(connection: ClientConnection, joined: Joined, nowMs: number): boolean {
     if (!connection.take("joined")) throw new ProtocolError("unexpected_packet", "joined without a join");
@@ -108,31 +108,31 @@ export class ClientDialer {
     this.#candidate = undefined;
     this.#current = connection;
     this.#dialAtMs = undefined;
-    // The room takes no resume any more that is older than the one it has answered.
+    // The room accepts no resume that is older than the one it has responded to.
     this.#lateResume = false;
     connection.dialDeadlineMs = undefined;
     connection.heartbeat = new Heartbeat(this.#heartbeatLimits(joined), nowMs);
-    this.#tellState();
+    this.#reportState();
     return this.#seat.join(connection, joined, nowMs);
   }
 
-  /** The session is established: the next trouble is a new one. */
+  /** The session is established: the back-off starts again from its base. */
   established(): void {
     this.#backOff.reset();
-    this.#tellState();
+    this.#reportState();
   }
 
-  /** A connection ended, or was ended by the room with this rule. */
+  /** A connection ended, or the room closed it with this rule. */
   lost(connection: ClientConnection, nowMs: number, rule: ReconnectRule = "now"): void {
     const wasCurrent = connection === this.#current;
     this.#drop(connection);
     if (wasCurrent) this.#seat.beginHandover(nowMs);
     if (this.#candidate === undefined && this.#dialAtMs === undefined) this.#dialAtMs = nowMs + this.#delayMs(rule);
-    if (!wasCurrent) this.#stayIfWell(nowMs);
-    this.#tellState();
+    if (!wasCurrent) this.#keepCurrentIfWell(nowMs);
+    this.#reportState();
   }
 
-  /** Whether a connection that was replaced was so by this client's own, newer or late, Join; then it goes on. */
+  /** Whether this client's own newer or late Join replaced the connection. If so, the client continues. */
   replacedItself(connection: ClientConnection, nowMs: number): boolean {
     if (connection !== this.#current) return false;
     if (this.#candidate?.hasJoinSent !== true && !this.#lateResume) {
@@ -143,8 +143,8 @@ export class ClientDialer {
     return true;
   }
 
-  /** The network changed: what lives is probed, what is being made must answer as soon, what waits is tried now. */
-  hint(nowMs: number): void {
+  /** The network changed: pings the current connection, gives the candidate `probeMs` to finish, or dials at once. */
+  networkChanged(nowMs: number): void {
     if (this.#current !== undefined) this.#ping(this.#current, nowMs);
     else if (this.#candidate === undefined) this.dial(nowMs);
     if (this.#candidate?.dialDeadlineMs !== undefined) {
@@ -158,7 +158,7 @@ export class ClientDialer {
       this.lost(this.#candidate, nowMs);
     }
     if (this.#current !== undefined) this.#watch(this.#current, nowMs);
-    // A connection that never answered in all that time has no seat any more.
+    // A connection that did not respond for the whole retention has lost the seat.
     if (this.#seat.giveUpIfLate(nowMs) && this.#current !== undefined) this.lost(this.#current, nowMs);
     if (nowMs >= (this.#dialAtMs ?? Number.POSITIVE_INFINITY)) this.dial(nowMs);
   }
@@ -168,12 +168,12 @@ export class ClientDialer {
     if (this.#candidate !== undefined) this.#drop(this.#candidate);
   }
 
-  /** Ends everything. */
+  /** Drops all connections. */
   stop(nowMs: number): void {
     this.stopDialing();
     if (this.#current !== undefined) this.#drop(this.#current);
     this.#seat.handover.end(nowMs);
-    this.#tellState();
+    this.#reportState();
   }
 
   #watch(connection: ClientConnection, nowMs: number): void {
@@ -186,8 +186,8 @@ export class ClientDialer {
     }
   }
 
-  /** The old path answers again before the room knows of another: stay. */
-  #stayIfWell(nowMs: number): void {
+  /** Keeps the old connection if it responds again before the room knows of another. */
+  #keepCurrentIfWell(nowMs: number): void {
     const well = this.#current?.isJoined === true && !this.#current.heartbeat.isSuspect;
     if (!well || !this.#seat.handover.isOpen || this.#candidate?.hasJoinSent === true) return;
     this.stopDialing();
@@ -206,7 +206,7 @@ export class ClientDialer {
     else if (connection.state === "Restore") this.#lateResume = true;
     if (connection === this.#current) {
       this.#current = undefined;
-      this.#seat.forgetAcks();
+      this.#seat.resetAcks();
     }
     if (connection === this.#candidate) this.#candidate = undefined;
     connection.take("lost");
@@ -215,7 +215,7 @@ export class ClientDialer {
 
   #delayMs(rule: ReconnectRule): number {
     if (rule === "later") return this.#backOff.longDelayMs();
-    // A room that goes away takes all of its players with it: their first dials spread wider.
+    // A room that goes away disconnects all of its players: their first dials are spread wider.
     if (rule === "backoff") this.#backOff.nextDelayMs();
     return this.#backOff.nextDelayMs();
   }
@@ -228,7 +228,7 @@ export class ClientDialer {
     return { ...this.#limits, pingAfterIdleMs, deadAfterSilenceMs: pingAfterIdleMs * ratio };
   }
 
-  #tellState(): void {
+  #reportState(): void {
     this.#outputs.state(this.state);
   }
 }

@@ -8,11 +8,11 @@ import { type ClientOutput, ClientOutputs, type SendResult } from "./client-outp
 import { ClientSeat } from "./client-seat.ts";
 
 /**
- * The player's side of a reliable session, without I/O: what happens to sockets and clocks comes in with `nowMs`, what is
- * to be done goes out through {@link ClientMachine.takeOutputs}. A driver calls it after each turn, and {@link
+ * The player's side of a reliable session, without I/O: the events of sockets and clocks come in with `nowMs`, the driver's
+ * work goes out through {@link ClientMachine.takeOutputs}, which a driver calls after any other call. It calls {@link
  * ClientMachine.tick} at {@link ClientMachine.deadlineMs}. Times are ms of any monotonic clock.
  *
- * A lost or suspect connection is replaced without waiting for its end: the newest that the room accepts wins.
+ * A lost or suspect connection is replaced without waiting for its end: the newest one that the room accepts wins.
  */
 export class ClientMachine {
   readonly #outputs = new ClientOutputs();
@@ -28,7 +28,7 @@ export class ClientMachine {
     this.#dialer = new ClientDialer(config, this.#limits, this.#outputs, this.#seat);
   }
 
-  /** The state of the connection that the room has accepted, else of the one that is being made. */
+  /** The state of the connection that the room has accepted, otherwise of the one that is being opened. */
   get state(): ClientState {
     return this.#dialer.state;
   }
@@ -38,17 +38,17 @@ export class ClientMachine {
     return this.#seat.member;
   }
 
-  /** How far it has got in the room's log. */
+  /** Its position in the room's log. */
   get position(): { readonly epoch: number; readonly delivered: number } {
     return this.#seat.position;
   }
 
-  /** Messages that the room has not acknowledged. */
+  /** How many messages the room has not acked. */
   get unackedMessages(): number {
     return this.#seat.window.length;
   }
 
-  /** When {@link tick} must be called next, undefined while nothing is to be waited for. */
+  /** When {@link tick} must be called next, undefined if there is no deadline. */
   get deadlineMs(): number | undefined {
     if (this.#phase !== "active") return this.#leaveDeadlineMs;
     const deadlines = [this.#dialer.deadlineMs, this.#seat.deadlineMs];
@@ -56,7 +56,7 @@ export class ClientMachine {
     return Number.isFinite(earliest) ? earliest : undefined;
   }
 
-  /** Starts: from now on the machine keeps a connection until {@link disconnect}, or until the room says no. */
+  /** Starts: from now on the machine keeps a connection until {@link disconnect}, or until the room refuses it for good. */
   connect(nowMs: number): void {
     if (this.#phase !== "idle") return;
     this.#phase = "active";
@@ -82,7 +82,7 @@ export class ClientMachine {
     return true;
   }
 
-  /** Leaves the room, and does not come back. `closed` follows, at the latest after the probe time. */
+  /** Leaves the room for good. The event `closed` follows, at the latest after `probeMs`. */
   disconnect(nowMs: number): void {
     if (this.#phase === "leaving" || this.#phase === "ended") return;
     const connection = this.#dialer.current;
@@ -96,30 +96,30 @@ export class ClientMachine {
     this.#dialer.stopDialing();
   }
 
-  /** The outside says that the network has changed: the path is probed at once, and left if it does not answer. */
+  /** The network has changed: the connection is pinged at once, and replaced if there is no response. */
   networkChanged(nowMs: number): void {
-    if (this.#phase === "active") this.#dialer.hint(nowMs);
+    if (this.#phase === "active") this.#dialer.networkChanged(nowMs);
   }
 
   /**
-   * Held, what is delivered is not acknowledged, and the room sends at most its bound more: for a driver whose user is
+   * While held, the machine does not ack deliveries, so the room sends at most its window more: for a driver whose user is
    * slow. A Join still says what was delivered.
    */
   holdAcks(held: boolean): void {
     this.#seat.acksHeld = held;
   }
 
-  /** TCP is connected, TLS is not. Where that cannot be seen (WebSocket), {@link opened} is enough. */
+  /** TCP is connected, TLS is not yet. Where this cannot be observed (WebSocket), {@link opened} is enough. */
   connected(connection: number): void {
     this.#dialer.connected(connection);
   }
 
-  /** Bytes may go. */
+  /** The connection is open: bytes can be sent. */
   opened(connection: number, nowMs: number): void {
     this.#dialer.opened(connection, nowMs);
   }
 
-  /** Bytes came in, cut anywhere. */
+  /** Bytes were received, split anywhere. */
   received(id: number, bytes: Uint8Array, nowMs: number): void {
     const connection = this.#dialer.find(id);
     if (connection === undefined) return;
@@ -135,13 +135,13 @@ export class ClientMachine {
     }
   }
 
-  /** A text message came in: on a WebSocket the heartbeat's `pong`. */
+  /** A text message was received: on a WebSocket the heartbeat's `pong`. */
   receivedText(id: number, nowMs: number): void {
     const connection = this.#dialer.find(id);
     if (connection !== undefined) this.#dialer.heard(connection, nowMs);
   }
 
-  /** The connection failed or ended. `code` is the Closed code, where a WebSocket's close code carries one. */
+  /** The connection failed or ended. `code` is the Closed code, if the WebSocket's close code carried one. */
   lost(id: number, nowMs: number, code?: number): void {
     const connection = this.#dialer.find(id);
     if (connection === undefined) return;
@@ -159,10 +159,10 @@ export class ClientMachine {
     if (this.#phase === "active") this.#dialer.tick(nowMs);
   }
 
-  /** What is to be done, in order. What one turn has for one connection comes as one write. */
+  /** What the driver must do, in order. All packets for one connection are one write. */
   takeOutputs(nowMs: number): ClientOutput[] {
     const connection = this.#dialer.current;
-    if (connection !== undefined) this.#seat.acknowledgeIfDue(connection, nowMs);
+    if (connection !== undefined) this.#seat.ackIfDue(connection, nowMs);
     return this.#outputs.take(this.#dialer.connections());
   }
 

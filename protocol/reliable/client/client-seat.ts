@@ -13,21 +13,18 @@ import type { ClientOutputs } from "./client-output.ts";
 import { Handover } from "./handover.ts";
 import { SendWindow } from "./send-window.ts";
 
-/**
- * What outlives a connection: the seat in the room, both positions, the messages that wait for the room's ack, and the
- * handover that is under way.
- */
+/** What outlives a connection: the seat in the room, both positions, the unacked messages, and the current handover. */
 export class ClientSeat {
   readonly window: SendWindow;
   readonly position = new DeliveryPosition();
   readonly handover = new Handover();
-  /** Whether Acks wait although they are due. */
+  /** Whether Acks are withheld although they are due. */
   acksHeld = false;
   readonly #outputs: ClientOutputs;
   readonly #acks: AckPolicy;
   #member = 0;
   #retentionMs: number;
-  /** Whether messages were given to a seat that may still be there: a new one must not get them again. */
+  /** Whether messages were sent to a seat that may still exist: a new seat must not get them again. */
   #hasSeat = false;
 
   constructor(limits: ClientLimits, outputs: ClientOutputs) {
@@ -48,18 +45,18 @@ export class ClientSeat {
     return Number.isFinite(earliest) ? earliest : undefined;
   }
 
-  /** The path to the seat is suspect or gone. */
+  /** The connection is suspect or lost. */
   beginHandover(nowMs: number): void {
     if (this.#hasSeat && this.handover.begin(nowMs, this.#retentionMs)) this.#outputs.event({ kind: "handoverBegin" });
   }
 
-  /** The path that was suspect answers again. */
+  /** The session is established again, or the suspect connection responds again. */
   endHandover(nowMs: number): void {
     const report = this.handover.end(nowMs);
     if (report !== undefined) this.#outputs.event({ kind: "handoverEnd", ...report });
   }
 
-  /** Gives the seat up if the room has held it for its whole retention: true if so. */
+  /** Gives up the seat if the room has held it for the whole retention; returns whether it did. */
   giveUpIfLate(nowMs: number): boolean {
     const deadlineMs = this.handover.seatDeadlineMs;
     if (deadlineMs === undefined || nowMs < deadlineMs) return false;
@@ -68,9 +65,9 @@ export class ClientSeat {
   }
 
   /**
-   * The room answered a Join: takes its positions and replays what it has not got.
+   * The room accepted a Join: applies its positions, and publishes what the room has not received.
    *
-   * @returns false if another client of the session has used the seat: the numbers are not this one's any more
+   * @returns false if another client of the session has used the seat, so that the seq numbers are not this client's
    */
   join(connection: ClientConnection, joined: Joined, nowMs: number): boolean {
     const resumed = this.#isResumedBy(joined);
@@ -93,7 +90,7 @@ export class ClientSeat {
     return true;
   }
 
-  /** Publishes what the connection has not carried yet. */
+  /** Publishes the messages that the connection has not carried yet. */
   publishWaiting(connection: ClientConnection, nowMs: number): void {
     const replayed = this.window.carry((seq, { to, body }) => {
       connection.add({ kind: "publish", seq, to, body });
@@ -103,7 +100,7 @@ export class ClientSeat {
   }
 
   /**
-   * Takes what a room sends on a connection that it has accepted.
+   * Processes a packet of the room on a connection that it has accepted.
    *
    * @throws ProtocolError the packet has no place there
    */
@@ -138,22 +135,22 @@ export class ClientSeat {
     }
   }
 
-  /** Acknowledges what was delivered if the policy says so. */
-  acknowledgeIfDue(connection: ClientConnection, nowMs: number): void {
+  /** Acks what was delivered if an Ack is due. */
+  ackIfDue(connection: ClientConnection, nowMs: number): void {
     if (this.acksHeld || !this.#acks.isDue(nowMs)) return;
     connection.add({ kind: "ack", position: this.position.delivered });
     connection.heartbeat.sent(nowMs);
     this.#acks.reset();
   }
 
-  /** The connection that owed an Ack is gone: the next Join says what was delivered. */
-  forgetAcks(): void {
+  /** The connection that owed an Ack is lost: the next Join says what was delivered. */
+  resetAcks(): void {
     this.#acks.reset();
   }
 
   /**
-   * Whether the room resumed the seat that this client knows. It may as well be a newer one: where the Joined of that was
-   * lost, the room takes the next Join for its resume.
+   * Whether the room resumed the seat that this client has. It may be a newer one: if the Joined of a new seat was lost, the
+   * room takes the next Join for a resume of that seat.
    */
   #isResumedBy({ resumed, member, epoch }: Joined): boolean {
     return this.#hasSeat && resumed && member === this.#member && epoch === this.position.epoch;
@@ -182,7 +179,7 @@ export class ClientSeat {
     const lost = this.position.skip(gap);
     if (lost === undefined) return;
     this.#outputs.event(lost);
-    // The room may wait for room in what it sends: it must learn that the gap was taken.
+    // The room may wait for space in its window: the Ack tells it that the gap was received.
     this.#acks.ackNow(nowMs);
   }
 
@@ -197,7 +194,7 @@ export class ClientSeat {
   }
 }
 
-/** How far a player has got in a room's log. `(epoch, offset)` is one value: neither means anything without the other. */
+/** A player's position in a room's log. An offset is valid only with its epoch. */
 export class DeliveryPosition {
   #epoch = 0;
   #delivered = 0;
@@ -213,27 +210,27 @@ export class DeliveryPosition {
   }
 
   /**
-   * Takes the room's answer to a Join.
+   * Applies the room's response to a Join.
    *
-   * @returns what of the same log lies between the two positions and will not come, an upper bound
+   * @returns the entries of the same log between the two positions, which will not be delivered: an upper bound
    */
   join({ epoch, offset }: Joined): Gap | undefined {
     const sameLog = epoch === this.#epoch;
     const before = this.#delivered;
     this.#epoch = epoch;
-    // A newcomer's history may start before what this player has: that much of it is a repetition.
+    // The history may start before this player's position: that part of it is a repetition.
     this.#delivered = sameLog ? Math.max(before, offset) : offset;
     return sameLog && offset > before ? { kind: "gap", from: before + 1, to: offset } : undefined;
   }
 
-  /** Whether `offset` is new; if so, it is received. */
+  /** Whether `offset` is new; if so, it counts as received. */
   advance(offset: number): boolean {
     if (offset <= this.#delivered) return false;
     this.#delivered = offset;
     return true;
   }
 
-  /** Takes the room's Gap; undefined if all of it was received after all. */
+  /** Applies the room's Gap; undefined if all of it was received before. */
   skip({ from, to }: Gap): Gap | undefined {
     const first = Math.max(from, this.#delivered + 1);
     return this.advance(to) ? { kind: "gap", from: first, to } : undefined;

@@ -1,14 +1,14 @@
-/** How a handover went. */
+/** The result of a handover. */
 export interface HandoverReport {
   /** From the first sign of trouble to the session being established again. */
   readonly gapMs: number;
-  /** Messages that were sent again or for the first time because of it, in both directions. */
+  /** Messages that waited for it or were sent again, in both directions. */
   readonly replayed: number;
 }
 
 /**
- * The time between a path's first sign of trouble and the session's being established again, on whatever path. While it
- * lasts, the room holds the seat for its retention only.
+ * The time from a connection's first sign of trouble until the session is established again, on any connection. Meanwhile the
+ * room may hold the seat, which it does only for the retention.
  */
 export class Handover {
   #beganMs: number | undefined;
@@ -19,12 +19,12 @@ export class Handover {
     return this.#beganMs !== undefined;
   }
 
-  /** When the seat must be taken for lost, undefined while a connection has it. */
+  /** When the client must assume that the seat is lost, undefined while a connection has it. */
   get seatDeadlineMs(): number | undefined {
     return this.#seatDeadlineMs;
   }
 
-  /** The path is suspect or gone: true if that is news. Gone again, the seat is held anew but the gap goes on. */
+  /** The connection is suspect or lost. Returns true if this begins a handover; within one it only restarts the retention. */
   begin(nowMs: number, retentionMs: number): boolean {
     this.#seatDeadlineMs = nowMs + retentionMs;
     if (this.isOpen) return false;
@@ -38,7 +38,7 @@ export class Handover {
     this.#seatDeadlineMs = undefined;
   }
 
-  /** `messages` went out or came in because of it. */
+  /** Counts messages that were sent or received because of it. */
   replay(messages: number): void {
     if (this.isOpen) this.#replayed += messages;
   }

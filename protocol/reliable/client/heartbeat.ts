@@ -1,4 +1,4 @@
-/** What a path's silence asks for: a ping, a second connection, or its end. */
+/** What the silence of a connection requires: a ping, a second connection, or its end. */
 export type HeartbeatVerdict = "ping" | "suspect" | "dead";
 
 export interface HeartbeatLimits {
@@ -8,16 +8,16 @@ export interface HeartbeatLimits {
 }
 
 /**
- * Watches one connection for silence: idle, it is pinged; what is not answered within the probe makes it suspect long
- * before the socket dies; anything heard clears it; and what stays silent is dead (half-open detection).
+ * Detects half-open connections by their silence. An idle connection is pinged. Without a response within `probeMs` it is
+ * suspect, long before the socket fails; any received byte clears that. If it stays silent, it is dead.
  */
 export class Heartbeat {
   readonly #limits: HeartbeatLimits;
   #heardMs: number;
   #sentMs: number;
-  /** When a message that the room has not answered asks for a ping. */
+  /** When to ping because the room has not responded to a message. */
   #probeAtMs: number | undefined;
-  /** When the ping that is out makes the path suspect. */
+  /** When the ping that was sent makes the connection suspect. */
   #suspectAtMs: number | undefined;
   #suspect = false;
 
@@ -27,12 +27,12 @@ export class Heartbeat {
     this.#sentMs = nowMs;
   }
 
-  /** A probe went unanswered, and nothing was heard since. */
+  /** A ping got no response, and nothing was received since. */
   get isSuspect(): boolean {
     return this.#suspect;
   }
 
-  /** Bytes came in. */
+  /** Bytes were received. */
   heard(nowMs: number): void {
     this.#heardMs = nowMs;
     this.#probeAtMs = undefined;
@@ -40,26 +40,26 @@ export class Heartbeat {
     this.#suspect = false;
   }
 
-  /** Bytes went out. */
+  /** Bytes were sent. */
   sent(nowMs: number): void {
     this.#sentMs = nowMs;
   }
 
-  /** Something went out that the room answers soon. */
+  /** A packet was sent that the room responds to soon. */
   sentQuestion(nowMs: number): void {
     this.#sentMs = nowMs;
     this.#probeAtMs ??= nowMs + this.#limits.probeMs;
   }
 
-  /** A ping went out. */
+  /** A ping was sent. */
   pinged(nowMs: number): void {
     this.#sentMs = nowMs;
     this.#suspectAtMs ??= nowMs + this.#limits.probeMs;
   }
 
   /**
-   * What is due now. `suspect` is given once; a ping is due until {@link pinged}. Silence alone kills no path, an unanswered
-   * ping does: browsers wake the timers of a hidden page once a minute, and then nobody has asked anything.
+   * What is due now. It returns `suspect` once, and `ping` until {@link pinged}. Silence alone ends no connection, only a ping
+   * without a response does: browsers run the timers of a hidden page once a minute, so no ping may have been sent.
    */
   due(nowMs: number): HeartbeatVerdict | undefined {
     if (this.#suspect) return nowMs >= this.#deadMs() ? "dead" : undefined;
@@ -69,7 +69,7 @@ export class Heartbeat {
     return "suspect";
   }
 
-  /** When {@link due} has something to say next. */
+  /** When {@link due} must be called next. */
   get deadlineMs(): number {
     return this.#suspect ? this.#deadMs() : (this.#suspectAtMs ?? this.#pingAtMs());
   }

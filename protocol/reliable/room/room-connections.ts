@@ -55,7 +55,7 @@ export class RoomConnections {
   readonly #heldTotal: HeldTotal = { bytes: 0 };
   #outputs: RoomOutput[] = [];
 
-  /** `pingedMs`: when the driver last answered a ping of the connection, which the core does not see; 0 if never. */
+  /** `pingedMs`: when the driver last responded to a ping of the connection, which the core does not see; 0 if never. */
   constructor(limits: RoomLimits, seats: RoomSeats, pingedMs: (connection: number) => number) {
     this.#limits = limits;
     this.#seats = seats;
@@ -209,9 +209,9 @@ export class RoomConnections {
 
   /** At most one Pong a transaction: a player who does not read must not fill the memory with Pongs. */
   #sendPong(connection: RoomConnection): void {
-    const nonce = connection.unansweredPing;
+    const nonce = connection.pendingPing;
     if (nonce === undefined) return;
-    connection.unansweredPing = undefined;
+    connection.pendingPing = undefined;
     connection.outbox.add({ kind: "pong", nonce });
   }
 
@@ -255,8 +255,8 @@ export class RoomConnection {
   ackedToPlayer = 0;
   /** Bytes of datagrams that it was sent since it was last heard. */
   datagramBytes = 0;
-  /** The nonce of its newest Ping that has no Pong yet. */
-  unansweredPing: number | undefined;
+  /** The nonce of its newest Ping, until the Pong is sent. */
+  pendingPing: number | undefined;
   #heardMs: number;
   /** Whether the driver needs a new snapshot. */
   changed = false;
@@ -300,15 +300,15 @@ export class RoomConnection {
   }
 
   snapshot(member: number): ConnectionSnapshot {
-    const { attempt, live, established, sent, ackedByPlayer: acknowledged, ackedToPlayer: confirmed } = this;
+    const { attempt, live, established, sent, ackedByPlayer, ackedToPlayer } = this;
     return {
       member,
       attempt,
       live,
       established,
       sent,
-      ackedByPlayer: acknowledged,
-      ackedToPlayer: confirmed,
+      ackedByPlayer,
+      ackedToPlayer,
       holds: this.held.length > 0,
     };
   }

@@ -27,7 +27,7 @@ export interface RoomConfig {
    * in which the message becomes durable.
    */
   readonly onReceive?: (room: RoomCore, from: Seat, message: Publish, nowMs: number) => void;
-  /** When the driver itself last answered a ping of this connection, epoch ms; 0 if never. */
+  /** When the driver itself last responded to a ping of this connection, epoch ms; 0 if never. */
   readonly pingedMs?: (connection: number) => number;
 }
 
@@ -229,7 +229,7 @@ export class RoomCore {
         this.#connections.relay(connection, packet.body, nowMs);
         break;
       case "ping":
-        connection.unansweredPing = packet.nonce;
+        connection.pendingPing = packet.nonce;
         break;
       case "leave":
         connection.leaving = true;
