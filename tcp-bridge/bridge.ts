@@ -2,8 +2,7 @@ import type { AddressInfo } from "node:net";
 import { type Logger, pino } from "pino";
 import type { BridgeConfig } from "./config.ts";
 import { maxOpenFiles, shareOpenFiles } from "./core/connection-limits.ts";
-import type { Listener, PortObserver } from "./core/listener.ts";
-import { MAX_LINGERING } from "./core/listener.ts";
+import { countAndLog, type Listener, MAX_LINGERING } from "./core/listener.ts";
 import { BatchDispatcher } from "./edge/batch-dispatcher.ts";
 import { EdgeClient } from "./edge/edge-client.ts";
 import { EdgeFailureLog, EdgeProbe } from "./edge/edge-health.ts";
@@ -133,7 +132,7 @@ function openGamePort(
   logger: Logger,
 ): Listener {
   const session = { dispatcher, metrics };
-  return createGamePort(config.game, config.gameLimits, session, portObserver("a connection", metrics, logger));
+  return createGamePort(config.game, config.gameLimits, session, countAndLog("a connection", metrics, logger));
 }
 
 function openPlayerPort(
@@ -148,22 +147,7 @@ function openPlayerPort(
     joinsWaiting: () => port.joinsWaiting,
   });
   const session = { metrics, failureLog };
-  const observer = portObserver("a player's connection", metrics, logger);
+  const observer = countAndLog("a player's connection", metrics, logger);
   const port: PlayerPort = new PlayerPort(player, edge.url, session, observer);
   return port;
-}
-
-/** Counts and logs what happens to the connections of a port. `what` is the subject of the log lines. */
-function portObserver(what: string, metrics: BridgeMetrics | PlayerMetrics, logger: Logger): PortObserver {
-  return {
-    onRefused: (code) => {
-      metrics.refused(code);
-      logger.debug({ code }, `${what} was refused`);
-    },
-    onClosed: (code) => {
-      metrics.disconnected(code);
-      logger.debug({ code }, `${what} ended`);
-    },
-    onFault: (error) => logger.error({ err: error }, `${what} failed`),
-  };
 }

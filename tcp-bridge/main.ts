@@ -16,14 +16,14 @@ async function main(): Promise<void> {
   process.on("SIGINT", stop);
 }
 
-/** One line: what the operator can mend in its own words, what only we can mend with its stack. */
+/** Writes one line and exits: the message alone if the operator can correct the error, otherwise with its stack. */
 function fail(error: unknown): void {
-  // Of a system call: "listen EADDRINUSE: address already in use 127.0.0.1:7000".
+  // A failed system call: "listen EADDRINUSE: address already in use 127.0.0.1:7000".
   const isOperators = error instanceof ConfigError || (error instanceof Error && "syscall" in error);
   process.stderr.write(`artoria bridge: ${isOperators ? oneLine(error.message) : describeError(error)}\n`);
   process.exit(1);
 }
 
-// Node would print the message as it is, and its line breaks with it.
+// By default Node prints the message unescaped, with its line breaks.
 process.on("uncaughtException", fail);
 main().catch(fail);

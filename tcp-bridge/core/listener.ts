@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer, type SecureVersion, type TLSSocket } from "node:tls";
+import type { Logger } from "pino";
 import { addressKey } from "./address-book.ts";
 import { Admission, type Place } from "./admission.ts";
 import type { ConnectionLimits, DisconnectCode, LimitCode } from "./connection-limits.ts";
@@ -231,6 +232,27 @@ export class Listener {
     // The server's close event comes before that of the last socket, which ends its session.
     await Promise.all(Array.from(this.#admitted.keys(), (socket) => new Promise((gone) => socket.once("close", gone))));
   }
+}
+
+/** An observer that counts and logs. `what` is the subject of the log lines. */
+export function countAndLog(what: string, metrics: PortMetrics, logger: Logger): PortObserver {
+  return {
+    onRefused: (code) => {
+      metrics.refused(code);
+      logger.debug({ code }, `${what} was refused`);
+    },
+    onClosed: (code) => {
+      metrics.disconnected(code);
+      logger.debug({ code }, `${what} ended`);
+    },
+    onFault: (error) => logger.error({ err: error }, `${what} failed`),
+  };
+}
+
+/** The counters of a port's connections. */
+export interface PortMetrics {
+  refused(code: LimitCode): void;
+  disconnected(code: DisconnectCode): void;
 }
 
 /** The two ends of a connection: unique while it is open. */
