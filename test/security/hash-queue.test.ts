@@ -1,61 +1,61 @@
 import { expect, it } from "vitest";
 import { HashQueue } from "../../worker/password-hasher/password-service.ts";
 
-interface Asked {
-  readonly who: string;
+interface Job {
+  readonly from: string;
   readonly urgent?: boolean;
 }
 
-/** Asks all at once, then lets one hash end after the other; who had a turn, in order, and who was turned away. */
-async function runAll(asked: readonly Asked[], maxWaiting = 50) {
+/** Queues all jobs at once and runs them one by one. Returns whose jobs ran, in order, and whose were refused. */
+async function runAll(jobs: readonly Job[], maxWaiting = 50) {
   const queue = new HashQueue({ atOnce: 1, maxWaiting });
   const turns: string[] = [];
   const results = await Promise.all(
-    asked.map(({ who, urgent = false }) =>
+    jobs.map(({ from, urgent = false }) =>
       queue.run(
         async () => {
-          turns.push(who);
+          turns.push(from);
         },
-        { from: who, urgent },
+        { from, urgent },
       ),
     ),
   );
-  return { turns, busy: asked.filter((_, index) => results[index] === "busy").map(({ who }) => who) };
+  return { turns, busy: jobs.filter((_, index) => results[index] === "busy").map(({ from }) => from) };
 }
 
-const times = (count: number, asked: Asked): Asked[] => Array(count).fill(asked);
+const times = (count: number, jobs: Job): Job[] => Array(count).fill(jobs);
 
-it("a network that fills the line of passwords keeps nobody else waiting", async () => {
-  const { turns, busy } = await runAll([...times(60, { who: "loud" }), { who: "kim" }, { who: "lee" }]);
+it("a network that fills the queue of passwords does not delay others", async () => {
+  const { turns, busy } = await runAll([...times(60, { from: "loud" }), { from: "kim" }, { from: "lee" }]);
   expect(turns.indexOf("kim")).toBeLessThanOrEqual(2);
   expect(turns.indexOf("lee")).toBeLessThanOrEqual(3);
   expect(new Set(busy)).toEqual(new Set(["loud"]));
   expect(busy).toHaveLength(62 - 1 - 50);
 });
 
-it("a network that fills the line of known devices keeps neither a known device nor a stranger waiting", async () => {
-  const loud = times(60, { who: "loud", urgent: true });
-  const { turns, busy } = await runAll([...loud, { who: "kim", urgent: true }, { who: "stranger" }]);
+it("a network that fills the queue of known devices delays neither a known device nor a stranger", async () => {
+  const loud = times(60, { from: "loud", urgent: true });
+  const { turns, busy } = await runAll([...loud, { from: "kim", urgent: true }, { from: "stranger" }]);
   expect(turns.indexOf("kim")).toBeLessThanOrEqual(2);
   expect(turns.indexOf("stranger")).toBeLessThanOrEqual(4);
   expect(new Set(busy)).toEqual(new Set(["loud"]));
 });
 
-it("200 players of one network wait in one line, and all of it is theirs", async () => {
-  const { turns, busy } = await runAll(times(200, { who: "school" }));
+it("200 players of one network may use the whole queue", async () => {
+  const { turns, busy } = await runAll(times(200, { from: "school" }));
   expect([turns.length, busy.length]).toEqual([51, 149]);
 });
 
 it("a known device goes before strangers", async () => {
   const { turns } = await runAll([
-    ...times(20, { who: "a" }),
-    ...times(20, { who: "b" }),
-    { who: "kim", urgent: true },
+    ...times(20, { from: "a" }),
+    ...times(20, { from: "b" }),
+    { from: "kim", urgent: true },
   ]);
   expect(turns.indexOf("kim")).toBe(1);
 });
 
-it("where all networks have as many in line, who comes last is turned away", async () => {
-  const asked = Array.from({ length: 6 }, (_, index) => ({ who: `network ${index}` }));
-  expect((await runAll(asked, 3)).busy).toEqual(["network 4", "network 5"]);
+it("if all networks have equally many passwords in the queue, the newcomer is refused", async () => {
+  const jobs = Array.from({ length: 6 }, (_, index) => ({ from: `network ${index}` }));
+  expect((await runAll(jobs, 3)).busy).toEqual(["network 4", "network 5"]);
 });

@@ -24,7 +24,7 @@ export interface AccountRights {
   readonly disabled?: boolean;
 }
 
-/** The accounts in D1 (migrations/). Its methods reject when the database does not answer. */
+/** The accounts in D1 (migrations/). Its methods reject if the database does not respond. */
 export class Accounts {
   readonly #database: D1Database;
 

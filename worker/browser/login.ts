@@ -10,7 +10,7 @@ import { type Account, Accounts, userOfAccount } from "./accounts.ts";
 import { type LoginLimitBindings, reserveLogin } from "./login-limit.ts";
 import type { PageEnv } from "./visitor.ts";
 
-/** Whether somebody knows an account's password. */
+/** Whether the visitor knows an account's password. */
 export type PasswordProof =
   | {
       readonly kind: "right";

@@ -64,7 +64,7 @@ const SESSION_COOKIE = "__Host-sid";
 
 const VALUE = new RegExp(`(?:^|;)\\s*${SESSION_COOKIE}=([^;]*)`, "g");
 
-/** The cookie's value. Of two nobody knows which is genuine, and no browser sends two: they count as none. */
+/** The cookie's value. No browser sends two, and it is unknown which of them is genuine: they count as none. */
 function sessionCookie(c: Context): string | undefined {
   const [first, second] = (c.req.header("Cookie") ?? "").matchAll(VALUE);
   return second === undefined ? first?.[1]?.trim() : undefined;

@@ -210,7 +210,7 @@ export const CURRENT_COST: ScryptCost = { log2N: 14, r: 8, p: 5 };
 /** How a password compares with a stored hash. */
 export interface PasswordVerdict {
   readonly matches: boolean;
-  /** Whether the hash was made with other parameters than today's, and should be made anew. */
+  /** Whether the hash was made with other parameters than today's, and should be replaced. */
   readonly outdated: boolean;
 }
 

@@ -117,7 +117,7 @@ const lastAllowed = new WeakMap<Session, { readonly ageSeconds: number; readonly
 
 /**
  * The response that lets the client in. One from the cache is sent many times, so nothing may change it on its way; it has
- * no body that could be used up. Building it anew would take a ninth of such a check's time (docs/performance/optimisations.md).
+ * no body that could be used up. Building another one would take a ninth of such a check's time (docs/performance/optimisations.md).
  */
 function allow(provenance: Provenance, session: Session, user: string): Response {
   const { source, ageSeconds } = provenance;

@@ -9,7 +9,7 @@ export const Health = v.object({ status: v.literal("ok") });
 /** `/healthz`: the worker runs. */
 export const healthz = new Hono<AppEnv>().get("/", (c) => c.json({ status: "ok" }));
 
-/** `/readyz`: the session store answers. */
+/** `/readyz`: the session store responds. */
 export const readyz = new Hono<AppEnv>().get("/", async (c) =>
   (await c.get("store").ping()) ? c.json({ status: "ok" }) : problem(c, "unavailable"),
 );

@@ -77,8 +77,11 @@ describe("the owner's change of the password", () => {
 
   it("takes effect once if two browsers do it at the same time, and the other one is told", async () => {
     const { here, there, name } = await twoBrowsers();
-    const answers = await Promise.all([change(here), change(there, { password: "third horse", again: "third horse" })]);
-    expect(answers.map(({ status }) => status).sort()).toEqual([303, 409]);
+    const responses = await Promise.all([
+      change(here),
+      change(there, { password: "third horse", again: "third horse" }),
+    ]);
+    expect(responses.map(({ status }) => status).sort()).toEqual([303, 409]);
     const alive = await Promise.all([here, there].map(async (browser) => (await browser.open("/v1/check")).status));
     expect(alive.sort()).toEqual([200, 401]);
     expect((await new Browser().logIn(name)).status).toBe(401);

@@ -19,7 +19,7 @@ it.each(routes)("a deployed worker responds to %s with 503 and the variable's na
 
 it("a short key is valid only for loopback hosts, so that no page can use it by DNS rebinding", async () => {
   const local = { ...env, API_KEYS: "dev-key", LOOPBACK_ONLY: "1" };
-  // Whoever is let in is told that this is no number: the store is not asked.
+  // With a valid key the response is that this is no number: the store is not asked.
   const statusAt = async (host: string) =>
     (await app.request(`http://${host}/v1/sessions/none`, withKey, local)).status;
   expect(await statusAt("rebound.example:8787")).toBe(401);

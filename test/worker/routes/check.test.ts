@@ -3,7 +3,7 @@ import { ask, askAsClient, askAsService, createSession, newUser, problemOf } fro
 
 describe("/v1/check", () => {
   it.each(["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PROPFIND"])(
-    "allows with %s and says who",
+    "allows with %s and names the session and the user",
     async (method) => {
       const user = `${newUser()} 아서`;
       const { token, sessid } = await createSession({ user });

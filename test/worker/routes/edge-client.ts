@@ -37,7 +37,7 @@ export function askAsClient(token: string, path: string, init: RequestInit = {})
   return ask(path, { ...init, headers });
 }
 
-/** What `POST /v1/sessions` answers. */
+/** The response to `POST /v1/sessions`. */
 export interface Created {
   readonly sessid: number;
   readonly token: string;
@@ -48,11 +48,11 @@ export interface Created {
 /** Creates a session that the test may use. */
 export async function createSession(choice: { user?: string; grants?: readonly string[] } = {}): Promise<Created> {
   const response = await askAsService("POST", "/v1/sessions", { user: newUser(), ...choice });
-  if (response.status !== 201) throw new Error(`POST /v1/sessions answered ${response.status}`);
+  if (response.status !== 201) throw new Error(`POST /v1/sessions responded with ${response.status}`);
   return response.json<Created>();
 }
 
-/** The code and detail of an error answer, once its form is seen to be RFC 9457's. */
+/** The code and detail of an error response, which must have the form of RFC 9457. */
 export async function problemOf(response: Response): Promise<{ status: number; code: string; detail: string }> {
   const body = await response.json<{ status: number; code: string; detail?: string; title: string; type: string }>();
   if (!response.headers.get("Content-Type")?.startsWith("application/problem+json")) throw new Error("not a problem");

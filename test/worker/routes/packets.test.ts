@@ -14,7 +14,7 @@ const packet = (type: number, ...payload: Uint8Array[]) => {
   const body = concat(...payload);
   return concat(Uint8Array.of((body.length + 4) & 255, (body.length + 4) >> 8, type & 255, type >> 8), body);
 };
-const answers = async (body: Uint8Array<ArrayBuffer>) => {
+const respond = async (body: Uint8Array<ArrayBuffer>) => {
   const response = await askPackets(body);
   expect(response.status).toBe(200);
   expect(response.headers.get("Content-Type")).toBe("application/octet-stream");
@@ -36,7 +36,7 @@ describe("POST /v1/packets", () => {
       packet(5, i32(sessid), i32(0), text(user)),
       packet(1, i32(sessid)),
     );
-    expect(toHex(await answers(batch))).toBe(
+    expect(toHex(await respond(batch))).toBe(
       [
         "0500020001",
         "0500040000",
@@ -53,12 +53,12 @@ describe("POST /v1/packets", () => {
   it("records the address of a register as IPv4", async () => {
     const { sessid } = await createSession();
     await askAsService("DELETE", `/v1/sessions/${sessid}`);
-    await answers(packet(3, i32(sessid), i32(0xc0a80001 | 0), text(newUser())));
+    await respond(packet(3, i32(sessid), i32(0xc0a80001 | 0), text(newUser())));
     expect(await (await askAsService("GET", `/v1/sessions/${sessid}`)).json()).toMatchObject({ ip: "192.168.0.1" });
   });
 
   it("issues a session whose token a client can use, and counts it", async () => {
-    const issued = await answers(concat(packet(9, i32(0), text(newUser())), packet(7)));
+    const issued = await respond(concat(packet(9, i32(0), text(newUser())), packet(7)));
     expect(toHex(issued.subarray(0, 5))).toBe("1d000a0000");
     const token = btoa(String.fromCharCode(...issued.subarray(9, 29)))
       .replaceAll("+", "-")
@@ -71,16 +71,16 @@ describe("POST /v1/packets", () => {
   });
 
   it.each(vectors.broken.filter(({ expect: outcome }) => !outcome.endsWith("close")))(
-    "answers $why in its place: $expect",
+    "responds to $why in its place: $expect",
     async ({ hex: broken, expect: outcome }) => {
       const count = packet(7);
-      const answered = await answers(concat(hex(broken), count));
-      const type = new DataView(answered.buffer).getUint16(2, true);
+      const responses = await respond(concat(hex(broken), count));
+      const type = new DataView(responses.buffer).getUint16(2, true);
       const name = outcome.split("(")[0];
       expect(type).toBe({ ErrorResponse: 127, SessionCheckResponse: 2, SessionRegisterResponse: 4 }[name ?? ""]);
-      expect(answered[4]).toBe(4);
-      const size = new DataView(answered.buffer).getUint16(0, true);
-      expect(toHex(answered.subarray(size, size + 5))).toBe("0d00080000");
+      expect(responses[4]).toBe(4);
+      const size = new DataView(responses.buffer).getUint16(0, true);
+      expect(toHex(responses.subarray(size, size + 5))).toBe("0d00080000");
     },
   );
 
@@ -104,12 +104,12 @@ describe("POST /v1/packets", () => {
 
   it("accepts 1000 packets and 512 KiB and no more, and responds to an empty body with an empty one", async () => {
     const check = packet(1, i32(7));
-    expect((await answers(concat(...Array(1000).fill(check)))).length).toBe(5000);
+    expect((await respond(concat(...Array(1000).fill(check)))).length).toBe(5000);
     const many = await askPackets(concat(...Array(1001).fill(check)));
     expect(await problemOf(many)).toMatchObject({ status: 413, code: "too_large" });
     const large = await askPackets(new Uint8Array(512 * 1024 + 1));
     expect(await problemOf(large)).toMatchObject({ status: 413, code: "too_large" });
-    expect((await answers(new Uint8Array(0))).length).toBe(0);
+    expect((await respond(new Uint8Array(0))).length).toBe(0);
   });
 
   it.each([

@@ -5,12 +5,12 @@ import { displayName, Layout } from "./layout.tsx";
 export function HomePage({ visitor }: { visitor: Visitor }) {
   return (
     <Layout title="Home" visitor={visitor}>
-      {visitor.kind === "user" ? <Welcome user={visitor.user} /> : <Invitation visitor={visitor} />}
+      {visitor.kind === "user" ? <UserHome user={visitor.user} /> : <VisitorHome visitor={visitor} />}
     </Layout>
   );
 }
 
-function Welcome({ user }: { user: string }) {
+function UserHome({ user }: { user: string }) {
   return (
     <>
       <h1>Hello, {displayName(user)}</h1>
@@ -29,7 +29,7 @@ function Welcome({ user }: { user: string }) {
   );
 }
 
-function Invitation({ visitor }: { visitor: Visitor }) {
+function VisitorHome({ visitor }: { visitor: Visitor }) {
   return (
     <>
       <h1>Artoria</h1>

@@ -9,7 +9,7 @@ import type { PageEnv, Visitor } from "../visitor.ts";
 import { displayName, type FormError, FormField, FormMessage, Layout } from "./layout.tsx";
 import { refuseBusy, refusePage, refuseSession } from "./refuse-page.tsx";
 
-/** The same for a name that nobody has and for a disabled account, so that nobody can find out which accounts exist. */
+/** The same message if the account does not exist or is disabled, so that nobody can find out which accounts exist. */
 const WRONG = "User name or password is wrong.";
 
 /** `/login` */
