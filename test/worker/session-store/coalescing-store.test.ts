@@ -1,8 +1,9 @@
-import { beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { SessionRequest, SessionResponse } from "../../../protocol/session-request.ts";
 import { Status } from "../../../protocol/status-codes.ts";
 import { CoalescingStore } from "../../../worker/session-store/coalescing-store.ts";
 import type { SessionStore } from "../../../worker/session-store/session-store.ts";
+import { PATIENT_DEADLINE_MS } from "./store-harness.ts";
 
 /** A store that responds when `respond` is called, or at once. Even sessids live. */
 class HeldStore implements SessionStore {
@@ -29,10 +30,21 @@ class HeldStore implements SessionStore {
 let held: HeldStore;
 let store: CoalescingStore;
 let background: Promise<unknown>[];
+/** The clock, which stands still, so that the store's latency is what a test says: epoch ms. */
+let nowMs = 1_763_700_000_000;
 beforeEach(() => {
+  vi.spyOn(Date, "now").mockImplementation(() => nowMs);
   held = new HeldStore();
   background = [];
-  store = new CoalescingStore({ store: held, background: (work) => background.push(work) });
+  store = new CoalescingStore({
+    store: held,
+    background: (work) => background.push(work),
+    deadlineMs: PATIENT_DEADLINE_MS,
+  });
+});
+
+afterEach(() => {
+  vi.restoreAllMocks();
 });
 
 const check = (sessid: number): SessionRequest => ({ kind: "check", sessid });
@@ -113,7 +125,7 @@ describe("CoalescingStore, with single reads,", () => {
   it("frees the slots of requests that the runtime has aborted", async () => {
     store = new CoalescingStore({ store: held, background: () => undefined, deadlineMs: 20 });
     ask(numbers(1, 16));
-    await scheduler.wait(60);
+    nowMs += 60;
     const [late] = ask([18]);
     await turn();
     held.runs.at(-1)?.respond();
