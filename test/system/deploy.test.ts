@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { gzipSync } from "node:zlib";
-import { expect, it } from "vitest";
+import { expect, test } from "vitest";
 import { unstable_readConfig } from "wrangler";
 
 /** A tenth of what Cloudflare's free plan allows, so that a cold start stays short. */
@@ -13,7 +13,7 @@ const MAX_GZIPPED_BYTES = 100 * 1024;
 const DEPLOY = ["wrangler", "deploy", "--dry-run", "--env", "production", "--outdir"];
 const ENVIRONMENT = { ...process.env, WRANGLER_SEND_METRICS: "false", CI: "true" };
 
-it("builds the password hasher for production, which has no address of its own", async () => {
+test.concurrent("the password hasher builds for production, without an address of its own", async () => {
   const outdir = await mkdtemp(join(tmpdir(), "artoria-deploy-"));
   try {
     const config = "worker/password-hasher/wrangler.toml";
@@ -30,7 +30,7 @@ it("builds the password hasher for production, which has no address of its own",
   }
 });
 
-it("builds for production, under 100 KiB gzipped", async () => {
+test.concurrent("the edge builds for production, in under 100 KiB gzipped", async () => {
   const outdir = await mkdtemp(join(tmpdir(), "artoria-deploy-"));
   try {
     const { stdout } = await promisify(execFile)("npx", [...DEPLOY, outdir], { env: ENVIRONMENT });

@@ -1,5 +1,5 @@
 import { setTimeout as pause } from "node:timers/promises";
-import { afterEach, beforeEach, expect, it } from "vitest";
+import { afterEach, beforeEach, expect, test } from "vitest";
 import { PlayerFleet } from "../support/peers/player-fleet.ts";
 import { RoomStage } from "../support/processes/room-stage.ts";
 import { type Random, seededRandom } from "../support/random.ts";
@@ -7,14 +7,14 @@ import { until } from "../support/until.ts";
 
 const PLAYERS = 100;
 const ROOM = "arena";
-const TROUBLE_MS = 60_000;
-/** 20 messages a second, which are 2,000 deliveries a second: a small, shared machine has to bear it. */
-const SPEAK_EVERY_MS = 50;
-const CUT_EVERY_MS = 1_000;
-const KILL_EVERY_MS = 7_000;
-const EVICT_EVERY_MS = 11_000;
-/** How long the slowest machine may take from the end of the trouble. */
-const SETTLE_MS = 60_000;
+const TROUBLE_MS = 40_000;
+/** 20 messages a second, which are 2,000 deliveries a second: as many as a small, shared machine can deliver. */
+const PUBLISH_EVERY_MS = 50;
+const CUT_EVERY_MS = 700;
+const KILL_EVERY_MS = 4_500;
+const EVICT_EVERY_MS = 7_000;
+/** How long the slowest machine may need after the last trouble. */
+const RECOVERY_MS = 60_000;
 
 let stage: RoomStage;
 let fleet: PlayerFleet | undefined;
@@ -26,7 +26,7 @@ afterEach(async () => {
   await stage?.close();
 });
 
-it("100 players hear every message once and in order, while bridges are killed, connections cut and the room evicted", async () => {
+test("100 players receive every message once and in order, while bridges are killed, connections cut and the room evicted", async () => {
   const seed = Date.now() % 2 ** 31;
   process.stdout.write(`seed ${seed}\n`);
   const random = seededRandom(seed);
@@ -34,23 +34,23 @@ it("100 players hear every message once and in order, while bridges are killed, 
   fleet = new PlayerFleet({ port: stage.haproxy.port, ca: stage.certificate.cert, room: ROOM, tokens });
   const { players } = fleet;
   fleet.connect();
-  await until(() => fleet?.establishedCount === PLAYERS, SETTLE_MS);
+  await until(() => fleet?.establishedCount === PLAYERS, RECOVERY_MS);
 
-  let speaker = 0;
-  const speaking = setInterval(() => fleet?.speak(speaker++ % players.length), SPEAK_EVERY_MS);
+  let publisher = 0;
+  const publishing = setInterval(() => fleet?.publish(publisher++ % players.length), PUBLISH_EVERY_MS);
   const endMs = performance.now() + TROUBLE_MS;
   const counts = await Promise.all([
     repeat(CUT_EVERY_MS, endMs, random, () => cutSome(random)),
     repeat(KILL_EVERY_MS, endMs, random, () => killOne(random)),
     repeat(EVICT_EVERY_MS, endMs, random, () => stage.evict(ROOM, random.chance(0.5) ? "hibernate" : "close")),
   ]);
-  clearInterval(speaking);
-  await until(() => fleet?.hasHeardAll === true, SETTLE_MS).catch(() => undefined);
+  clearInterval(publishing);
+  await until(() => fleet?.receivedAll === true, RECOVERY_MS).catch(() => undefined);
 
   const gapsMs = fleet.gapsMs.toSorted((one, other) => one - other);
   const [cuts, kills, evictions] = counts;
   process.stdout.write(
-    `${fleet.saidCount} messages, ${kills} kills, ${cuts} rounds of cuts, ${evictions} evictions: ` +
+    `${fleet.publishedCount} messages, ${kills} kills, ${cuts} rounds of cuts, ${evictions} evictions: ` +
       `${gapsMs.length} resumes, p50 ${quantile(gapsMs, 0.5)} ms, p99 ${quantile(gapsMs, 0.99)} ms\n`,
   );
   expect(fleet.troubles).toEqual([]);
@@ -77,7 +77,7 @@ async function cutSome(random: Random): Promise<void> {
 async function killOne(random: Random): Promise<void> {
   const bridge = stage.bridges[random.integer(0, 1)] ?? stage.bridges[0];
   await bridge.kill();
-  // Players must live with the other one for a while.
+  // The other bridge serves all players for a while.
   await pause(random.integer(0, 1_500));
   bridge.start();
   await until(() => bridge.isReady());

@@ -11,24 +11,24 @@ export interface FleetOptions {
   readonly tokens: readonly Uint8Array[];
 }
 
-/** Many players in one room, each with a real connection: what they said, what they heard, and what became of them. */
+/** Many players in one room, each with a real connection: what they published and received, and what happened to them. */
 export class PlayerFleet {
   readonly players: readonly ReliableConnection[];
   /** How long each return to the room took, from the first sign of trouble until everything was replayed. */
   readonly gapsMs: number[] = [];
-  /** What a reliable session promises that does not happen. */
+  /** Events that a reliable session promises not to have. */
   readonly troubles: string[] = [];
-  readonly #heard: readonly string[][];
-  readonly #said: number[];
+  readonly #received: readonly string[][];
+  readonly #published: number[];
   #leaving = false;
 
   constructor({ port, ca, room, tokens }: FleetOptions) {
-    this.#heard = tokens.map(() => []);
-    this.#said = tokens.map(() => 0);
+    this.#received = tokens.map(() => []);
+    this.#published = tokens.map(() => 0);
     this.players = tokens.map((token, index) => {
       const transport = tlsTransport({ host: "127.0.0.1", port, token, trust: { ca } });
       const player = new ReliableConnection({ transport, room });
-      player.on("message", ({ body }) => this.#heard[index]?.push(Buffer.from(body).toString()));
+      player.on("message", ({ body }) => this.#received[index]?.push(Buffer.from(body).toString()));
       player.on("handoverEnd", ({ gapMs }) => this.gapsMs.push(gapMs));
       player.on("gap", ({ from, to }) => this.troubles.push(`player ${index} has a gap ${from}..${to}`));
       player.on("handoverFailed", ({ reason }) => this.troubles.push(`player ${index} lost its seat: ${reason}`));
@@ -39,9 +39,9 @@ export class PlayerFleet {
     });
   }
 
-  /** Messages that were said, each of which everybody is to hear. */
-  get saidCount(): number {
-    return this.#said.reduce((sum, count) => sum + count, 0);
+  /** Messages published so far; every player is to receive each of them. */
+  get publishedCount(): number {
+    return this.#published.reduce((sum, count) => sum + count, 0);
   }
 
   /** Players with a working connection. */
@@ -49,43 +49,46 @@ export class PlayerFleet {
     return this.players.filter(({ state }) => state === "Established").length;
   }
 
-  /** Whether everybody has heard as much as was said, and the room has acknowledged all of it. */
-  get hasHeardAll(): boolean {
-    const { saidCount } = this;
-    const heardAll = this.#heard.every(({ length }) => length >= saidCount);
-    return heardAll && this.players.every(({ unackedMessages }) => unackedMessages === 0);
+  /** Whether every player has received as many messages as were published, and the room has acknowledged all of them. */
+  get receivedAll(): boolean {
+    const { publishedCount } = this;
+    return (
+      this.#received.every(({ length }) => length >= publishedCount) &&
+      this.players.every(({ unackedMessages }) => unackedMessages === 0)
+    );
   }
 
   connect(): void {
     for (const player of this.players) player.connect();
   }
 
-  /** The player says its next message, which names it and counts. */
-  speak(index: number): void {
-    const count = (this.#said[index] ?? 0) + 1;
+  /** The player publishes its next message: its index and a count. */
+  publish(index: number): void {
+    const count = (this.#published[index] ?? 0) + 1;
     const sent = this.players[index]?.send(Buffer.from(`${index}:${count}`));
-    if (sent?.kind === "queued") this.#said[index] = count;
+    if (sent?.kind === "queued") this.#published[index] = count;
     else this.troubles.push(`player ${index} could not send: ${sent?.kind}`);
   }
 
-  /** Who heard anything but every message once, each player's in its order, and all in the same order as everybody else. */
+  /** Each player must receive every message once, those of one publisher in order, and all in the order of everybody else: what is not so. */
   faults(): string[] {
-    const [first = []] = this.#heard;
-    const next = this.#said.map(() => 1);
+    const [first = []] = this.#received;
+    const next = this.#published.map(() => 1);
     const faults = first.flatMap((message, at) => {
       const [player = -1, count] = message.split(":").map(Number);
       const expected = next[player];
       next[player] = (expected ?? 0) + 1;
       return count === expected ? [] : [`message ${at + 1} is ${message}, expected ${player}:${expected}`];
     });
-    this.#said.forEach((count, player) => {
+    this.#published.forEach((count, player) => {
       if (next[player] !== count + 1)
-        faults.push(`of player ${player}'s ${count}, ${(next[player] ?? 0) - 1} were heard`);
+        faults.push(`of player ${player}'s ${count}, ${(next[player] ?? 0) - 1} were received`);
     });
-    this.#heard.forEach((heard, player) => {
-      const at = heard.findIndex((message, index) => message !== first[index]);
-      if (at >= 0) faults.push(`player ${player} heard ${heard[at]} as message ${at + 1}, not ${first[at]}`);
-      else if (heard.length !== first.length) faults.push(`player ${player} heard ${heard.length} of ${first.length}`);
+    this.#received.forEach((received, player) => {
+      const at = received.findIndex((message, index) => message !== first[index]);
+      if (at >= 0) faults.push(`player ${player} received ${received[at]} as message ${at + 1}, not ${first[at]}`);
+      else if (received.length !== first.length)
+        faults.push(`player ${player} received ${received.length} of ${first.length}`);
     });
     return faults;
   }
