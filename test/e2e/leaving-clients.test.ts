@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { askAsService, type RunningStack, startStackOn } from "../support/processes/running-stack.ts";
 import { until } from "../support/until.ts";
 
@@ -15,10 +15,10 @@ const NEAR_AFTER = 50;
 const PATIENCE_MS = 500;
 
 let stack: RunningStack;
-beforeEach(async () => {
+beforeAll(async () => {
   stack = await startStackOn("redis");
 });
-afterEach(async () => {
+afterAll(async () => {
   stack.redis?.signal("SIGCONT");
   await stack.close();
 });
@@ -63,7 +63,7 @@ async function leaveAndStay(token: string): Promise<readonly number[]> {
 
 describe("clients that leave while the store is asked for them", () => {
   let token: string;
-  beforeEach(async () => {
+  beforeAll(async () => {
     const issued = await askAsService(stack, "POST", "/v1/sessions", { user: "kim" });
     ({ token } = (await issued.json()) as { token: string });
     expect(await statusOf(await ask(token))).toBe(200);

@@ -1,22 +1,25 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startEdge } from "../../dev/edge.ts";
 import type { ServiceRequest } from "../../protocol/session-request.ts";
 import { Status } from "../../protocol/status-codes.ts";
 import { startBridge } from "../../tcp-bridge/bridge.ts";
 import { parseBridgeConfig } from "../../tcp-bridge/config.ts";
 import { GamePeer } from "../support/peers/game-peer.ts";
-import { startStackOn } from "../support/processes/running-stack.ts";
-import { startRedisServer } from "../support/redis/redis-server.ts";
+import { type RunningStack, startStackOn } from "../support/processes/running-stack.ts";
+import { type RedisServer, startRedisServer } from "../support/redis/redis-server.ts";
 import { until } from "../support/until.ts";
 
 /** The bridge's deadline of 2 s, and what a busy machine may add to it. */
-const ANSWERED_WITHIN_MS = 10_000;
+const RESPONDED_WITHIN_MS = 10_000;
+
+/** Sessids from here on have no session. */
+const NEVER_REGISTERED = 1_000_000;
 
 const register = (sessid: number): ServiceRequest => ({ kind: "register", sessid, user: "kim", ip: null });
 const check = (sessid: number): ServiceRequest => ({ kind: "check", sessid });
 
-/** Asks one request after the other, and keeps what each was answered and how long that took. */
+/** Sends one request after the other, and keeps each response's status and how long it took. */
 class Asker {
   readonly verdicts: { readonly sessid: number; readonly status: number; readonly tookMs: number }[] = [];
   #asking = true;
@@ -50,66 +53,56 @@ class Asker {
 
 const slowest = (asker: Asker) => Math.max(...asker.verdicts.map(({ tookMs }) => tookMs));
 
-describe("while requests flow", () => {
-  it("a stopped Redis makes them Unavailable in time, and all that was acknowledged is there when it goes on", async () => {
-    const stack = await startStackOn("redis");
-    const peer = await GamePeer.connect({
-      address: stack.gameAddress.host,
-      port: stack.gameAddress.port,
-      family: "IPv4",
-    });
-    try {
-      const asker = new Asker(peer, register);
-      await until(() => asker.verdicts.length > 20);
-      stack.redis?.signal("SIGSTOP");
-      await until(() => asker.last === Status.Unavailable);
-      expect((await fetch(`${stack.edgeUrl}/readyz`)).status).toBe(503);
-      stack.redis?.signal("SIGCONT");
-      await until(() => asker.last === Status.Ok);
-      await asker.stop();
-      expect(slowest(asker)).toBeLessThan(ANSWERED_WITHIN_MS);
-      expect(new Set(asker.verdicts.map(({ status }) => status))).toEqual(new Set([Status.Ok, Status.Unavailable]));
-
-      const acknowledged = asker.verdicts.filter(({ status }) => status === Status.Ok);
-      const before = peer.responses.length;
-      peer.send(...acknowledged.map(({ sessid }) => check(sessid)));
-      const answers = (await peer.received(before + acknowledged.length)).slice(before);
-      expect(answers.every(({ status }) => status === Status.Ok)).toBe(true);
-    } finally {
-      stack.redis?.signal("SIGCONT");
-      peer.close();
-      await stack.close();
-    }
+describe("an outage of Redis while requests flow", () => {
+  let stack: RunningStack;
+  let successor: RedisServer | undefined;
+  let peer: GamePeer;
+  beforeAll(async () => {
+    stack = await startStackOn("redis");
+    const { host, port } = stack.gameAddress;
+    peer = await GamePeer.connect({ address: host, port, family: "IPv4" });
+  });
+  afterAll(async () => {
+    stack.redis?.signal("SIGCONT");
+    peer.close();
+    await stack.close();
+    await successor?.stop();
   });
 
-  it("a killed Redis makes them Unavailable, never wrong, until another is in its place", async () => {
-    const stack = await startStackOn("redis");
-    const peer = await GamePeer.connect({
-      address: stack.gameAddress.host,
-      port: stack.gameAddress.port,
-      family: "IPv4",
-    });
-    const asker = new Asker(peer, check);
-    let next: Awaited<ReturnType<typeof startRedisServer>> | undefined;
-    try {
-      await until(() => asker.verdicts.length > 20);
-      stack.redis?.signal("SIGKILL");
-      await until(() => asker.last === Status.Unavailable);
-      next = await startRedisServer({ port: stack.redis?.port ?? 0 });
-      await until(() => asker.last === Status.NotFound);
-      await asker.stop();
-      expect(slowest(asker)).toBeLessThan(ANSWERED_WITHIN_MS);
-      expect(new Set(asker.verdicts.map(({ status }) => status))).toEqual(
-        new Set([Status.NotFound, Status.Unavailable]),
-      );
-    } finally {
-      peer.close();
-      await stack.close();
-      await next?.stop();
-    }
+  test("by a stop makes requests Unavailable in time, and loses nothing that was acknowledged", async () => {
+    const asker = new Asker(peer, register);
+    await until(() => asker.verdicts.length > 20);
+    stack.redis?.signal("SIGSTOP");
+    await until(() => asker.last === Status.Unavailable);
+    expect((await fetch(`${stack.edgeUrl}/readyz`)).status).toBe(503);
+    stack.redis?.signal("SIGCONT");
+    await until(() => asker.last === Status.Ok);
+    await asker.stop();
+    expect(slowest(asker)).toBeLessThan(RESPONDED_WITHIN_MS);
+    expect(new Set(asker.verdicts.map(({ status }) => status))).toEqual(new Set([Status.Ok, Status.Unavailable]));
+
+    const acknowledged = asker.verdicts.filter(({ status }) => status === Status.Ok);
+    const before = peer.responses.length;
+    peer.send(...acknowledged.map(({ sessid }) => check(sessid)));
+    const responses = (await peer.received(before + acknowledged.length)).slice(before);
+    expect(responses.every(({ status }) => status === Status.Ok)).toBe(true);
   });
 
-  it("a restarted worker makes them Unavailable at most, on the same connection", async () => {
+  test("by a kill makes checks Unavailable, never wrong, until another Redis takes its place", async () => {
+    const asker = new Asker(peer, (sessid) => check(NEVER_REGISTERED + sessid));
+    await until(() => asker.verdicts.length > 20);
+    stack.redis?.signal("SIGKILL");
+    await until(() => asker.last === Status.Unavailable);
+    successor = await startRedisServer({ port: stack.redis?.port ?? 0 });
+    await until(() => asker.last === Status.NotFound);
+    await asker.stop();
+    expect(slowest(asker)).toBeLessThan(RESPONDED_WITHIN_MS);
+    expect(new Set(asker.verdicts.map(({ status }) => status))).toEqual(new Set([Status.NotFound, Status.Unavailable]));
+  });
+});
+
+describe("a restart of the worker while requests flow", () => {
+  test("makes requests Unavailable at most, on the same connection", async () => {
     const variables = { API_KEYS: "key" };
     let edge = await startEdge({ host: "127.0.0.1", port: 0, variables });
     const port = Number(new URL(edge.url).port);
@@ -131,7 +124,7 @@ describe("while requests flow", () => {
       edge = await startEdge({ host: "127.0.0.1", port, variables });
       await until(() => asker.last === Status.Ok);
       await asker.stop();
-      expect(slowest(asker)).toBeLessThan(ANSWERED_WITHIN_MS);
+      expect(slowest(asker)).toBeLessThan(RESPONDED_WITHIN_MS);
     } finally {
       peer.close();
       await bridge.close();
