@@ -4,9 +4,9 @@ import { setTimeout as pause } from "node:timers/promises";
 import { connect as connectTls } from "node:tls";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { parseToken } from "../../protocol/session-token.ts";
-import { CookieClient } from "../support/cookie-client.ts";
-import { join, playerBytes, publish } from "../support/player-peer.ts";
-import { askAsService, type RunningStack, startStackOn } from "../support/running-stack.ts";
+import { CookieClient } from "../support/peers/cookie-client.ts";
+import { join, playerBytes, publish } from "../support/peers/player-peer.ts";
+import { askAsService, type RunningStack, startStackOn } from "../support/processes/running-stack.ts";
 import { listedFiles, type WalkName, withoutRedisRest } from "../support/walk-lists.ts";
 import { instrumentWorker, WalkRecorder } from "../support/walk-recorder.ts";
 
@@ -20,7 +20,7 @@ let stack: RunningStack;
 let recorder: WalkRecorder;
 
 beforeAll(async () => {
-  stack = await startStackOn("redis", {}, instrumentWorker);
+  stack = await startStackOn("redis", { API_KEY: "walk-key-0123456789-0123456789-01" }, instrumentWorker);
   recorder = await WalkRecorder.start(stack.edgeUrl);
 });
 
