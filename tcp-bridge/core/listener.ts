@@ -2,8 +2,7 @@ import { once } from "node:events";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer, type SecureVersion, type TLSSocket } from "node:tls";
 import type { Logger } from "pino";
-import { addressKey } from "./address-book.ts";
-import { Admission, type Place } from "./admission.ts";
+import { Admission, addressKey, type Place } from "./admission.ts";
 import type { ConnectionLimits, DisconnectCode, LimitCode } from "./connection-limits.ts";
 import type { Session, SessionContext } from "./session.ts";
 

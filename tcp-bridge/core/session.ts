@@ -6,7 +6,7 @@ import type { ConnectionLimits, DisconnectCode } from "./connection-limits.ts";
 /** What a listener gives to the session of a connection. */
 export interface SessionContext {
   readonly socket: Socket;
-  /** The address that limits count the peer by (addressKey of core/address-book.ts). */
+  /** The address that limits count the peer by (addressKey of core/admission.ts). */
   readonly address: string;
   /** Whether the peer showed a certificate of the port's authority. */
   readonly isKnown: boolean;

@@ -1,8 +1,7 @@
 import { MAX_BATCH_REQUESTS } from "../../protocol/session-request.ts";
 import { Status } from "../../protocol/status-codes.ts";
-import { Batch, fillBatch, holdsIssue, type PacketSource } from "./batch.ts";
+import { Batch, bridgeResponses, fillBatch, holdsIssue, type PacketSource, splitResponses } from "./batch.ts";
 import { type EdgeClient, type EdgeFailure, type EdgeFailureCode, edgeFailure } from "./edge-client.ts";
-import { bridgeResponses, splitResponses } from "./response-packets.ts";
 
 /** What a dispatcher needs to know. */
 export interface DispatcherOptions {

@@ -2,7 +2,7 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import { HEADER_BYTES, packetSizeAt, packetType } from "../../protocol/packet-framing.ts";
 import { REQUEST_TYPES } from "../../protocol/service-packets.ts";
 import { Status } from "../../protocol/status-codes.ts";
-import { type AddressRecord, FailureWindow } from "../core/address-book.ts";
+import { type AddressRecord, FailureWindow } from "../core/admission.ts";
 
 /** The keys of which a client must show one in its first packet. Only their SHA-256 digests are kept. */
 export class ServiceKeys {

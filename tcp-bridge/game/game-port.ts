@@ -1,10 +1,13 @@
+import { MAX_SERVICE_PACKET_BYTES, ProtocolError, packetSizeAt, packetType } from "../../protocol/packet-framing.ts";
+import { decodeServiceKey, SERVICE_KEY_REQUEST_TYPE } from "../../protocol/service-packets.ts";
 import { Status } from "../../protocol/status-codes.ts";
-import { AddressBook } from "../core/address-book.ts";
-import type { ConnectionLimits, LimitCode } from "../core/connection-limits.ts";
+import { AddressBook } from "../core/admission.ts";
+import type { ConnectionLimits, DisconnectCode, LimitCode } from "../core/connection-limits.ts";
 import { type Endpoint, Listener, type PortObserver } from "../core/listener.ts";
-import { errorResponse } from "../edge/response-packets.ts";
-import { GameAddress, type GameAddressLimits, ServiceKeys } from "./game-access.ts";
-import { GameSession, type GameSessionOptions } from "./game-session.ts";
+import { PacketReceiver, Session, type SessionContext } from "../core/session.ts";
+import { type Batch, bridgeResponses, errorResponse, type PacketSource, serviceKeyResponse } from "../edge/batch.ts";
+import type { BatchDispatcher } from "../edge/batch-dispatcher.ts";
+import { GameAddress, type GameAddressLimits, isGuess, ServiceKeys } from "./game-access.ts";
 
 /** The limits of the game-server port. */
 export interface GamePortLimits extends ConnectionLimits, GameAddressLimits {
@@ -41,4 +44,327 @@ export function createGamePort(
 
 function refusal(code: LimitCode): Uint8Array {
   return errorResponse(Status.TooMany, code);
+}
+
+/** What all connections of the game-server port share. */
+export interface GameSessionOptions {
+  readonly dispatcher: BatchDispatcher;
+  /** While this many packets of one connection wait, the bridge does not read from it. */
+  readonly maxWaitingPackets: number;
+  /** The first byte must arrive within this time. */
+  readonly firstByteMs: number;
+  readonly serviceKeys: ServiceKeys;
+  readonly addresses: AddressBook<GameAddress>;
+  readonly metrics: GameSessionMetrics;
+}
+
+/** Counts what the sessions respond. */
+export interface GameSessionMetrics {
+  /** Whole response packets are sent to a client. */
+  responsesSent(responses: Uint8Array): void;
+  /** A limit refused requests: they get TooMany. */
+  refused(code: "failing_checks" | "wrong_keys", requests?: number): void;
+}
+
+/** On a port where anyone may ask, a connection that is silent for this long may lose its place again. */
+const MAX_TRUST_MS = 10_000;
+
+/**
+ * The connection of a game server: request packets in, response packets out, in order. It forwards packets without decoding them;
+ * the edge decodes and executes them.
+ */
+export class GameSession extends Session implements PacketSource {
+  readonly #options: GameSessionOptions;
+  readonly #receiver: PacketReceiver;
+  readonly #inbox = new PacketInbox();
+  readonly #addressRecord: GameAddress;
+  readonly #startedMs = performance.now();
+  #received: "nothing" | "bytes" | "packets" = "nothing";
+  /** Packets in a batch. While there are any, new packets wait in the inbox. */
+  #inFlight = 0;
+  /** Its packets wait for the responses to others of its address, which may use up the failures that the address has left. */
+  #waitsForAddress = false;
+  /** The client sends no more, or what it sends is not read any more. */
+  #receiveEnded = false;
+  /** Why the connection ends after the responses to all requests, if the client is at fault. */
+  #fault: { readonly code: DisconnectCode; readonly message: string } | undefined;
+
+  constructor(context: SessionContext, options: GameSessionOptions) {
+    super(context);
+    this.#options = options;
+    this.#receiver = new PacketReceiver(MAX_SERVICE_PACKET_BYTES, context.limits.packetTimeoutMs);
+    this.#addressRecord = options.addresses.of(context.address, this.#startedMs);
+    this.#addressRecord.connected();
+  }
+
+  protected onReceive(chunk: Uint8Array): void {
+    if (this.#receiveEnded) return;
+    const nowMs = performance.now();
+    if (this.#received === "nothing") this.#received = "bytes";
+    let completed = false;
+    const error = this.#receiver.receive(chunk, nowMs, (run, packets) => {
+      completed = true;
+      // After a missing or wrong service key nothing of the same chunk is executed.
+      if (this.#receiveEnded) return;
+      if (this.#received === "packets") this.#inbox.push(run, packets, nowMs);
+      else this.#receiveFirst(run, packets, nowMs);
+    });
+    if (error !== undefined) {
+      this.#fault = { code: "protocol_error", message: error.message };
+      this.#receiveEnded = true;
+    }
+    if (completed && !this.#receiveEnded) this.prove();
+    this.#update();
+  }
+
+  protected override onReceiveEnd(): void {
+    this.#receiveEnded = true;
+    this.#update();
+  }
+
+  drain(): void {
+    this.pauseReading();
+    this.#receiveEnded = true;
+    this.#update();
+  }
+
+  get waiting(): number {
+    return this.#waitsForAddress ? 0 : this.#inbox.packets;
+  }
+
+  moveInto(batch: Batch, maxPackets: number, maxBytes: number): void {
+    this.guard(() => {
+      const count = Math.min(maxPackets, this.#inbox.packets);
+      const allowance = this.#addressRecord.allowance(performance.now());
+      const allowed = allowance >= count ? count : this.#allowed(count, allowance);
+      const moved = this.#inbox.take(allowed, maxBytes, (bytes, packets, receivedMs) => {
+        batch.add(this, bytes, packets, receivedMs);
+      });
+      this.#inFlight += moved;
+      this.#addressRecord.requested(moved);
+    });
+  }
+
+  expire(beforeMs: number): void {
+    this.guard(() => {
+      this.#inbox.takeOlder(beforeMs, (bytes, packets) => {
+        this.#respond(bridgeResponses(bytes, packets, Status.Unavailable));
+      });
+      this.#update();
+    });
+  }
+
+  receiveResponses(responses: Uint8Array): void {
+    this.guard(() => {
+      const packets = this.#inFlight;
+      this.#inFlight = 0;
+      this.#addressRecord.responded(responses, packets, performance.now());
+      this.#respond(responses);
+      this.#update();
+    });
+  }
+
+  protected override onSweep(nowMs: number): void {
+    const { firstByteMs, serviceKeys } = this.#options;
+    if (this.#received === "nothing" && !this.isKnown && nowMs - this.#startedMs > firstByteMs) {
+      this.disconnect("first_byte");
+      return;
+    }
+    // On a port where anyone may ask, a packet is cheap: it proves only that the connection is in use now.
+    const trustMs = Math.min(firstByteMs, MAX_TRUST_MS);
+    if (!this.isKnown && !serviceKeys.areNeeded && this.quietMs(nowMs) > trustMs) this.doubt();
+    if (this.#receiveEnded || !this.#receiver.isOverdue(nowMs, this.reading)) return;
+    const { packetTimeoutMs } = this.limits;
+    this.#fault = { code: "packet_timeout", message: `a packet was not complete within ${packetTimeoutMs} ms` };
+    this.#receiveEnded = true;
+    this.#update();
+  }
+
+  protected override onDisconnected(_code: DisconnectCode): void {
+    this.#inbox.clear();
+    this.#addressRecord.disconnected(this.#resume);
+    this.#options.dispatcher.remove(this);
+  }
+
+  /** Receives the first packets, and decides whether the client may send requests. */
+  #receiveFirst(run: Uint8Array, packets: number, nowMs: number): void {
+    this.#received = "packets";
+    const hasKey = packetType(run) === SERVICE_KEY_REQUEST_TYPE;
+    const keyBytes = hasKey ? packetSizeAt(run, 0) : 0;
+    if (hasKey) {
+      const status = this.#checkKey(run.subarray(0, keyBytes), nowMs);
+      this.#respond(serviceKeyResponse(status));
+      this.#receiveEnded = status !== Status.Ok;
+    } else if (this.#options.serviceKeys.areNeeded) {
+      this.#respond(errorResponse(Status.Denied, "a service key is needed first"));
+      this.#receiveEnded = true;
+    }
+    if (this.#receiveEnded) {
+      this.end("service_key");
+      return;
+    }
+    const left = packets - (hasKey ? 1 : 0);
+    if (left > 0) this.#inbox.push(run.subarray(keyBytes), left, nowMs);
+  }
+
+  #checkKey(packet: Uint8Array, nowMs: number): Status {
+    const { serviceKeys, metrics } = this.#options;
+    let key: string;
+    try {
+      key = decodeServiceKey(packet);
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      return Status.Invalid;
+    }
+    // A port without keys accepts any, so that clients can be given a key before the port requires it.
+    if (!serviceKeys.areNeeded || serviceKeys.include(key)) return Status.Ok;
+    const { wrongKeys } = this.#addressRecord;
+    if (wrongKeys.allowance(nowMs) > 0) {
+      wrongKeys.count(1, nowMs);
+      return Status.Denied;
+    }
+    metrics.refused("wrong_keys");
+    return Status.TooMany;
+  }
+
+  /** Packets of this address got their responses: try again. */
+  readonly #resume = (): void =>
+    this.guard(() => {
+      this.#waitsForAddress = false;
+      this.#update();
+    });
+
+  /**
+   * How many of the next `count` packets may be sent to the edge if at most `allowance` of them may fail. If the first packet may
+   * not be sent, then either the session waits, because packets in flight of its address may succeed, or the address has no
+   * failures left: then the guesses at the front get TooMany, as soon as nothing is in flight whose responses come before.
+   */
+  #allowed(count: number, allowance: number): number {
+    let left = allowance;
+    const mayAsk = (type: number): boolean => !isGuess(type) || left-- > 0;
+    const allowed = this.#inbox.leading(count, mayAsk);
+    if (allowed > 0 || this.#inFlight > 0) return allowed;
+    if (!this.#addressRecord.isExhausted(performance.now())) {
+      this.#waitsForAddress = true;
+      this.#addressRecord.wait(this.#resume);
+      return 0;
+    }
+    const refused = this.#inbox.leading(this.#inbox.packets, isGuess);
+    this.#inbox.take(refused, Number.POSITIVE_INFINITY, (bytes, packets) => {
+      this.#respond(bridgeResponses(bytes, packets, Status.TooMany));
+    });
+    this.#options.metrics.refused("failing_checks", refused);
+    this.#update();
+    return this.#inbox.leading(count, mayAsk);
+  }
+
+  /** Called after each change of the state: enqueues waiting packets, pauses or resumes reading, or ends the connection. */
+  #update(): void {
+    if (this.#inFlight === 0 && this.waiting > 0) this.#options.dispatcher.enqueue(this);
+    if (!this.#receiveEnded) {
+      if (this.#inbox.packets >= this.#options.maxWaitingPackets) this.pauseReading();
+      else this.resumeReading();
+    } else if (this.#inFlight === 0 && this.#inbox.packets === 0) {
+      if (this.#fault !== undefined) this.#respond(errorResponse(Status.Invalid, this.#fault.message));
+      this.end(this.#fault?.code);
+    }
+  }
+
+  #respond(responses: Uint8Array): void {
+    this.#options.metrics.responsesSent(responses);
+    this.send(responses);
+  }
+}
+
+/** Adjacent whole packets, and when they were received. */
+interface Run {
+  readonly bytes: Uint8Array;
+  /** Where the first packet starts that has not been taken. */
+  at: number;
+  packets: number;
+  readonly receivedMs: number;
+}
+
+/** Gets adjacent whole packets, their number, and when they were received. */
+export type RunSink = (bytes: Uint8Array, packets: number, receivedMs: number) => void;
+
+/** The waiting packets of one connection, in order. It keeps the received chunks and copies none of them. */
+export class PacketInbox {
+  readonly #runs: Run[] = [];
+  #packets = 0;
+
+  /** How many packets wait. */
+  get packets(): number {
+    return this.#packets;
+  }
+
+  push(bytes: Uint8Array, packets: number, receivedMs: number): void {
+    this.#runs.push({ bytes, at: 0, packets, receivedMs });
+    this.#packets += packets;
+  }
+
+  /** Takes packets from the front, as many as both bounds allow, and returns their number. */
+  take(maxPackets: number, maxBytes: number, sink: RunSink): number {
+    let packetsLeft = maxPackets;
+    let bytesLeft = maxBytes;
+    for (let run = this.#runs[0]; run !== undefined && packetsLeft > 0; run = this.#runs[0]) {
+      const start = run.at;
+      const whole = run.packets <= packetsLeft && run.bytes.byteLength - start <= bytesLeft;
+      const taken = whole ? run.packets : leadingPackets(run, packetsLeft, bytesLeft);
+      const end = whole ? run.bytes.byteLength : endOf(run, taken);
+      if (taken > 0) sink(run.bytes.subarray(start, end), taken, run.receivedMs);
+      packetsLeft -= taken;
+      bytesLeft -= end - start;
+      this.#packets -= taken;
+      run.at = end;
+      run.packets -= taken;
+      if (run.packets > 0) break;
+      this.#runs.shift();
+    }
+    return maxPackets - packetsLeft;
+  }
+
+  /** Takes the packets that were received before `beforeMs`. */
+  takeOlder(beforeMs: number, sink: RunSink): void {
+    for (let run = this.#runs[0]; run !== undefined && run.receivedMs < beforeMs; run = this.#runs[0]) {
+      sink(run.bytes.subarray(run.at), run.packets, run.receivedMs);
+      this.#packets -= run.packets;
+      this.#runs.shift();
+    }
+  }
+
+  /** How many packets at the front, up to `maxPackets`, have a type that `accepts` accepts. */
+  leading(maxPackets: number, accepts: (type: number) => boolean): number {
+    let count = 0;
+    for (const run of this.#runs) {
+      for (let at = run.at; at < run.bytes.byteLength; at += packetSizeAt(run.bytes, at)) {
+        const type = packetType(run.bytes, at);
+        if (count === maxPackets || !accepts(type)) return count;
+        count += 1;
+      }
+    }
+    return count;
+  }
+
+  clear(): void {
+    this.#runs.length = 0;
+    this.#packets = 0;
+  }
+}
+
+function leadingPackets(run: Run, maxPackets: number, maxBytes: number): number {
+  let at = run.at;
+  let packets = 0;
+  while (packets < maxPackets && packets < run.packets) {
+    at += packetSizeAt(run.bytes, at);
+    if (at - run.at > maxBytes) break;
+    packets += 1;
+  }
+  return packets;
+}
+
+function endOf(run: Run, packets: number): number {
+  let at = run.at;
+  for (let packet = 0; packet < packets; packet++) at += packetSizeAt(run.bytes, at);
+  return at;
 }

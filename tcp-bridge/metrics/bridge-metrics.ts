@@ -6,7 +6,7 @@ import { Status, statusName } from "../../protocol/status-codes.ts";
 import type { DisconnectCode, LimitCode } from "../core/connection-limits.ts";
 import type { DispatchMetrics } from "../edge/batch-dispatcher.ts";
 import type { EdgeFailureCode } from "../edge/edge-client.ts";
-import type { GameSessionMetrics } from "../game/game-session.ts";
+import type { GameSessionMetrics } from "../game/game-port.ts";
 
 /** Read when the metrics are requested. */
 export interface GaugeSources {

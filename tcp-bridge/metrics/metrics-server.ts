@@ -2,8 +2,7 @@ import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import type { Registry } from "prom-client";
-import { addressKey } from "../core/address-book.ts";
-import { Admission, type Place } from "../core/admission.ts";
+import { Admission, addressKey, type Place } from "../core/admission.ts";
 
 /** Whether the bridge can serve requests now; if not, why. */
 export type Readiness = { readonly ready: true } | { readonly ready: false; readonly reason: string };

@@ -1,4 +1,4 @@
-import { type AddressRecord, FailureWindow } from "../core/address-book.ts";
+import { type AddressRecord, FailureWindow } from "../core/admission.ts";
 import { type ConnectionLimits, DEFAULT_CONNECTION_LIMITS } from "../core/connection-limits.ts";
 
 /** The limits of the player port. */

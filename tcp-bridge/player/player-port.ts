@@ -1,5 +1,5 @@
 import type { AddressInfo } from "node:net";
-import { AddressBook } from "../core/address-book.ts";
+import { AddressBook } from "../core/admission.ts";
 import { type Endpoint, Listener, type PortObserver } from "../core/listener.ts";
 import { PlayerAddress, type PlayerPortLimits } from "./player-limits.ts";
 import { PlayerSession, type PlayerSessionOptions } from "./player-session.ts";

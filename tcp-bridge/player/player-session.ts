@@ -8,7 +8,7 @@ import {
   type RoomToPlayer,
   writePlayerPacket,
 } from "../../protocol/player-packets.ts";
-import type { AddressBook } from "../core/address-book.ts";
+import type { AddressBook } from "../core/admission.ts";
 import type { DisconnectCode } from "../core/connection-limits.ts";
 import { PacketReceiver, Session, type SessionContext } from "../core/session.ts";
 import { type EdgeFailure, edgeFailure } from "../edge/edge-client.ts";

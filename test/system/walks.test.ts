@@ -59,14 +59,16 @@ test("every file that a SessionCheck over TCP runs stands in the page's list", a
   // SessionCheckRequest: size 8, type 1, sessid.
   const request = Buffer.from([8, 0, 1, 0, 0, 0, 0, 0]);
   request.writeInt32LE(sessid, 4);
+  const sockets: Socket[] = [];
   const files = await record(async () => {
     const { host, port } = stack.gameAddress;
     const socket = connect(port, host);
+    sockets.push(socket);
     socket.write(request);
     const [response] = await once(socket, "data");
     expect(response).toEqual(Buffer.from([5, 0, 2, 0, 0]));
-    socket.destroy();
   });
+  for (const socket of sockets) socket.destroy();
   expectListed("SessionCheck over TCP", files);
 });
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { AddressBook, addressKey, FailureWindow } from "../../../tcp-bridge/core/address-book.ts";
+import { AddressBook, addressKey, FailureWindow } from "../../../tcp-bridge/core/admission.ts";
 import { addressKey as addressKeyOfWorker } from "../../../worker/http/client-address.ts";
 
 class Note {
