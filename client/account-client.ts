@@ -1,7 +1,7 @@
 import * as v from "valibot";
 import { isLoopbackHost } from "../config/loopback.ts";
 
-/** Where the edge is, and what is shown there. */
+/** Where the edge is, and the key that it requires. */
 export interface AccountClientOptions {
   /** The edge's origin; https beyond loopback. */
   readonly edge: URL;
@@ -25,18 +25,18 @@ const Refusal = v.object({ code: v.string(), title: v.string(), detail: v.option
 
 export type AccountView = v.InferOutput<typeof Account>;
 
-/** The edge's verdict on a request about an account, with what it says. */
+/** The edge's verdict on a request about an account, with the body of its response. */
 export type AccountVerdict<Body> =
   | { readonly status: "Ok"; readonly body: Body }
   | { readonly status: "NotFound" | "Conflict" };
 
 const VERDICTS: Readonly<Record<string, "NotFound" | "Conflict">> = { not_found: "NotFound", conflict: "Conflict" };
 
-/** An operator's side of `/v1/accounts` (docs/http-api.md). Its methods reject where there is no verdict. */
+/** A client of `/v1/accounts` (docs/http-api.md) for operators. Its methods reject if there is no verdict. */
 export class AccountClient {
   readonly #options: AccountClientOptions;
 
-  /** @throws Error the key would be sent in the clear */
+  /** @throws Error the key would be sent without TLS */
   constructor(options: AccountClientOptions) {
     const { protocol, hostname } = options.edge;
     if (protocol !== "https:" && !(protocol === "http:" && isLoopbackHost(hostname))) {
@@ -45,7 +45,7 @@ export class AccountClient {
     this.#options = options;
   }
 
-  /** Every account, in the order of their names. */
+  /** All accounts, in the order of their names. */
   async *list(): AsyncGenerator<AccountView> {
     let after: string | null = "";
     while (after !== null) {
@@ -64,7 +64,7 @@ export class AccountClient {
     return this.#ask(Account, "POST", "", { name, password, ...(grants && { grants }) });
   }
 
-  /** Sets what is given; the account's sessions end, unless it is only enabled. */
+  /** Changes the given fields. The account's sessions end, unless it is only enabled. */
   change(name: string, change: { readonly grants?: readonly string[] | null; readonly disabled?: boolean }) {
     return this.#ask(Changed, "PATCH", `/${encodeURIComponent(name)}`, change);
   }
@@ -84,22 +84,22 @@ export class AccountClient {
       method,
       headers: { Authorization: `Bearer ${apiKey}`, ...(body && { "Content-Type": "application/json" }) },
       ...(body && { body: JSON.stringify(body) }),
-      // The key is for this edge and no other.
+      // The key must not reach another host.
       redirect: "error",
       signal: AbortSignal.timeout(timeoutMs),
     }).catch((error: unknown) => {
       throw new Error(`${edge.origin}: ${reasonOf(error)}`);
     });
-    const answer: unknown = await response.json().catch(() => undefined);
+    const received: unknown = await response.json().catch(() => undefined);
     if (response.ok) {
-      const parsed = v.safeParse(schema, answer);
-      if (!parsed.success) throw new Error(`${edge.origin}: not the answer of an edge`);
+      const parsed = v.safeParse(schema, received);
+      if (!parsed.success) throw new Error(`${edge.origin}: not the response of an edge`);
       return { status: "Ok", body: parsed.output };
     }
-    const refusal = v.safeParse(Refusal, answer);
-    if (!refusal.success) throw new Error(`${edge.origin}: HTTP ${response.status}, not the answer of an edge`);
+    const refusal = v.safeParse(Refusal, received);
+    if (!refusal.success) throw new Error(`${edge.origin}: HTTP ${response.status}, not the response of an edge`);
     const status = VERDICTS[refusal.output.code];
-    // A path that is not there is not found either, but it names no account.
+    // Without a detail about the name, it is the route that was not found, not the account.
     if (status !== undefined && refusal.output.detail?.startsWith("name: ")) return { status };
     throw new Error(refusal.output.detail ?? refusal.output.title);
   }
@@ -107,6 +107,6 @@ export class AccountClient {
 
 function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  // undici's own message is "fetch failed"; why, its cause says.
+  // undici's own message is only "fetch failed"; its cause has the reason.
   return error.cause instanceof Error ? error.cause.message : error.message;
 }

@@ -11,19 +11,19 @@ export interface ConnectorOptions {
   readonly timeoutMs?: number;
 }
 
-/** Whom a TLS client believes, and what it shows. All texts are PEM. */
+/** Which certificates a TLS client trusts, and its own. All texts are PEM. */
 export interface TlsTrust {
-  /** The authorities to believe; absent: those that Node knows. */
+  /** The authorities to trust; absent: those of Node. */
   readonly ca?: string;
-  /** What a port with mutual TLS asks for. */
+  /** The client's certificate, for a port with mutual TLS. */
   readonly cert?: string;
   readonly key?: string;
   /**
-   * SHA-256 of the one certificate to believe, hex with or without colons, whoever signed it: instead of authorities and
-   * the host's name.
+   * SHA-256 of the one certificate to trust, in hex with or without colons. It replaces the checks of the authority and of the
+   * host's name.
    */
   readonly fingerprint?: string;
-  /** Absent: what Node thinks safe. */
+  /** Absent: the default of Node. */
   readonly minVersion?: "TLSv1.3";
 }
 
@@ -31,13 +31,13 @@ export interface TlsTrust {
 export interface ConnectOptions {
   /** TCP is connected; with TLS, the handshake begins. */
   readonly onTcpConnected?: () => void;
-  /** Gives up. */
+  /** Cancels the attempt. */
   readonly signal?: AbortSignal;
 }
 
 const DEFAULT_TIMEOUT_MS = 5_000;
 
-/** Dials out: the counterpart of a bridge's listener. */
+/** Opens connections: the counterpart of a bridge's listener. */
 export class Connector {
   readonly #options: ConnectorOptions;
 
@@ -46,7 +46,7 @@ export class Connector {
   }
 
   /**
-   * Connects, and makes of the socket what is to live on it, before a byte can arrive.
+   * Connects, and calls `createSession` with the socket before a byte can arrive.
    *
    * @throws ConnectionError `connect_failed`, `timeout`, or `closed` by the signal
    */
@@ -88,7 +88,7 @@ export class Connector {
       host,
       port,
       ...trust,
-      // Instead of Node, connect() judges the certificate: before a byte is sent.
+      // connect() checks the certificate instead of Node, before a byte is sent.
       rejectUnauthorized: fingerprint === undefined,
       // RFC 6066 §3: a server name is never an address.
       ...(isIP(host) === 0 ? { servername: host } : {}),
@@ -112,16 +112,16 @@ function describe(error: Error): string {
   return error.message;
 }
 
-/** Stable codes of why a connection gave no answer. */
+/** Stable codes of why a request got no response. */
 export type ConnectionErrorCode =
   /** No connection could be made. */
   | "connect_failed"
-  /** The peer did not answer in time. */
+  /** The peer did not respond in time. */
   | "timeout"
-  /** The connection ended, from which side ever. */
+  /** The connection was closed by either side. */
   | "closed"
-  /** The peer answered what is not an answer to the request. */
-  | "bad_answer"
+  /** The peer sent something that is no response to the request. */
+  | "bad_response"
   /** The peer refused a request, or the connection, with an ErrorResponse. */
   | "refused"
   /** The request does not fit into a packet; it was not sent. */

@@ -6,11 +6,11 @@ import type { ResponseTo, ServiceRequest } from "../protocol/session-request.ts"
 import { Status, statusName } from "../protocol/status-codes.ts";
 import { ConnectionError, type ConnectionErrorCode } from "./connector.ts";
 
-/** What {@link ServiceClient} may be told. */
+/** The options of a {@link ServiceClient}. */
 export interface ServiceClientOptions {
-  /** The bridge answers within 2 s what reaches it; 5 s by default. */
-  readonly answerTimeoutMs?: number;
-  /** Shown first: what a port with BRIDGE_SERVICE_KEYS asks for. Every other port accepts it too. */
+  /** 5 s by default; the bridge itself responds within 2 s. */
+  readonly responseTimeoutMs?: number;
+  /** The first packet, which a port with BRIDGE_SERVICE_KEYS requires. Every other port accepts it too. */
   readonly serviceKey?: string;
 }
 
@@ -21,17 +21,17 @@ interface Pending {
   readonly reject: (error: ConnectionError) => void;
 }
 
-const DEFAULT_ANSWER_TIMEOUT_MS = 5_000;
+const DEFAULT_RESPONSE_TIMEOUT_MS = 5_000;
 
 /**
- * A game server's side of the game-server port: requests of one connection, pipelined, answered in their order
+ * A game server's side of the game-server port: requests of one connection, pipelined, with responses in their order
  * (docs/wire-protocol.md, "Service packets"). Make it with a Connector.
  */
 export class ServiceClient {
   readonly #socket: Socket;
-  readonly #answerTimeoutMs: number;
+  readonly #responseTimeoutMs: number;
   readonly #decoder = new PacketDecoder(MAX_SERVICE_PACKET_BYTES);
-  /** Answers carry no number: the first that comes belongs to the first of these. */
+  /** Responses carry no number: the first one belongs to the first of these requests. */
   readonly #pending: Pending[] = [];
   #timer: NodeJS.Timeout | undefined;
   #corked = false;
@@ -39,9 +39,12 @@ export class ServiceClient {
   /** The service key was shown, and its response is awaited. */
   #keyShown = false;
 
-  constructor(socket: Socket, { answerTimeoutMs = DEFAULT_ANSWER_TIMEOUT_MS, serviceKey }: ServiceClientOptions = {}) {
+  constructor(
+    socket: Socket,
+    { responseTimeoutMs = DEFAULT_RESPONSE_TIMEOUT_MS, serviceKey }: ServiceClientOptions = {},
+  ) {
     this.#socket = socket;
-    this.#answerTimeoutMs = answerTimeoutMs;
+    this.#responseTimeoutMs = responseTimeoutMs;
     socket.on("data", (chunk: Buffer) => this.#receive(chunk));
     socket.on("error", (error) => this.#fail("closed", `the connection broke: ${error.message}`));
     socket.on("close", () => this.#fail("closed", "the connection was closed"));
@@ -49,7 +52,7 @@ export class ServiceClient {
   }
 
   /**
-   * Sends a request at once, without waiting for the answers to earlier ones.
+   * Sends a request at once, without waiting for the responses to earlier ones.
    *
    * @throws ConnectionError the request has no verdict; after any code but `refused` and `too_large` the connection is over
    */
@@ -65,18 +68,18 @@ export class ServiceClient {
       // #receive resolves it only with a response of this kind.
       const resolveKind = resolve as Pending["resolve"];
       this.#pending.push({ kind: request.kind, sentMs: performance.now(), resolve: resolveKind, reject });
-      this.#timer ??= setTimeout(() => this.#checkTimeout(), this.#answerTimeoutMs);
+      this.#timer ??= setTimeout(() => this.#checkTimeout(), this.#responseTimeoutMs);
       this.#write(writer.finish());
     }
     return promise;
   }
 
-  /** Ends the connection; requests without an answer are rejected with `closed`. */
+  /** Ends the connection; requests without a response are rejected with `closed`. */
   close(): void {
     this.#fail("closed", "the connection was closed");
   }
 
-  /** Its requests need not wait for the response: they are not read before the key is. */
+  /** Requests need not wait for the response to the key: the bridge reads the key first. */
   #showKey(serviceKey: string): void {
     const writer = new ByteWriter();
     writeServiceKey(writer, serviceKey);
@@ -88,7 +91,7 @@ export class ServiceClient {
     this.#write(writer.finish());
   }
 
-  /** What one turn sends leaves as one write. */
+  /** Packets of one tick of the event loop leave as one write. */
   #write(packet: Uint8Array): void {
     if (!this.#corked) {
       this.#corked = true;
@@ -103,13 +106,13 @@ export class ServiceClient {
 
   #receive(chunk: Uint8Array): void {
     try {
-      this.#decoder.push(chunk, (packet) => this.#answer(packet));
+      this.#decoder.push(chunk, (packet) => this.#takeResponse(packet));
     } catch (error) {
-      this.#fail("bad_answer", error instanceof Error ? error.message : String(error));
+      this.#fail("bad_response", error instanceof Error ? error.message : String(error));
     }
   }
 
-  #answer(packet: Uint8Array): void {
+  #takeResponse(packet: Uint8Array): void {
     const response = decodeServiceResponse(packet);
     if (this.#keyShown && response.kind === "serviceKey") {
       this.#keyShown = false;
@@ -120,26 +123,26 @@ export class ServiceClient {
     const pending = this.#pending.shift();
     if (response.kind === "error") {
       const refusal = new ConnectionError("refused", response.message);
-      // Without a request it is about the connection, which the peer now ends.
+      // Without a request it is about the connection, which the peer then closes.
       if (pending === undefined) this.#failure ??= refusal;
       else pending.reject(refusal);
     } else if (pending?.kind !== response.kind) {
-      pending?.reject(new ConnectionError("bad_answer", `${response.kind} answers ${pending.kind}`));
-      this.#fail("bad_answer", "the answers do not match the requests");
+      pending?.reject(new ConnectionError("bad_response", `${response.kind} in response to ${pending.kind}`));
+      this.#fail("bad_response", "the responses do not match the requests");
     } else {
       pending.resolve(response);
     }
   }
 
-  /** One timer for all: it sleeps until the oldest request's time is over. */
+  /** One timer for all requests: it fires when the oldest one has timed out. */
   #checkTimeout(): void {
     this.#timer = undefined;
     const oldest = this.#pending[0];
     if (oldest === undefined) return;
-    const leftMs = oldest.sentMs + this.#answerTimeoutMs - performance.now();
+    const leftMs = oldest.sentMs + this.#responseTimeoutMs - performance.now();
     if (leftMs > 0) this.#timer = setTimeout(() => this.#checkTimeout(), leftMs);
-    // The answers after a missing one could not be told apart any more.
-    else this.#fail("timeout", `no answer within ${this.#answerTimeoutMs} ms`);
+    // After a missing response, the others cannot be matched to their requests.
+    else this.#fail("timeout", `no response within ${this.#responseTimeoutMs} ms`);
   }
 
   #fail(code: ConnectionErrorCode, message: string): void {

@@ -16,12 +16,13 @@ const STATES: Readonly<Record<ClientState, string>> = {
 };
 
 /**
- * The room's page: `data-room` names it, `data-cookie` says whether the browser's cookie may enter, and `data-user` as whom. A token in
- * the address is taken out of it at once; beside a login the visitor chooses, for a link may bring somebody else's.
+ * The page of a room: `data-room` is its name, `data-cookie` says whether the browser's cookie may enter, `data-user` is that
+ * user. A token in the address is removed from it at once. If the browser is logged in too, the visitor chooses, because a
+ * link may carry the token of somebody else.
  */
 async function start(): Promise<void> {
   const token = takeToken();
-  // Another link to this page, opened over it, loads nothing by itself.
+  // Following another link to this page changes only the fragment, so the browser does not reload it.
   addEventListener("hashchange", () => {
     if (tokenInAddress() !== null) location.reload();
   });
@@ -44,14 +45,14 @@ function tokenInAddress(): string | null {
   return new URLSearchParams(location.hash.slice(1)).get("token");
 }
 
-/** The address's token, which is neither in it nor in the browser's history any more. */
+/** Removes the token from the address and from the browser's history, and returns it. */
 function takeToken(): string | null {
   const token = tokenInAddress();
   if (token !== null) history.replaceState(history.state, "", location.pathname + location.search);
   return token;
 }
 
-/** Whose session a token is: undefined if it is none, "" if that is not known at the moment. */
+/** The user of a token's session: undefined if the token is not valid, "" if the edge cannot say at the moment. */
 async function userOf(token: string): Promise<string | undefined> {
   const headers = { Authorization: `Bearer ${token}` };
   try {
@@ -65,7 +66,7 @@ async function userOf(token: string): Promise<string | undefined> {
   }
 }
 
-/** As whom somebody enters; without a token it is the cookie that speaks. */
+/** The user who enters; without a token, the cookie is the credential. */
 interface Entrance {
   readonly user: string;
   readonly token: string | undefined;
@@ -126,8 +127,8 @@ function stop(view: ChatView, why: string): void {
 void start();
 
 /**
- * Passes on what a browser knows about its network: that there is one again (`online`) or none any more (`offline`), and
- * that the page is looked at again, perhaps elsewhere (`visibilitychange`).
+ * Tells the connection what the browser knows about the network: it is back (`online`), it is gone (`offline`), or the page
+ * is visible again, perhaps on another network (`visibilitychange`).
  */
 export function passNetworkHints(connection: ReliableConnection): void {
   const changed = (): void => connection.networkChanged();

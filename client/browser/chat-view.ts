@@ -1,12 +1,12 @@
 import type { ChatLine } from "../chat/chat.ts";
 import type { RosterMember } from "../chat/roster.ts";
 
-/** Lines kept on the page: a long chat does not make it slow. */
+/** Lines kept on the page, so that a long chat does not make it slow. */
 const MAX_LINES = 500;
 
 const NEWS = { joined: "came in", held: "has lost the connection", resumed: "is back", left: "has left" } as const;
 
-/** The chat page's changing parts. Texts of others are only ever set as text. */
+/** The changing parts of the chat page. Texts of other users are set as text, never as markup. */
 export class ChatView {
   readonly form = pageElement("say", HTMLFormElement);
   readonly input = pageElement("text", HTMLInputElement);
@@ -36,19 +36,19 @@ export class ChatView {
 
   show(line: ChatLine): void {
     const list = this.#lines;
-    // Whoever reads older lines is not pulled away from them.
+    // A user who has scrolled up to older lines stays there.
     const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
     list.append(itemOf(line));
     while (list.childElementCount > MAX_LINES) list.firstElementChild?.remove();
     if (atEnd) list.scrollTop = list.scrollHeight;
   }
 
-  /** Why what was written was not sent; an empty text when it was. */
+  /** Shows why the text was not sent; an empty hint if it was. */
   showHint(text: string): void {
     this.#hint.textContent = text;
   }
 
-  /** As whom the visitor is here; an empty user is not known. */
+  /** Shows the user's name in the room; an empty name is not known. */
   showWho(user: string, byToken: boolean): void {
     pageElement("entrance", HTMLElement).hidden = true;
     pageElement("choice", HTMLElement).hidden = true;
@@ -59,7 +59,7 @@ export class ChatView {
     who.hidden = false;
   }
 
-  /** Asks as whom to enter; nothing is done before it is said. */
+  /** Asks under which name to enter: by the login or by the token in the address. */
   askWho(login: string, owner: string, choose: (choice: "login" | "token") => void): void {
     const button = (id: string, user: string, otherwise: string, choice: "login" | "token"): void => {
       const element = pageElement(id, HTMLButtonElement);
@@ -71,7 +71,7 @@ export class ChatView {
     pageElement("choice", HTMLElement).hidden = false;
   }
 
-  /** Nothing can be written any more. */
+  /** Disables the input. */
   end(): void {
     this.input.disabled = true;
     this.leaveButton.disabled = true;
@@ -94,7 +94,7 @@ function itemOf(line: ChatLine): HTMLLIElement {
   return item;
 }
 
-/** Text whose direction is its own and does not change that of what is around it. */
+/** Text with its own direction, which does not change that of the text around it. */
 function isolated(tag: "b" | "p" | "span", text: string): HTMLElement {
   const element = document.createElement(tag);
   element.dir = "auto";
@@ -105,7 +105,7 @@ function isolated(tag: "b" | "p" | "span", text: string): HTMLElement {
 /**
  * The element with this id, which the page's markup has.
  *
- * @throws Error it has not, or it is another element: page and script do not belong together
+ * @throws Error it has not, or it is another element: page and script are of different versions
  */
 export function pageElement<E extends HTMLElement>(id: string, type: abstract new () => E): E {
   const element = document.getElementById(id);

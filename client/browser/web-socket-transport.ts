@@ -6,7 +6,7 @@ import type { Transport, TransportConnection, TransportEvents } from "../reliabl
 export interface WebSocketTransportOptions {
   /** The edge, `http://...` or `https://...`; by default where the page is from. */
   readonly edgeUrl?: string;
-  /** The session's 27 characters; absent, the browser's cookie speaks. */
+  /** The session's token, 27 characters; absent: the browser's cookie is used. */
   readonly token?: string | undefined;
 }
 
@@ -34,7 +34,7 @@ class WebSocketConnection implements TransportConnection {
       if (typeof data === "string") events.receivedText();
       else events.received(new Uint8Array(data));
     });
-    // The event `error` says nothing; `close` follows it.
+    // The event `error` has no details; `close` follows it.
     socket.addEventListener("close", ({ code, reason }) => {
       events.lost(reason === "" ? `close code ${code}` : reason, closedCodeOfWebSocket(code));
     });

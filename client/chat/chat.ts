@@ -20,12 +20,12 @@ export type ChatLine =
 
 const encoder = new TextEncoder();
 
-/** A room's events as the lines of a chat, whoever shows them. */
+/** Translates a room's events into the lines of a chat, for the terminal and the page. */
 export class Chat {
   readonly roster = new Roster();
   readonly #connection: ReliableConnection;
   readonly #show: (line: ChatLine) => void;
-  /** Whether what comes is what a newcomer missed: who came and went then is no news. */
+  /** Whether the history is being replayed: its changes of presence are not shown. */
   #isHistory = false;
 
   constructor(connection: ReliableConnection, show: (line: ChatLine) => void) {
@@ -49,7 +49,7 @@ export class Chat {
     connection.on("closed", (event) => this.#takeClosed(event));
   }
 
-  /** Says something to everybody; the reason if it was not taken. `full` is over at the connection's `writable`. */
+  /** Sends a text to everybody; returns why it was not sent. After `full`, try again at the connection's `writable`. */
   say(text: string): "sent" | "full" | "closed" | "tooLarge" {
     const { kind } = this.#connection.send(encoder.encode(text));
     return kind === "queued" ? "sent" : kind;

@@ -1,8 +1,8 @@
 const utf8 = new TextDecoder();
 
 /**
- * A message as text that is safe to show: control characters, which could steer a terminal, are shown as U+FFFD, line
- * breaks as spaces; what reverses the direction of the text around it (UAX #9, embeddings and isolates) is left out.
+ * A message as text that is safe to show. Control characters, which could steer a terminal, become U+FFFD; line breaks become
+ * spaces; characters that change the direction of other text (UAX #9, embeddings and isolates) are removed.
  */
 export function plainText(body: Uint8Array): string {
   return printable(utf8.decode(body));

@@ -2,7 +2,7 @@ import { Presence } from "../../protocol/player-packets.ts";
 import type { EventOf } from "../reliable/connection-events.ts";
 import { printable } from "./plain-text.ts";
 
-/** Somebody who is in the room. */
+/** A member of the room. */
 export interface RosterMember {
   readonly member: number;
   readonly user: string;
@@ -12,10 +12,10 @@ export interface RosterMember {
 
 export type PresenceNews = "joined" | "held" | "resumed" | "left";
 
-/** Names of those who left, for what they said before. */
+/** How many names are kept, also of members who left: their messages may still be shown. */
 const MAX_NAMES = 2_000;
 
-/** Who is in a room, as its presence packets tell. */
+/** The members of a room, from its presence packets. */
 export class Roster {
   readonly #present = new Map<number, RosterMember>();
   readonly #names = new Map<number, string>();
@@ -25,28 +25,28 @@ export class Roster {
     return [...this.#present.values()];
   }
 
-  /** What to call a member: 0 is the server. */
+  /** The name of a member: 0 is the server. */
   nameOf(member: number): string {
     if (member === 0) return "server";
     return this.#names.get(member) ?? `player ${member}`;
   }
 
-  /** A seat was given: a new one learns anew who is there, and another log numbers its members anew. */
+  /** A seat was given. For a new seat the room sends its members again; with another log, the numbers mean others. */
   joined({ epoch, resumed }: EventOf<"joined">): void {
     if (!resumed) this.#present.clear();
     if (epoch !== this.#epoch) this.#names.clear();
     this.#epoch = epoch;
   }
 
-  /** Part of the log is missing: the room tells again who is there. */
+  /** Part of the log is missing: the room sends its members again. */
   gap(): void {
     this.#present.clear();
   }
 
-  /** Takes a presence packet; undefined if it is no news. */
+  /** Applies a presence packet; returns the change to show, undefined if there is none. */
   presence({ offset, member, state, user }: EventOf<"presence">): PresenceNews | undefined {
     const before = this.#present.get(member);
-    this.#remember(member, printable(user));
+    this.#setName(member, printable(user));
     if (state === Presence.Left) {
       return this.#present.delete(member) ? "left" : undefined;
     }
@@ -57,7 +57,7 @@ export class Roster {
     return held ? "held" : "resumed";
   }
 
-  #remember(member: number, name: string): void {
+  #setName(member: number, name: string): void {
     this.#names.set(member, name);
     if (this.#names.size <= MAX_NAMES) return;
     for (const known of this.#names.keys()) {

@@ -16,7 +16,7 @@ interface EdgeOptions {
 
 type GrantOptions = EdgeOptions & { readonly default?: boolean; readonly none?: boolean };
 
-/** Adds `accounts` with its commands, which operators call over HTTP; the key is API_KEY in the environment. */
+/** Adds `accounts` and its commands, which call the edge over HTTP with the API_KEY of the environment. */
 export function addAccountCommands(program: Command): void {
   const accounts = program
     .command("accounts")
@@ -117,7 +117,7 @@ function edgeUrl(text: string): URL {
   return url;
 }
 
-/** The first line of the standard input; at a terminal it is asked for, and not shown. */
+/** Reads the password from the first line of the standard input; a terminal shows a prompt and no characters. */
 async function readPassword(): Promise<string> {
   const terminal = process.stdin.isTTY === true;
   if (terminal) process.stderr.write("Password: ");

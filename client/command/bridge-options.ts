@@ -4,7 +4,7 @@ import { parseWholeNumber } from "../../config/environment.ts";
 import type { ConnectorOptions, TlsTrust } from "../connector.ts";
 import type { ServiceClientOptions } from "../service-client.ts";
 
-/** The options that say where the bridge is and how to reach it, as commander parses them. */
+/** The options that say how to reach the bridge, as commander parses them. */
 export interface BridgeOptions {
   readonly host: string;
   readonly port: number;
@@ -31,7 +31,7 @@ export function addBridgeOptions(command: Command): Command {
     .option("--tls-cert <file>", "show this certificate (PEM): mutual TLS")
     .option("--tls-key <file>", "the certificate's private key (PEM)")
     .addOption(
-      // A parser's error would print the key.
+      // Without a parser: its error would print the key.
       new Option(
         "--service-key <key>",
         "show this key first; better in the environment, where `ps` does not show it",
@@ -41,7 +41,7 @@ export function addBridgeOptions(command: Command): Command {
 }
 
 /**
- * Where a connector goes with these options.
+ * The connector's options.
  *
  * @throws the system's error if a file cannot be read
  */
@@ -57,9 +57,9 @@ export function connectorOptions(options: BridgeOptions): ConnectorOptions {
   return { host, port, timeoutMs: timeout, tls: trust };
 }
 
-/** What the client of these options does on its connection. */
+/** The service client's options. */
 export function clientOptions({ timeout, serviceKey }: BridgeOptions): ServiceClientOptions {
-  return { answerTimeoutMs: timeout, ...(serviceKey ? { serviceKey } : {}) };
+  return { responseTimeoutMs: timeout, ...(serviceKey ? { serviceKey } : {}) };
 }
 
 /**

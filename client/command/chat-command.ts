@@ -70,7 +70,7 @@ async function chat(options: ChatOptions): Promise<void> {
   process.exitCode = code === ClosedCode.Left && terminal.hasAskedToLeave ? ExitCode.Ok : ExitCode.Verdict;
 }
 
-/** A session for the user, from the game-server port; undefined if it was refused, which is then said. */
+/** The token of a new session for the user, from the game-server port; undefined, after a message, if it was refused. */
 async function issueToken(options: ChatOptions): Promise<Uint8Array | undefined> {
   if (options.user === undefined) throw new Error("--user or --token is needed");
   const connector = new Connector(connectorOptions(options));
@@ -86,13 +86,13 @@ async function issueToken(options: ChatOptions): Promise<Uint8Array | undefined>
   }
 }
 
-/** Once in, the connection comes back by itself; but what never was in at all is most likely a wrong address. */
+/** A joined connection reconnects by itself. One that never joined most likely has a wrong address, so it fails in time. */
 function failUnlessJoined(
   connection: ReliableConnection,
   timeoutMs: number,
   tell: (reason: string) => void,
 ): Promise<never> {
-  let reason = `no answer within ${timeoutMs} ms`;
+  let reason = `no response within ${timeoutMs} ms`;
   const { promise, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(() => {
     connection.disconnect();

@@ -6,16 +6,16 @@ import type { ReliableConnection } from "../reliable/reliable-connection.ts";
 const CLEAR_LINE = "\r\u001b[2K";
 
 /**
- * A chat on standard input and output. On a terminal the last line shows the state and what is being written; through
- * pipes, each line in is said and each line out is one that the chat shows, and after the end of the input it leaves as
- * soon as the room has everything.
+ * A chat on standard input and output. On a terminal, the last line shows the state and the text being typed. Through pipes,
+ * each input line is a message and each output line a line of the chat; after the end of the input it leaves as soon as the
+ * room has acked everything.
  */
 export class ChatTerminal {
   readonly #connection: ReliableConnection;
   readonly #room: string;
   readonly #input: Interface;
   readonly #isTerminal = process.stdin.isTTY && process.stdout.isTTY;
-  /** Read, and not yet taken by the connection. */
+  /** Input lines that the connection has not accepted yet. */
   #lines: string[] = [];
   #inputEnded = false;
   #asked = false;
@@ -35,12 +35,12 @@ export class ChatTerminal {
     });
   }
 
-  /** Whether it was the user who wanted to go. */
+  /** Whether the user asked to leave. */
   get hasAskedToLeave(): boolean {
     return this.#asked;
   }
 
-  /** Starts to read. */
+  /** Starts to read the input. */
   open(chat: Chat): void {
     this.#chat = chat;
     this.#input.on("line", (line) => {
@@ -53,7 +53,7 @@ export class ChatTerminal {
     });
     this.#input.on("SIGINT", this.#leave);
     process.on("SIGINT", this.#leave).on("SIGTERM", this.#leave);
-    // Nobody reads any more, as after `| head`.
+    // Nobody reads the output any more, as after `| head`.
     process.stdout.on("error", this.#leave);
     this.#connection.on("joined", () => this.#leaveIfDone());
     this.#connection.on("writable", () => this.#sayLines());
@@ -66,7 +66,7 @@ export class ChatTerminal {
   }
 
   show(line: ChatLine): void {
-    // Also what a room or a network says of itself could steer a terminal.
+    // Texts of a room or a network could contain control characters too.
     this.#print(printable(textOf(line)));
   }
 
@@ -93,7 +93,7 @@ export class ChatTerminal {
     this.#leaveIfDone();
   }
 
-  /** False if it must be tried again when there is room. */
+  /** False if the window is full: try again when it has space. */
   #sayLine(line: string): boolean {
     if (line === "/quit") this.#leave();
     else if (line === "/who") this.#print(`-- here: ${this.#who()}`);
@@ -107,7 +107,7 @@ export class ChatTerminal {
     return true;
   }
 
-  /** Not before it was in: who says nothing is told too whether that went. */
+  /** Leaves only after it has joined, so that a user without input learns too whether that succeeded. */
   #leaveIfDone(): void {
     const { member, unackedMessages } = this.#connection;
     const done = this.#inputEnded && this.#lines.length === 0 && unackedMessages === 0;

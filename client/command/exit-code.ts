@@ -1,9 +1,9 @@
-/** What the `artoria` command's exit codes say. */
+/** The exit codes of the `artoria` command. */
 export const ExitCode = {
   /** The verdict is Ok. */
   Ok: 0,
   /** A verdict other than Ok. */
   Verdict: 1,
-  /** No verdict: a wrong use of the command, no connection, no answer. */
+  /** No verdict: a wrong use of the command, no connection, or no response. */
   Error: 2,
 } as const;

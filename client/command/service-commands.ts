@@ -17,7 +17,7 @@ import { ExitCode } from "./exit-code.ts";
 type CommandOptions = BridgeOptions & { readonly json?: boolean };
 type UserOptions = CommandOptions & { readonly user: string; readonly ip?: string };
 
-/** Adds the commands that ask one thing at the game-server port and print the verdict. */
+/** Adds the commands that send one request to the game-server port and print the verdict. */
 export function addServiceCommands(program: Command): void {
   service(program, "check", "does the session live? slides its lifetime")
     .argument("<sessid>", "the session's number", sessid)
@@ -74,7 +74,7 @@ async function ask(options: CommandOptions, request: ServiceRequest): Promise<vo
   }
 }
 
-/** What the packet carries; the response's other fields are not known here. */
+/** The fields of the response packet. */
 function asJson(response: ServiceResponse): object {
   const status = statusName(response.status);
   if (response.status !== Status.Ok) return { status };

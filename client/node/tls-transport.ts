@@ -11,7 +11,7 @@ export interface TlsTransportOptions {
   readonly trust?: TlsTrust;
 }
 
-/** How long the peer of a closed connection may take to read what was written and to close its side. */
+/** How long the peer may take to read what was written, and to close its side. */
 const LINGER_MS = 2_000;
 
 /** Rooms through a bridge's player port: TLS 1.3 over TCP. */

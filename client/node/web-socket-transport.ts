@@ -10,10 +10,10 @@ export interface WebSocketTransportOptions {
   readonly token: Uint8Array;
 }
 
-/** A room sends at most 1 MiB unacknowledged; four times that is no room. */
+/** A room sends at most 1 MiB before an Ack, so a message of more than four times that is not from a room. */
 const MAX_MESSAGE_BYTES = 4 * 1024 * 1024;
 
-/** How long the peer of a closed connection may take to answer. */
+/** How long the peer may take to close its side. */
 const LINGER_MS = 2_000;
 
 /** Rooms at the edge, by WebSocket, for Node. The upgrade carries the token. */

@@ -1,9 +1,9 @@
 import type { ClientEvent } from "../../protocol/reliable/client/client-output.ts";
 
-/** What a {@link ReliableConnection} tells: all that its machine does, and why a connection could not be made or ended. */
+/** The events of a {@link ReliableConnection}: those of its machine, and why a single connection failed. */
 export type ConnectionEvent =
   | ClientEvent
-  /** For people: the machine decides by itself what follows. */
+  /** For people to read: the machine reconnects by itself. */
   | { readonly kind: "connectionLost"; readonly reason: string };
 
 /** The event of one kind. */
@@ -11,21 +11,21 @@ export type EventOf<K extends ConnectionEvent["kind"]> = Extract<ConnectionEvent
 
 type Listener = (event: ConnectionEvent) => void;
 
-/** Who wants to hear of which kind of event. */
+/** The listeners of each kind of event. */
 export class EventListeners {
   readonly #byKind = new Map<ConnectionEvent["kind"], Set<Listener>>();
 
-  /** Adds a listener; what is returned takes it away. */
+  /** Adds a listener, and returns the function that removes it. */
   on<K extends ConnectionEvent["kind"]>(kind: K, listener: (event: EventOf<K>) => void): () => void {
     const listeners = this.#byKind.get(kind) ?? new Set();
     this.#byKind.set(kind, listeners);
-    // dispatch() gives it events of its kind alone.
+    // dispatch() calls it only with events of its kind.
     const added: Listener = (event) => listener(event as EventOf<K>);
     listeners.add(added);
     return () => listeners.delete(added);
   }
 
-  /** Calls the event's listeners. One that throws has a bug, which keeps nothing from the others or from the connection. */
+  /** Calls the listeners of the event. One that throws does not disturb the others or the connection. */
   dispatch(event: ConnectionEvent): void {
     for (const listener of [...(this.#byKind.get(event.kind) ?? [])]) {
       try {

@@ -1,14 +1,14 @@
 import { DELIVER_OVERHEAD_BYTES } from "../../protocol/player-packets.ts";
 import type { MessageEvent } from "../../protocol/reliable/client/client-output.ts";
 
-/** How much may wait for a consumer before the room is held back: as much as a client may have waiting for the room. */
+/** How much may wait for a consumer before Acks are withheld: as much as the window of a client. */
 const FULL_MESSAGES = 1024;
 const FULL_BYTES = 256 * 1024;
 
-/** A consumer with so much waiting gets nothing more until it has caught up: beyond what a room sends unacknowledged. */
+/** With this much waiting, no new connection is opened: it is more than a room sends before an Ack. */
 const SWAMPED_BYTES = 2 * 1024 * 1024;
 
-/** Messages on their way to one `for await`: what its loop has not taken yet waits here. */
+/** The messages for one `for await`, until its loop takes them. */
 export class MessageQueue implements AsyncIterableIterator<MessageEvent, undefined> {
   readonly #onChange: () => void;
   #messages: MessageEvent[] = [];
@@ -22,7 +22,7 @@ export class MessageQueue implements AsyncIterableIterator<MessageEvent, undefin
     this.#onChange = onChange;
   }
 
-  /** Whether the room is to be held back; once so, until half of it is taken. */
+  /** Whether Acks must be withheld. Once true, it stays so until half of the messages are taken. */
   get isFull(): boolean {
     return this.#full;
   }
@@ -47,7 +47,7 @@ export class MessageQueue implements AsyncIterableIterator<MessageEvent, undefin
     this.#update();
   }
 
-  /** No more will come; what waits can still be taken. */
+  /** No more messages will come; those that wait can still be taken. */
   end(): void {
     this.#ended = true;
     for (const waiting of this.#waiting.splice(0)) waiting({ done: true, value: undefined });
@@ -64,7 +64,7 @@ export class MessageQueue implements AsyncIterableIterator<MessageEvent, undefin
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
-  /** The loop was left: what waits is dropped. */
+  /** The loop was left: the messages that wait are dropped. */
   return(): Promise<IteratorResult<MessageEvent, undefined>> {
     this.#messages = [];
     this.#bytes = 0;

@@ -14,18 +14,18 @@ export interface ReliableConnectionOptions {
   readonly limits?: Partial<ClientLimits>;
 }
 
-/** A datagram is worth nothing late: where so much waits already, it is dropped. */
+/** A late datagram is useless: one that would wait behind this many bytes is dropped. */
 const MAX_DATAGRAM_BACKLOG_BYTES = 64 * 1024;
 
 /**
- * A player's connection to a room that survives its sockets: every message comes once and in order, whatever network the
- * player is on (docs/architecture.md, "Reliable sessions and rooms"). A thin driver: the {@link ClientMachine} decides,
- * this gives it sockets and a clock.
+ * A player's connection to a room that survives its sockets: each message arrives once and in order, also when the player
+ * changes networks (docs/architecture.md, "Reliable sessions and rooms"). It is the driver of a {@link ClientMachine}, which
+ * decides; the driver adds sockets and a clock.
  *
- * Events come after the call that caused them, never within it. What one turn of the event loop sends leaves as one write.
+ * Events are dispatched after the call that caused them, never within it. Packets of one tick of the event loop are one write.
  */
 export class ReliableConnection implements AsyncIterable<MessageEvent> {
-  /** Resolves with the last event. */
+  /** Resolves with the last event, `closed`. */
   readonly closed: Promise<EventOf<"closed">>;
   readonly #machine: ClientMachine;
   readonly #transport: Transport;
@@ -55,22 +55,22 @@ export class ReliableConnection implements AsyncIterable<MessageEvent> {
     return this.#machine.member;
   }
 
-  /** Messages that the room has not acknowledged. */
+  /** How many messages the room has not acked. */
   get unackedMessages(): number {
     return this.#machine.unackedMessages;
   }
 
-  /** Starts; from now on a connection is kept until {@link disconnect}, or until the room says no. */
+  /** Starts: from now on it keeps a connection until {@link disconnect}, or until the room refuses it for good. */
   connect(): void {
-    this.#turn((nowMs) => this.#machine.connect(nowMs));
+    this.#call((nowMs) => this.#machine.connect(nowMs));
   }
 
   /**
-   * Publishes a reliable message (at most MAX_BODY_BYTES, copied) to everybody, or to one member. Also without a
-   * connection: it waits for the next one. `full` means: again after the event `writable`.
+   * Publishes a reliable message (at most MAX_BODY_BYTES, copied) to everybody, or to one member. Without a connection it waits
+   * for the next one. After `full`, send again when the event `writable` comes.
    */
   send(body: Uint8Array, to = 0): SendResult {
-    return this.#turn((nowMs) => this.#machine.send(body, to, nowMs));
+    return this.#call((nowMs) => this.#machine.send(body, to, nowMs));
   }
 
   /** Sends an unreliable message; false if it was dropped at once. */
@@ -80,19 +80,19 @@ export class ReliableConnection implements AsyncIterable<MessageEvent> {
       this.#datagramBytes,
     );
     if (backlogBytes + body.byteLength > MAX_DATAGRAM_BACKLOG_BYTES) return false;
-    const sent = this.#turn((nowMs) => this.#machine.datagram(body, nowMs));
+    const sent = this.#call((nowMs) => this.#machine.datagram(body, nowMs));
     if (sent) this.#datagramBytes += body.byteLength;
     return sent;
   }
 
-  /** Leaves the room, and does not come back; {@link closed} tells when that is done. */
+  /** Leaves the room for good; {@link closed} resolves when that is done. */
   disconnect(): void {
-    this.#turn((nowMs) => this.#machine.disconnect(nowMs));
+    this.#call((nowMs) => this.#machine.disconnect(nowMs));
   }
 
-  /** The network has changed: the connection is probed at once, and left for another if it does not answer. */
+  /** The network has changed: the connection is pinged at once, and replaced if there is no response. */
   networkChanged(): void {
-    this.#turn((nowMs) => this.#machine.networkChanged(nowMs));
+    this.#call((nowMs) => this.#machine.networkChanged(nowMs));
   }
 
   /** Calls `listener` for each event of this kind, until the returned function is called. */
@@ -101,11 +101,11 @@ export class ReliableConnection implements AsyncIterable<MessageEvent> {
   }
 
   /**
-   * The messages from now on, until the end. A consumer that is slow is not run over: with 256 KiB waiting, the room gets
-   * no acks, so it sends at most its own bound more; memory stays bounded, and nothing is lost while the seat is kept.
+   * The messages from now on, until the connection ends. For a slow consumer, Acks are withheld from 256 KiB on, so that the
+   * room sends at most its window more: memory stays bounded, and nothing is lost while the room keeps the seat.
    */
   messages(): AsyncIterableIterator<MessageEvent, undefined> {
-    const queue = new MessageQueue(() => this.#holdAcksForSlow());
+    const queue = new MessageQueue(() => this.#holdAcksIfFull());
     if (this.#ended) queue.end();
     else this.#queues.add(queue);
     return queue;
@@ -115,7 +115,7 @@ export class ReliableConnection implements AsyncIterable<MessageEvent> {
     return this.messages();
   }
 
-  #turn<T>(action: (nowMs: number) => T): T {
+  #call<T>(action: (nowMs: number) => T): T {
     const result = action(performance.now());
     if (!this.#flushScheduled) {
       this.#flushScheduled = true;
@@ -132,13 +132,13 @@ export class ReliableConnection implements AsyncIterable<MessageEvent> {
     const { deadlineMs } = this.#machine;
     if (deadlineMs === undefined) return;
     const delayMs = Math.max(0, Math.ceil(deadlineMs - performance.now()));
-    this.#timer = setTimeout(() => this.#turn((nowMs) => this.#machine.tick(nowMs)), delayMs);
+    this.#timer = setTimeout(() => this.#call((nowMs) => this.#machine.tick(nowMs)), delayMs);
   }
 
   #execute(output: ClientOutput): void {
     switch (output.kind) {
       case "event":
-        this.#tell(output.event);
+        this.#dispatch(output.event);
         break;
       case "dial":
         this.#dial(output.connection);
@@ -158,26 +158,26 @@ export class ReliableConnection implements AsyncIterable<MessageEvent> {
 
   #dial(id: number): void {
     if ([...this.#queues].some(({ isSwamped }) => isSwamped)) {
-      // Each new connection may bring a window more of replay. The machine tries again after its back-off.
-      this.#turn((nowMs) => this.#machine.lost(id, nowMs));
+      // Each new connection may bring another window of replay. The machine dials again after its back-off.
+      this.#call((nowMs) => this.#machine.lost(id, nowMs));
       return;
     }
     const connection = this.#transport.open(this.#room, {
-      connected: () => this.#turn(() => this.#machine.connected(id)),
-      opened: () => this.#turn((nowMs) => this.#machine.opened(id, nowMs)),
-      received: (bytes) => this.#turn((nowMs) => this.#machine.received(id, bytes, nowMs)),
-      receivedText: () => this.#turn((nowMs) => this.#machine.receivedText(id, nowMs)),
+      connected: () => this.#call(() => this.#machine.connected(id)),
+      opened: () => this.#call((nowMs) => this.#machine.opened(id, nowMs)),
+      received: (bytes) => this.#call((nowMs) => this.#machine.received(id, bytes, nowMs)),
+      receivedText: () => this.#call((nowMs) => this.#machine.receivedText(id, nowMs)),
       lost: (reason, code) => {
-        // A connection that was closed by this side has no more to say.
+        // The later events of a connection that this side closed are ignored.
         if (!this.#connections.delete(id)) return;
         this.#listeners.dispatch({ kind: "connectionLost", reason });
-        this.#turn((nowMs) => this.#machine.lost(id, nowMs, code));
+        this.#call((nowMs) => this.#machine.lost(id, nowMs, code));
       },
     });
     this.#connections.set(id, connection);
   }
 
-  #tell(event: ConnectionEvent): void {
+  #dispatch(event: ConnectionEvent): void {
     if (event.kind === "message") for (const queue of this.#queues) queue.push(event);
     if (event.kind === "closed") this.#end();
     this.#listeners.dispatch(event);
@@ -188,9 +188,9 @@ export class ReliableConnection implements AsyncIterable<MessageEvent> {
     for (const queue of this.#queues) queue.end();
   }
 
-  #holdAcksForSlow(): void {
+  #holdAcksIfFull(): void {
     for (const queue of this.#queues) if (queue.isEnded) this.#queues.delete(queue);
     const held = [...this.#queues].some(({ isFull }) => isFull);
-    this.#turn(() => this.#machine.holdAcks(held));
+    this.#call(() => this.#machine.holdAcks(held));
   }
 }

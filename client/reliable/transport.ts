@@ -1,24 +1,24 @@
-/** Makes connections to rooms: TLS over TCP, or a WebSocket. What happens to one is told to its {@link TransportEvents}. */
+/** Opens connections to rooms: TLS over TCP, or a WebSocket. Each reports to its {@link TransportEvents}. */
 export interface Transport {
-  /** Who answers the heartbeat: `packet` is Ping over TCP, `text` the text `ping` on a WebSocket. */
+  /** The heartbeat: `packet` is the packet Ping over TCP, `text` the text `ping` on a WebSocket. */
   readonly heartbeat: "packet" | "text";
   /** 20 bytes for Join: zeroes where the upgrade carries the credential. */
   readonly joinToken: Uint8Array;
-  /** Begins to connect. It never throws: what goes wrong is told as {@link TransportEvents.lost}. */
+  /** Begins to connect. It never throws: failures are reported as {@link TransportEvents.lost}. */
   open(room: string, events: TransportEvents): TransportConnection;
 }
 
-/** What happens to a connection, in this order, never before {@link Transport.open} has returned. */
+/** The events of a connection, in this order, never before {@link Transport.open} has returned. */
 export interface TransportEvents {
-  /** TCP is connected, TLS is not. Where that cannot be seen, it is not told. */
+  /** TCP is connected, TLS is not yet. A transport that cannot observe this skips it. */
   connected(): void;
-  /** Bytes may go. */
+  /** Bytes can be sent. */
   opened(): void;
-  /** Bytes came in, cut anywhere; they belong to the transport again when this returns. */
+  /** Bytes were received, split anywhere. The transport may reuse the buffer when this returns. */
   received(bytes: Uint8Array): void;
-  /** A text message came in. */
+  /** A text message was received. */
   receivedText(): void;
-  /** The end, told at least once. `code` is the Closed code that a WebSocket's close code carried. */
+  /** The connection has ended; reported at least once. `code` is the Closed code that a WebSocket's close code carried. */
   lost(reason: string, code?: number): void;
 }
 
@@ -29,6 +29,6 @@ export interface TransportConnection {
   /** Sends bytes: on a WebSocket they are one message. */
   write(bytes: Uint8Array<ArrayBuffer>): void;
   writeText(text: string): void;
-  /** Ends the connection after what was written; a peer that does not answer cannot delay it for long. */
+  /** Closes the connection after what was written. A peer that does not respond delays this for a short time only. */
   close(): void;
 }

@@ -33,10 +33,10 @@ afterEach(async () => {
   await closed;
 });
 
-async function dial(answerTimeoutMs = 30_000): Promise<ServiceClient> {
+async function dial(responseTimeoutMs = 30_000): Promise<ServiceClient> {
   const { port } = server.address() as AddressInfo;
   const connector = new Connector({ host: "127.0.0.1", port });
-  const dialled = await connector.connect((socket) => new ServiceClient(socket, { answerTimeoutMs }));
+  const dialled = await connector.connect((socket) => new ServiceClient(socket, { responseTimeoutMs }));
   await until(() => peer !== undefined);
   return dialled;
 }
@@ -87,7 +87,7 @@ describe("ServiceClient", () => {
   it("trusts no answers after one that answers another request", async () => {
     const requests = [client.request({ kind: "check", sessid: 1 }), client.request({ kind: "check", sessid: 2 })];
     peer?.write(Buffer.concat([ok.packet(6), ok.packet(2)]));
-    for (const request of requests) await expect(request).rejects.toMatchObject({ code: "bad_answer" });
+    for (const request of requests) await expect(request).rejects.toMatchObject({ code: "bad_response" });
   });
 
   it("gives up a peer that does not answer in time", async () => {
