@@ -16,20 +16,7 @@ import { HOW_TO_MAKE_A_KEY, isLoopbackHost, MIN_KEY_CHARACTERS } from "../config
 import type { ConnectionLimits } from "./http/http-server.ts";
 import type { MemoryLimits } from "./http/request-memory.ts";
 import type { BodyLimits } from "./http/rest-codec.ts";
-
-/** The address of the primary, or of the sentinels that name it. */
-export interface RedisLocation {
-  readonly host: string;
-  readonly port: number;
-  readonly tls: boolean;
-  readonly username: string | undefined;
-  readonly password: string | undefined;
-  readonly database: number;
-  /** Empty: `host` and `port` are the primary. Otherwise the sentinels name it, and `host` and `port` do not count. */
-  readonly sentinels: readonly { readonly host: string; readonly port: number }[];
-  /** The name that the sentinels know the primary by. */
-  readonly masterName: string;
-}
+import type { RedisLocation } from "./redis/redis-connection.ts";
 
 /** redis-rest's variables, parsed (docs/configuration.md). */
 export interface RedisRestConfig {

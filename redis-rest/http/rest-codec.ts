@@ -64,6 +64,27 @@ export function parseCommandPath(url: URL, body: Buffer): ParsedCommands {
 /** The query parameter that may carry the token where no header can be set; never an argument. */
 export const TOKEN_PARAMETER = "_token";
 
+/** How strings are encoded: as JSON text, in which bytes that are not UTF-8 become U+FFFD, or in base64 without loss. */
+export type StringEncoding = "text" | "base64";
+
+/** `{"result":...}` or `{"error":"..."}`: the response to one command, or an item of a pipeline's. */
+export function replyJson(reply: RedisReply, encoding: StringEncoding): string {
+  if (reply instanceof Error) return errorJson(reply.message);
+  // The one string that the real service does not encode; clients do not decode it.
+  if (Buffer.isBuffer(reply) && reply.equals(OK)) return '{"result":"OK"}';
+  return `{"result":${valueJson(reply, encoding)}}`;
+}
+
+/** A pipeline's response, in the order of its commands. */
+export function repliesJson(replies: readonly RedisReply[], encoding: StringEncoding): string {
+  return `[${replies.map((reply) => replyJson(reply, encoding)).join(",")}]`;
+}
+
+/** An error is text in every encoding. */
+export function errorJson(message: string): string {
+  return JSON.stringify({ error: message });
+}
+
 function malformed(why: string): ParsedCommands {
   return { kind: "malformed", error: `ERR ${why}` };
 }
@@ -145,32 +166,6 @@ function parseCommand(value: unknown): RedisCommand | string {
     else return `argument ${at} must be a string, a number or a boolean`;
   }
   return { name: name.toUpperCase(), args };
-}
-
-/** How strings are encoded: as JSON text, in which bytes that are not UTF-8 become U+FFFD, or in base64 without loss. */
-export type StringEncoding = "text" | "base64";
-
-/** `{"result":...}` or `{"error":"..."}`: the response to one command, or an item of a pipeline's. */
-export function replyJson(reply: RedisReply, encoding: StringEncoding): string {
-  if (reply instanceof Error) return errorJson(reply.message);
-  // The one string that the real service does not encode; clients do not decode it.
-  if (Buffer.isBuffer(reply) && reply.equals(OK)) return '{"result":"OK"}';
-  return `{"result":${valueJson(reply, encoding)}}`;
-}
-
-/** A pipeline's response, in the order of its commands. */
-export function repliesJson(replies: readonly RedisReply[], encoding: StringEncoding): string {
-  return `[${replies.map((reply) => replyJson(reply, encoding)).join(",")}]`;
-}
-
-/** An error is text in every encoding. */
-export function errorJson(message: string): string {
-  return JSON.stringify({ error: message });
-}
-
-/** Whether a reply is nil or has one anywhere inside. */
-export function holdsNil(reply: RedisReply): boolean {
-  return reply === null || (Array.isArray(reply) && reply.some(holdsNil));
 }
 
 const OK = Buffer.from("OK");

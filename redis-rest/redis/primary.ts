@@ -140,7 +140,7 @@ const NO_GRACE_MS = 0;
  * Lets ioredis dial the current primary whenever its connection has ended. When another server becomes the primary, a
  * connection to the old one ends at once, even while it is being made or its server is silent.
  */
-export function connectorTo(locator: PrimaryLocator, tls: boolean): Connector {
+function connectorTo(locator: PrimaryLocator, tls: boolean): Connector {
   return class PrimaryConnector extends AbstractConnector {
     #leadsTo: ServerAddress | undefined;
 

@@ -1,5 +1,18 @@
 import { Command, Redis, type RedisOptions } from "ioredis";
-import type { RedisLocation } from "../config.ts";
+
+/** The address of the primary, or of the sentinels that name it. */
+export interface RedisLocation {
+  readonly host: string;
+  readonly port: number;
+  readonly tls: boolean;
+  readonly username: string | undefined;
+  readonly password: string | undefined;
+  readonly database: number;
+  /** Empty: `host` and `port` are the primary. Otherwise the sentinels name it, and `host` and `port` do not count. */
+  readonly sentinels: readonly { readonly host: string; readonly port: number }[];
+  /** The name that the sentinels know the primary by. */
+  readonly masterName: string;
+}
 
 /** A command as it goes to Redis. The name is in upper case; arguments may be any bytes. */
 export interface RedisCommand {

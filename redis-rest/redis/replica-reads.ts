@@ -1,4 +1,3 @@
-import { holdsNil } from "../http/rest-codec.ts";
 import type { BatchOutcome, RedisCommand, RedisReply, RunBatch } from "./redis-connection.ts";
 import { withinDeadline } from "./redis-connection.ts";
 import type { ReplicaSet } from "./replica-set.ts";
@@ -51,4 +50,9 @@ function again(commands: readonly RedisCommand[]): readonly RedisCommand[] {
 
 function isDoubtful(reply: RedisReply): boolean {
   return reply instanceof Error || holdsNil(reply);
+}
+
+/** Whether a reply is nil or has one anywhere inside. */
+function holdsNil(reply: RedisReply): boolean {
+  return reply === null || (Array.isArray(reply) && reply.some(holdsNil));
 }

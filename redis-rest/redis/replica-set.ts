@@ -1,5 +1,10 @@
-import type { RedisLocation } from "../config.ts";
-import { type BatchOutcome, RedisConnection, type RedisReply, type RunBatch } from "./redis-connection.ts";
+import {
+  type BatchOutcome,
+  RedisConnection,
+  type RedisLocation,
+  type RedisReply,
+  type RunBatch,
+} from "./redis-connection.ts";
 
 /** A replica, and how far it is behind. */
 export interface Replica {
@@ -171,15 +176,15 @@ export class PrimaryOffsets {
 }
 
 /** The reply of a primary to ROLE: its position, and its connected replicas. */
-export interface PrimaryRole {
+interface PrimaryRole {
   readonly offset: number;
   readonly replicas: readonly { readonly host: string; readonly port: number }[];
 }
 
-export const ROLE_COMMAND = { name: "ROLE", args: [] };
+const ROLE_COMMAND = { name: "ROLE", args: [] };
 
 /** Parses `["master", offset, [[host, port, acknowledged], ...]]`; null for anything else. */
-export function parsePrimaryRole(outcome: BatchOutcome): PrimaryRole | null {
+function parsePrimaryRole(outcome: BatchOutcome): PrimaryRole | null {
   const [role, offset, replicas] = firstReply(outcome);
   if (textOf(role) !== "master" || !Array.isArray(replicas)) return null;
   return {
@@ -194,7 +199,7 @@ export function parsePrimaryRole(outcome: BatchOutcome): PrimaryRole | null {
  * Parses `["slave", host, port, state, offset]` into the offset it has applied; null when it is not connected to its
  * primary, or no replica at all.
  */
-export function parseReplicaOffset(outcome: BatchOutcome): number | null {
+function parseReplicaOffset(outcome: BatchOutcome): number | null {
   const [role, , , state, offset] = firstReply(outcome);
   return textOf(role) === "slave" && textOf(state) === "connected" ? Number(textOf(offset)) : null;
 }
