@@ -1,4 +1,4 @@
-import { oneLine } from "../protocol/log-line.ts";
+import { oneLine } from "../config/log-line.ts";
 import { checkParts, parseStackConfig, type StackConfig } from "./config.ts";
 import type { Stack } from "./stack.ts";
 

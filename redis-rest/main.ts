@@ -1,5 +1,6 @@
 import { pino } from "pino";
 import { ConfigError } from "../config/environment.ts";
+import { describeError, oneLine } from "../config/log-line.ts";
 import { parseRedisRestConfig } from "./config.ts";
 import { StartError } from "./redis/primary.ts";
 import { startRedisRest } from "./server.ts";
@@ -24,23 +25,16 @@ function fail(error: unknown): void {
   process.exit(1);
 }
 
-/** What the operator can mend in its own words, what only we can mend with its stack. */
+/** An error that the operator can correct shows its message; any other one shows where it was thrown, too. */
 function describe(error: unknown): string {
-  if (!(error instanceof Error)) return oneLine(String(error));
-  if ("code" in error && error.code === "EADDRINUSE") {
+  if (error instanceof Error && "code" in error && error.code === "EADDRINUSE") {
     return "REDIS_REST_PORT: the port is taken; choose another, or 0 for any free one";
   }
-  const isOperators = error instanceof ConfigError || error instanceof StartError || "syscall" in error;
-  return oneLine(isOperators ? error.message : (error.stack ?? error.message));
+  const isOperators =
+    error instanceof ConfigError || error instanceof StartError || (error instanceof Error && "syscall" in error);
+  return isOperators ? oneLine(error.message) : describeError(error);
 }
 
-/** No message begins a line of the log: a stack's lines are joined, other line breaks and control characters are escaped. */
-function oneLine(text: string): string {
-  return text.replace(/\n +at /g, " at ").replace(/[\p{Cc}\p{Zl}\p{Zp}]/gu, (character) => {
-    return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
-  });
-}
-
-// Node would print the message as it is, and its line breaks with it.
+// Node would print the message with its line breaks.
 process.on("uncaughtException", fail);
 main().catch(fail);

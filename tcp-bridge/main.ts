@@ -1,5 +1,5 @@
 import { ConfigError } from "../config/environment.ts";
-import { describeError, oneLine } from "../protocol/log-line.ts";
+import { describeError, oneLine } from "../config/log-line.ts";
 import { startBridge } from "./bridge.ts";
 import { parseBridgeConfig } from "./config.ts";
 

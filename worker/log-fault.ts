@@ -1,4 +1,4 @@
-import { placeOfError } from "../protocol/log-line.ts";
+import { placeOfError } from "../config/log-line.ts";
 
 /**
  * Logs a fault of our own code, or of a room's content code, as one line: its type and its place. Never its message, which may

@@ -1,5 +1,5 @@
 import { Command, CommanderError } from "commander";
-import { oneLine } from "../../protocol/log-line.ts";
+import { oneLine } from "../../config/log-line.ts";
 import { addAccountCommands } from "./account-commands.ts";
 import { addChatCommand } from "./chat-command.ts";
 import { ExitCode } from "./exit-code.ts";

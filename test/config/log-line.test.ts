@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { describeError, oneLine, placeOfError } from "../../protocol/log-line.ts";
+import { describeError, oneLine, placeOfError } from "../../config/log-line.ts";
 
 const FORGED = '{"level":30,"msg":"forged"}';
 
