@@ -43,7 +43,7 @@ export async function reserveLogin(
     return reserve(bindings, [[account, [{ key: keyOf("device", name, device), most: limits.triesPerDevice }]]]);
   }
   if (await isFlood(bindings, address)) return { kind: "wait", seconds: TRY_WINDOW_MS / 1000 };
-  const [from, network] = [addressKey(address), networkKey(address)];
+  const [from, network] = await Promise.all([addressKey(address), networkKey(address)]);
   return reserve(bindings, [
     [["network", network], budgetsOf("failures", from, network, limits.failuresPerAddress, limits.failuresPerNetwork)],
     [
@@ -63,7 +63,7 @@ export async function reserveSignup(
   address: string | null,
 ): Promise<TryVerdict> {
   if (await isFlood(bindings, address)) return { kind: "wait", seconds: TRY_WINDOW_MS / 1000 };
-  const [from, network] = [addressKey(address), networkKey(address)];
+  const [from, network] = await Promise.all([addressKey(address), networkKey(address)]);
   const verdict = await reserve(bindings, [
     [["network", network], budgetsOf("signups", from, network, limits.signupsPerAddress, limits.signupsPerNetwork)],
   ]);
@@ -73,7 +73,7 @@ export async function reserveSignup(
 
 /** Keeps a flood from one network away from the guards. */
 async function isFlood({ LOGIN_ADDRESS_LIMIT }: LoginLimitBindings, address: string | null): Promise<boolean> {
-  return !(await LOGIN_ADDRESS_LIMIT.limit({ key: networkKey(address) })).success;
+  return !(await LOGIN_ADDRESS_LIMIT.limit({ key: await networkKey(address) })).success;
 }
 
 function budgetsOf(what: string, address: string, network: string, perAddress: number, perNetwork: number) {

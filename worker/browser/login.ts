@@ -43,7 +43,7 @@ export async function provePassword(c: Context<PageEnv>, name: string, password:
   const verdict = await comparePassword(c.env.PASSWORD_HASHER, password, {
     phc: account?.passwordHash ?? null,
     urgent: device !== undefined,
-    from: networkKey(address),
+    from: await networkKey(address),
   });
   if (verdict.kind === "busy") {
     await reserved.release();

@@ -84,7 +84,8 @@ function receiveForm(): MiddlewareHandler<PageEnv> {
     if (body === null || method === "GET" || method === "HEAD") return next();
     if (Number(c.req.header("Content-Length") ?? 0) > MAX_FORM_BYTES) return refuseSize(c);
     const { intake, config } = openIsolate(c.env);
-    const received = await intake.receive(body, MAX_FORM_BYTES, addressKey(clientAddress(c, config)));
+    const address = await addressKey(clientAddress(c, config));
+    const received = await intake.receive(body, MAX_FORM_BYTES, address);
     if (received.kind === "tooLarge") return refuseSize(c);
     if (received.kind === "tooSlow") {
       return refusePage(c, "too_slow", "Too slow", "The form did not arrive in time. Send it again.");

@@ -82,7 +82,7 @@ function isFirstVisit(c: Context<PageEnv>): boolean {
 
 async function issueAnonymousSession(c: Context<PageEnv>): Promise<Identity> {
   const ip = clientAddress(c, c.get("config"));
-  const { success } = await c.env.NEW_VISITOR_LIMIT.limit({ key: addressKey(ip) });
+  const { success } = await c.env.NEW_VISITOR_LIMIT.limit({ key: await addressKey(ip) });
   if (!success) return { kind: "anonymous" };
   const idleMs = Math.min(FIRST_VISIT_IDLE_MS, c.get("config").policy.idleMs);
   const issued = await runOne(c.get("store"), { kind: "issue", user: null, ip, grants: [], idleMs });

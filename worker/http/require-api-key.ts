@@ -41,7 +41,7 @@ function mayBeShort(key: string, c: Context<AppEnv>): boolean {
 
 async function refuse(c: Context<AppEnv>): Promise<Response> {
   if (c.req.header("Authorization") === undefined) return problem(c, "unauthenticated", "Authorization: Bearer <key>");
-  const key = addressKey(clientAddress(c, c.get("config")));
+  const key = await addressKey(clientAddress(c, c.get("config")));
   const { success } = await c.env.WRONG_KEY_LIMIT.limit({ key });
   if (success) return problem(c, "unauthenticated", "Authorization: not a valid API key");
   c.header("Retry-After", String(WRONG_KEY_WINDOW_SECONDS));

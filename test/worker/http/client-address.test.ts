@@ -56,8 +56,8 @@ describe("the key under which limits count an address", () => {
     ["::ffff:192.0.2.1", "192.0.2.1"],
     ["64:ff9b::192.0.2.1", "64:ff9b:0:0"],
     [null, "unknown"],
-  ])("is for %s %s", (address, key) => {
-    expect(addressKey(address)).toBe(key);
+  ])("is for %s %s", async (address, key) => {
+    expect(await addressKey(address)).toBe(key);
   });
 });
 
@@ -68,6 +68,6 @@ it.each([
   ["2001:0DB8:0007:ffff::", "2001:db8:7::/48"],
   ["::1", "0:0:0::/48"],
   [null, "unknown"],
-])("the key of the network of %s is %s", (address, key) => {
-  expect(networkKey(address)).toBe(key);
+])("the key of the network of %s is %s", async (address, key) => {
+  expect(await networkKey(address)).toBe(key);
 });

@@ -109,7 +109,8 @@ async function changePassword(c: Context<PageEnv>, account: Account): Promise<Re
     showPasswordPage(c, account, status, { field: "current", message }),
   );
   if (proved instanceof Response) return proved;
-  const chosen = await choosePassword(c.env.PASSWORD_HASHER, password, networkKey(clientAddress(c, c.var.config)));
+  const network = await networkKey(clientAddress(c, c.var.config));
+  const chosen = await choosePassword(c.env.PASSWORD_HASHER, password, network);
   if (chosen.kind === "common") return showPasswordPage(c, account, 400, { field: "password", message: COMMON });
   if (chosen.kind === "busy") return refuseBusy(c, chosen);
   const changed = await new Accounts(c.env.DB).changePassword(proved.account, chosen.hash);

@@ -49,7 +49,7 @@ export const signup = new Hono<PageEnv>()
     const accounts = new Accounts(c.env.DB);
     // A hash is expensive: a name that is taken is refused before.
     if ((await accounts.find(name)) !== null) return refuse(c, form, 409, TAKEN);
-    const chosen = await choosePassword(c.env.PASSWORD_HASHER, form.password, networkKey(address));
+    const chosen = await choosePassword(c.env.PASSWORD_HASHER, form.password, await networkKey(address));
     if (chosen.kind === "common") return refuse(c, form, 400, COMMON);
     if (chosen.kind === "busy") return refuseBusy(c, chosen);
     const account = await accounts.create(name, chosen.hash, Date.now());
