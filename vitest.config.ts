@@ -4,20 +4,20 @@ import { defineConfig } from "vitest/config";
 /** No test depends on being fast: the machines are small and shared. */
 const TEST_TIMEOUT_MS = 60_000;
 
-/** On two cores, where tests that wait leave the processor to others. */
-const MAX_WORKERS = 3;
+/** On two cores, where tests that wait leave the processor to others. All projects must have the same number. */
+export const MAX_WORKERS = 3;
 
 // Node's compiled code is kept for the many programs that tests start, and for the tests' own processes: a start costs half.
 process.env["NODE_COMPILE_CACHE"] ??= fileURLToPath(new URL("node_modules/.cache/node-compile", import.meta.url));
 
 export default defineConfig({
   test: {
-    maxWorkers: MAX_WORKERS,
     projects: [
       {
         test: {
           name: "node",
           isolate: false,
+          maxWorkers: MAX_WORKERS,
           include: [
             "test/{protocol,config,tcp-bridge,client,redis-rest,dev,docs,bench,e2e}/**/*.test.ts",
             "test/security/*.test.ts",

@@ -2,6 +2,7 @@ import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 import { buildAssets } from "./dev/build-assets.ts";
 import { hashInNode } from "./dev/edge.ts";
+import { MAX_WORKERS } from "./vitest.config.ts";
 
 // wrangler.toml serves them, and the plugin runs no [build].
 await buildAssets();
@@ -28,6 +29,7 @@ export default defineConfig({
     name: "workerd",
     // A workerd of its own costs a test file two seconds of a core: test/worker/empty-storage.ts empties what they share.
     isolate: false,
+    maxWorkers: MAX_WORKERS,
     setupFiles: ["./test/worker/empty-storage.ts"],
     globalSetup: ["./test/support/workerd/global-setup.ts"],
     include: ["test/worker/**/*.test.ts", "test/security/worker/**/*.test.ts"],

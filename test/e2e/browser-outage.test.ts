@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Edge, startEdge } from "../../dev/edge.ts";
 import { freePort } from "../../dev/free-port.ts";
 import { CookieClient } from "../support/peers/cookie-client.ts";
@@ -22,7 +22,7 @@ describe("the pages while the session store does not answer", () => {
   });
   afterAll(() => edge.close());
 
-  it("leave the cookie as it is: who was logged in still is, afterwards", async () => {
+  test("leave the cookie as it is, so that the user is still logged in afterwards", async () => {
     const home = await browser.open("/");
     expect(home.status).toBe(200);
     expect(await home.text()).toContain("Sessions cannot be looked up at the moment");
@@ -31,7 +31,7 @@ describe("the pages while the session store does not answer", () => {
     expect(browser.cookie).toBe(TOKEN);
   });
 
-  it("say that nobody was logged in or out", async () => {
+  test("report that the login, the sign-up or the logout did not happen", async () => {
     expect((await browser.submit("/signup", KIM)).status).toBe(503);
     const login = await browser.submit("/login", KIM);
     expect([login.status, await login.text()]).toEqual([503, expect.stringContaining("could not be logged in")]);
@@ -40,14 +40,14 @@ describe("the pages while the session store does not answer", () => {
     expect(browser.cookie).toBe(TOKEN);
   });
 
-  it("tell a program in JSON", async () => {
+  test("respond to a program with problem JSON", async () => {
     const response = await browser.open("/me", { headers: { Accept: "application/json" } });
     expect([response.status, response.headers.get("Content-Type")]).toEqual([503, "application/problem+json"]);
   });
 });
 
 describe("the pages while the user database does not answer", () => {
-  it("say so, and set no cookie", async () => {
+  test("respond 503 with a hint to try again, and set no cookie", async () => {
     const edge = await startEdge({ host: "127.0.0.1", port: 0, variables: {} });
     try {
       await (await edge.miniflare.getD1Database("DB")).exec("DROP TABLE accounts");

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ServiceRequest } from "../../protocol/session-request.ts";
 import { formatToken } from "../../protocol/session-token.ts";
 import { Status } from "../../protocol/status-codes.ts";
@@ -31,7 +31,7 @@ describe.each(STORES)("the five operations on the %s store", (store) => {
     return { status: response.status, body: response.status === 204 ? null : await response.json() };
   };
 
-  it("give the verdicts of the contract over TCP, pipelined", async () => {
+  test("respond with the statuses of the contract over TCP, pipelined", async () => {
     const kim = { sessid: 7, user: "kim", ip: "10.0.0.1" };
     expect(
       await statuses(
@@ -50,7 +50,7 @@ describe.each(STORES)("the five operations on the %s store", (store) => {
     ).toEqual([NotFound, Ok, Ok, Ok, Conflict, Ok, NotFound, Denied, Ok, NotFound, NotFound]);
   });
 
-  it("are one set of sessions over TCP and HTTP", async () => {
+  test("share one set of sessions over TCP and HTTP", async () => {
     expect(await statuses({ kind: "register", sessid: -9, user: "아르토리아", ip: "192.168.0.1" })).toEqual([Ok]);
     const read = await http("GET", "/v1/sessions/-9");
     expect(read.body).toMatchObject({ sessid: -9, user: "아르토리아", ip: "192.168.0.1", grants: ["*"] });
@@ -79,9 +79,9 @@ describe.each(STORES)("the five operations on the %s store", (store) => {
     expect((await http("GET", "/v1/count")).body).toEqual({ sessions: 0, users: 0 });
   });
 
-  it("issue a session over TCP whose token enters over HTTP", async () => {
+  test("issue a session over TCP whose token is valid over HTTP", async () => {
     const [issued] = await ask({ kind: "issue", user: "kim", ip: "10.0.0.2" });
-    if (issued?.kind !== "issue") throw new Error(`an issue was answered with ${issued?.kind}`);
+    if (issued?.kind !== "issue") throw new Error(`the response to an issue is ${issued?.kind}`);
     const headers = { Authorization: `Bearer ${formatToken(issued.token)}` };
     const checked = await fetch(`${stack.edgeUrl}/v1/check`, { headers });
     expect(checked.status).toBe(200);

@@ -1,14 +1,14 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { askAsService, type RunningStack, startStackOn } from "../support/processes/running-stack.ts";
 import { until } from "../support/until.ts";
 
-/** As many as the worker lets ask its store at once (worker/session-store/coalescing-store.ts), and some who wait for them. */
+/** The worker asks its store for so many at once (worker/session-store/coalescing-store.ts); the others wait. */
 const LEAVING = 16;
 const STAYING = 8;
 
-/** After so many quick answers the worker takes its store for near. */
+/** After so many fast replies the worker treats its store as near. */
 const NEAR_AFTER = 50;
 
 /** The store's deadline is a second. */
@@ -38,7 +38,7 @@ async function statusOf(socket: Socket): Promise<number> {
   return Number(answer.toString().split(" ", 2)[1]);
 }
 
-/** The statuses that those who stay are answered, and for how long the store was silent meanwhile. */
+/** The statuses of the clients that stay, and how long the store was silent. */
 async function leaveWhileSilent(token: string): Promise<{ statuses: readonly number[]; silentMs: number }> {
   stack.redis?.signal("SIGSTOP");
   const startedAt = performance.now();
@@ -53,10 +53,10 @@ async function leaveWhileSilent(token: string): Promise<{ statuses: readonly num
   return { statuses: await statuses, silentMs };
 }
 
-/** The statuses of those who stay, from a round in which the store was not silent for most of its deadline. */
+/** The statuses of the clients that stay, from a round in which the store was silent for less than most of its deadline. */
 async function leaveAndStay(token: string): Promise<readonly number[]> {
   let round = await leaveWhileSilent(token);
-  // A machine so busy that this took most of the store's deadline has shown nothing.
+  // If a busy machine took most of the deadline, the round proves nothing.
   while (round.silentMs > PATIENCE_MS) round = await leaveWhileSilent(token);
   return round.statuses;
 }
@@ -69,11 +69,11 @@ describe("clients that leave while the store is asked for them", () => {
     expect(await statusOf(await ask(token))).toBe(200);
   });
 
-  it("take nobody's answer along", async () => {
+  test("take no response from the clients that stay", async () => {
     expect(await leaveAndStay(token)).toEqual(Array(STAYING).fill(200));
   });
 
-  it("take nobody's turn along, where the store is near and few may ask it at once", async () => {
+  test("take no place in the queue from the clients that stay, where few may ask a near store at once", async () => {
     for (let check = 0; check < NEAR_AFTER; check++) await statusOf(await ask(token));
     expect(await leaveAndStay(token)).toEqual(Array(STAYING).fill(200));
   });

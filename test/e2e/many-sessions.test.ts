@@ -1,5 +1,5 @@
 import { Redis } from "ioredis";
-import { describe, expect, it } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { ServiceRequest } from "../../protocol/session-request.ts";
 import { Status } from "../../protocol/status-codes.ts";
 import { GamePeer } from "../support/peers/game-peer.ts";
@@ -16,7 +16,7 @@ const sessids = Array.from({ length: SESSIONS }, (_, index) => index + 1);
 const userOf = (sessid: number) => `player-${sessid % USERS}`;
 
 describe.each(STORES)("10,000 sessions of 6,000 users on the %s store", (store) => {
-  it("are counted exactly while others check, and leave nothing behind", async () => {
+  test("are counted exactly while others check, and leave nothing behind", async () => {
     const stack = await startStackOn(store);
     try {
       const peers = await connectMany(stack, CONNECTIONS);
@@ -56,18 +56,18 @@ function connectMany({ gameAddress }: RunningStack, howMany: number): Promise<Ga
 }
 
 /**
- * Sends all requests at once over one connection; the statuses of their answers. What a busy machine could not ask its store
- * in time is asked again, as a game server would.
+ * Sends all requests at once over one connection and returns their statuses. Requests that are Unavailable, because the machine
+ * is busy, are sent again, as a game server would.
  */
 async function askInTurn(peer: GamePeer | undefined, requests: readonly ServiceRequest[]): Promise<number[]> {
   const statuses = await askOnce(peer, requests);
-  const unanswered = requests.filter((_, index) => statuses[index] === Status.Unavailable);
-  if (unanswered.length === 0) return statuses;
-  const repeated = await askInTurn(peer, unanswered);
+  const unavailable = requests.filter((_, index) => statuses[index] === Status.Unavailable);
+  if (unavailable.length === 0) return statuses;
+  const repeated = await askInTurn(peer, unavailable);
   return statuses.map((status, index) => {
     if (status !== Status.Unavailable) return status;
     const later = repeated.shift() ?? status;
-    // The delete that was not answered in time had been executed.
+    // The delete that timed out had been executed.
     return requests[index]?.kind === "delete" && later === Status.NotFound ? Status.Ok : later;
   });
 }
@@ -76,15 +76,15 @@ async function askOnce(peer: GamePeer | undefined, requests: readonly ServiceReq
   if (peer === undefined) throw new Error("no connection");
   const before = peer.responses.length;
   peer.send(...requests);
-  const answers = (await peer.received(before + requests.length)).slice(before);
-  return answers.map(({ status }) => status);
+  const responses = (await peer.received(before + requests.length)).slice(before);
+  return responses.map(({ status }) => status);
 }
 
 async function count([peer]: GamePeer[]): Promise<{ sessions: number; users: number }> {
   if (peer === undefined) throw new Error("no connection");
   await askInTurn(peer, [{ kind: "count" }]);
   const answer = peer.responses.at(-1);
-  if (answer?.kind !== "count") throw new Error(`a count was answered with ${answer?.kind}`);
+  if (answer?.kind !== "count") throw new Error(`the response to a count is ${answer?.kind}`);
   return { sessions: answer.sessions, users: answer.users };
 }
 

@@ -10,7 +10,7 @@ import { type RunningStack, startStackOn } from "../support/processes/running-st
 import { type RedisServer, startRedisServer } from "../support/redis/redis-server.ts";
 import { until } from "../support/until.ts";
 
-/** The bridge's deadline of 2 s, and what a busy machine may add to it. */
+/** The bridge's deadline is 2 s; a busy machine may add to it. */
 const RESPONDED_WITHIN_MS = 10_000;
 
 /** Sessids from here on have no session. */

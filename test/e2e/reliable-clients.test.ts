@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { tlsTransport } from "../../client/node/tls-transport.ts";
 import { webSocketTransport } from "../../client/node/web-socket-transport.ts";
 import { ReliableConnection } from "../../client/reliable/reliable-connection.ts";
@@ -55,7 +55,7 @@ function join(transport: Transport, room: string, heard: string[]): ReliableConn
 }
 
 describe("reliable connections of both kinds in one room", () => {
-  it("exchange every message once and in order, although the paths to bridge and edge are cut", async () => {
+  test("exchange every message once and in order, although the connections to bridge and edge are cut", async () => {
     const heard: { kim: string[]; lee: string[] } = { kim: [], lee: [] };
     const failures: unknown[] = [];
     const kim = join(overBridge(await issue("kim")), "cuts", heard.kim);
@@ -83,7 +83,7 @@ describe("reliable connections of both kinds in one room", () => {
     expect(await lee.closed).toMatchObject({ code: ClosedCode.Left, unacked: [] });
   });
 
-  it.each([
+  test.each([
     ["the bridge", overBridge],
     ["the edge", overEdge],
   ])("are told by %s that a token is not valid, and stay away", async (_where, transport) => {

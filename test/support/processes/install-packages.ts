@@ -1,6 +1,8 @@
-import { execFileSync, spawnSync } from "node:child_process";
+import { execFileSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { delimiter, join } from "node:path";
 
-/** The program by which a Debian package is known to be there. */
+/** The program of each Debian package: if it is there, so is the package. */
 const PROGRAMS: Readonly<Record<string, string>> = {
   "redis-server": "redis-server",
   haproxy: "haproxy",
@@ -9,11 +11,11 @@ const PROGRAMS: Readonly<Record<string, string>> = {
   chromium: "chromium",
 };
 
-/** Debian keeps daemons where a user's PATH does not look. */
+/** With the folders of daemons, which a user's PATH does not have. */
 const PATH = `${process.env["PATH"] ?? ""}:/usr/sbin:/sbin`;
 
-// Run before the tests, as `node test/support/processes/install-packages.ts <package>...`: what is missing is installed where that
-// is allowed (root, apt-get), otherwise one line says how.
+// `node test/support/processes/install-packages.ts <package>...` installs the missing packages where that is allowed (root,
+// apt-get); otherwise it prints the command. package.json runs it before the tests.
 const missing = process.argv.slice(2).filter((name) => !isInstalled(name));
 if (missing.length > 0 && !install(missing)) {
   process.stderr.write(`The tests need ${missing.join(", ")}: sudo apt-get install -y ${missing.join(" ")}\n`);
@@ -23,7 +25,7 @@ if (missing.length > 0 && !install(missing)) {
 function isInstalled(name: string): boolean {
   const program = PROGRAMS[name];
   if (program === undefined) throw new Error(`${name}: allowed are ${Object.keys(PROGRAMS).join(", ")}`);
-  return spawnSync("sh", ["-c", `command -v ${program}`], { env: { ...process.env, PATH } }).status === 0;
+  return PATH.split(delimiter).some((folder) => existsSync(join(folder, program)));
 }
 
 function install(names: readonly string[]): boolean {
@@ -31,7 +33,7 @@ function install(names: readonly string[]): boolean {
   process.stderr.write(`installing ${names.join(", ")} for the tests\n`);
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
   try {
-    // Not a service of this machine: the tests start their own, on ports of their own.
+    // The tests start their own servers, on ports of their own.
     execFileSync("apt-get", ["update", "-qq"], { env, stdio: ["ignore", "ignore", "inherit"] });
     const options = ["install", "-y", "-qq", "--no-install-recommends"];
     execFileSync("apt-get", [...options, ...names], { env, stdio: ["ignore", "ignore", "inherit"] });
