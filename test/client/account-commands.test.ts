@@ -75,7 +75,7 @@ describe("artoria accounts", () => {
     expect(await logIn("kim")).toBe(401);
   });
 
-  it("ends with 2 and one line that names what is wrong, and never the key", async () => {
+  it("ends with 2 and one line that names the error and never shows the key", async () => {
     const port = await freePort();
     const wrong: [string[], Record<string, string>, RegExp][] = [
       [["list"], { API_KEY: "not-the-key" }, /not a valid API key/],
@@ -104,7 +104,7 @@ describe("artoria accounts", () => {
     });
   });
 
-  it("shows its key to no other host that the edge's URL is redirected to", async () => {
+  it("does not send its key to a host that the edge redirects to", async () => {
     const seen: (string | undefined)[] = [];
     const other = await listen((_, authorization) => void seen.push(authorization));
     const first = await listen((server) => server, `http://127.0.0.1:${portOf(other)}/v1/accounts`);

@@ -17,7 +17,7 @@ function artoria(...args: string[]): Promise<ProgramResult> {
 }
 
 describe("the artoria command", () => {
-  it("registers, checks, counts and deletes a session, and says each verdict by its exit code", async () => {
+  it("registers, checks, counts and deletes a session, with the verdict as its exit code", async () => {
     const asProgram = await runProgram("client/artoria.ts", ["check", "7"], BRIDGE());
     expect(asProgram).toEqual({ exitCode: 1, stdout: "NotFound\n", stderr: "" });
     expect(await artoria("register", "7", "--user", "kim", "--ip", "10.0.0.1")).toMatchObject({ exitCode: 0 });
@@ -32,7 +32,7 @@ describe("the artoria command", () => {
     expect(stack.edge.sessions.users.size).toBe(0);
   });
 
-  it("prints one JSON object with --json, the token of an issued session in it", async () => {
+  it("prints one JSON object with --json, which contains the token of an issued session", async () => {
     const issued = await artoria("issue", "--user", "kim", "--json");
     expect(issued.exitCode).toBe(0);
     const { status, sessid, token } = JSON.parse(issued.stdout);
@@ -59,7 +59,7 @@ describe("the artoria command", () => {
     expect(result.stdout).toBe("");
   });
 
-  it("ends with 2 and one line where nobody listens", async () => {
+  it("ends with 2 and one line if nobody listens", async () => {
     const port = await freePort();
     const result = await artoria("count", "--port", String(port));
     expect(result).toMatchObject({ exitCode: 2, stdout: "" });

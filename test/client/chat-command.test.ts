@@ -39,7 +39,7 @@ function fingerprint(): string {
 }
 
 describe("artoria chat", () => {
-  it("says each line of its input, shows who comes and goes, and leaves with /quit", async () => {
+  it("sends each line of its input, shows who joins and leaves, and leaves with /quit", async () => {
     const kim = chat(["--token", KIM]);
     await kim.shows(/^-- Established$/);
     const lee = chat(["--token", LEE]);
@@ -60,7 +60,7 @@ describe("artoria chat", () => {
     expect(server.room.users).toEqual([]);
   });
 
-  it("leaves at the end of its input, when the room has all of it", async () => {
+  it("leaves at the end of its input, when the room has acked everything", async () => {
     const lines = Array.from({ length: 3000 }, (_, at) => `line ${at}`);
     const kim = chat(["--token", KIM]);
     kim.child.stdin.end(lines.join("\n"));
@@ -71,7 +71,7 @@ describe("artoria chat", () => {
     expect(posted).toEqual(lines);
   });
 
-  it("shows a handover with its gap, and loses nothing in it", async () => {
+  it("shows a handover with its gap, and loses nothing", async () => {
     const proxy = await TcpProxy.open(server.tlsPort);
     const kim = chat(["--token", KIM], { port: proxy.port });
     await kim.shows(/^-- Established$/);
@@ -88,14 +88,14 @@ describe("artoria chat", () => {
     await proxy.close();
   });
 
-  it("shows control characters as harmless ones", async () => {
+  it("replaces control characters", async () => {
     const kim = chat(["--token", KIM]);
     await kim.shows(/^-- Established$/);
     server.room.announce("a\u001b[2Jb\u202Ec\r\nd");
     await kim.shows(/^server: a\uFFFD\[2Jbc d$/);
   });
 
-  it("ends with 1 when the room does not want it any more", async () => {
+  it("ends with 1 when the room removes it", async () => {
     const kim = chat(["--token", KIM]);
     await kim.shows(/^-- Established$/);
     server.room.kick(KIM, ClosedCode.SessionInvalid);
@@ -113,7 +113,7 @@ describe("artoria chat", () => {
     await stack.close();
   });
 
-  it("believes no other certificate, and says so", async () => {
+  it("trusts no other certificate, and says so", async () => {
     const kim = chat(["--token", KIM, "--fingerprint", "00".repeat(32)]);
     await kim.shows(/^-- No connection yet: .*the certificate is not the one with this fingerprint$/);
     expect(server.room.users).toEqual([]);
@@ -121,7 +121,7 @@ describe("artoria chat", () => {
     expect(await kim.ended()).toBe(0);
   });
 
-  it("gets in and leaves if there is nothing to say, or ends with 2", async () => {
+  it("joins and leaves if its input is empty, and ends with 2 if it cannot join", async () => {
     const kim = chat(["--token", KIM]);
     kim.child.stdin.end();
     expect(await kim.ended()).toBe(0);
@@ -131,7 +131,7 @@ describe("artoria chat", () => {
     expect(await lee.ended()).toBe(2);
   });
 
-  it("ends with 2 if it does not get in in time", async () => {
+  it("ends with 2 if it cannot join in time", async () => {
     const kim = chat(["--token", KIM], { patience: ["--timeout", "1"] });
     expect(await kim.ended()).toBe(2);
     expect(kim.stderr).toMatch(/^artoria: .+\n$/);

@@ -13,7 +13,7 @@ function makeQueue(): { queue: MessageQueue; changes: boolean[] } {
 }
 
 describe("MessageQueue", () => {
-  it("gives messages in order, to who waits and to who comes later", async () => {
+  it("returns messages in order, to a loop that waits and to one that comes later", async () => {
     const { queue } = makeQueue();
     const first = queue.next();
     const second = queue.next();
@@ -22,7 +22,7 @@ describe("MessageQueue", () => {
     expect(taken.map(({ value }) => value?.offset)).toEqual([1, 2, 3, 4]);
   });
 
-  it("ends a loop after what waits was taken", async () => {
+  it("ends a loop after the waiting messages were taken", async () => {
     const { queue } = makeQueue();
     queue.push(message(1));
     queue.end();
@@ -42,7 +42,7 @@ describe("MessageQueue", () => {
   it.each([
     ["1024 messages", 1024, 1],
     ["256 KiB", 20, 16 * 1024],
-  ])("is full at %s, until half of it is taken", async (_bound, count, bytes) => {
+  ])("is full at %s, until half of them are taken", async (_bound, count, bytes) => {
     const { queue, changes } = makeQueue();
     for (let offset = 1; offset <= count; offset++) queue.push(message(offset, bytes));
     expect([queue.isFull, ...changes]).toEqual([true, true]);
@@ -53,7 +53,7 @@ describe("MessageQueue", () => {
     expect(changes).toEqual([true, false]);
   });
 
-  it("is swamped at 2 MiB", () => {
+  it("is swamped from 2 MiB on", () => {
     const { queue } = makeQueue();
     for (let offset = 1; offset <= 127; offset++) queue.push(message(offset, 16 * 1024));
     expect(queue.isSwamped).toBe(false);
@@ -61,7 +61,7 @@ describe("MessageQueue", () => {
     expect(queue.isSwamped).toBe(true);
   });
 
-  it("drops what waits when its loop is left, and is not full any more", async () => {
+  it("drops the waiting messages when its loop is left", async () => {
     const { queue, changes } = makeQueue();
     for (let offset = 1; offset <= 1024; offset++) queue.push(message(offset));
     for await (const { offset } of queue) if (offset === 1) break;

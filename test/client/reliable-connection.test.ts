@@ -69,7 +69,7 @@ function text(body: Uint8Array): string {
 }
 
 describe.each(KINDS)("a reliable connection over $name", ({ port, transport, handshake }) => {
-  it("sends, hears everybody in order, and leaves at once", async () => {
+  it("sends, receives all messages in order, and leaves at once", async () => {
     const heard: string[] = [];
     const kim = join(transport(port(), 1), heard);
     const lee = join(transport(port(), 2));
@@ -124,7 +124,7 @@ describe.each(KINDS)("a reliable connection over $name", ({ port, transport, han
     await proxy.close();
   });
 
-  it("moves to a new path when the old one falls silent without ending", async () => {
+  it("moves to a new connection when the old one falls silent without an end", async () => {
     const proxy = await TcpProxy.open(port());
     const heard: string[] = [];
     const kim = join(transport(proxy.port, 1), heard);
@@ -146,7 +146,7 @@ describe.each(KINDS)("a reliable connection over $name", ({ port, transport, han
     await proxy.close();
   });
 
-  it("goes through the states of its way in, and says why a path was lost", async () => {
+  it("reports each state while it joins, and why a connection was lost", async () => {
     const proxy = await TcpProxy.open(port());
     const kim = new ReliableConnection({ transport: transport(proxy.port, 1), room: "lobby", limits: LIMITS });
     connections.push(kim);
@@ -166,7 +166,7 @@ describe.each(KINDS)("a reliable connection over $name", ({ port, transport, han
     await proxy.close();
   });
 
-  it("drops datagrams that pile up, and refuses what is too large or beyond the window", async () => {
+  it("drops datagrams that pile up, and refuses messages that are too large or beyond the window", async () => {
     const kim = join(transport(port(), 1));
     await until(() => kim.state === "Established");
     const taken = Array.from({ length: 100 }, () => kim.datagram(new Uint8Array(1024)));
@@ -183,7 +183,7 @@ describe.each(KINDS)("a reliable connection over $name", ({ port, transport, han
     await until(() => writable && kim.send(new Uint8Array(1)).kind === "queued");
   });
 
-  it("ends when the room removes it, and tells why", async () => {
+  it("ends when the room removes it, and reports why", async () => {
     const kim = join(transport(port(), 1));
     await until(() => kim.state === "Established");
     server.room.kick(server.room.users[0] ?? "", ClosedCode.SessionInvalid);

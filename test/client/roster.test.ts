@@ -11,7 +11,7 @@ function joined(epoch: number, resumed = false) {
 }
 
 describe("Roster", () => {
-  it("follows who comes, is away, is back and goes, and tells each as news once", () => {
+  it("follows who joins, is away, is back and leaves, and reports each change once", () => {
     const roster = new Roster();
     const states = [Presence.Joined, Presence.Held, Presence.Held, Presence.Resumed, Presence.Left, Presence.Left];
     const news = states.map((state, at) => roster.presence(presence(at + 1, 2, state)));
@@ -19,14 +19,14 @@ describe("Roster", () => {
     expect(roster.members).toEqual([]);
   });
 
-  it("takes the lines of who is there as no news", () => {
+  it("reports nothing for the list of current members", () => {
     const roster = new Roster();
     expect(roster.presence(presence(0, 2, Presence.Joined))).toBeUndefined();
     expect(roster.members).toEqual([{ member: 2, user: "user 2", held: false }]);
     expect(roster.presence(presence(7, 2, Presence.Joined))).toBeUndefined();
   });
 
-  it("knows somebody from before its history by what comes later", () => {
+  it("learns a member that joined before the history from a later packet", () => {
     const roster = new Roster();
     expect(roster.presence(presence(5, 2, Presence.Resumed))).toBeUndefined();
     expect(roster.members).toHaveLength(1);
@@ -34,7 +34,7 @@ describe("Roster", () => {
     expect(roster.members).toHaveLength(1);
   });
 
-  it("starts anew with a new seat and after a gap, but still knows the names of this log", () => {
+  it("starts again with a new seat and after a gap, but keeps the names of this log", () => {
     const roster = new Roster();
     roster.joined(joined(9));
     roster.presence(presence(1, 2, Presence.Joined));
@@ -54,7 +54,7 @@ describe("Roster", () => {
     expect(roster.nameOf(2)).toBe("a\uFFFD[31m b");
   });
 
-  it("remembers a bounded number of names, and always those who are there", () => {
+  it("keeps a bounded number of names, and always those of the members", () => {
     const roster = new Roster();
     roster.presence(presence(1, 1, Presence.Joined));
     for (let member = 2; member < 5000; member++) {

@@ -42,7 +42,7 @@ async function dial(responseTimeoutMs = 30_000): Promise<ServiceClient> {
 }
 
 describe("ServiceClient", () => {
-  it("sends requests without waiting, in one write, and gives each its answer", async () => {
+  it("sends requests without waiting, in one write, and resolves each with its response", async () => {
     const first = client.request({ kind: "check", sessid: 7 });
     const second = client.request({ kind: "count" });
     await until(() => Buffer.concat(received).byteLength === 12);
@@ -61,7 +61,7 @@ describe("ServiceClient", () => {
     expect(await second).toEqual({ kind: "count", status: Status.Ok, sessions: 3, users: 2 });
   });
 
-  it("rejects one request that is answered with ErrorResponse, and goes on", async () => {
+  it("rejects a request whose response is ErrorResponse, and continues", async () => {
     const first = client.request({ kind: "check", sessid: 7 });
     const second = client.request({ kind: "check", sessid: 8 });
     peer?.write(Buffer.concat([new PacketBytes().u8(Status.TooMany).string("slow down").packet(127), ok.packet(2)]));
@@ -69,7 +69,7 @@ describe("ServiceClient", () => {
     expect((await second).status).toBe(Status.Ok);
   });
 
-  it("says why the peer ended the connection", async () => {
+  it("reports why the peer closed the connection", async () => {
     peer?.end(new PacketBytes().u8(Status.TooMany).string("connections").packet(127));
     await until(async () => {
       const error = await client.request({ kind: "count" }).catch((reason: unknown) => reason);
@@ -84,19 +84,19 @@ describe("ServiceClient", () => {
     await expect(client.request({ kind: "count" })).rejects.toMatchObject({ code: "closed" });
   });
 
-  it("trusts no answers after one that answers another request", async () => {
+  it("trusts no responses after one that belongs to another request", async () => {
     const requests = [client.request({ kind: "check", sessid: 1 }), client.request({ kind: "check", sessid: 2 })];
     peer?.write(Buffer.concat([ok.packet(6), ok.packet(2)]));
     for (const request of requests) await expect(request).rejects.toMatchObject({ code: "bad_response" });
   });
 
-  it("gives up a peer that does not answer in time", async () => {
+  it("fails if the peer does not respond in time", async () => {
     client.close();
     client = await dial(50);
     await expect(client.request({ kind: "count" })).rejects.toMatchObject({ code: "timeout" });
   });
 
-  it("does not send what no packet can hold", async () => {
+  it("does not send a request that no packet can hold", async () => {
     const tooLong = client.request({ kind: "checkAccess", sessid: 1, resource: "x".repeat(1100) });
     await expect(tooLong).rejects.toMatchObject({ code: "too_large" });
     const next = client.request({ kind: "check", sessid: 1 });
@@ -108,12 +108,12 @@ describe("ServiceClient", () => {
 });
 
 describe("Connector", () => {
-  it("says that nobody listens", async () => {
+  it("reports that nobody listens", async () => {
     const connector = new Connector({ host: "127.0.0.1", port: await freePort() });
     await expect(connector.connect((socket) => socket)).rejects.toMatchObject({ code: "connect_failed" });
   });
 
-  it("gives up a TLS handshake that does not end in time", async () => {
+  it("fails if the TLS handshake does not end in time", async () => {
     const { port } = server.address() as AddressInfo;
     const connector = new Connector({ host: "127.0.0.1", port, tls: {}, timeoutMs: 100 });
     await expect(connector.connect((socket) => socket)).rejects.toMatchObject({ code: "timeout" });

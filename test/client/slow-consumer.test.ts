@@ -47,8 +47,8 @@ function numberOf(body: Uint8Array): number {
   return Number.parseInt(Buffer.from(body).toString(), 10);
 }
 
-describe("a consumer that is slow", () => {
-  it("gets everything once and in order in the end, and in the meantime memory stays bounded", async () => {
+describe("a slow consumer", () => {
+  it("receives everything once and in order, while memory stays bounded", async () => {
     const messages = connection.messages();
     const interruptions: number[] = [];
     connection.on("interrupted", ({ code }) => interruptions.push(code));
@@ -74,7 +74,7 @@ describe("a consumer that is slow", () => {
     await until(() => connection.state === "Established");
   });
 
-  it("keeps nobody from going on when it leaves its loop", async () => {
+  it("does not hold up the others when it leaves its loop", async () => {
     const messages = connection.messages();
     connection.connect();
     await until(() => connection.state === "Established");
@@ -85,7 +85,7 @@ describe("a consumer that is slow", () => {
     await until(() => connection.state === "Established");
   });
 
-  it("sees its loop end with the connection", async () => {
+  it("ends its loop with the connection", async () => {
     const numbers: number[] = [];
     const loop = (async () => {
       for await (const { body } of connection) numbers.push(numberOf(body));

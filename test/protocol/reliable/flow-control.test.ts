@@ -34,7 +34,7 @@ describe("AckPolicy", () => {
     expect(acks.isDue(1_000)).toBe(true);
   });
 
-  it("starts anew when the Ack has left", () => {
+  it("starts again when the Ack was sent", () => {
     const acks = new AckPolicy(DEFAULT_ACK_LIMITS);
     for (let message = 1; message <= 15; message++) acks.onReceived(2_000, 1_000);
     acks.reset();

@@ -56,7 +56,7 @@ describe("a player who breaks the protocol", () => {
     expect(await player.closed()).toBe(ClosedCode.ProtocolError);
   });
 
-  it("has what it sent before the broken packet counted", async () => {
+  it("keeps the messages that it sent before the broken packet", async () => {
     const room = newRoom();
     const kim = await joinAs(room, "kim");
     const lee = await joinAs(room, "lee");

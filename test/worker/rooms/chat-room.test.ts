@@ -3,7 +3,7 @@ import { Presence } from "../../../protocol/player-packets.ts";
 import { joinAs, newRoom } from "./room-object.ts";
 
 describe("ChatRoom", () => {
-  it("brings what is said to everybody, its sender included, in one order", async () => {
+  it("delivers a message to all members, its sender included, in one order", async () => {
     const room = newRoom();
     const kim = await joinAs(room, "kim");
     const lee = await joinAs(room, "lee");
@@ -13,14 +13,14 @@ describe("ChatRoom", () => {
     for (const player of [kim, lee]) expect(await player.heard(2)).toEqual(["hello", "hello kim"]);
   });
 
-  it("acknowledges what is durable", async () => {
+  it("acks a message that is durable", async () => {
     const kim = await joinAs(newRoom(), "kim");
     kim.publish(1, "one");
     kim.publish(2, "two");
     await kim.until(() => kim.all("ack").at(-1)?.position === 2);
   });
 
-  it("brings a private message to its receiver and its sender alone", async () => {
+  it("delivers a private message to its receiver and its sender only", async () => {
     const room = newRoom();
     const [kim, lee, park] = [await joinAs(room, "kim"), await joinAs(room, "lee"), await joinAs(room, "park")];
     const { member } = await lee.first("joined");
@@ -31,7 +31,7 @@ describe("ChatRoom", () => {
     expect(await kim.heard(2)).toEqual(["for lee", "for all"]);
   });
 
-  it("says who is there, and tells who comes and leaves", async () => {
+  it("sends a new member the list of members, and reports who joins and leaves", async () => {
     const room = newRoom();
     const kim = await joinAs(room, "kim");
     const lee = await joinAs(room, "lee");
@@ -47,7 +47,7 @@ describe("ChatRoom", () => {
     expect(seen().map(({ state }) => state)).toEqual([Presence.Joined, Presence.Left]);
   });
 
-  it("passes datagrams to the others", async () => {
+  it("relays a datagram to the other members", async () => {
     const room = newRoom();
     const kim = await joinAs(room, "kim");
     const lee = await joinAs(room, "lee");
@@ -57,7 +57,7 @@ describe("ChatRoom", () => {
     expect(kim.all("datagram")).toEqual([]);
   });
 
-  it("answers the text ping without a packet", async () => {
+  it("responds to the text ping with a text, not with a packet", async () => {
     const kim = await joinAs(newRoom(), "kim");
     kim.sendRaw("ping");
     await kim.until(() => kim.texts.length > 0);

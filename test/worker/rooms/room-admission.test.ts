@@ -15,7 +15,7 @@ describe("the upgrade to a room", () => {
   const refused = async (credential: string | Record<string, string>, room = newRoom()) =>
     (await RoomPlayer.dial(room, credential)).closed();
 
-  it("lets a token in as Bearer, and as the cookie of a page of this host", async () => {
+  it("admits a token as Bearer, and as the cookie of a page of this host", async () => {
     const { token } = await createSession();
     const cookie = { Cookie: `__Host-sid=${token}`, Origin: "https://edge.test" };
     expect((await RoomPlayer.join(newRoom(), token)).closeCode).toBeUndefined();
@@ -24,7 +24,7 @@ describe("the upgrade to a room", () => {
     expect(await player.first("joined")).toMatchObject({ member: 1, resumed: false });
   });
 
-  it("tells whoever has no session so, in a Closed packet", async () => {
+  it("refuses a client without a session with a Closed packet", async () => {
     expect(await refused({})).toBe(ClosedCode.SessionInvalid);
     expect(await refused("not-a-token")).toBe(ClosedCode.SessionInvalid);
     expect(await refused(NOBODY)).toBe(ClosedCode.SessionInvalid);
@@ -44,13 +44,13 @@ describe("the upgrade to a room", () => {
     expect(await refused(token)).toBe(ClosedCode.SessionInvalid);
   });
 
-  it("refuses a session in which nobody has logged in", async () => {
+  it("refuses an anonymous session", async () => {
     const { store } = openIsolate(env as unknown as Bindings);
     const { token } = await runOne(store, { kind: "issue", user: null, ip: null, grants: [] });
     expect(await refused(formatToken(token))).toBe(ClosedCode.SessionInvalid);
   });
 
-  it("lets a session into the rooms that its grants name, and no other", async () => {
+  it("admits a session only to the rooms that its grants name", async () => {
     const { token } = await createSession({ grants: ["room:lobby", "room:arena-*"] });
     expect(await refused(token, "lobby2")).toBe(ClosedCode.Denied);
     for (const room of ["lobby", "arena-7"]) {
@@ -64,7 +64,7 @@ describe("the upgrade to a room", () => {
     expect(await refused(origin === undefined ? cookie : { ...cookie, Origin: origin })).toBe(ClosedCode.Denied);
   });
 
-  it("refuses a Join with another token, and takes its own or none", async () => {
+  it("refuses a Join with another token, and accepts its own token or none", async () => {
     const { token } = await createSession();
     const other = await createSession();
     const dial = async (shown: string) => {
@@ -76,18 +76,18 @@ describe("the upgrade to a room", () => {
     expect(await (await dial(other.token)).closed()).toBe(ClosedCode.SessionInvalid);
   });
 
-  it.each(["a%2Fb", "caf%C3%A9", "a%20b", "x".repeat(65)])("answers the room name %s with 400", async (room) => {
+  it.each(["a%2Fb", "caf%C3%A9", "a%20b", "x".repeat(65)])("responds to the room name %s with 400", async (room) => {
     const { token } = await createSession();
     const answer = await askAsClient(token, `/v1/rooms/${room}/socket`, { headers: { Upgrade: "websocket" } });
     expect(await problemOf(answer)).toMatchObject({ status: 400, code: "invalid" });
   });
 
-  it("answers a room name with a slash as no route at all", async () => {
+  it("responds to a room name with a slash as to an unknown route", async () => {
     const answer = await ask("/v1/rooms/a/b/socket", { headers: { Upgrade: "websocket" } });
     expect(answer.status).toBeGreaterThanOrEqual(400);
   });
 
-  it("answers what is no upgrade with 400", async () => {
+  it("responds to a request without an upgrade with 400", async () => {
     const { token } = await createSession();
     expect(await problemOf(await askAsClient(token, "/v1/rooms/lobby/socket"))).toMatchObject({ code: "invalid" });
   });

@@ -20,7 +20,7 @@ async function flood(room: string, users: readonly string[], packet: PlayerPacke
 }
 
 describe("a room's bounds", () => {
-  it("send a player who never acknowledges 512 KiB, and the rest when it does; close it after 30 s; and let it resume", async () => {
+  it("let a player without Acks have 512 KiB, close it as too slow after 30 s, and let it resume", async () => {
     const room = newRoom();
     const { token } = await createSession();
     const lazy = await RoomPlayer.join(room, token);
@@ -48,7 +48,7 @@ describe("a room's bounds", () => {
     expect(back.all("gap")).toEqual([]);
   });
 
-  it("drop datagrams to a player of whom nothing is heard after 1 MiB, until it pings", async () => {
+  it("drop datagrams to a silent player after 1 MiB, until it pings", async () => {
     const room = newRoom();
     const quiet = await joinAs(room, "quiet");
     const datagram = { kind: "datagram", member: 0, body: new Uint8Array(16_376) } as const;
@@ -61,7 +61,7 @@ describe("a room's bounds", () => {
     expect(quiet.all("datagram").length).toBe(128);
   });
 
-  it("give a newcomer the last 50 messages, and no private ones of others", async () => {
+  it("give a new member the last 50 messages, without private ones of others", async () => {
     const room = newRoom();
     const kim = await joinAs(room, "kim");
     for (let seq = 1; seq <= 60; seq++) kim.publish(seq, `message ${seq}`, seq === 30 ? 1 : 0);
@@ -74,7 +74,7 @@ describe("a room's bounds", () => {
     );
   });
 
-  it("refuse a player when the room is full, until somebody leaves", async () => {
+  it("refuse a player while the room is full", async () => {
     const room = newRoom();
     const kim = await joinAs(room, "kim");
     await runInDurableObject(roomObject(room), (_, { storage }) => {
@@ -96,7 +96,7 @@ describe("a room's bounds", () => {
     expect((await (await RoomPlayer.join(room, token)).first("joined")).resumed).toBe(false);
   });
 
-  it("tell a player what it missed for good", async () => {
+  it("report the exact gap to a player whose missed messages were trimmed", async () => {
     const room = newRoom();
     const { token } = await createSession();
     const before = await RoomPlayer.join(room, token);
@@ -114,7 +114,7 @@ describe("a room's bounds", () => {
     expect(back.said).toEqual(["new"]);
   });
 
-  it("keep the log at 10,000 entries, however much is said", async () => {
+  it("keep the log at 10,000 entries", async () => {
     const room = newRoom();
     const kim = await joinAs(room, "kim");
     const body = new Uint8Array();
@@ -133,7 +133,7 @@ describe("a room's bounds", () => {
     expect(kim.closeCode).toBeUndefined();
   });
 
-  it("slow a member down that says more than its budget allows, and end it alone when it does not wait", async () => {
+  it("slow down a member above its budget, and close only that member if it does not wait", async () => {
     const room = newRoom();
     const quiet = await joinAs(room, "quiet");
     const mallory = await joinAs(room, "mallory");
@@ -153,7 +153,7 @@ describe("a room's bounds", () => {
     expect(quiet.closeCode).toBeUndefined();
   });
 
-  it("give a user at most ten seats, and the eleventh when one is left", async () => {
+  it("give a user at most ten seats at a time", async () => {
     const room = newRoom();
     const user = `many-${room}`;
     const seats = await Promise.all(Array.from({ length: 10 }, () => joinAs(room, user)));
@@ -167,7 +167,7 @@ describe("a room's bounds", () => {
     expect(await (await RoomPlayer.join(room, token)).first("joined")).toMatchObject({ resumed: false });
   });
 
-  it("keep four connections of a session without a Join, the newest", async () => {
+  it("keep the newest four connections of a session that have not joined", async () => {
     const room = newRoom();
     const { token } = await createSession();
     const players: RoomPlayer[] = [];
@@ -192,7 +192,7 @@ describe("a room's bounds", () => {
     expect(player.all("joined")).toEqual([]);
   });
 
-  it("end with the room: empty for an hour it is deleted, and the next is another incarnation", async () => {
+  it("delete a room that was empty for an hour, and give the next one another epoch", async () => {
     const room = newRoom();
     const { token } = await createSession();
     const kim = await RoomPlayer.join(room, token);

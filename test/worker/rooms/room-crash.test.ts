@@ -30,7 +30,7 @@ async function joinAndSayOne(room: string) {
 }
 
 describe("a room that crashes", () => {
-  it("within a turn: it is as if the turn had never begun", async () => {
+  it("within a transaction keeps nothing of the transaction", async () => {
     const room = newRoom();
     const { player, token, epoch } = await joinAndSayOne(room);
     await atClockCall(room, CLOCK_CALLS.turn, () => {
@@ -45,7 +45,7 @@ describe("a room that crashes", () => {
     expect(await back.heard(2)).toEqual(["one", "two"]);
   });
 
-  it("after a turn whose write is not confirmed: nobody was told of it", async () => {
+  it("before a transaction is committed has sent nothing of it", async () => {
     const room = newRoom();
     const { player, token, epoch } = await joinAndSayOne(room);
     await atClockCall(room, CLOCK_CALLS.afterTurn, (state) => state.abort("crashed"));

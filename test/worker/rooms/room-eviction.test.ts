@@ -14,7 +14,7 @@ function publishAll(player: RoomPlayer, from: number, to: number): void {
 }
 
 describe("a room that loses its memory", () => {
-  it("goes on with its connected members as if nothing had been", async () => {
+  it("continues with its connected members", async () => {
     const room = newRoom();
     const [kim, lee] = [await joinAs(room, "kim"), await joinAs(room, "lee")];
     for (let round = 0; round < 5; round++) {
@@ -27,7 +27,7 @@ describe("a room that loses its memory", () => {
     expect(lee.all("presence").map(({ state }) => state)).toEqual(Array(4).fill(Presence.Joined));
   });
 
-  it("loses no message that was on its way when the memory went", async () => {
+  it("loses no message that was in flight", async () => {
     const room = newRoom();
     const [kim, lee] = [await joinAs(room, "kim"), await joinAs(room, "lee")];
     for (let seq = 1; seq <= 60; seq++) kim.publish(seq, `message ${seq}`);
@@ -39,7 +39,7 @@ describe("a room that loses its memory", () => {
     await kim.until(() => kim.all("ack").at(-1)?.position === 120);
   });
 
-  it("keeps a held seat, and gives it up in time", async () => {
+  it("keeps a held seat, and removes it when its retention ends", async () => {
     const room = newRoom();
     const { token } = await createSession({ user: "kim" });
     const lee = await joinAs(room, "lee");
@@ -62,7 +62,7 @@ describe("a room that loses its memory", () => {
     await lee.until(() => lee.all("presence").at(-1)?.state === Presence.Left);
   });
 
-  it("goes on with a replay that was not over", async () => {
+  it("continues a replay that had not ended", async () => {
     const room = newRoom();
     const { token } = await createSession({ user: "kim" });
     const lee = await joinAs(room, "lee");
@@ -92,7 +92,7 @@ describe("a room that loses its memory", () => {
     expect(offsets.length).toBe(50);
   });
 
-  it("holds the seats of connections that were lost with it, and takes them back", async () => {
+  it("holds the seats of connections that were closed with it, and lets them resume", async () => {
     const room = newRoom();
     const { token } = await createSession({ user: "kim" });
     const kim = await RoomPlayer.join(room, token);

@@ -27,7 +27,7 @@ async function roomWith(content: (room: Content) => Partial<RoomHooks>): Promise
 }
 
 describe("content code", () => {
-  it("is told who comes, is lost, comes back and leaves, once each", async () => {
+  it("is told once each who joins, loses the connection, resumes and leaves", async () => {
     const told: string[] = [];
     const room = await roomWith(() => ({
       onConnected: ({ user, member, connected }, how) => told.push(`${user} ${member} ${how} ${connected}`),
@@ -54,7 +54,7 @@ describe("content code", () => {
     ]);
   });
 
-  it("cannot post what no packet holds, and goes on", async () => {
+  it("gets a RangeError for a body that no packet holds, and the room continues", async () => {
     const room = await roomWith((content) => ({
       onReceive(_: RoomMember, { body }: RoomMessage) {
         content.post(0, 0, Uint8Array.of(33, ...body));
@@ -67,7 +67,7 @@ describe("content code", () => {
     expect(kim.said).toEqual(["!hello"]);
   });
 
-  it("gets each message once and says what becomes of it", async () => {
+  it("receives each message once and decides what to post", async () => {
     const room = await roomWith((content) => ({
       onReceive(from: RoomMember, { to, body }: RoomMessage) {
         const others = content.members.filter(({ member }) => member !== from.member);
@@ -83,7 +83,7 @@ describe("content code", () => {
     expect(kim.said).toEqual([]);
   });
 
-  it("greets, in the turn in which somebody comes, and knows what was received", async () => {
+  it("can post in the transaction in which a member joins, and is told when that was acked", async () => {
     const sent: [string, number][] = [];
     const room = await roomWith((content) => ({
       onConnected: ({ member, user }) => void content.post(0, member, encode(`welcome ${user}`)),
@@ -96,14 +96,14 @@ describe("content code", () => {
     expect(sent).toEqual([["kim", 2]]);
   });
 
-  it("may remove the member that it hears", async () => {
+  it("may remove the member whose message it receives", async () => {
     const room = await roomWith((content) => ({ onReceive: ({ member }) => void content.remove(member) }));
     const kim = await joinAs(room, "kim");
     kim.publish(1, "something rude");
     expect(await kim.closed()).toBe(1);
   });
 
-  it("does not end the room when it throws: the message counts as received", async () => {
+  it("does not end the room when it throws, and the message counts as received", async () => {
     const room = await roomWith((content) => ({
       onReceive(from, { to, body }) {
         if (decode(body) === "poison") throw new Error("a bug of the content");

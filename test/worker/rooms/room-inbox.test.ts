@@ -36,13 +36,13 @@ async function askWhileLeaving<T>(service: (object: ChatRoom, room: string) => T
   });
 }
 
-describe("a service, while a member's Leave waits its turn,", () => {
-  it("does not find the member among those who are there", async () => {
+describe("a service that calls while a member's Leave waits in the inbox", () => {
+  it("does not see the member in the room", async () => {
     const { members } = await askWhileLeaving((object) => object.inspect());
     expect(members.map(({ user }) => user)).toEqual(["kim"]);
   });
 
-  it("cannot speak to the member", async () => {
+  it("cannot post to the member", async () => {
     expect(await askWhileLeaving((object, room) => object.postAsServer(room, 2, new Uint8Array(1)))).toBeUndefined();
   });
 

@@ -13,8 +13,8 @@ function statesOf(watcher: RoomPlayer, user: string): Presence[] {
   return told.map(({ state }) => state);
 }
 
-describe("a player who comes back", () => {
-  it("gets what it missed, once and in order, and the room what it missed", async () => {
+describe("a player that reconnects", () => {
+  it("receives what it missed, once and in order, and sends what the room missed", async () => {
     const room = newRoom();
     const { token } = await createSession({ user: "kim" });
     const lee = await joinAs(room, "lee");
@@ -41,7 +41,7 @@ describe("a player who comes back", () => {
     expect(statesOf(lee, "kim")).toEqual([Presence.Joined, Presence.Held, Presence.Resumed]);
   });
 
-  it("wins over its own older connection at once", async () => {
+  it("replaces its own older connection at once", async () => {
     const room = newRoom();
     const { token } = await createSession({ user: "kim" });
     const lee = await joinAs(room, "lee");
@@ -56,7 +56,7 @@ describe("a player who comes back", () => {
     expect(statesOf(lee, "kim")).toEqual([Presence.Joined]);
   });
 
-  it("does not win when it is the late one", async () => {
+  it("does not replace a newer connection with a late Join", async () => {
     const room = newRoom();
     const { token } = await createSession();
     const first = await RoomPlayer.join(room, token, { attempt: 5 });
@@ -68,7 +68,7 @@ describe("a player who comes back", () => {
     expect(await first.heard(1)).toEqual(["mine"]);
   });
 
-  it("has the same seat after a page reload, and is told what the room has of it", async () => {
+  it("gets the same seat after a page reload, with the seq that the room has received", async () => {
     const room = newRoom();
     const { token } = await createSession();
     const before = await RoomPlayer.join(room, token);
@@ -79,7 +79,7 @@ describe("a player who comes back", () => {
     expect(after.said).toEqual(["one"]);
   });
 
-  it("joins afresh with an epoch that is not this log's", async () => {
+  it("gets a fresh join if its epoch is not that of the log", async () => {
     const room = newRoom();
     const { token } = await createSession();
     const { epoch } = await (await RoomPlayer.join(room, token)).first("joined");
@@ -87,7 +87,7 @@ describe("a player who comes back", () => {
     expect(await player.first("joined")).toMatchObject({ resumed: false, epoch, member: 1 });
   });
 
-  it("is gone after 30 s, and then comes as a new member", async () => {
+  it("leaves after 30 s, and then joins as a new member", async () => {
     const room = newRoom();
     const { token } = await createSession({ user: "kim" });
     const lee = await joinAs(room, "lee");
@@ -110,7 +110,7 @@ describe("a player who comes back", () => {
     expect(statesOf(lee, "kim")).toEqual([Presence.Joined, Presence.Held, Presence.Left, Presence.Joined]);
   });
 
-  it("is gone at once when it left, and its seat with it", async () => {
+  it("loses its seat at once when it leaves", async () => {
     const room = newRoom();
     const { token } = await createSession();
     const before = await RoomPlayer.join(room, token);

@@ -6,7 +6,7 @@ import { joinAs, newRoom } from "./room-object.ts";
 import { RoomPlayer } from "./room-player.ts";
 
 describe("services and rooms", () => {
-  it("see who is in a room", async () => {
+  it("see the members of a room", async () => {
     const room = newRoom();
     const kim = await joinAs(room, "kim");
     const lee = await joinAs(room, "lee");
@@ -23,7 +23,7 @@ describe("services and rooms", () => {
     });
   });
 
-  it("see a room that nobody was in as an empty one, and leave nothing there", async () => {
+  it("see an unknown room as an empty one, and store nothing there", async () => {
     const room = newRoom();
     for (let time = 0; time < 2; time++) {
       expect(await (await askAsService("GET", `/v1/rooms/${room}`)).json()).toEqual({
@@ -34,7 +34,7 @@ describe("services and rooms", () => {
     }
   });
 
-  it("speak to a room, in text and in bytes, and to one member", async () => {
+  it("post to a room, as text and as bytes, and to one member", async () => {
     const room = newRoom();
     const [kim, lee] = [await joinAs(room, "kim"), await joinAs(room, "lee")];
     const say = async (body: unknown) => {
@@ -50,7 +50,7 @@ describe("services and rooms", () => {
     expect(kim.all("deliver")[0]).toMatchObject({ from: 0, to: 0, offset: 3 });
   });
 
-  it("leave a message for those who come later", async () => {
+  it("post a message for members that join later", async () => {
     const room = newRoom();
     await askAsService("POST", `/v1/rooms/${room}/messages`, { text: "welcome" });
     expect(await (await joinAs(room, "kim")).heard(1)).toEqual(["welcome"]);
@@ -69,12 +69,12 @@ describe("services and rooms", () => {
     expect((await problemOf(answer)).detail).toMatch(new RegExp(`^${field}: `));
   });
 
-  it("are told why half of a surrogate pair is no text", async () => {
+  it("get the reason why half of a surrogate pair is no text", async () => {
     const answer = await askAsService("POST", "/v1/rooms/lobby/messages", { text: "\ud83d" });
     expect((await problemOf(answer)).detail).toMatch(/^text: .*surrogate/);
   });
 
-  it("may send as much as a packet holds", async () => {
+  it("may post as much as a packet holds", async () => {
     const room = newRoom();
     const kim = await joinAs(room, "kim");
     const text = "x".repeat(MAX_BODY_BYTES);
@@ -82,7 +82,7 @@ describe("services and rooms", () => {
     expect(await kim.heard(1)).toEqual([text]);
   });
 
-  it("remove a member, whose client then stays away", async () => {
+  it("remove a member, whose client then does not return", async () => {
     const room = newRoom();
     const { token } = await createSession();
     const kim = await RoomPlayer.join(room, token);
@@ -92,7 +92,7 @@ describe("services and rooms", () => {
     expect((await (await RoomPlayer.join(room, token)).first("joined")).member).toBe(2);
   });
 
-  it("get 404 for a member that is not there, 400 for a name that no room has, 401 without their key", async () => {
+  it("get 404 for an unknown member, 400 for an invalid room name, 401 without an API key", async () => {
     const room = newRoom();
     const message = { text: "a", to: 7 };
     expect(await problemOf(await askAsService("POST", `/v1/rooms/${room}/messages`, message))).toMatchObject({

@@ -28,7 +28,7 @@ async function stillThere(player: RoomPlayer): Promise<void> {
 }
 
 describe("a room, every 60 s,", () => {
-  it("closes the member whose session was ended, and no other", async () => {
+  it("closes only the member whose session has ended", async () => {
     const room = newRoom();
     const [kim, lee] = [await createSession(), await createSession()];
     const [players, others] = [await RoomPlayer.join(room, kim.token), await RoomPlayer.join(room, lee.token)];
@@ -40,7 +40,7 @@ describe("a room, every 60 s,", () => {
     expect(members).toEqual([{ member: 2, user: lee.user, connected: true }]);
   });
 
-  it("does so too after it has slept", async () => {
+  it("does so after hibernation too", async () => {
     const room = newRoom();
     const { token, sessid } = await createSession();
     const player = await RoomPlayer.join(room, token);
@@ -50,7 +50,7 @@ describe("a room, every 60 s,", () => {
     expect(await player.closed()).toBe(ClosedCode.SessionInvalid);
   });
 
-  it("closes the member whose sessid was given to somebody else", async () => {
+  it("closes the member whose sessid now belongs to another user", async () => {
     const room = newRoom();
     const { token, sessid } = await createSession();
     const player = await RoomPlayer.join(room, token);
@@ -60,7 +60,7 @@ describe("a room, every 60 s,", () => {
     expect(await player.closed()).toBe(ClosedCode.SessionInvalid);
   });
 
-  it("keeps the seat of a session that began anew with its token, over TCP", async () => {
+  it("keeps the seat of a session that was registered again with its token, over TCP", async () => {
     const room = newRoom();
     const { token, sessid, user } = await createSession();
     const player = await RoomPlayer.join(room, token);
@@ -91,7 +91,7 @@ describe("a room, every 60 s,", () => {
     expect(await player.closed()).toBe(ClosedCode.Denied);
   });
 
-  it("renews the sessions of members who are there", async () => {
+  it("renews the sessions of its members", async () => {
     const room = newRoom();
     const { token, sessid } = await createSession();
     const expiry = async () => (await (await askAsService("GET", `/v1/sessions/${sessid}`)).json<Created>()).expiresAt;
@@ -105,7 +105,7 @@ describe("a room, every 60 s,", () => {
     await stillThere(player);
   });
 
-  it("lets go of a connection from which nothing comes any more, and keeps one that pings", async () => {
+  it("closes a silent connection, and keeps one that pings", async () => {
     const room = newRoom();
     const [dead, alive] = [await createSession({ user: "dead" }), await createSession({ user: "alive" })];
     const [silent, pinging] = [await RoomPlayer.join(room, dead.token), await RoomPlayer.join(room, alive.token)];
@@ -127,7 +127,7 @@ describe("a room, every 60 s,", () => {
 });
 
 describe("findInvalidSeats", () => {
-  it("finds none while the store cannot be asked", async () => {
+  it("finds none while the store is unavailable", async () => {
     const down: SessionStore = {
       run: async (requests) => requests.map(({ kind }) => failedResponse(kind, Status.Unavailable)),
       endAll: async () => ({ ended: 0, complete: false }),

@@ -38,7 +38,7 @@ function entries(count: number): LogEntry[] {
 }
 
 describe("SqliteRoomStorage", () => {
-  it("keeps and trims the same log as one in memory, and finds it again", async () => {
+  it("keeps and trims the same log as the storage in memory, and reads it back", async () => {
     await withStorage((storage, durable) => {
       const memory = new MemoryRoomStorage(storage.epoch);
       let kept = storage;
@@ -60,7 +60,7 @@ describe("SqliteRoomStorage", () => {
     });
   });
 
-  it("shows within a turn what the turn has done", async () => {
+  it("shows a transaction its own changes", async () => {
     await withStorage((storage) => {
       const memory = new MemoryRoomStorage(storage.epoch);
       storage.transaction(() => {
@@ -79,7 +79,7 @@ describe("SqliteRoomStorage", () => {
     });
   });
 
-  it("never gives an offset twice, also when all of the log is trimmed", async () => {
+  it("never gives an offset twice, even after the whole log was trimmed", async () => {
     await withStorage((storage, durable) => {
       storage.transaction(() => {
         for (const entry of entries(5)) storage.append(entry);
@@ -111,7 +111,7 @@ describe("SqliteRoomStorage", () => {
     });
   });
 
-  it("keeps all of a turn or none of it", async () => {
+  it("commits all of a transaction or none of it", async () => {
     await withStorage((storage, durable) => {
       const seat = { member: 1, session: "1.a", user: "kim", start: 0, received: 0, attempt: 1, heldSinceMs: null };
       const failing = () =>

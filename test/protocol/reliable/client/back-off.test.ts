@@ -9,7 +9,7 @@ describe("BackOff", () => {
     expect(delays).toEqual([250, 500, 1_000, 2_000, 4_000, 8_000, 8_000, 8_000]);
   });
 
-  it("is spread over all of 0..ceiling", () => {
+  it("is spread over the whole of 0..ceiling", () => {
     const random = seededRandom(7);
     const delays = Array.from({ length: 1_000 }, () => new BackOff(1_000, 8_000, () => random.next()).nextDelayMs());
     for (let tenth = 0; tenth < 10; tenth++) {
@@ -18,7 +18,7 @@ describe("BackOff", () => {
     }
   });
 
-  it("begins anew after a reset", () => {
+  it("starts again after a reset", () => {
     const backOff = new BackOff(250, 8_000, () => 1);
     backOff.nextDelayMs();
     backOff.nextDelayMs();
@@ -26,7 +26,7 @@ describe("BackOff", () => {
     expect(backOff.nextDelayMs()).toBe(250);
   });
 
-  it("takes the longest ceiling for who is told to come later", () => {
+  it("uses the cap for a client that was told to return later", () => {
     expect(new BackOff(250, 8_000, () => 0.5).longDelayMs()).toBe(4_000);
   });
 });

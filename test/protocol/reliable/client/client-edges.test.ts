@@ -11,7 +11,7 @@ function established(config = {}): ClientProbe {
 }
 
 describe("a client machine", () => {
-  it("is replaced by another once its own unanswered resume is out of date", () => {
+  it("ends as replaced when its own late resume cannot be the reason", () => {
     const client = established();
     client.turn((machine, nowMs) => machine.lost(1, nowMs));
     client.wait(125);
@@ -24,7 +24,7 @@ describe("a client machine", () => {
     expect(client.takeEvents().at(-1)).toMatchObject({ kind: "closed", code: 2 });
   });
 
-  it("is not replaced by its own fresh Join that came late, but once for each", () => {
+  it("ignores one Replaced for each of its own fresh Joins that may arrive late", () => {
     const client = new ClientProbe();
     client.turn((machine, nowMs) => machine.connect(nowMs));
     client.open(1);
@@ -39,7 +39,7 @@ describe("a client machine", () => {
     expect(client.takeEvents().at(-1)).toMatchObject({ kind: "closed", code: 2 });
   });
 
-  it("tells of a gap only what it has not got, and acknowledges it at once", () => {
+  it("reports only the part of a gap that it has not received, and acks it at once", () => {
     const client = established();
     client.receive(1, { kind: "deliver", offset: 5, from: 9, to: 0, body: Uint8Array.of(1) });
     client.receive(1, { kind: "gap", from: 3, to: 8 });
@@ -47,7 +47,7 @@ describe("a client machine", () => {
     expect(client.takePackets(1)).toEqual([{ kind: "ack", position: 8 }]);
   });
 
-  it("wants an answer within 2 s from a dial that was under way when the network changed", () => {
+  it("gives a dial that is in progress 2 s when the network has changed", () => {
     const client = new ClientProbe();
     client.turn((machine, nowMs) => machine.connect(nowMs));
     client.turn((machine, nowMs) => machine.networkChanged(nowMs));
@@ -57,7 +57,7 @@ describe("a client machine", () => {
     expect(client.takeCloses()).toEqual([1]);
   });
 
-  it("starts its back-off anew when it is established", () => {
+  it("starts its back-off again once the session is established", () => {
     const client = established();
     for (let link = 2; link <= 6; link++) {
       client.turn((machine, nowMs) => machine.lost(link - 1, nowMs));
@@ -89,13 +89,13 @@ describe("a client machine", () => {
     expect(client.outputs.map(({ kind }) => kind).slice(0, 2)).toEqual(["write", "close"]);
   });
 
-  it("does not look at what comes behind Closed", () => {
+  it("ignores packets after Closed", () => {
     const client = established();
     client.receive(1, REPLACED, { kind: "ack", position: 99 });
     expect(client.takeEvents()).toMatchObject([{ kind: "closed", code: 2 }]);
   });
 
-  it("has room for new messages when a handover failed with a full window", () => {
+  it("accepts new messages after a handover failed with a full window", () => {
     const client = established({ limits: { windowMessages: 1 } });
     client.turn((machine, nowMs) => machine.send(HELLO, 0, nowMs));
     client.turn((machine, nowMs) => machine.lost(1, nowMs));
@@ -104,7 +104,7 @@ describe("a client machine", () => {
     expect(client.takeEvents().map(({ kind }) => kind)).toEqual(["handoverBegin", "handoverFailed", "writable"]);
   });
 
-  it("repeats nothing where a new seat's history overlaps with what it has", () => {
+  it("delivers nothing twice if the history of a new seat overlaps with what it has", () => {
     const client = established();
     client.receive(1, { kind: "deliver", offset: 5, from: 9, to: 0, body: Uint8Array.of(1) });
     client.turn((machine, nowMs) => machine.lost(1, nowMs));

@@ -12,7 +12,7 @@ function established(sends = 0): ClientProbe {
 }
 
 describe("a handover", () => {
-  it("begins with the loss, replays what the room has not got, and ends with the room's first Ack", () => {
+  it("begins with the loss, replays what the room has not received, and ends with the room's first Ack", () => {
     const client = established(3);
     client.receive(1, { kind: "deliver", offset: 7, from: 5, to: 0, body: Uint8Array.of(1) });
     client.takeEvents();
@@ -39,7 +39,7 @@ describe("a handover", () => {
     ]);
   });
 
-  it("begins before the socket dies: 2 s after a ping that nothing answers, with a second connection", () => {
+  it("begins before the socket fails, 2 s after a ping without a response, with a second connection", () => {
     const client = established();
     client.wait(11_999);
     expect(client.takeEvents()).toEqual([]);
@@ -50,7 +50,7 @@ describe("a handover", () => {
     expect(client.machine.state).toBe("Established");
   });
 
-  it("makes before it breaks: the old connection is closed when the room has accepted the new one", () => {
+  it("closes the old connection only when the room has accepted the new one", () => {
     const client = established();
     client.wait(12_000);
     client.open(2);
@@ -65,7 +65,7 @@ describe("a handover", () => {
     expect(client.machine.state).toBe("Established");
   });
 
-  it("stays on the old path if that answers before the room knows of another", () => {
+  it("keeps the old connection if it responds before the room knows of another", () => {
     const client = established();
     client.wait(12_000);
     client.receive(1, { kind: "pong", nonce: 0 });
@@ -75,7 +75,7 @@ describe("a handover", () => {
     expect(client.takeDials()).toEqual([2]);
   });
 
-  it("stays on the old path if the new one, whose Join is out, fails", () => {
+  it("keeps the old connection if the new one fails after its Join", () => {
     const client = established();
     client.wait(12_000);
     client.open(2);
@@ -90,7 +90,7 @@ describe("a handover", () => {
     expect(client.takeDials()).toEqual([2, 3]);
   });
 
-  it("probes at once when the network changed, and moves if nothing answers", () => {
+  it("pings at once when the network has changed, and opens another connection if there is no response", () => {
     const client = established();
     client.wait(1_000);
     client.turn((machine, nowMs) => machine.networkChanged(nowMs));
@@ -100,14 +100,14 @@ describe("a handover", () => {
     expect(client.takeDials()).toEqual([2]);
   });
 
-  it("tries at once when the network changed while it waits", () => {
+  it("dials at once if the network changes during the back-off", () => {
     const client = established();
     client.turn((machine, nowMs) => machine.lost(1, nowMs));
     client.turn((machine, nowMs) => machine.networkChanged(nowMs));
     expect(client.takeDials()).toEqual([2]);
   });
 
-  it("gives up a half-open connection after 25 s of silence", () => {
+  it("drops a half-open connection after 25 s of silence", () => {
     const client = established();
     client.wait(24_999);
     expect(client.takeCloses()).not.toContain(1);
@@ -115,7 +115,7 @@ describe("a handover", () => {
     expect(client.takeCloses()).toContain(1);
   });
 
-  it("fails after 30 s, tells what is unacked, and goes on to join anew", () => {
+  it("fails after 30 s, reports the unacked messages, and continues with a fresh Join", () => {
     const client = established(2);
     client.turn((machine, nowMs) => machine.lost(1, nowMs));
     client.wait(29_999);
@@ -139,22 +139,25 @@ describe("a handover", () => {
   it.each([
     ["a fresh Joined", { resumed: false, member: 6 }],
     ["a Joined that resumes a seat whose own Joined was lost", { resumed: true, member: 6 }],
-  ])("fails at %s: what the old seat was given is unacked, and not sent to the new one", (_, fields) => {
-    const client = established(2);
-    client.turn((machine, nowMs) => machine.lost(1, nowMs));
-    client.wait(125);
-    client.open(2);
-    client.receive(2, joinedPacket({ ...fields, offset: 40 }));
-    expect(client.takeEvents()).toMatchObject([
-      { kind: "handoverBegin" },
-      { kind: "handoverFailed", reason: "seatLost", unacked: [{ id: 1 }, { id: 2 }] },
-      { kind: "joined", member: 6, resumed: false },
-      { kind: "gap", from: 1, to: 40 },
-    ]);
-    expect(client.takePackets(2).map(({ kind }) => kind)).toEqual(["join"]);
-  });
+  ])(
+    "fails at %s, reports what the old seat was sent as unacked, and does not send it to the new seat",
+    (_, fields) => {
+      const client = established(2);
+      client.turn((machine, nowMs) => machine.lost(1, nowMs));
+      client.wait(125);
+      client.open(2);
+      client.receive(2, joinedPacket({ ...fields, offset: 40 }));
+      expect(client.takeEvents()).toMatchObject([
+        { kind: "handoverBegin" },
+        { kind: "handoverFailed", reason: "seatLost", unacked: [{ id: 1 }, { id: 2 }] },
+        { kind: "joined", member: 6, resumed: false },
+        { kind: "gap", from: 1, to: 40 },
+      ]);
+      expect(client.takePackets(2).map(({ kind }) => kind)).toEqual(["join"]);
+    },
+  );
 
-  it("tells no gap between two incarnations of the log: their offsets have nothing to do with each other", () => {
+  it("reports no gap between two incarnations of the log", () => {
     const client = established();
     client.turn((machine, nowMs) => machine.lost(1, nowMs));
     client.wait(125);
@@ -164,7 +167,7 @@ describe("a handover", () => {
     expect(client.machine.position).toMatchObject({ epoch: 78, delivered: 40 });
   });
 
-  it("ends as replaced where another client of the session has used the seat", () => {
+  it("ends as replaced if another client of the session has used the seat", () => {
     const client = established(1);
     client.turn((machine, nowMs) => machine.lost(1, nowMs));
     client.wait(125);
@@ -173,7 +176,7 @@ describe("a handover", () => {
     expect(client.takeEvents().at(-1)).toMatchObject({ kind: "closed", code: 2, unacked: [{ id: 1 }] });
   });
 
-  it("has 30 s anew when the connection is lost again, and one gap over both losses", () => {
+  it("has another 30 s if the connection is lost again, and reports one gap for both losses", () => {
     const client = established();
     client.turn((machine, nowMs) => machine.lost(1, nowMs));
     client.wait(125);
@@ -187,7 +190,7 @@ describe("a handover", () => {
     expect(events).toEqual(["handoverBegin", "joined", "joined", 375]);
   });
 
-  it("does not give up a seat while it is replayed, however long that takes", () => {
+  it("does not give up its seat during a long replay", () => {
     const client = established();
     client.turn((machine, nowMs) => machine.lost(1, nowMs));
     client.wait(125);

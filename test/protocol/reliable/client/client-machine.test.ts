@@ -9,7 +9,7 @@ function deliver(offset: number): RoomToPlayer {
 }
 
 describe("ClientMachine", () => {
-  it("goes from None to Established over every state, and joins with a fresh Join", () => {
+  it("goes through all states from None to Established, with a fresh Join", () => {
     const client = new ClientProbe();
     expect(client.machine.state).toBe("None");
     client.turn((machine, nowMs) => machine.connect(nowMs));
@@ -23,7 +23,7 @@ describe("ClientMachine", () => {
     expect(client.takeEvents()).toEqual([{ kind: "joined", member: 5, epoch: 77, resumed: false }]);
   });
 
-  it("keeps what is sent before the first Joined, and numbers it after what the room has from the session", () => {
+  it("keeps messages sent before the first Joined, and numbers them after what the room has received", () => {
     const client = new ClientProbe();
     client.turn((machine, nowMs) => machine.connect(nowMs));
     client.turn((machine, nowMs) => machine.send(HELLO, 0, nowMs));
@@ -33,7 +33,7 @@ describe("ClientMachine", () => {
     expect(client.takePackets(1)).toMatchObject([{ kind: "publish", seq: 18, to: 0 }]);
   });
 
-  it("writes what one turn has as one write", () => {
+  it("writes all packets of one call as one write", () => {
     const client = new ClientProbe();
     client.establish();
     client.turn((machine, nowMs) => {
@@ -44,7 +44,7 @@ describe("ClientMachine", () => {
     expect(client.takePackets(1).map(({ kind }) => kind)).toEqual(["publish", "publish", "publish", "datagram"]);
   });
 
-  it("takes packets cut anywhere", () => {
+  it("accepts packets split anywhere", () => {
     const client = new ClientProbe();
     client.establish();
     for (const byte of [0x19, 0, 3, 1, 1, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, ...HELLO]) {
@@ -53,7 +53,7 @@ describe("ClientMachine", () => {
     expect(client.takeEvents()).toMatchObject([{ kind: "message", offset: 1, from: 9 }]);
   });
 
-  it("acknowledges after 100 ms, after 16 messages at once, and a duplicate at once without telling it again", () => {
+  it("acks after 100 ms, at once after 16 messages or a duplicate, and delivers no duplicate", () => {
     const client = new ClientProbe();
     client.establish();
     client.receive(1, deliver(1));
@@ -68,7 +68,7 @@ describe("ClientMachine", () => {
     expect(client.takeEvents()).toEqual([]);
   });
 
-  it("says that the window is full, and when there is room again", () => {
+  it("reports that the window is full, and when it has space again", () => {
     const client = new ClientProbe({ limits: { windowMessages: 2 } });
     client.establish();
     client.turn((machine, nowMs) => {
@@ -87,7 +87,7 @@ describe("ClientMachine", () => {
     expect(result).toEqual({ kind: "tooLarge", maxBytes: MAX_BODY_BYTES });
   });
 
-  it("tells datagrams, presence and gaps, and sends datagrams only over a connection", () => {
+  it("reports datagrams, presence and gaps, and sends datagrams only over a connection", () => {
     const client = new ClientProbe();
     expect(client.machine.datagram(HELLO, client.nowMs)).toBe(false);
     client.establish();
@@ -100,7 +100,7 @@ describe("ClientMachine", () => {
     expect(client.machine.position).toMatchObject({ epoch: 77, delivered: 8 });
   });
 
-  it("ends a leave with Closed(Left), and stays away", () => {
+  it("ends a leave with Closed(Left), and does not return", () => {
     const client = new ClientProbe();
     client.establish();
     client.turn((machine, nowMs) => machine.send(HELLO, 0, nowMs));
@@ -118,7 +118,7 @@ describe("ClientMachine", () => {
     expect(client.machine.deadlineMs).toBeUndefined();
   });
 
-  it("ends a leave that nobody answers after 2 s, and one without a connection at once; both say what is unknown", () => {
+  it("ends a leave without a response after 2 s, and without a connection at once, and reports the unacked messages", () => {
     const silent = new ClientProbe();
     silent.establish();
     silent.turn((machine, nowMs) => machine.send(HELLO, 0, nowMs));
@@ -149,7 +149,7 @@ describe("ClientMachine", () => {
     [7, 250],
     [8, 250],
     [77, 250],
-  ])("comes back after Closed(%i), %i ms later in the middle of the jitter", (code, delayMs) => {
+  ])("dials again after Closed(%i), %i ms later in the middle of the jitter", (code, delayMs) => {
     const client = new ClientProbe();
     client.establish();
     client.receive(1, { kind: "closed", code, message: "for now" });
@@ -160,7 +160,7 @@ describe("ClientMachine", () => {
     expect(client.takeDials()).toEqual([2]);
   });
 
-  it("takes a WebSocket's close code for the Closed packet that did not come", () => {
+  it("uses a WebSocket's close code if the Closed packet did not arrive", () => {
     const client = new ClientProbe();
     client.establish();
     client.turn((machine, nowMs) => machine.lost(1, nowMs, 3));
@@ -175,7 +175,7 @@ describe("ClientMachine", () => {
     ["a Joined that nobody asked for", (client: ClientProbe) => client.receive(1, joinedPacket())],
     ["an Ack of what was not published", (client: ClientProbe) => client.receive(1, { kind: "ack", position: 1 })],
     ["a player's packet", (client: ClientProbe) => client.receive(1, { kind: "leave" })],
-  ])("ends at a room that breaks the protocol with %s", (_, breakIt) => {
+  ])("ends if the room breaks the protocol with %s", (_, breakIt) => {
     const client = new ClientProbe();
     client.establish();
     breakIt(client);
@@ -191,7 +191,7 @@ describe("ClientMachine", () => {
     expect(client.takeEvents()).toMatchObject([{ kind: "closed", code: 4 }]);
   });
 
-  it("dials again, with a higher attempt, when nobody answers within 10 s", () => {
+  it("dials again, with a higher attempt, if there is no response within 10 s", () => {
     const client = new ClientProbe();
     client.turn((machine, nowMs) => machine.connect(nowMs));
     client.open(1);
@@ -201,7 +201,7 @@ describe("ClientMachine", () => {
     expect(client.takePackets(2)).toMatchObject([{ kind: "join", epoch: 0, attempt: 11 }]);
   });
 
-  it("pings an idle path: by packet over TCP, by text on a WebSocket", () => {
+  it("pings an idle connection, by packet over TCP, by text on a WebSocket", () => {
     const tcp = new ClientProbe();
     tcp.establish();
     tcp.wait(10_000);

@@ -4,7 +4,7 @@ import { Heartbeat } from "../../../../protocol/reliable/client/heartbeat.ts";
 const LIMITS = { pingAfterIdleMs: 10_000, deadAfterSilenceMs: 25_000, probeMs: 2_000 };
 
 describe("Heartbeat", () => {
-  it("pings after 10 s in which nothing was heard, although much was sent", () => {
+  it("pings after 10 s in which nothing was received, although much was sent", () => {
     const heartbeat = new Heartbeat(LIMITS, 0);
     heartbeat.sent(9_000);
     expect(heartbeat.due(9_999)).toBeUndefined();
@@ -12,13 +12,13 @@ describe("Heartbeat", () => {
     expect(heartbeat.due(10_000)).toBe("ping");
   });
 
-  it("pings after 10 s in which nothing was sent, so that the far end and what lies between know of it", () => {
+  it("pings after 10 s in which nothing was sent, to keep the far end and proxies informed", () => {
     const heartbeat = new Heartbeat(LIMITS, 0);
     heartbeat.heard(9_000);
     expect(heartbeat.due(10_000)).toBe("ping");
   });
 
-  it("finds the path suspect 2 s after a ping, once", () => {
+  it("reports the connection as suspect once, 2 s after a ping", () => {
     const heartbeat = new Heartbeat(LIMITS, 0);
     heartbeat.pinged(10_000);
     expect(heartbeat.due(11_999)).toBeUndefined();
@@ -28,7 +28,7 @@ describe("Heartbeat", () => {
     expect(heartbeat.deadlineMs).toBe(25_000);
   });
 
-  it("clears a suspicion with anything heard", () => {
+  it("clears the suspicion with any received byte", () => {
     const heartbeat = new Heartbeat(LIMITS, 0);
     heartbeat.pinged(10_000);
     heartbeat.due(12_000);
@@ -38,7 +38,7 @@ describe("Heartbeat", () => {
     expect(heartbeat.deadlineMs).toBe(20_000);
   });
 
-  it("pings 2 s after a message that was not answered, and suspects 2 s after that", () => {
+  it("pings 2 s after a message without a response, and suspects 2 s after that", () => {
     const heartbeat = new Heartbeat(LIMITS, 0);
     heartbeat.sentQuestion(1_000);
     heartbeat.sentQuestion(2_500);
@@ -48,7 +48,7 @@ describe("Heartbeat", () => {
     expect(heartbeat.due(5_000)).toBe("suspect");
   });
 
-  it("declares the path dead after 25 s of silence, at least two pings after the last word", () => {
+  it("reports the connection as dead after 25 s of silence, at least two pings later", () => {
     const heartbeat = new Heartbeat(LIMITS, 0);
     heartbeat.heard(1_000);
     heartbeat.pinged(11_000);
@@ -57,7 +57,7 @@ describe("Heartbeat", () => {
     expect(heartbeat.due(26_000)).toBe("dead");
   });
 
-  it("asks before it judges, when the timer comes a minute late as in a hidden page", () => {
+  it("pings before it suspects, if the timer fires a minute late as in a hidden page", () => {
     const heartbeat = new Heartbeat(LIMITS, 0);
     expect(heartbeat.due(60_000)).toBe("ping");
     heartbeat.pinged(60_000);

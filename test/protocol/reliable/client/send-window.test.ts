@@ -37,7 +37,7 @@ describe("SendWindow", () => {
     expect(window.add(0, BODY)).toBe(1025);
   });
 
-  it("is full at 256 KiB, headers counted", () => {
+  it("is full at 256 KiB, headers included", () => {
     const window = new SendWindow(LIMITS);
     const body = new Uint8Array(16 * 1024 - 16);
     for (let message = 0; message < 16; message++) expect(window.add(0, body)).toBe(message + 1);
@@ -45,7 +45,7 @@ describe("SendWindow", () => {
     expect(window.add(0, new Uint8Array(0))).toBeUndefined();
   });
 
-  it("keeps a copy: its user may reuse the buffer", () => {
+  it("keeps a copy, so that its user may reuse the buffer", () => {
     const window = new SendWindow(LIMITS);
     const body = Uint8Array.of(1);
     window.add(0, body);
@@ -53,7 +53,7 @@ describe("SendWindow", () => {
     expect(window.drain()).toEqual([{ id: 1, to: 0, body: Uint8Array.of(1) }]);
   });
 
-  it("carries again on a new connection what the room has not got, under the same numbers", () => {
+  it("carries unreceived messages again on a new connection, under the same numbers", () => {
     const window = filled(5);
     carry(window);
     expect(window.acked(2)).toBe(2);
@@ -63,7 +63,7 @@ describe("SendWindow", () => {
     expect(carry(window)).toEqual({ seqs: [4, 5, 6], replayed: 2 });
   });
 
-  it("cannot resume where the room has less than it acknowledged, or more than it was given", () => {
+  it("cannot resume if the room has less than it acked, or more than it was sent", () => {
     const window = filled(3);
     carry(window);
     window.acked(2);
@@ -75,7 +75,7 @@ describe("SendWindow", () => {
     expect([3, 4, 5].map((received) => window.canResume(received))).toEqual([false, true, false]);
   });
 
-  it("takes an Ack twice, and not one of what it never carried", () => {
+  it("accepts an Ack twice, and none of what it never carried", () => {
     const window = filled(3);
     carry(window);
     window.add(0, BODY);
@@ -85,7 +85,7 @@ describe("SendWindow", () => {
     expect(() => window.acked(4)).toThrow(expect.objectContaining({ name: "ProtocolError" }));
   });
 
-  it("numbers what waits for a new seat after what that seat has", () => {
+  it("numbers waiting messages for a new seat after what that seat has received", () => {
     const window = filled(2);
     window.restart(17);
     expect(carry(window)).toEqual({ seqs: [18, 19], replayed: 0 });

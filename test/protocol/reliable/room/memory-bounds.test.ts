@@ -27,7 +27,7 @@ function fillWindow(pair: DirectPair): number {
 }
 
 describe("memory", () => {
-  it("of a client that cannot send stays at its window, whatever its user wants to send", () => {
+  it("of a client that cannot send stays within its window", () => {
     const pair = new DirectPair();
     let taken = 0;
     for (let message = 0; message < 10_000; message++) {
@@ -37,7 +37,7 @@ describe("memory", () => {
     expect(pair.client.unackedMessages).toBe(DEFAULT_CLIENT_LIMITS.windowMessages);
   });
 
-  it("of client and room does not grow with a million acknowledged messages", () => {
+  it("of client and room does not grow with a million acked messages", () => {
     let delivered = 0;
     const pair = new DirectPair((event) => {
       if (event.kind === "message") delivered += 1;

@@ -28,7 +28,7 @@ function packet(index: number): number[] {
 }
 
 describe("PacketOutbox", () => {
-  it("gives out what was collected in order, as one array, once", () => {
+  it("returns the collected packets once, in order, as one array", () => {
     const outbox = filled(0, ACK, 1, ACK);
     expect([...(outbox.take() ?? [])]).toEqual([...packet(0), ...ACK_BYTES, ...packet(1), ...ACK_BYTES]);
     expect(outbox.take()).toBeUndefined();
@@ -36,7 +36,7 @@ describe("PacketOutbox", () => {
     expect([...(outbox.take() ?? [])]).toEqual(packet(2));
   });
 
-  it("gives sockets that were sent the same part of a run the same array, and others their own", () => {
+  it("returns the same array for connections that were sent the same part of a run, and another for others", () => {
     const outboxes = [filled(0, 1, 2), filled(0, 1, 2), filled(0, 1, ACK, 2), filled(0, 2), filled(2, 0), filled(1)];
     const [first, same, own, holed, turned, alone] = outboxes.map((outbox) => outbox.take());
     expect([...(first ?? [])]).toEqual(PACKETS.flat());

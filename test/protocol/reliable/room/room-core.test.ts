@@ -6,7 +6,7 @@ import { joinPacket, RoomProbe } from "../../../support/rooms/room-probe.ts";
 const BODY = new Uint8Array(10);
 
 describe("RoomCore", () => {
-  it("gives a seat, who is there, the log, and then its first Ack", () => {
+  it("responds to a Join with the seat, the members, the log, and then its first Ack", () => {
     const room = new RoomProbe();
     expect(room.join(1, "kim")).toMatchObject({ resumed: false, member: 1, epoch: 77, offset: 0, received: 0 });
     expect(room.takeKinds(1)).toEqual(["presence 0", "presence 1", "ack"]);
@@ -15,7 +15,7 @@ describe("RoomCore", () => {
     expect(room.takeKinds(1)).toEqual(["presence 2"]);
   });
 
-  it("delivers to everybody, the sender too, and a private message to its two ends only", () => {
+  it("delivers a message to everybody, its sender too, and a private message to two members only", () => {
     const room = new RoomProbe();
     for (const [id, session] of ["kim", "lee", "park"].entries()) room.join(id + 1, session);
     for (const id of [1, 2, 3]) room.takeKinds(id);
@@ -28,7 +28,7 @@ describe("RoomCore", () => {
     ]);
   });
 
-  it("acknowledges what is in the log: after 100 ms, and at the 16th message at once", () => {
+  it("acks appended messages after 100 ms, and at once after the 16th", () => {
     const room = new RoomProbe();
     room.join(1, "kim");
     room.takeKinds(1);
@@ -41,7 +41,7 @@ describe("RoomCore", () => {
     expect(room.takePackets(1).at(-1)).toEqual({ kind: "ack", position: 17 });
   });
 
-  it("acknowledges a duplicate at once, and delivers it to nobody", () => {
+  it("acks a duplicate at once, and delivers it to nobody", () => {
     const room = new RoomProbe();
     room.join(1, "kim");
     room.publish(1, 1);
@@ -59,7 +59,7 @@ describe("RoomCore", () => {
     ["an Ack above the log's end", [{ kind: "ack", position: 2 }]],
     ["a second Join", [joinPacket({ attempt: 2 })]],
     ["a room's packet", [{ kind: "pong", nonce: 1 }]],
-  ])("closes at %s with ProtocolError, and holds the seat", (_, packets) => {
+  ])("closes the connection at %s with ProtocolError, and holds the seat", (_, packets) => {
     const room = new RoomProbe();
     room.join(1, "kim");
     room.receive(1, ...packets);
@@ -68,7 +68,7 @@ describe("RoomCore", () => {
     expect(room.presences).toEqual(["1:1", "1:2"]);
   });
 
-  it("closes at half a packet, and at anything before Join", () => {
+  it("closes a connection that sends half a packet, or anything before Join", () => {
     const room = new RoomProbe();
     room.connect(1, "kim");
     room.turn((core, nowMs) => core.received(1, Uint8Array.of(4, 0, 8), nowMs));
@@ -78,7 +78,7 @@ describe("RoomCore", () => {
     expect(room.presences).toEqual([]);
   });
 
-  it("closes a connection that does not join within 5 s, which may come again", () => {
+  it("closes a connection that does not join within 5 s, as one that may reconnect", () => {
     const room = new RoomProbe();
     room.connect(1, "kim");
     room.wait(4_999);
@@ -88,7 +88,7 @@ describe("RoomCore", () => {
     expect(room.closes).toEqual([{ connection: 1, code: ClosedCode.TooSlow }]);
   });
 
-  it("ends a seat at Leave: acknowledged, told, gone at once", () => {
+  it("removes a member at once when it leaves, after an Ack of its messages", () => {
     const room = new RoomProbe();
     room.join(1, "kim");
     room.join(2, "lee");
@@ -104,7 +104,7 @@ describe("RoomCore", () => {
     expect(room.join(3, "kim", { epoch: 77, delivered: 3, attempt: 2 })).toMatchObject({ resumed: false, member: 3 });
   });
 
-  it("does not look at what comes behind a Leave", () => {
+  it("ignores packets after a Leave", () => {
     const room = new RoomProbe();
     room.join(1, "kim");
     room.receive(1, { kind: "leave" }, { kind: "publish", seq: 1, to: 0, body: BODY });
@@ -115,7 +115,7 @@ describe("RoomCore", () => {
     expect(room.storage.head).toBe(4);
   });
 
-  it("holds the seat of a lost connection for 30 s, and tells each change once", () => {
+  it("holds the seat of a lost connection for 30 s, and reports each change once", () => {
     const room = new RoomProbe();
     room.join(1, "kim");
     room.turn((core, nowMs) => core.disconnected(1, nowMs));
@@ -129,7 +129,7 @@ describe("RoomCore", () => {
     expect(room.presences).toEqual(["1:1", "1:2", "1:3", "1:2", "1:4"]);
   });
 
-  it("does not wait for its alarm: a Join after 30 s finds the seat gone", () => {
+  it("removes an expired seat at a Join, before its alarm", () => {
     const room = new RoomProbe();
     room.join(1, "kim");
     room.turn((core, nowMs) => core.disconnected(1, nowMs));
@@ -138,7 +138,7 @@ describe("RoomCore", () => {
     expect(room.presences).toEqual(["1:1", "1:2", "1:4", "2:1"]);
   });
 
-  it("answers the newest of the Pings that come together", () => {
+  it("responds to the newest of several Pings", () => {
     const room = new RoomProbe();
     room.join(1, "kim");
     room.takePackets(1);
@@ -148,7 +148,7 @@ describe("RoomCore", () => {
     expect(pongs).toEqual([2, 3].map((nonce) => ({ kind: "pong", nonce })));
   });
 
-  it("passes datagrams to the others, and answers a Ping", () => {
+  it("relays datagrams to the other members, and responds to a Ping", () => {
     const room = new RoomProbe();
     room.join(1, "kim");
     room.join(2, "lee");
@@ -159,7 +159,7 @@ describe("RoomCore", () => {
     expect(room.takePackets(2)).toEqual([{ kind: "datagram", member: 1, body: Uint8Array.of(1) }]);
   });
 
-  it("lets the server speak, and remove a member", () => {
+  it("lets the server post, and remove a member", () => {
     const room = new RoomProbe();
     room.join(1, "kim");
     room.takeKinds(1);

@@ -22,7 +22,7 @@ function flood(room: RoomProbe, count: number): void {
 }
 
 describe("a room's delivery", () => {
-  it("sends a player at most 512 KiB that are not acknowledged, and the rest when 128 KiB of that are left", () => {
+  it("sends a player at most 512 KiB without an Ack, and the rest when 128 KiB of these are unacked", () => {
     const room = twoPlayers();
     flood(room, 256);
     room.receive(1, { kind: "ack", position: room.storage.head });
@@ -41,7 +41,7 @@ describe("a room's delivery", () => {
     expect(room.closes).toEqual([]);
   });
 
-  it("closes a player that it waits for and that acknowledges nothing for 30 s, and no other", () => {
+  it("closes only a player that it waits for and that acks nothing for 30 s", () => {
     const room = twoPlayers();
     flood(room, 512);
     room.receive(1, { kind: "ack", position: room.storage.head });
@@ -59,7 +59,7 @@ describe("a room's delivery", () => {
     expect(room.presences.at(-1)).toBe("2:2");
   });
 
-  it("acknowledges what a player says whom it paces", () => {
+  it("acks the messages of a player that it paces", () => {
     const room = twoPlayers(new RoomProbe({ liveWindowBytes: KIB }));
     flood(room, 3);
     room.takePackets(2);
@@ -68,7 +68,7 @@ describe("a room's delivery", () => {
     expect(room.takePackets(2)).toEqual([{ kind: "ack", position: 1 }]);
   });
 
-  it("does not count what was for others", () => {
+  it("does not count entries that are not visible to the player", () => {
     const room = twoPlayers();
     room.join(3, "park");
     for (let seq = 1; seq <= 1100; seq++) {
@@ -79,7 +79,7 @@ describe("a room's delivery", () => {
     expect(room.closes).toEqual([]);
   });
 
-  it("shares what is for everybody, and keeps what is for one member apart from it", () => {
+  it("shares the bytes of entries for everybody, but not those of private messages", () => {
     const room = twoPlayers();
     room.join(3, "park");
     const written = (...to: number[]) => {
@@ -95,7 +95,7 @@ describe("a room's delivery", () => {
     expect([own?.byteLength, own?.buffer.byteLength]).toEqual([KIB, KIB]);
   });
 
-  it("replays at the pace of the acks, at most 256 KiB ahead, and never calls that slow", () => {
+  it("replays as fast as the player acks, at most 256 KiB ahead, and does not close it as too slow", () => {
     const room = twoPlayers();
     room.turn((core, nowMs) => core.disconnected(2, nowMs));
     for (let time = 0; time < 4; time++) {
@@ -118,7 +118,7 @@ describe("a room's delivery", () => {
     expect(room.closes).toEqual([]);
   });
 
-  it("acknowledges nothing during a replay: its first Ack is the replay's end", () => {
+  it("sends no Ack during a replay, so that its first Ack marks the end of the replay", () => {
     const room = twoPlayers(new RoomProbe({ replayWindowBytes: KIB }));
     room.turn((core, nowMs) => core.disconnected(2, nowMs));
     flood(room, 3);
@@ -134,7 +134,7 @@ describe("a room's delivery", () => {
     expect(room.takeKinds(3)).toEqual(["presence 7", "deliver 8", "ack"]);
   });
 
-  it("does not replay what the player says it has", () => {
+  it("does not replay entries that the player has received", () => {
     const room = twoPlayers(new RoomProbe({ replayWindowBytes: KIB }));
     flood(room, 4);
     room.join(3, "lee", { epoch: 0, attempt: 2 });
@@ -143,7 +143,7 @@ describe("a room's delivery", () => {
     expect(room.takeKinds(3)).toEqual(["deliver 6", "ack"]);
   });
 
-  it("tells exactly what the log has lost, and then who is there", () => {
+  it("reports the exact gap in the log, and then the members", () => {
     const room = twoPlayers(new RoomProbe({ log: { ...DEFAULT_ROOM_LIMITS.log, neededMs: -1, maxEntries: 4 } }));
     room.turn((core, nowMs) => core.disconnected(2, nowMs));
     flood(room, 6);
@@ -156,7 +156,7 @@ describe("a room's delivery", () => {
     ]);
   });
 
-  it("tells the gap too when the log is trimmed in the middle of a replay", () => {
+  it("reports the gap too if the log is trimmed during a replay", () => {
     const log = { ...DEFAULT_ROOM_LIMITS.log, neededMs: -1, maxEntries: 5 };
     const room = twoPlayers(new RoomProbe({ log, replayWindowBytes: KIB }));
     room.turn((core, nowMs) => core.disconnected(2, nowMs));
@@ -169,7 +169,7 @@ describe("a room's delivery", () => {
     expect(gap).toEqual({ kind: "gap", from: 5, to: 7 });
   });
 
-  it("drops datagrams for who does not keep up", () => {
+  it("drops datagrams to a player that does not keep up", () => {
     const room = twoPlayers(new RoomProbe({ replayWindowBytes: KIB }));
     flood(room, 2);
     room.receive(1, { kind: "ack", position: room.storage.head });
@@ -178,7 +178,7 @@ describe("a room's delivery", () => {
     expect(room.takePackets(2)).toEqual([]);
   });
 
-  it("drops datagrams beyond the window for who is not heard, until it is", () => {
+  it("drops datagrams beyond the window to a silent player, until it is heard", () => {
     const room = twoPlayers(new RoomProbe({ datagramWindowBytes: 2 * KIB }));
     const body = new Uint8Array(KIB - DATAGRAM_OVERHEAD_BYTES);
     const arrived = () => {

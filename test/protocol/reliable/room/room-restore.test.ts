@@ -15,7 +15,7 @@ function twoPlayers(room = new RoomProbe()): RoomProbe {
 }
 
 describe("a room that lost its memory", () => {
-  it("goes on with the connections that it kept, as if nothing had been", () => {
+  it("continues with the connections that it kept", () => {
     const room = twoPlayers();
     room.publish(1, 1);
     room.wait(100);
@@ -27,7 +27,7 @@ describe("a room that lost its memory", () => {
     expect(room.presences).toEqual(["1:1", "2:1"]);
   });
 
-  it("holds the seats whose connections are gone, from now on", () => {
+  it("holds the seats whose connections are gone", () => {
     const room = twoPlayers();
     room.rebuild([KIM], room.nowMs + 60_000);
     expect(room.takeKinds(1)).toEqual(["presence 3"]);
@@ -35,14 +35,14 @@ describe("a room that lost its memory", () => {
     expect(room.join(3, "lee", { epoch: 77, delivered: 2, attempt: 2 })).toMatchObject({ resumed: true, member: 2 });
   });
 
-  it("gives up the seats that were held too long meanwhile", () => {
+  it("removes the seats whose retention has ended meanwhile", () => {
     const room = twoPlayers();
     room.turn((core, nowMs) => core.disconnected(2, nowMs));
     room.rebuild([KIM], room.nowMs + 30_000);
     expect(room.presences).toEqual(["1:1", "2:1", "2:2", "2:4"]);
   });
 
-  it("acknowledges what it had received and not acknowledged", () => {
+  it("acks what it had received and not acked", () => {
     const room = twoPlayers();
     room.publish(1, 1);
     for (const id of [1, 2]) room.takePackets(id);
@@ -51,7 +51,7 @@ describe("a room that lost its memory", () => {
     expect(room.takePackets(2)).toEqual([]);
   });
 
-  it("goes on with a replay where it was", () => {
+  it("continues a replay at its position", () => {
     const room = twoPlayers(new RoomProbe({ replayWindowBytes: 100 }));
     room.turn((core, nowMs) => core.disconnected(2, nowMs));
     for (let message = 0; message < 4; message++) {
@@ -67,7 +67,7 @@ describe("a room that lost its memory", () => {
     expect(room.takeKinds(3)).toEqual(["presence 8", "ack"]);
   });
 
-  it("knows again how far behind a player is", () => {
+  it("counts again how far a player is behind", () => {
     const room = twoPlayers(new RoomProbe({ liveWindowBytes: 700 }));
     const say = () => room.turn((core, nowMs) => core.post(0, 0, new Uint8Array(380), nowMs));
     say();
@@ -80,7 +80,7 @@ describe("a room that lost its memory", () => {
     expect(room.takeKinds(2)).toEqual(["deliver 5"]);
   });
 
-  it("goes on pacing a player, and acknowledges what that one says meanwhile", () => {
+  it("continues to pace a player, and acks its messages meanwhile", () => {
     const room = twoPlayers(new RoomProbe({ liveWindowBytes: 300, replayWindowBytes: 300 }));
     for (let message = 0; message < 5; message++) {
       room.turn((core, nowMs) => core.post(0, 0, new Uint8Array(180), nowMs));
@@ -94,7 +94,7 @@ describe("a room that lost its memory", () => {
     expect(room.takeKinds(2)).toEqual(["deliver 5", "deliver 6"]);
   });
 
-  it("closes a connection whose messages waited there, which sends them again", () => {
+  it("closes a connection whose messages waited in memory, so that it sends them again", () => {
     const room = twoPlayers(new RoomProbe({ sender: { ...SENDER, messages: { perSecond: 1, burst: 1 } } }));
     for (let seq = 1; seq <= 3; seq++) room.publish(1, seq);
     room.rebuild([KIM, LEE]);
@@ -103,7 +103,7 @@ describe("a room that lost its memory", () => {
     expect(back).toMatchObject({ resumed: true, received: 1 });
   });
 
-  it("keeps waiting for the Join of a connection that had none", () => {
+  it("still requires the Join of a connection that had not joined", () => {
     const room = twoPlayers();
     room.connect(3, "park");
     room.rebuild([KIM, LEE, { id: 3, session: "park" }]);
@@ -114,7 +114,7 @@ describe("a room that lost its memory", () => {
   it.each([
     ["first", [KIM, { id: 3, session: "kim" }]],
     ["last", [{ id: 3, session: "kim" }, KIM]],
-  ])("closes the connection that was replaced, should it still be listed: %s", (_, kept) => {
+  ])("closes a replaced connection that is still listed: %s", (_, kept) => {
     const room = twoPlayers();
     room.join(3, "kim");
     room.closes.length = 0;
@@ -124,7 +124,7 @@ describe("a room that lost its memory", () => {
     expect(room.storage.head).toBe(3);
   });
 
-  it("closes a connection whose seat a newer Join has, or nobody has any more", () => {
+  it("closes a connection whose seat is gone or has a newer Join", () => {
     const room = twoPlayers();
     room.join(3, "kim", { epoch: 77, delivered: 1, attempt: 2 });
     room.receive(2, { kind: "leave" });
