@@ -9,7 +9,7 @@ const ROOT = fileURLToPath(new URL("..", import.meta.url));
 /** Where wrangler.toml has them served from. */
 export const ASSETS_DIRECTORY = join(ROOT, "dist/assets");
 
-/** What the worker's answers have too; deployed, it is not asked for these files. */
+/** The header that the worker's responses have; deployed, the worker does not serve these files. */
 const HEADERS = "/*\n  X-Content-Type-Options: nosniff\n";
 
 /** What browsers may be: two years old, and no older. */

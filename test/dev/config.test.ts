@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { checkParts, parseStackConfig } from "../../dev/config.ts";
 
 describe("parseStackConfig", () => {
-  it("has the documented defaults, an empty variable counting as none", () => {
+  it("all variables have the documented defaults, and an empty variable counts as unset", () => {
     expect(parseStackConfig({ REDIS_URL: "", EDGE_PORT: "" })).toEqual({
       edgePort: 8787,
       bridgeHost: "127.0.0.1",
@@ -28,19 +28,19 @@ describe("parseStackConfig", () => {
     });
   });
 
-  it("lets the bridge show a key that the edge accepts", () => {
+  it("the bridge shows a key that the edge accepts", () => {
     expect(parseStackConfig({ API_KEYS: "next, old" })).toMatchObject({
       apiKey: "next",
       workerVariables: { API_KEYS: "next, old" },
     });
   });
 
-  it("passes the worker's variables on", () => {
+  it("the worker's variables are passed on", () => {
     const { workerVariables } = parseStackConfig({ SESSION_TTL_SECONDS: "60", UNRELATED: "1" });
     expect(workerVariables).toEqual({ API_KEYS: "dev-key", SESSION_TTL_SECONDS: "60" });
   });
 
-  it("passes the bridge's variables on, those with an old name too, but not EDGE_URL", () => {
+  it("the bridge's variables are passed on, also under old names, but not EDGE_URL", () => {
     const { bridgeVariables } = parseStackConfig({ BRIDGE_IDLE_MS: "60", BRIDGE_HALF_SENT_MS: "70", EDGE_URL: "x" });
     expect(bridgeVariables).toMatchObject({ BRIDGE_IDLE_MS: "60", BRIDGE_PACKET_TIMEOUT_MS: "70" });
     expect(bridgeVariables).not.toHaveProperty("EDGE_URL");
@@ -53,7 +53,7 @@ describe("parseStackConfig", () => {
     ["METRICS_PORT", "http"],
     ["REDIS_REST_PORT", "80.5"],
     ["REDIS_URL", "http://127.0.0.1"],
-  ])("refuses %s=%s by name", (name, value) => {
+  ])("%s=%s is refused by name", (name, value) => {
     expect(() => parseStackConfig({ [name]: value })).toThrow(new RegExp(`^${name}: allowed is`));
   });
 });
@@ -67,12 +67,12 @@ describe("checkParts", () => {
     ["PLAYER_TLS_CERT", "/nowhere.pem"],
     ["LOG_LEVEL", "loud"],
     ["REDIS_URL", "redis://127.0.0.1/zero"],
-  ])("refuses %s=%s by name before any part is started", (name, value) => {
+  ])("%s=%s is refused by name before any part is started", (name, value) => {
     const config = parseStackConfig({ [name]: value });
     expect(() => checkParts(config)).toThrow(new RegExp(`^${name}: allowed is`));
   });
 
-  it("accepts the defaults", () => {
+  it("the defaults are accepted", () => {
     expect(() => checkParts(parseStackConfig({}))).not.toThrow();
   });
 });

@@ -55,10 +55,10 @@ it("the deployed hasher makes no hash of a password that everybody uses", async 
 
 it("the deployed hasher refuses what comes beyond its queue, and takes the next one after it", async () => {
   const request = { kind: "verify", password: "x", phc: null, urgent: false };
-  const answers = await Promise.all(Array.from({ length: 10 }, () => ask(request)));
-  const busy = answers.filter(({ status }) => status === 503);
+  const responses = await Promise.all(Array.from({ length: 10 }, () => ask(request)));
+  const busy = responses.filter(({ status }) => status === 503);
   expect(busy.length).toBeGreaterThan(0);
-  expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200, 503]));
+  expect(new Set(responses.map(({ status }) => status))).toEqual(new Set([200, 503]));
   expect(new Set(busy.map(({ retryAfter }) => retryAfter))).toEqual(new Set(["5"]));
   expect((await ask(request)).status).toBe(200);
 });

@@ -81,8 +81,8 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-describe("npm start", () => {
-  test("prints the banner before any part responds; after Ctrl-C twice it drains and leaves no process behind", async () => {
+describe("dev/start.ts", () => {
+  test("npm start prints its banner before any part responds, drains after a Ctrl-C, and leaves no process behind", async () => {
     const [edge, metrics] = [await freePort(), await freePort()];
     program = new StartedProgram(folder, { EDGE_PORT: String(edge), METRICS_PORT: String(metrics) });
     const [banner = ""] = await Promise.all([outputAtFirstResponse(edge), outputAtFirstResponse(metrics)]);
@@ -112,14 +112,14 @@ describe("npm start", () => {
     return output;
   }
 
-  test("reports a wrong variable in one line, and leaves no process behind", async () => {
+  test("npm start reports a wrong variable in one line, and leaves no process behind", async () => {
     program = new StartedProgram(folder, { SESSION_TTL_SECONDS: "0" });
     expect(await program.exitCode()).toBe(1);
     expect(await program.output()).toMatch(/^npm start: SESSION_TTL_SECONDS: allowed is a whole number.*\n$/);
     await program.expectNoProcess();
   });
 
-  test("ends at the second signal without waiting for the drain, and leaves no process behind", async () => {
+  test("npm start ends at the second signal without waiting for the drain, and leaves no process behind", async () => {
     const [game, metrics] = [await freePort(), await freePort()];
     const ports = { BRIDGE_PORT: String(game), METRICS_PORT: String(metrics) };
     program = new StartedProgram(folder, { ...ports, BRIDGE_EDGE_DEADLINE_MS: "60000" });
@@ -146,12 +146,15 @@ describe("npm start", () => {
     client.destroy();
   });
 
-  test.each(["esbuild", "workerd"])("ends at a SIGINT while %s starts, and leaves no process behind", async (child) => {
-    program = new StartedProgram(folder);
-    await until(async () => (await program?.processes())?.some(({ name }) => name === child));
-    program.signal("SIGINT");
-    expect(await program.exitCode()).toBe(130);
-    await program.expectNoProcess();
-    expect(await program.output()).toBe("");
-  });
+  test.each(["esbuild", "workerd"])(
+    "npm start ends at a SIGINT while %s starts, and leaves no process behind",
+    async (child) => {
+      program = new StartedProgram(folder);
+      await until(async () => (await program?.processes())?.some(({ name }) => name === child));
+      program.signal("SIGINT");
+      expect(await program.exitCode()).toBe(130);
+      await program.expectNoProcess();
+      expect(await program.output()).toBe("");
+    },
+  );
 });

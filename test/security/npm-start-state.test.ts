@@ -19,7 +19,7 @@ beforeEach(async () => {
 afterEach(() => rm(directory, { recursive: true }));
 
 describe("STATE_DIR", () => {
-  it("and all that npm start writes there is for its owner alone, whatever the umask", async () => {
+  it("STATE_DIR and all that npm start writes there can be read by its owner only, whatever the umask", async () => {
     const state = join(directory, "new", "state");
     await startAndStop(state);
     const files = await readdir(state, { recursive: true, withFileTypes: true });
@@ -29,7 +29,7 @@ describe("STATE_DIR", () => {
     }
   });
 
-  it("is closed with what an earlier version left in it", async () => {
+  it("STATE_DIR is closed to others, with what an earlier version left in it", async () => {
     await mkdir(join(directory, "do", "artoria-ChatRoom"), { recursive: true });
     const file = join(directory, "do", "artoria-ChatRoom", "metadata.sqlite");
     await writeFile(file, "");
@@ -39,7 +39,7 @@ describe("STATE_DIR", () => {
     expect([await othersMay(directory), await othersMay(file)]).toEqual([0, 0]);
   });
 
-  it("is refused, and left as it is, where others may read other things of it", async () => {
+  it("STATE_DIR is refused and left as it is if others may read other things in it", async () => {
     await writeFile(join(directory, "thesis.txt"), "");
     await chmod(directory, 0o755);
     await expect(prepareStateDirectory(directory)).rejects.toThrow(
@@ -55,7 +55,7 @@ describe("npm start", () => {
   const names = Object.keys({ ...WorkerVariables.entries, ...HasherVariables.entries });
   const passedOn = names.filter((name) => !DECIDED_BY_NPM_START.includes(name));
 
-  it.each(passedOn)("passes %s on to the worker", (name) => {
+  it.each(passedOn)("npm start passes %s on to the worker", (name) => {
     // As long as a key must be; the worker itself says what it allows.
     const value = `value of ${name}`.padEnd(40, ".");
     expect(parseStackConfig({ [name]: value }).workerVariables).toMatchObject({ [name]: value });

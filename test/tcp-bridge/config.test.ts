@@ -13,7 +13,7 @@ function messageOf(environment: Record<string, string>): string {
 }
 
 describe("the bridge's configuration", () => {
-  it("has the documented defaults", () => {
+  it("all variables but EDGE_URL and API_KEY have the documented defaults", () => {
     expect(parseBridgeConfig(needed)).toEqual({
       game: { host: "127.0.0.1", port: 7000, serviceKeys: [] },
       gameLimits: {
@@ -35,7 +35,7 @@ describe("the bridge's configuration", () => {
     });
   });
 
-  it("lets a pool of connections that is opened in advance be silent on loopback, and for 10 s beyond it", () => {
+  it("a connection may be silent before its first byte for as long as later on loopback, and for 10 s beyond it", () => {
     const firstByteMs = (environment: Record<string, string>) =>
       parseBridgeConfig({ ...needed, ...environment }).gameLimits.firstByteMs;
     const beyond = { BRIDGE_HOST: "0.0.0.0", BRIDGE_ALLOW_PLAINTEXT: "1", BRIDGE_ALLOW_ANYONE: "1" };
@@ -71,13 +71,13 @@ describe("the bridge's configuration", () => {
     expect(message).not.toContain("two keys");
   });
 
-  it("names every variable that is wrong", () => {
+  it("all variables that are wrong are named together", () => {
     expect(messageOf({ ...needed, BRIDGE_PORT: "-1", LOG_LEVEL: "loud", API_KEY: "" })).toMatch(
       /^API_KEY: needed .*; BRIDGE_PORT: allowed .*; LOG_LEVEL: allowed /,
     );
   });
 
-  it("takes the old name of a renamed variable, unless the new one is set, and warns of it", () => {
+  it("the old name of a renamed variable is accepted with a warning, unless the new one is set", () => {
     const old = { BRIDGE_HALF_SENT_MS: "1000", BRIDGE_UNREAD_MS: "2000" };
     const { gameLimits, warnings } = parseBridgeConfig({ ...needed, ...old });
     expect(gameLimits).toMatchObject({ packetTimeoutMs: 1000, writeStallTimeoutMs: 2000 });

@@ -16,7 +16,7 @@ function playerPort(environment: Record<string, string>) {
 }
 
 describe("the player port's configuration", () => {
-  it("has no port without a certificate, and the documented defaults with one", () => {
+  it("there is no player port without a certificate, and with one it has the documented defaults", () => {
     expect(playerPort({})).toBeUndefined();
     expect(playerPort(pair)).toEqual({
       endpoint: {
@@ -41,12 +41,12 @@ describe("the player port's configuration", () => {
     });
   });
 
-  it("takes the old names of renamed variables", () => {
+  it("the old names of renamed variables are accepted", () => {
     const old = { PLAYER_HALF_SENT_MS: "1000", PLAYER_UNREAD_MS: "2000" };
     expect(playerPort({ ...pair, ...old })?.limits).toMatchObject({ packetTimeoutMs: 1000, writeStallTimeoutMs: 2000 });
   });
 
-  it("listens on the bridge's host, or on its own", () => {
+  it("the player port listens on the bridge's host, or on its own", () => {
     const open = { ...pair, BRIDGE_HOST: "0.0.0.0", BRIDGE_ALLOW_PLAINTEXT: "1", BRIDGE_ALLOW_ANYONE: "1" };
     expect(playerPort(open)?.endpoint.host).toBe("0.0.0.0");
     expect(playerPort({ ...pair, PLAYER_HOST: "192.0.2.1" })?.endpoint.host).toBe("192.0.2.1");

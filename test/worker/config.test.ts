@@ -11,7 +11,7 @@ const OLD_KEY = "old-".repeat(8);
 const NEW_KEY = "new-".repeat(8);
 
 describe("parseWorkerConfig", () => {
-  it("has the documented defaults", () => {
+  it("all variables but SESSION_STORE have the documented defaults", () => {
     expect(parseWorkerConfig({ SESSION_STORE: "embedded" })).toEqual({
       apiKeys: [],
       trustedProxies: [],
@@ -60,11 +60,11 @@ describe("parseWorkerConfig", () => {
     });
   });
 
-  it("takes an empty key prefix", () => {
+  it("the key prefix may be empty", () => {
     expect(parseWorkerConfig({ ...redis, REDIS_KEY_PREFIX: "" }).store).toMatchObject({ keyPrefix: "" });
   });
 
-  it("takes every variable", () => {
+  it("every variable is parsed", () => {
     const config = parseWorkerConfig({
       ...redis,
       API_KEYS: ` ${OLD_KEY}, ${NEW_KEY} ,`,
@@ -178,7 +178,7 @@ describe("parseWorkerConfig", () => {
     ["ROOM_MAX_MEMBERS", { ...redis, ROOM_MAX_MEMBERS: "0" }],
     ["ROOM_MESSAGES_PER_SECOND", { ...redis, ROOM_MESSAGES_PER_SECOND: "0" }],
     ["ROOM_LOG_MAX_BYTES", { ...redis, ROOM_LOG_MAX_BYTES: "1000000" }],
-  ])("refuses a wrong %s by name, without its value", (name, environment) => {
+  ])("a wrong %s is refused by name, without its value", (name, environment) => {
     expect(() => parseWorkerConfig(environment)).toThrow(new RegExp(`^${name}: .*(allowed|needed)`));
     expect(() => parseWorkerConfig(environment)).not.toThrow(/secret|redis\.test/);
   });

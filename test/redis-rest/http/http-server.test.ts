@@ -31,7 +31,7 @@ async function begin(line: string, ...headers: string[]): Promise<Socket> {
 }
 
 /** All that comes until the server ends the connection. */
-async function answerOn(socket: Socket): Promise<string> {
+async function responseOn(socket: Socket): Promise<string> {
   let text = "";
   socket.on("data", (chunk: Buffer) => (text += chunk));
   await once(socket, "close");
@@ -39,7 +39,7 @@ async function answerOn(socket: Socket): Promise<string> {
 }
 
 async function ask(line: string, ...headers: string[]): Promise<string> {
-  return answerOn(await begin(line, "Connection: close", ...headers));
+  return responseOn(await begin(line, "Connection: close", ...headers));
 }
 
 describe("of a request's body", () => {
@@ -49,18 +49,18 @@ describe("of a request's body", () => {
     stated.write('[["SET",');
     await restPost(rest, "/", ["PING"]);
     stated.write('"a","1"]]');
-    expect(await answerOn(stated)).toContain('[{"result":"OK"}]');
+    expect(await responseOn(stated)).toContain('[{"result":"OK"}]');
     const chunked = await begin("POST /", "Connection: close", "Transfer-Encoding: chunked");
     chunked.write('7\r\n["GET",\r\n');
     await restPost(rest, "/", ["PING"]);
     chunked.write('4\r\n"a"]\r\n0\r\n\r\n');
-    expect(await answerOn(chunked)).toContain('{"result":"1"}');
+    expect(await responseOn(chunked)).toContain('{"result":"1"}');
   });
 
   test("a body without a stated length is refused as soon as it is too large, and nothing is executed", async () => {
     const megabyte = Buffer.alloc(2 ** 20, "x");
     const socket = await begin("POST /set/large", "Transfer-Encoding: chunked");
-    const answer = answerOn(socket);
+    const response = responseOn(socket);
     for (let at = 0; at < 10; at++) {
       socket.write("100000\r\n");
       socket.write(megabyte);
@@ -68,13 +68,13 @@ describe("of a request's body", () => {
     }
     // The last chunk never comes.
     socket.write("1\r\nx\r\n");
-    expect(await answer).toMatch(/^HTTP\/1\.1 413 .*max request size exceeded/s);
+    expect(await response).toMatch(/^HTTP\/1\.1 413 .*max request size exceeded/s);
     expect((await restPost(rest, "/", ["EXISTS", "large"])).json).toEqual({ result: 0 });
   });
 
   test("a request that is refused whatever its body is gets its response before the body has arrived", async () => {
-    const answer = await answerOn(await begin("DELETE /", "Content-Length: 1000"));
-    expect(answer).toMatch(/^HTTP\/1\.1 405 /);
+    const response = await responseOn(await begin("DELETE /", "Content-Length: 1000"));
+    expect(response).toMatch(/^HTTP\/1\.1 405 /);
   });
 
   test("a body that breaks off ends its request only", async () => {
@@ -89,7 +89,7 @@ describe("of a request's body", () => {
   test("the body of a GET is no argument, and a byte order mark is no part of JSON", async () => {
     const socket = await begin("GET /echo", "Connection: close", "Content-Length: 1");
     socket.write("x");
-    expect(await answerOn(socket)).toContain("wrong number of arguments");
+    expect(await responseOn(socket)).toContain("wrong number of arguments");
     const marked = await restCall(rest, "/", { method: "POST", body: '\ufeff["ECHO","x"]' });
     expect(marked.json).toEqual({ result: "x" });
   });
@@ -111,7 +111,7 @@ test("a target may be a whole URL; a target that a URL would change, or of anoth
 
 test("concurrent requests of many connections each get their own replies", async () => {
   const asked = Array.from({ length: 200 }, (_, at) => `한-${at}`);
-  const answers = await Promise.all(
+  const responses = await Promise.all(
     asked.map((text) =>
       restPost(rest, "/pipeline", [
         ["ECHO", text],
@@ -119,7 +119,7 @@ test("concurrent requests of many connections each get their own replies", async
       ]),
     ),
   );
-  expect(answers.map(({ json }) => json)).toEqual(asked.map((text) => [{ result: text }, { result: 1 }]));
+  expect(responses.map(({ json }) => json)).toEqual(asked.map((text) => [{ result: text }, { result: 1 }]));
 });
 
 test("a request to a server that is not open yet waits for its response", async () => {

@@ -37,8 +37,8 @@ describe("of the token", () => {
   });
 
   test("the token may be the query parameter _token, which is no argument then", async () => {
-    const answer = await restCall(rest, `/set/k/v?_token=${REDIS_REST_TOKEN}`, { headers: { Authorization: "" } });
-    expect([answer.status, answer.json]).toEqual([200, { result: "OK" }]);
+    const response = await restCall(rest, `/set/k/v?_token=${REDIS_REST_TOKEN}`, { headers: { Authorization: "" } });
+    expect([response.status, response.json]).toEqual([200, { result: "OK" }]);
     expect((await restCall(rest, "/get/k?_token=wrong", { headers: { Authorization: "" } })).status).toBe(401);
   });
 });
@@ -70,15 +70,15 @@ describe("of a response", () => {
       ["GET", "none"],
       ["INCR", "k"],
     ];
-    const answer = await restPost(rest, "/pipeline", commands, { "Upstash-Encoding": "base64" });
-    expect(answer.json).toEqual([
+    const response = await restPost(rest, "/pipeline", commands, { "Upstash-Encoding": "base64" });
+    expect(response.json).toEqual([
       { result: "OK" },
       { result: ["T0s=", 7, ["YQ==", null], []] },
       { result: null },
       { error: "ERR value is not an integer or out of range" },
     ]);
-    expect(answer.headers.get("content-type")).toBe("application/json");
-    expect(answer.headers.get("upstash-sync-token")).toMatch(/^\d+$/);
+    expect(response.headers.get("content-type")).toBe("application/json");
+    expect(response.headers.get("upstash-sync-token")).toMatch(/^\d+$/);
   });
 
   test("numbers keep their digits in requests and responses", async () => {
@@ -91,19 +91,19 @@ describe("of a response", () => {
   });
 
   test("a command that fails gets 400 and its error", async () => {
-    const answer = await restPost(rest, "/", ["get"]);
-    expect(answer.status).toBe(400);
-    expect(answer.json).toEqual({ error: "ERR wrong number of arguments for 'get' command" });
+    const response = await restPost(rest, "/", ["get"]);
+    expect(response.status).toBe(400);
+    expect(response.json).toEqual({ error: "ERR wrong number of arguments for 'get' command" });
   });
 
   test("a transaction has the error of a command in its place, and the commands after it are executed", async () => {
-    const answer = await restPost(rest, "/multi-exec", [
+    const response = await restPost(rest, "/multi-exec", [
       ["SET", "k", "x"],
       ["INCR", "k"],
       ["APPEND", "k", "y"],
     ]);
-    expect(answer.status).toBe(200);
-    expect(answer.json).toEqual([
+    expect(response.status).toBe(200);
+    expect(response.json).toEqual([
       { result: "OK" },
       { error: "ERR value is not an integer or out of range" },
       { result: 2 },
@@ -126,9 +126,9 @@ describe("of malformed requests", () => {
     ["/pipeline", '[["GET","k"],[]]'],
     ["/multi-exec", '[["SET","k",null]]'],
   ])("%s with the body %s gets 400 and the reason", async (path, body) => {
-    const answer = await restCall(rest, path, { method: "POST", body });
-    expect(answer.status).toBe(400);
-    expect(answer.json).toEqual({ error: expect.stringMatching(/^ERR .{8}/) });
+    const response = await restCall(rest, path, { method: "POST", body });
+    expect(response.status).toBe(400);
+    expect(response.json).toEqual({ error: expect.stringMatching(/^ERR .{8}/) });
   });
 
   test("another method gets 405, and a body that is too large gets 413", async () => {

@@ -45,10 +45,10 @@ describe("of @upstash/redis in its default configuration", () => {
   test("the client keeps values that are integers beyond 2^53", async () => {
     await redis.set("big", "9007199254740993");
     expect(await redis.get("big")).toBe("9007199254740993");
-    const answer = await fetch(`${rest.url}/incrby/big/1`, {
+    const response = await fetch(`${rest.url}/incrby/big/1`, {
       headers: { Authorization: `Bearer ${REDIS_REST_TOKEN}` },
     });
-    expect(await answer.text()).toBe('{"result":9007199254740994}');
+    expect(await response.text()).toBe('{"result":9007199254740994}');
   });
 
   test("the client runs scripts, and reports one that is missing", async () => {
@@ -76,13 +76,13 @@ describe("of @upstash/redis in its default configuration", () => {
   });
 
   test("the client gets an error for a discarded transaction, and none of it is executed", async () => {
-    const answer = await fetch(`${rest.url}/multi-exec`, {
+    const response = await fetch(`${rest.url}/multi-exec`, {
       method: "POST",
       headers: { Authorization: `Bearer ${REDIS_REST_TOKEN}` },
       body: JSON.stringify([["SET", "a", "1"], ["GET"]]),
     });
-    expect(answer.status).toBe(400);
-    expect(await answer.text()).toContain("EXECABORT Transaction discarded because of previous errors");
+    expect(response.status).toBe(400);
+    expect(await response.text()).toContain("EXECABORT Transaction discarded because of previous errors");
     expect(await redis.get("a")).toBeNull();
   });
 });

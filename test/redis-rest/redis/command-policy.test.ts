@@ -39,32 +39,32 @@ test.each(refused)("%s %s is refused by name", async (...command) => {
   const [name, ...args] = command.filter((word) => word !== undefined);
   const shape = { error: expect.stringMatching(new RegExp(`^ERR Command is not available: '${name}.*': `)) };
   for (const spelled of [name, name?.toLowerCase()]) {
-    const answer = await restPost(rest, "/", [spelled, ...args]);
-    expect([answer.status, answer.json]).toEqual([400, shape]);
+    const response = await restPost(rest, "/", [spelled, ...args]);
+    expect([response.status, response.json]).toEqual([400, shape]);
   }
 });
 
 test.each([["POST"], ["HOST:"], ["NOSUCH"]])(
   "%s, which is no command of the server's, does not reach it",
   async (name) => {
-    const answer = await restPost(rest, "/", [name]);
-    expect([answer.status, answer.json]).toEqual([400, { error: `ERR unknown command '${name}'` }]);
+    const response = await restPost(rest, "/", [name]);
+    expect([response.status, response.json]).toEqual([400, { error: `ERR unknown command '${name}'` }]);
   },
 );
 
 test("a refused command has an error in its place of a pipeline, and the other commands are executed", async () => {
-  const answer = await restPost(rest, "/pipeline", [
+  const response = await restPost(rest, "/pipeline", [
     ["SET", "k", "v"],
     ["SELECT", "1"],
     ["GET", "k"],
   ]);
-  expect(answer.status).toBe(200);
-  expect(answer.json).toEqual([{ result: "OK" }, { error: expect.stringContaining("'SELECT'") }, { result: "v" }]);
+  expect(response.status).toBe(200);
+  expect(response.json).toEqual([{ result: "OK" }, { error: expect.stringContaining("'SELECT'") }, { result: "v" }]);
 });
 
 test("a refused command discards its transaction as a whole", async () => {
-  const answer = await restPost(rest, "/multi-exec", [["SET", "discarded", "v"], ["EXEC"]]);
-  expect([answer.status, answer.json]).toEqual([400, { error: expect.stringContaining("'EXEC'") }]);
+  const response = await restPost(rest, "/multi-exec", [["SET", "discarded", "v"], ["EXEC"]]);
+  expect([response.status, response.json]).toEqual([400, { error: expect.stringContaining("'EXEC'") }]);
   expect((await restPost(rest, "/", ["EXISTS", "discarded"])).json).toEqual({ result: 0 });
 });
 

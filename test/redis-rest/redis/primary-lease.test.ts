@@ -11,7 +11,7 @@ const LOST: BatchOutcome = { kind: "unavailable", message: "ERR lost; try again"
 
 let nowMs: number;
 let server: string;
-let proofs: { answer: (proof: ReplicationProof | undefined) => void }[];
+let proofs: { finish: (proof: ReplicationProof | undefined) => void }[];
 let unconfirmed: UnconfirmedWrites;
 let lastProof: ReplicationProof | undefined;
 let read: RunBatch;
@@ -29,11 +29,11 @@ beforeEach(() => {
     },
     run: () =>
       new Promise<BatchOutcome>((resolve) => {
-        const answer = (proof: ReplicationProof | undefined) => {
+        const finish = (proof: ReplicationProof | undefined) => {
           lastProof = proof;
           resolve(proof === undefined ? LOST : FOUND);
         };
-        proofs.push({ answer });
+        proofs.push({ finish });
       }),
   };
   read = new PrimaryLease({ writer, serverId: () => server, leaseMs: LEASE_MS }).guard(() => Promise.resolve(FOUND));
@@ -45,8 +45,8 @@ function proofOf(provenServer: string): ReplicationProof {
   return { server: provenServer, ageMs: () => nowMs - sentMs };
 }
 
-/** Whether the read has its answer without another proof. */
-async function isAnsweredAtOnce(outcome: Promise<BatchOutcome>): Promise<boolean> {
+/** Whether the read returns without another proof. */
+async function returnsAtOnce(outcome: Promise<BatchOutcome>): Promise<boolean> {
   return (await Promise.race([outcome, new Promise((resolve) => setImmediate(resolve, "later"))])) === FOUND;
 }
 
@@ -55,22 +55,22 @@ const GET = [{ name: "GET", args: ["key"] }];
 describe("of the lease", () => {
   test("a read returns at once with a young proof, which is not renewed", async () => {
     nowMs = 249;
-    expect(await isAnsweredAtOnce(read(GET))).toBe(true);
+    expect(await returnsAtOnce(read(GET))).toBe(true);
     expect(proofs).toHaveLength(0);
   });
 
   test("a read returns at once with an older proof, which is renewed once for all reads", async () => {
     nowMs = LEASE_MS;
-    expect(await isAnsweredAtOnce(read(GET))).toBe(true);
-    expect(await isAnsweredAtOnce(read(GET))).toBe(true);
+    expect(await returnsAtOnce(read(GET))).toBe(true);
+    expect(await returnsAtOnce(read(GET))).toBe(true);
     expect(proofs).toHaveLength(1);
   });
 
   test("a read waits for a new proof if the last one is too old", async () => {
     nowMs = LEASE_MS + 1;
     const outcome = read(GET);
-    expect(await isAnsweredAtOnce(outcome)).toBe(false);
-    proofs[0]?.answer(proofOf("a"));
+    expect(await returnsAtOnce(outcome)).toBe(false);
+    proofs[0]?.finish(proofOf("a"));
     expect(await outcome).toBe(FOUND);
   });
 
@@ -87,26 +87,26 @@ describe("of the lease", () => {
   test("a read is unavailable if the proof that it waits for fails", async () => {
     lastProof = undefined;
     const outcome = read(GET);
-    expect(await isAnsweredAtOnce(outcome)).toBe(false);
-    proofs[0]?.answer(undefined);
+    expect(await returnsAtOnce(outcome)).toBe(false);
+    proofs[0]?.finish(undefined);
     expect(await outcome).toEqual({ kind: "unavailable", message: expect.stringMatching(/^NOREPLICAS /) });
   });
 
   test("a read is unavailable if the proof is of another server than the one that was read", async () => {
     server = "b";
     const outcome = read(GET);
-    expect(await isAnsweredAtOnce(outcome)).toBe(false);
-    proofs[0]?.answer(proofOf("a"));
+    expect(await returnsAtOnce(outcome)).toBe(false);
+    proofs[0]?.finish(proofOf("a"));
     expect(await outcome).toEqual({ kind: "unavailable", message: expect.stringMatching(/^NOREPLICAS /) });
   });
 
   test("a read waits for an unacknowledged write that it may show", async () => {
     const write = [{ name: "SET", args: ["key", "value"] }];
     unconfirmed.add(write);
-    expect(await isAnsweredAtOnce(read([{ name: "GET", args: ["other"] }]))).toBe(true);
-    expect(await isAnsweredAtOnce(read(GET))).toBe(false);
+    expect(await returnsAtOnce(read([{ name: "GET", args: ["other"] }]))).toBe(true);
+    expect(await returnsAtOnce(read(GET))).toBe(false);
     unconfirmed.remove(write);
-    expect(await isAnsweredAtOnce(read(GET))).toBe(true);
+    expect(await returnsAtOnce(read(GET))).toBe(true);
   });
 });
 

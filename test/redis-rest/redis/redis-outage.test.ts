@@ -22,14 +22,14 @@ afterAll(async () => {
 
 async function expectUnavailable(): Promise<void> {
   const startMs = performance.now();
-  const answers = await Promise.all([
+  const responses = await Promise.all([
     restPost(rest, "/", ["INCR", "k"]),
     restPost(rest, "/pipeline", [["GET", "k"], ["PING"]]),
     restPost(rest, "/multi-exec", [["GET", "k"]]),
     restCall(rest, "/get/k"),
   ]);
   expect(performance.now() - startMs).toBeLessThan(DEADLINE_MS + SLACK_MS);
-  for (const { status, json } of answers) {
+  for (const { status, json } of responses) {
     expect([status, json]).toEqual([503, { error: expect.stringMatching(/^ERR .*try again$/) }]);
   }
 }

@@ -99,14 +99,14 @@ test("commands whose keys or scripts the replica lacks are asked again at the pr
   await until(() => withRedis(replica, async (redis) => (await redis.get("only-primary")) === "v"));
   await withRedis(replica, (redis) => redis.del("only-primary"));
   const before = await metric(askedAgain);
-  const answer = await restPost(rest, "/pipeline", [
+  const response = await restPost(rest, "/pipeline", [
     ["GET", "present"],
     ["GET", "only-primary"],
     ["MGET", "present", "only-primary"],
     ["EVALSHA_RO", sha, "0", "ran"],
     ["GET", "nowhere"],
   ]);
-  expect(answer.json).toEqual([
+  expect(response.json).toEqual([
     { result: "stale" },
     { result: "v" },
     { result: ["1", "v"] },
@@ -120,8 +120,8 @@ test("commands whose keys or scripts the replica lacks are asked again at the pr
 test("a stopped replica is not read, and its lag grows in the metrics", async () => {
   replica.signal("SIGSTOP");
   await restPost(rest, "/", ["SET", "present", "new"]);
-  const answers = await Promise.all(Array.from({ length: 10 }, () => restPost(rest, "/", ["GET", "present"])));
-  expect(answers.map(({ status }) => status)).toEqual(Array(10).fill(200));
+  const responses = await Promise.all(Array.from({ length: 10 }, () => restPost(rest, "/", ["GET", "present"])));
+  expect(responses.map(({ status }) => status)).toEqual(Array(10).fill(200));
   await until(async () => (await metric("redis_rest_replica_lag_seconds")) > 1);
   expect((await restPost(rest, "/", ["GET", "present"])).json).toEqual({ result: "new" });
   replica.signal("SIGCONT");

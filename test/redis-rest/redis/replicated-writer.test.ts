@@ -62,7 +62,7 @@ describe("while the replica keeps up", () => {
 
   test("concurrent requests wait in groups, and each gets its own replies", async () => {
     const before = await waitsAtPrimary();
-    const answers = await Promise.all(
+    const responses = await Promise.all(
       Array.from({ length: 200 }, (_, at) =>
         restPost(rest, "/pipeline", [
           ["SET", `g${at}`, at],
@@ -70,7 +70,7 @@ describe("while the replica keeps up", () => {
         ]),
       ),
     );
-    expect(answers.map(({ json }) => json)).toEqual(
+    expect(responses.map(({ json }) => json)).toEqual(
       Array.from({ length: 200 }, (_, at) => [{ result: "OK" }, { result: String(at) }]),
     );
     const waits = (await waitsAtPrimary()) - before;
@@ -121,12 +121,12 @@ describe("while the replica is stopped", () => {
     stop?.();
     const writing = restPost(rest, "/", ["SET", "moving", "new"]);
     expect((await restPost(rest, "/", ["GET", "resting"])).json).toEqual({ result: "here" });
-    let isAnswered = false;
+    let hasResponse = false;
     const moving = restPost(rest, "/", ["GET", "moving"]).finally(() => {
-      isAnswered = true;
+      hasResponse = true;
     });
     expect((await restPost(rest, "/", ["GET", "resting"])).json).toEqual({ result: "here" });
-    expect(isAnswered).toBe(false);
+    expect(hasResponse).toBe(false);
     resume?.();
     expect((await moving).json).toEqual({ result: "new" });
     expect((await writing).status).toBe(200);

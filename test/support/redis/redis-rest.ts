@@ -9,7 +9,7 @@ export function startTestRedisRest(env: Readonly<Record<string, string>>): Promi
   return startRedisRest(parseRedisRestConfig({ REDIS_REST_PORT: "0", REDIS_REST_TOKEN, ...env }));
 }
 
-export interface RestAnswer {
+export interface RestResponse {
   readonly status: number;
   readonly text: string;
   readonly json: unknown;
@@ -17,7 +17,7 @@ export interface RestAnswer {
 }
 
 /** One HTTP call to redis-rest, without any client in between; the token is shown unless the headers say otherwise. */
-export async function restCall(rest: RedisRest, path: string, init: RequestInit = {}): Promise<RestAnswer> {
+export async function restCall(rest: RedisRest, path: string, init: RequestInit = {}): Promise<RestResponse> {
   const headers = { Authorization: `Bearer ${REDIS_REST_TOKEN}`, ...(init.headers as Record<string, string>) };
   const response = await fetch(`${rest.url}${path}`, { ...init, headers });
   const text = await response.text();
@@ -36,6 +36,6 @@ export function restPost(
   path: string,
   body: unknown,
   headers: Readonly<Record<string, string>> = {},
-): Promise<RestAnswer> {
+): Promise<RestResponse> {
   return restCall(rest, path, { method: "POST", body: JSON.stringify(body), headers });
 }
