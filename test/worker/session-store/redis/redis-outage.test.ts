@@ -8,7 +8,7 @@ import { testPolicy } from "../store-harness.ts";
 import { type RedisHarness, startRedisHarness } from "./redis-harness.ts";
 
 /** Of stores that are to run into it, so it is short. */
-const DEADLINE_MS = 200;
+const DEADLINE_MS = 100;
 
 /** Of stores that lose a reply and then get one: enough for two attempts on a busy machine. */
 const RETRY_DEADLINE_MS = 4000;
