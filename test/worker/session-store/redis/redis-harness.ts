@@ -17,6 +17,8 @@ export interface RedisHarness extends StoreHarness {
   readonly token: string;
   /** The keys of its stores. */
   readonly keys: RedisKeys;
+  /** Opens a store that waits `deadlineMs` for Redis; a slow machine needs the default. */
+  open(policy?: Partial<SessionPolicy>, deadlineMs?: number): SessionStore;
   /** A time that a store of the harness has returned, as Redis keeps it: `advance` moves what is stored. */
   storedTime(time: number): number;
   /** Runs a command past redis-rest, as an administrator would. */
@@ -64,14 +66,14 @@ export async function startRedisHarness(): Promise<RedisHarness> {
     idleMs: IDLE_MS,
     isClockStill: false,
     keys: new RedisKeys(KEY_PREFIX),
-    open(policy?: Partial<SessionPolicy>) {
+    open(policy?: Partial<SessionPolicy>, deadlineMs = PATIENT_DEADLINE_MS) {
       const store = new RedisStore({
         url,
         token,
         policy: testPolicy(IDLE_MS, policy),
         keyPrefix: KEY_PREFIX,
         background: harness.background,
-        deadlineMs: PATIENT_DEADLINE_MS,
+        deadlineMs,
       });
       return withLaterTimes(store, () => advancedMs);
     },
