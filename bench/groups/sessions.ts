@@ -14,7 +14,7 @@ const FIRST_SESSID = 1_000_000_000;
 const PART = 2_000;
 
 /** The default of REDIS_KEY_PREFIX. */
-const KEY_PREFIX = "artoria:";
+export const KEY_PREFIX = "artoria:";
 const IDLE_MS = 1_800_000;
 
 /** Writes what our register script writes (worker/session-store/redis/record.ts), without the way through the edge. */
