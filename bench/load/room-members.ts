@@ -133,7 +133,8 @@ export class ArtoriaMember implements RoomMember {
 
   #receiveOther(bytes: Uint8Array, nowMs: number): void {
     const packet = decodePlayerPacket(bytes);
-    if (packet.kind === "closed" && !this.#stopped) throw new Error(`the room closed a player with ${packet.code}`);
+    if (packet.kind === "closed" && !this.#stopped)
+      throw new Error(`the room closed a player with ${packet.code}: ${packet.message}`);
     if (packet.kind === "gap") throw new Error("the room reported a gap");
     if (packet.kind === "presence" && packet.offset > 0) this.#advance(packet.offset, bytes.byteLength, nowMs);
     if (packet.kind !== "joined") return;
