@@ -131,8 +131,8 @@ function openGamePort(
   metrics: BridgeMetrics,
   logger: Logger,
 ): Listener {
-  const session = { dispatcher, metrics };
-  return createGamePort(config.game, config.gameLimits, session, countAndLog("a connection", metrics, logger));
+  const parts = { dispatcher, metrics };
+  return createGamePort(config.game, config.gameLimits, parts, countAndLog("a connection", metrics, logger));
 }
 
 function openPlayerPort(
@@ -146,8 +146,8 @@ function openPlayerPort(
     connections: () => port.connections,
     joinsWaiting: () => port.joinsWaiting,
   });
-  const session = { metrics, failureLog };
+  const parts = { metrics, failureLog };
   const observer = countAndLog("a player's connection", metrics, logger);
-  const port: PlayerPort = new PlayerPort(player, edge.url, session, observer);
+  const port: PlayerPort = new PlayerPort(player, edge.url, parts, observer);
   return port;
 }

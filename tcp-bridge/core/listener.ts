@@ -3,8 +3,8 @@ import { type AddressInfo, createServer, type Server, type Socket } from "node:n
 import { createServer as createTlsServer, type SecureVersion, type TLSSocket } from "node:tls";
 import type { Logger } from "pino";
 import { Admission, addressKey, type Place } from "./admission.ts";
+import type { Connection, ConnectionContext } from "./connection.ts";
 import type { ConnectionLimits, DisconnectCode, LimitCode } from "./connection-limits.ts";
-import type { Session, SessionContext } from "./session.ts";
 
 /** Where a port listens, and how. */
 export interface Endpoint {
@@ -28,9 +28,9 @@ export interface TlsIdentity {
 export interface PortObserver {
   /** A connection was refused. */
   readonly onRefused: (code: LimitCode) => void;
-  /** A connection that had a session ended. */
+  /** An established connection ended. */
   readonly onClosed: (code: DisconnectCode) => void;
-  /** A callback of a session threw, or the system could not accept a connection. */
+  /** A callback of a connection threw, or the system could not accept a connection. */
   readonly onFault: (error: unknown) => void;
 }
 
@@ -50,17 +50,17 @@ const MAX_SWEEP_INTERVAL_MS = 1_000;
 interface Admitted {
   readonly place: Place;
   readonly address: string;
-  session: Session | undefined;
+  connection: Connection | undefined;
 }
 
-/** Accepts connections at an endpoint and creates a session for each. */
+/** Accepts sockets at an endpoint and creates a {@link Connection} for each. */
 export class Listener {
   readonly #endpoint: Endpoint;
-  readonly #createSession: (context: SessionContext) => Session;
+  readonly #createConnection: (context: ConnectionContext) => Connection;
   readonly #options: ListenerOptions;
   readonly #server: Server;
   readonly #admission: Admission;
-  readonly #sessions = new Set<Session>();
+  readonly #openConnections = new Set<Connection>();
   /** By TCP socket, those in a TLS handshake included. */
   readonly #admitted = new Map<Socket, Admitted>();
   /** The connections in a TLS handshake, by {@link endsOf}: Node does not say which socket is below a TLS socket. */
@@ -69,9 +69,13 @@ export class Listener {
   #draining = false;
   #sweepTimer: NodeJS.Timeout | undefined;
 
-  constructor(endpoint: Endpoint, createSession: (context: SessionContext) => Session, options: ListenerOptions) {
+  constructor(
+    endpoint: Endpoint,
+    createConnection: (context: ConnectionContext) => Connection,
+    options: ListenerOptions,
+  ) {
     this.#endpoint = endpoint;
-    this.#createSession = createSession;
+    this.#createConnection = createConnection;
     this.#options = options;
     this.#admission = new Admission(options.limits);
     this.#server = this.#createServer();
@@ -96,13 +100,13 @@ export class Listener {
   }
 
   /**
-   * Accepts no more connections, lets every session respond to what it has received, and resolves when all have ended. After
+   * Accepts no more connections, lets each respond to what it has received, and resolves when all have ended. After
    * `deadlineMs` the remaining ones are disconnected.
    */
   async drain(deadlineMs: number): Promise<void> {
     const closed = this.#stopAccepting();
     this.#draining = true;
-    for (const session of this.#sessions) session.drain();
+    for (const connection of this.#openConnections) connection.drain();
     const deadline = setTimeout(() => this.#disconnectAll(), deadlineMs);
     await closed;
     clearTimeout(deadline);
@@ -124,7 +128,7 @@ export class Listener {
     if (tls === undefined) {
       return createServer(socketOptions, (socket) => {
         const admitted = this.#admit(socket);
-        if (admitted !== undefined) this.#startSession(socket, admitted, false);
+        if (admitted !== undefined) this.#startConnection(socket, admitted, false);
       });
     }
     const server = createTlsServer({
@@ -151,7 +155,7 @@ export class Listener {
       this.#handshakes.delete(ends);
       // The TCP connection is closed already.
       if (admitted === undefined) socket.destroy();
-      else this.#startSession(socket, admitted, tls.clientCa !== undefined);
+      else this.#startConnection(socket, admitted, tls.clientCa !== undefined);
     });
     server.on("tlsClientError", (_error, socket) => {
       this.#options.onRefused("tls_handshake");
@@ -164,7 +168,7 @@ export class Listener {
     const address = addressKey(socket.remoteAddress);
     const place = this.#admission.admit(address, () => this.#evict(socket));
     if (typeof place !== "string") {
-      const admitted: Admitted = { place, address, session: undefined };
+      const admitted: Admitted = { place, address, connection: undefined };
       this.#admitted.set(socket, admitted);
       socket.once("close", () => {
         this.#admitted.delete(socket);
@@ -180,32 +184,32 @@ export class Listener {
 
   /** The place was given to another connection. */
   #evict(socket: Socket): void {
-    const session = this.#admitted.get(socket)?.session;
-    if (session !== undefined) session.disconnect("evicted");
+    const connection = this.#admitted.get(socket)?.connection;
+    if (connection !== undefined) connection.disconnect("evicted");
     else this.#options.onRefused("evicted");
     socket.destroy();
   }
 
-  #startSession(socket: Socket, admitted: Admitted, isKnown: boolean): void {
+  #startConnection(socket: Socket, admitted: Admitted, isKnown: boolean): void {
     const { limits, onFault, onClosed } = this.#options;
-    const context: SessionContext = {
+    const context: ConnectionContext = {
       socket,
       address: admitted.address,
       isKnown,
       place: admitted.place,
       limits,
       onFault,
-      onClosed: (session, code) => {
-        this.#sessions.delete(session);
+      onClosed: (connection, code) => {
+        this.#openConnections.delete(connection);
         onClosed(code);
       },
     };
     try {
-      const session = this.#createSession(context);
-      this.#sessions.add(session);
-      admitted.session = session;
-      session.start();
-      if (this.#draining) session.drain();
+      const connection = this.#createConnection(context);
+      this.#openConnections.add(connection);
+      admitted.connection = connection;
+      connection.start();
+      if (this.#draining) connection.drain();
     } catch (error) {
       socket.destroy();
       onFault(error);
@@ -214,11 +218,11 @@ export class Listener {
 
   #sweep(): void {
     const nowMs = performance.now();
-    for (const session of this.#sessions) session.sweep(nowMs);
+    for (const connection of this.#openConnections) connection.sweep(nowMs);
   }
 
   #disconnectAll(): void {
-    for (const session of this.#sessions) session.disconnect("shutdown");
+    for (const connection of this.#openConnections) connection.disconnect("shutdown");
     for (const socket of this.#admitted.keys()) socket.destroy();
     this.#refused.destroyAll();
   }
@@ -228,7 +232,7 @@ export class Listener {
     const closed = once(this.#server, "close");
     this.#server.close();
     await closed;
-    // The server's close event comes before that of the last socket, which ends its session.
+    // The server's close event comes before that of the last socket, which ends its connection.
     await Promise.all(Array.from(this.#admitted.keys(), (socket) => new Promise((gone) => socket.once("close", gone))));
   }
 }

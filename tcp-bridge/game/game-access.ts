@@ -55,7 +55,7 @@ export class GameAddress implements AddressRecord {
   readonly #failures: FailureWindow;
   #connections = 0;
   #inFlight = 0;
-  /** The callbacks of sessions that wait for responses to others. */
+  /** The callbacks of connections that wait for responses to others. */
   readonly #waiting = new Set<() => void>();
 
   constructor(limits: GameAddressLimits) {

@@ -2,9 +2,9 @@ import { MAX_SERVICE_PACKET_BYTES, ProtocolError, packetSizeAt, packetType } fro
 import { decodeServiceKey, SERVICE_KEY_REQUEST_TYPE } from "../../protocol/service-packets.ts";
 import { Status } from "../../protocol/status-codes.ts";
 import { AddressBook } from "../core/admission.ts";
+import { Connection, type ConnectionContext, PacketReceiver } from "../core/connection.ts";
 import type { ConnectionLimits, DisconnectCode, LimitCode } from "../core/connection-limits.ts";
 import { type Endpoint, Listener, type PortObserver } from "../core/listener.ts";
-import { PacketReceiver, Session, type SessionContext } from "../core/session.ts";
 import { type Batch, bridgeResponses, errorResponse, type PacketSource, serviceKeyResponse } from "../edge/batch.ts";
 import type { BatchDispatcher } from "../edge/batch-dispatcher.ts";
 import { GameAddress, type GameAddressLimits, isGuess, ServiceKeys } from "./game-access.ts";
@@ -27,14 +27,14 @@ export interface GamePortConfig extends Endpoint {
 export function createGamePort(
   config: GamePortConfig,
   limits: GamePortLimits,
-  session: Pick<GameSessionOptions, "dispatcher" | "metrics">,
+  parts: Pick<GameConnectionOptions, "dispatcher" | "metrics">,
   observer: PortObserver,
 ): Listener {
   const { maxWaitingPackets, firstByteMs } = limits;
   const serviceKeys = new ServiceKeys(config.serviceKeys);
   const addresses = new AddressBook(() => new GameAddress(limits));
-  const options: GameSessionOptions = { ...session, maxWaitingPackets, firstByteMs, serviceKeys, addresses };
-  return new Listener(config, (context) => new GameSession(context, options), {
+  const options: GameConnectionOptions = { ...parts, maxWaitingPackets, firstByteMs, serviceKeys, addresses };
+  return new Listener(config, (context) => new GameConnection(context, options), {
     ...observer,
     limits,
     shortestMs: firstByteMs,
@@ -47,7 +47,7 @@ function refusal(code: LimitCode): Uint8Array {
 }
 
 /** What all connections of the game-server port share. */
-export interface GameSessionOptions {
+export interface GameConnectionOptions {
   readonly dispatcher: BatchDispatcher;
   /** While this many packets of one connection wait, the bridge does not read from it. */
   readonly maxWaitingPackets: number;
@@ -55,11 +55,11 @@ export interface GameSessionOptions {
   readonly firstByteMs: number;
   readonly serviceKeys: ServiceKeys;
   readonly addresses: AddressBook<GameAddress>;
-  readonly metrics: GameSessionMetrics;
+  readonly metrics: GameConnectionMetrics;
 }
 
-/** Counts what the sessions respond. */
-export interface GameSessionMetrics {
+/** Counts what the connections respond. */
+export interface GameConnectionMetrics {
   /** Whole response packets are sent to a client. */
   responsesSent(responses: Uint8Array): void;
   /** A limit refused requests: they get TooMany. */
@@ -73,8 +73,8 @@ const MAX_TRUST_MS = 10_000;
  * The connection of a game server: request packets in, response packets out, in order. It forwards packets without decoding them;
  * the edge decodes and executes them.
  */
-export class GameSession extends Session implements PacketSource {
-  readonly #options: GameSessionOptions;
+export class GameConnection extends Connection implements PacketSource {
+  readonly #options: GameConnectionOptions;
   readonly #receiver: PacketReceiver;
   readonly #inbox = new PacketInbox();
   readonly #addressRecord: GameAddress;
@@ -89,7 +89,7 @@ export class GameSession extends Session implements PacketSource {
   /** Why the connection ends after the responses to all requests, if the client is at fault. */
   #fault: { readonly code: DisconnectCode; readonly message: string } | undefined;
 
-  constructor(context: SessionContext, options: GameSessionOptions) {
+  constructor(context: ConnectionContext, options: GameConnectionOptions) {
     super(context);
     this.#options = options;
     this.#receiver = new PacketReceiver(MAX_SERVICE_PACKET_BYTES, context.limits.packetTimeoutMs);
@@ -236,7 +236,7 @@ export class GameSession extends Session implements PacketSource {
 
   /**
    * How many of the next `count` packets may be sent to the edge if at most `allowance` of them may fail. If the first packet may
-   * not be sent, then either the session waits, because packets in flight of its address may succeed, or the address has no
+   * not be sent, then either the connection waits, because packets in flight of its address may succeed, or the address has no
    * failures left: then the guesses at the front get TooMany, as soon as nothing is in flight whose responses come before.
    */
   #allowed(count: number, allowance: number): number {

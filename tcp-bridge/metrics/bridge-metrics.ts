@@ -6,7 +6,7 @@ import { Status, statusName } from "../../protocol/status-codes.ts";
 import type { DisconnectCode, LimitCode } from "../core/connection-limits.ts";
 import type { DispatchMetrics } from "../edge/batch-dispatcher.ts";
 import type { EdgeFailureCode } from "../edge/edge-client.ts";
-import type { GameSessionMetrics } from "../game/game-port.ts";
+import type { GameConnectionMetrics } from "../game/game-port.ts";
 
 /** Read when the metrics are requested. */
 export interface GaugeSources {
@@ -22,7 +22,7 @@ const LATENCY_BUCKETS_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0
 const BATCH_BUCKETS_PACKETS = [1, 2, 5, 10, 25, 50, 100, 250, 500, MAX_BATCH_REQUESTS];
 
 /** The metrics of the bridge, for Prometheus. No label contains a session, a user or an address. */
-export class BridgeMetrics implements DispatchMetrics, GameSessionMetrics {
+export class BridgeMetrics implements DispatchMetrics, GameConnectionMetrics {
   readonly registry = new Registry();
   readonly #packets = new PacketTally();
   readonly #batchPackets: Histogram;

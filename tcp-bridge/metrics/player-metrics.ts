@@ -1,10 +1,10 @@
 import { Counter, Gauge, type Registry } from "prom-client";
 import { closedCodeName } from "../../protocol/closed-codes.ts";
 import type { DisconnectCode, LimitCode } from "../core/connection-limits.ts";
-import type { JoinOutcome, PlayerSessionMetrics } from "../player/player-session.ts";
+import type { JoinOutcome, PlayerConnectionMetrics } from "../player/player-connection.ts";
 
 /** The metrics of the player port, for Prometheus. No label contains a session, a user, a room or an address. */
-export class PlayerMetrics implements PlayerSessionMetrics {
+export class PlayerMetrics implements PlayerConnectionMetrics {
   readonly #joins: Counter<"outcome">;
   readonly #packets: Counter<"direction">;
   readonly #bytes: Counter<"direction">;

@@ -1,8 +1,8 @@
 import type { AddressInfo } from "node:net";
 import { AddressBook } from "../core/admission.ts";
 import { type Endpoint, Listener, type PortObserver } from "../core/listener.ts";
+import { PlayerConnection, type PlayerConnectionOptions } from "./player-connection.ts";
 import { PlayerAddress, type PlayerPortLimits } from "./player-limits.ts";
-import { PlayerSession, type PlayerSessionOptions } from "./player-session.ts";
 import { RoomSockets } from "./room-socket.ts";
 
 /** Where players connect. */
@@ -15,18 +15,18 @@ export interface PlayerPortConfig {
 export class PlayerPort {
   readonly #listener: Listener;
   readonly #roomSockets: RoomSockets;
-  readonly #queued = new Set<PlayerSession>();
+  readonly #queued = new Set<PlayerConnection>();
 
   constructor(
     { endpoint, limits }: PlayerPortConfig,
     edgeUrl: URL,
-    session: Pick<PlayerSessionOptions, "metrics" | "failureLog">,
+    parts: Pick<PlayerConnectionOptions, "metrics" | "failureLog">,
     observer: PortObserver,
   ) {
     this.#roomSockets = new RoomSockets({ edgeUrl, deadlineMs: limits.edgeDeadlineMs });
     const addresses = new AddressBook(() => new PlayerAddress(limits));
-    const options = { ...session, limits, roomSockets: this.#roomSockets, addresses, queued: this.#queued };
-    this.#listener = new Listener(endpoint, (context) => new PlayerSession(context, options), {
+    const options = { ...parts, limits, roomSockets: this.#roomSockets, addresses, queued: this.#queued };
+    this.#listener = new Listener(endpoint, (context) => new PlayerConnection(context, options), {
       ...observer,
       limits,
       shortestMs: Math.min(limits.joinMs, limits.failedJoinDelayMs),

@@ -2,13 +2,13 @@ import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { connect, type Socket } from "node:net";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { Connection, type ConnectionContext } from "../../../tcp-bridge/core/connection.ts";
 import { DEFAULT_CONNECTION_LIMITS } from "../../../tcp-bridge/core/connection-limits.ts";
 import { Listener } from "../../../tcp-bridge/core/listener.ts";
-import { Session, type SessionContext } from "../../../tcp-bridge/core/session.ts";
 import { until } from "../../support/until.ts";
 
 /** Sends back what it receives, keeps what happened, and throws where it is told to. */
-class EchoSession extends Session {
+class EchoConnection extends Connection {
   readonly events: string[] = [];
 
   protected override onConnected(): void {
@@ -36,22 +36,22 @@ class EchoSession extends Session {
   }
 }
 
-let sessions: EchoSession[];
+let connections: EchoConnection[];
 let faults: unknown[];
 let listener: Listener;
 let address: AddressInfo;
 let sockets: Socket[];
 
 beforeEach(async () => {
-  sessions = [];
+  connections = [];
   faults = [];
   sockets = [];
-  const createSession = (context: SessionContext): Session => {
-    const session = new EchoSession(context);
-    sessions.push(session);
-    return session;
+  const createConnection = (context: ConnectionContext): Connection => {
+    const connection = new EchoConnection(context);
+    connections.push(connection);
+    return connection;
   };
-  listener = new Listener({ host: "127.0.0.1", port: 0 }, createSession, {
+  listener = new Listener({ host: "127.0.0.1", port: 0 }, createConnection, {
     limits: DEFAULT_CONNECTION_LIMITS,
     shortestMs: DEFAULT_CONNECTION_LIMITS.idleMs,
     refusal: () => new Uint8Array(0),
@@ -72,18 +72,18 @@ async function dial(): Promise<{ socket: Socket; received: string[] }> {
   socket.on("data", (chunk) => received.push(chunk.toString())).on("error", () => {});
   sockets.push(socket);
   await once(socket, "connect");
-  await until(() => sessions.length === sockets.length);
+  await until(() => connections.length === sockets.length);
   return { socket, received };
 }
 
-describe("a session", () => {
+describe("a connection", () => {
   it("is called when it starts, receives, has sent everything, and ends", async () => {
     const { socket, received } = await dial();
     socket.write("ab");
     await until(() => received.join("") === "ab");
     socket.end();
-    await until(() => sessions[0]?.events.at(-1) === "finished");
-    expect(sessions[0]?.events).toEqual(["connected", "ab", "sent", "finished"]);
+    await until(() => connections[0]?.events.at(-1) === "finished");
+    expect(connections[0]?.events).toEqual(["connected", "ab", "sent", "finished"]);
   });
 
   it("sends the bytes of one turn of the event loop as one write", async () => {
@@ -95,13 +95,13 @@ describe("a session", () => {
 
   it("has the address of its peer", async () => {
     await dial();
-    expect(sessions[0]?.address).toBe("127.0.0.1");
+    expect(connections[0]?.address).toBe("127.0.0.1");
   });
 
-  it("ends when a callback throws, and no other session does", async () => {
+  it("ends when a callback throws, and no other connection does", async () => {
     const [broken, neighbour] = [await dial(), await dial()];
     broken.socket.write("throw");
-    await until(() => sessions[0]?.events.at(-1) === "fault");
+    await until(() => connections[0]?.events.at(-1) === "fault");
     neighbour.socket.write("x");
     await until(() => neighbour.received.join("") === "x");
     expect(faults.map((fault) => (fault as Error).message)).toEqual(["a bug", "another bug"]);
@@ -111,23 +111,23 @@ describe("a session", () => {
   it("is disconnected once, with the first code", async () => {
     const { socket } = await dial();
     const closed = once(socket, "close");
-    sessions[0]?.disconnect("idle");
-    sessions[0]?.disconnect("shutdown");
-    sessions[0]?.send(Buffer.from("too late"));
+    connections[0]?.disconnect("idle");
+    connections[0]?.disconnect("shutdown");
+    connections[0]?.send(Buffer.from("too late"));
     await closed;
     await until(() => listener.connections === 0);
-    sessions[0]?.disconnect("reset");
-    expect(sessions[0]?.events).toEqual(["connected", "idle"]);
+    connections[0]?.disconnect("reset");
+    expect(connections[0]?.events).toEqual(["connected", "idle"]);
   });
 });
 
 describe("a listener that drains", () => {
-  it("refuses new connections, ends its sessions, and resolves when they have ended", async () => {
+  it("refuses new connections, ends its connections, and resolves when they have ended", async () => {
     const { socket } = await dial();
     const drained = listener.drain(30_000);
     await drained;
     expect(listener.connections).toBe(0);
-    expect(sessions[0]?.events.at(-1)).toBe("finished");
+    expect(connections[0]?.events.at(-1)).toBe("finished");
     const late = connect({ host: address.address, port: address.port });
     const [error] = await once(late, "error");
     expect(error).toMatchObject({ code: "ECONNREFUSED" });

@@ -9,8 +9,8 @@ import {
   writePlayerPacket,
 } from "../../protocol/player-packets.ts";
 import type { AddressBook } from "../core/admission.ts";
+import { Connection, type ConnectionContext, PacketReceiver } from "../core/connection.ts";
 import type { DisconnectCode } from "../core/connection-limits.ts";
-import { PacketReceiver, Session, type SessionContext } from "../core/session.ts";
 import { type EdgeFailure, edgeFailure } from "../edge/edge-client.ts";
 import type { PlayerAddress, PlayerPortLimits } from "./player-limits.ts";
 import {
@@ -22,21 +22,21 @@ import {
 } from "./room-socket.ts";
 
 /** What all connections of the player port share. */
-export interface PlayerSessionOptions {
+export interface PlayerConnectionOptions {
   readonly limits: PlayerPortLimits;
   readonly roomSockets: RoomSockets;
   readonly addresses: AddressBook<PlayerAddress>;
-  /** The sessions whose Join is queued. */
-  readonly queued: Set<PlayerSession>;
-  readonly metrics: PlayerSessionMetrics;
+  /** The connections whose Join is queued. */
+  readonly queued: Set<PlayerConnection>;
+  readonly metrics: PlayerConnectionMetrics;
   readonly failureLog: { log(failure: EdgeFailure): void };
 }
 
 /** The outcome of a Join; a number is the code of Closed. */
 export type JoinOutcome = "joined" | "resumed" | number;
 
-/** Counts what the sessions do. */
-export interface PlayerSessionMetrics {
+/** Counts what the connections do. */
+export interface PlayerConnectionMetrics {
   joinDone(outcome: JoinOutcome): void;
   /** A limit refused a Join. */
   refused(code: "failed_joins"): void;
@@ -73,8 +73,8 @@ const MAX_PINGS_PER_SECOND = 1_000;
  * | delayed   | `closed`: the delay for a failed Join of a suspect address is over |
  * | all       | `delayed` or `closed`: Closed is to be sent later, or was sent |
  */
-export class PlayerSession extends Session {
-  readonly #options: PlayerSessionOptions;
+export class PlayerConnection extends Connection {
+  readonly #options: PlayerConnectionOptions;
   readonly #receiver: PacketReceiver;
   readonly #startedMs = performance.now();
   readonly #addressRecord: PlayerAddress;
@@ -93,7 +93,7 @@ export class PlayerSession extends Session {
   #pings = 0;
   #pingsSinceMs = 0;
 
-  constructor(context: SessionContext, options: PlayerSessionOptions) {
+  constructor(context: ConnectionContext, options: PlayerConnectionOptions) {
     super(context);
     this.#options = options;
     this.#receiver = new PacketReceiver(MAX_PLAYER_PACKET_BYTES, options.limits.packetTimeoutMs);

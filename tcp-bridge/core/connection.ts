@@ -3,8 +3,8 @@ import { PacketDecoder, ProtocolError } from "../../protocol/packet-framing.ts";
 import type { Place } from "./admission.ts";
 import type { ConnectionLimits, DisconnectCode } from "./connection-limits.ts";
 
-/** What a listener gives to the session of a connection. */
-export interface SessionContext {
+/** What a listener gives to a connection. */
+export interface ConnectionContext {
   readonly socket: Socket;
   /** The address that limits count the peer by (addressKey of core/admission.ts). */
   readonly address: string;
@@ -13,10 +13,10 @@ export interface SessionContext {
   /** Proven, the connection keeps its place; otherwise it may lose it to the next one (core/admission.ts). */
   readonly place: Pick<Place, "prove" | "doubt">;
   readonly limits: ConnectionLimits;
-  /** A callback of the session threw. */
+  /** A callback of the connection threw. */
   readonly onFault: (error: unknown) => void;
-  /** The session ended. */
-  readonly onClosed: (session: Session, code: DisconnectCode) => void;
+  /** The connection ended. */
+  readonly onClosed: (connection: Connection, code: DisconnectCode) => void;
 }
 
 /** How long the peer may take to close its side after the last byte was sent. */
@@ -27,9 +27,9 @@ const LINGER_MS = 2_000;
  * and no other. Backpressure works both ways: nothing is read from a peer that does not read, and {@link pauseReading} leaves what
  * the peer sends in the network.
  */
-export abstract class Session {
+export abstract class Connection {
   readonly address: string;
-  readonly #context: SessionContext;
+  readonly #context: ConnectionContext;
   readonly #socket: Socket;
   #state: "open" | "ended" | "disconnected" = "open";
   #proven = false;
@@ -44,16 +44,16 @@ export abstract class Session {
   /** When all bytes were sent, so that only the peer's end is missing; 0 before. */
   #lingerSinceMs = 0;
 
-  constructor(context: SessionContext) {
+  constructor(context: ConnectionContext) {
     this.address = context.address;
     this.#context = context;
     this.#socket = context.socket;
   }
 
-  /** The session started. Called once, before any other callback. */
+  /** The connection started. Called once, before any other callback. */
   protected onConnected(): void {}
 
-  /** Bytes arrived. The chunk belongs to the session and is not changed later. */
+  /** Bytes arrived. The chunk belongs to the connection and is not changed later. */
   protected abstract onReceive(chunk: Uint8Array): void;
 
   /** The peer sends no more. It may still read. */
@@ -220,7 +220,7 @@ export abstract class Session {
     else this.#socket.pause();
   }
 
-  /** Runs code of this session. If it throws, this connection ends and no other. */
+  /** Runs code of this connection. If it throws, this connection ends and no other. */
   protected guard(callback: () => void): void {
     try {
       callback();
@@ -231,13 +231,13 @@ export abstract class Session {
   }
 
   /** For {@link uncork} below, which saves a closure in each turn. */
-  static uncork(session: Session): void {
-    session.#corked = false;
-    session.#socket.uncork();
+  static uncork(connection: Connection): void {
+    connection.#corked = false;
+    connection.#socket.uncork();
   }
 }
 
-const uncork = Session.uncork;
+const uncork = Connection.uncork;
 
 /** Splits what a connection receives into packets, and times the packet that is incomplete. */
 export class PacketReceiver {
