@@ -4,8 +4,8 @@ import { type Isolate, type IsolateBindings, openIsolate } from "./isolate.ts";
 import type { ChatRoom, RoomBindings } from "./rooms/room.ts";
 
 /**
- * The worker's bindings, as wrangler.toml declares them; config.ts parses its variables and secrets. What Durable Objects
- * use is declared beside them.
+ * The worker's bindings, as wrangler.toml declares them; config.ts parses its variables and secrets. Bindings that a Durable
+ * Object uses are declared in its file, which cannot import this one.
  */
 export interface Bindings extends IsolateBindings, RoomBindings, LoginLimitBindings {
   readonly ROOMS: DurableObjectNamespace<ChatRoom>;

@@ -8,7 +8,7 @@ import { RedisStore } from "./session-store/redis/redis-store.ts";
 import { CacheInvalidatingStore, SessionCache } from "./session-store/session-cache.ts";
 import type { SessionStore } from "./session-store/session-store.ts";
 
-/** What of the worker's bindings an isolate uses. */
+/** The worker's bindings that an isolate uses. */
 export interface IsolateBindings {
   readonly EMBEDDED_SESSIONS: DurableObjectNamespace<EmbeddedSessions>;
 }

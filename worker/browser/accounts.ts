@@ -153,7 +153,7 @@ function parseRow(row: Row | null): Account | null {
 
 const MAX_NAME_CHARACTERS = 32;
 
-/** A session's user is the name with a prefix. */
+/** The user of a session is the account's name with a prefix. */
 const MAX_NAME_BYTES = MAX_USER_BYTES - WEB_USER_PREFIX.length;
 
 /** NIST SP 800-63B-4 §3.1.1.2: a minimum length, room for a sentence, and no rules of composition. */
@@ -167,13 +167,13 @@ export const PASSWORD_RULE = `${MIN_PASSWORD_CHARACTERS} to ${MAX_PASSWORD_CHARA
 const NAME = new RegExp(`^[\\p{L}\\p{N}][\\p{L}\\p{N}\\p{M}._-]{0,${MAX_NAME_CHARACTERS - 1}}$`, "u");
 
 /**
- * The one spelling of an account's name: lower case, NFKC. So nobody signs up as a look-alike of `kim` with `KIM`. undefined
- * if no account can have the name: it has letters and digits of any script.
+ * The one spelling of an account's name: lower case, NFKC. With it nobody can sign up as `KIM` beside `kim`. undefined if the
+ * name is not allowed ({@link NAME_RULE}); letters and digits may be of any script.
  */
 export function accountName(typed: string): string | undefined {
-  // Normalising takes time: a text that is far too long is refused before.
+  // Normalising takes time, so a text that is far too long is refused first.
   if (typed.length > 4 * MAX_NAME_CHARACTERS) return undefined;
-  // Lower case may compose anew (a Greek capital before U+0345), and the spelling of a name must be its own spelling.
+  // Lower case may need another composition (a Greek capital before U+0345). Applied twice, the function must change nothing.
   const name = typed.trim().normalize("NFKC").toLowerCase().normalize("NFKC");
   const isAllowed = NAME.test(name) && new TextEncoder().encode(name).length <= MAX_NAME_BYTES;
   return isAllowed ? name : undefined;
@@ -194,7 +194,7 @@ export function userOfAccount(name: string): string {
   return WEB_USER_PREFIX + name;
 }
 
-/** The account's name by a session's user; undefined for the user of a service. */
+/** The name of the account that a session's user belongs to; undefined for the user of a service. */
 export function accountOfUser(user: string): string | undefined {
   return user.startsWith(WEB_USER_PREFIX) ? user.slice(WEB_USER_PREFIX.length) : undefined;
 }
@@ -212,8 +212,8 @@ export type AccountEnd =
   | { readonly kind: "unavailable" };
 
 /**
- * Deletes an account and ends its sessions. They end before, so that no session outlives its account, and once more after,
- * because a login may have come between.
+ * Deletes an account and ends its sessions. The sessions end first, so that none outlives the account. They end again
+ * afterwards, because a login may have come in between.
  *
  * @param remove deletes the account; false if there is none
  */

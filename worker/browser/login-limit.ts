@@ -2,9 +2,9 @@ import { DurableObject } from "cloudflare:workers";
 import type { LoginLimits } from "../config.ts";
 import { addressKey, networkKey } from "../http/client-address.ts";
 
-/** What of the worker's bindings the limits use. */
+/** The worker's bindings that the limits use. */
 export interface LoginLimitBindings {
-  /** Counts logins and sign-ups, successful ones too, per network: near the client and roughly. */
+  /** Counts logins and sign-ups of a network, also successful ones, approximately. */
   readonly LOGIN_ADDRESS_LIMIT: RateLimit;
   readonly LOGIN_GUARD: DurableObjectNamespace<LoginGuard>;
 }
@@ -139,8 +139,8 @@ type GuardVerdict =
 const DEVICE_KEY_BYTES = 32;
 
 /**
- * Counts the tries at the accounts and from the networks that {@link guardName} maps to it, exactly and from everywhere. An
- * object of its own keeps the key of the device cookies (login.ts).
+ * Counts tries exactly, wherever they are made. {@link guardName} maps an account or network to one of these objects. One more
+ * object stores the key of the device cookies (login.ts).
  */
 export class LoginGuard extends DurableObject {
   /** The clock, epoch ms. */

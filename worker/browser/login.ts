@@ -27,8 +27,8 @@ export type PasswordProof =
   | HasherBusy;
 
 /**
- * Compares a password with an account's, within the limits on tries (login-limit.ts). Everything that asks for an account's
- * password asks here.
+ * Compares a password with an account's, within the limits on tries (login-limit.ts). Every page that asks for a password
+ * calls this.
  *
  * @param name as `accountName` spells it
  */
@@ -68,11 +68,11 @@ export interface SessionStart {
 }
 
 /**
- * Logs an account in. A new session replaces the browser's: a token that somebody fixed or saw before the login is then worth
- * nothing. The browser's device is known from now on. Unless the status is Ok, the cookies stay as they are.
+ * Logs an account in. A new session replaces the browser's, so that a token which an attacker planted or saw before the login
+ * is void. The browser becomes a known device. Unless the status is Ok, the cookies stay as they are.
  *
- * A change of an account, a disabling or a deletion writes the account first and ends its sessions after. A login issues the
- * session first and reads the account again after. So one of the two sees the other, and no session escapes. Denied: the
+ * Code that changes or deletes an account writes the account first, then ends its sessions. A login issues the session first,
+ * then reads the account again. So one of the two always sees the other, and no session escapes. The status is Denied if the
  * account has changed since `account` was read.
  */
 export async function startSession(
@@ -165,7 +165,7 @@ const MAX_DEVICE_ENTRIES = 4;
  */
 const DEVICE_ENTRY = /^([\w-]{22})\.(\d{1,12})\.([\w-]{43})$/;
 
-/** What an entry is bound to: a changed password, and a new account under an old name, make it void. */
+/** What an entry is bound to: it is void after a change of the password, and for a new account of the same name. */
 type DeviceOwner = Pick<Account, "name" | "createdAt" | "revision">;
 
 /** A device on which an account has logged in before. */

@@ -12,7 +12,7 @@ import { SqliteRoomStorage } from "./sqlite-room-storage.ts";
 
 export type { RoomMember, RoomMessage };
 
-/** What of the worker's bindings a room uses. */
+/** The worker's bindings that a room uses. */
 export interface RoomBindings extends IsolateBindings {
   readonly SESSION_ROOMS: DurableObjectNamespace<SessionRooms>;
 }

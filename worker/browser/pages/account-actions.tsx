@@ -33,7 +33,7 @@ export const accountActions = new Hono<PageEnv>()
   .get("/delete", forOwner(showDeletionPage))
   .post("/delete", forOwner(deleteAccount));
 
-/** A handler that is called with the account of the visitor, and with no other visitor. */
+/** A handler that gets the visitor's account; visitors without one are refused. */
 function forOwner(handle: (c: Context<PageEnv>, account: Account) => Response | Promise<Response>) {
   return async function forOwner(c: Context<PageEnv>): Promise<Response> {
     const visitor = c.get("visitor");

@@ -156,8 +156,8 @@ const THIS_SITE = "https://this-site.invalid";
 const MAIN_PAGE = "/";
 
 /**
- * The `return` of a query, percent-encoded as in any form. If it begins with a plain `/`, it is all that follows, as it is:
- * so a proxy that cannot encode writes it, `/login?return=$request_uri`.
+ * The `return` of a query, percent-encoded as in any form. A value that begins with a plain `/` is not encoded and extends to
+ * the end: a proxy that cannot encode sends `/login?return=$request_uri`.
  */
 export function returnInQuery(requestUrl: string): string {
   const raw = /[?&]return=([^#]*)/.exec(requestUrl)?.[1] ?? "";
