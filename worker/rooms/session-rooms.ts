@@ -1,6 +1,6 @@
 import { DurableObject } from "cloudflare:workers";
 
-/** What of the worker's bindings this object uses. */
+/** The worker's bindings that this object uses. */
 interface SessionRoomsBindings {
   readonly ROOMS: DurableObjectNamespace<RoomPresence>;
 }
