@@ -90,8 +90,8 @@ describe("one member's flood", () => {
 
   it("does not do so for a member who is connected and behind, nor for one that the room's lost memory knew", () => {
     const room = roomOf(2, UNLIMITED);
-    room.turn((core, nowMs) => core.post(0, 0, Uint8Array.of(42), nowMs));
-    room.turn((core, nowMs) => core.disconnected(3, nowMs));
+    room.transact((core, nowMs) => core.post(0, 0, Uint8Array.of(42), nowMs));
+    room.transact((core, nowMs) => core.disconnected(3, nowMs));
     room.rebuild([
       { id: MALLORY, session: "mallory" },
       { id: 2, session: "kim-2" },
@@ -119,7 +119,7 @@ describe("one member's flood", () => {
     const room = roomOf(1);
     room.receive(MALLORY, ...burst(33, BODY));
     const before = room.storage.head;
-    room.turn((core, nowMs) => core.disconnected(MALLORY, nowMs));
+    room.transact((core, nowMs) => core.disconnected(MALLORY, nowMs));
     const back = room.join(9, "mallory", { epoch: 77, delivered: before, attempt: 2 });
     expect(back).toMatchObject({ resumed: true, received: 33 });
     room.receive(9, ...burst(10, BODY, 33));
@@ -153,7 +153,7 @@ describe("one member's flood", () => {
   it("by all members together takes from a held seat nothing that it needs, and keeps the log in its bound", () => {
     const maxNeededBytes = 1024 * 1024;
     const room = roomOf(20, { log: { ...log, maxBytes: 64 * 1024, maxNeededBytes }, historyMessages: 0 });
-    room.turn((core, nowMs) => core.disconnected(21, nowMs));
+    room.transact((core, nowMs) => core.disconnected(21, nowMs));
     const missedFrom = room.storage.head;
     const seqs = new Map<number, number>();
     for (let tenth = 0; tenth < 290; tenth++) {
@@ -197,9 +197,9 @@ describe("one member's flood", () => {
 
   /** kim misses one message of the server, and then 10,500 that mallory sends to itself. */
   function missedBehindWhispers(room: RoomProbe) {
-    room.turn((core, nowMs) => core.disconnected(2, nowMs));
+    room.transact((core, nowMs) => core.disconnected(2, nowMs));
     const delivered = room.storage.head - 1;
-    room.turn((core, nowMs) => core.post(0, 0, Uint8Array.of(42), nowMs));
+    room.transact((core, nowMs) => core.post(0, 0, Uint8Array.of(42), nowMs));
     for (let seq = 1; seq <= 10_500; seq++) room.publish(MALLORY, seq, Uint8Array.of(1), 1);
     room.nowMs += 2_000;
     expect(room.join(99, "kim-2", { epoch: 77, delivered, attempt: 2 })).toMatchObject({ resumed: true });
@@ -255,7 +255,7 @@ describe("what one member's packets cost the room", () => {
     for (let id = 2_000; id < 2_400; id++) {
       room.wait(250);
       expect(room.join(id, "phone", { epoch: 77, delivered: 1, attempt: id })).toBeDefined();
-      room.turn((core, nowMs) => core.disconnected(id, nowMs));
+      room.transact((core, nowMs) => core.disconnected(id, nowMs));
     }
   });
 });
@@ -288,7 +288,7 @@ describe("an honest crowd", () => {
 
   it("loses nothing to the one of them whose phone is away for 20 s", () => {
     const room = roomOf(11);
-    room.turn((core, nowMs) => core.disconnected(12, nowMs));
+    room.transact((core, nowMs) => core.disconnected(12, nowMs));
     const delivered = room.storage.head - 1;
     for (let update = 1; update <= 20 * 60; update++) {
       room.nowMs += update % 3 === 0 ? 17 : 16;

@@ -11,7 +11,7 @@ import { ClientMachine } from "../../../protocol/reliable/client/client-machine.
 import type { ClientEvent, ClientOutput } from "../../../protocol/reliable/client/client-output.ts";
 import { splitPackets } from "../packets/cut-and-mutate.ts";
 
-/** A client machine in a test's hands: the test is its network, its room and its clock. */
+/** A client machine for tests: the test plays its network, its room and its clock. */
 export class ClientProbe {
   readonly machine: ClientMachine;
   readonly outputs: ClientOutput[] = [];
@@ -28,7 +28,7 @@ export class ClientProbe {
     });
   }
 
-  /** What was told since the last call, states aside. */
+  /** The events since the last call, except states. */
   takeEvents(): ClientEvent[] {
     return this.#take("event", ({ event }) => event.kind !== "state").map(({ event }) => event);
   }
@@ -56,7 +56,7 @@ export class ClientProbe {
     return this.#take("writeText").map(({ text }) => text);
   }
 
-  turn(action: (machine: ClientMachine, nowMs: number) => void): void {
+  call(action: (machine: ClientMachine, nowMs: number) => void): void {
     action(this.machine, this.nowMs);
     this.outputs.push(...this.machine.takeOutputs(this.nowMs));
   }
@@ -65,32 +65,32 @@ export class ClientProbe {
   receive(connection: number, ...packets: PlayerPacket[]): void {
     const writer = new ByteWriter();
     for (const packet of packets) writePlayerPacket(writer, packet);
-    this.turn((machine, nowMs) => machine.received(connection, writer.finish(), nowMs));
+    this.call((machine, nowMs) => machine.received(connection, writer.finish(), nowMs));
   }
 
-  /** Lets time pass, with a tick at each deadline as a driver gives it. */
+  /** Lets time pass, with a tick at each deadline, as a driver does. */
   wait(ms: number): void {
     const untilMs = this.nowMs + ms;
     for (;;) {
       const due = this.machine.deadlineMs;
       if (due === undefined || due > untilMs) break;
       this.nowMs = Math.max(due, this.nowMs);
-      this.turn((machine, nowMs) => machine.tick(nowMs));
+      this.call((machine, nowMs) => machine.tick(nowMs));
       if ((this.machine.deadlineMs ?? untilMs + 1) <= this.nowMs)
         throw new Error("a deadline that a tick does not move");
     }
     this.nowMs = untilMs;
   }
 
-  /** Opens a connection that was dialed: its Join leaves. */
+  /** Opens a connection that was dialed, which then sends its Join. */
   open(connection: number): void {
-    this.turn((machine) => machine.connected(connection));
-    this.turn((machine, nowMs) => machine.opened(connection, nowMs));
+    this.call((machine) => machine.connected(connection));
+    this.call((machine, nowMs) => machine.opened(connection, nowMs));
   }
 
-  /** Connects over connection 1, up to the room's first Ack, and forgets how. */
+  /** Connects over connection 1, up to the room's first Ack, and discards the events. */
   establish(joined: Partial<Joined> = {}): void {
-    this.turn((machine, nowMs) => machine.connect(nowMs));
+    this.call((machine, nowMs) => machine.connect(nowMs));
     this.open(1);
     this.receive(1, joinedPacket(joined), { kind: "ack", position: joined.received ?? 0 });
     this.outputs.length = 0;
@@ -109,7 +109,7 @@ export class ClientProbe {
   }
 }
 
-/** A Joined of member 5 in epoch 77, with what a test wants different. */
+/** A Joined of member 5 in epoch 77, with the given differences. */
 export function joinedPacket(fields: Partial<Joined> = {}): Joined {
   return {
     kind: "joined",

@@ -4,7 +4,7 @@ import { RoomCore } from "../../../protocol/reliable/room/room-core.ts";
 import type { RoomLimits } from "../../../protocol/reliable/room/room-limits.ts";
 import { MemoryRoomStorage } from "./memory-room-storage.ts";
 
-/** A client and a room with nothing between them: what one writes, the other has at once. */
+/** A client and a room without a network: what one writes, the other receives at once. */
 export class DirectPair {
   readonly storage = new MemoryRoomStorage(1);
   readonly room: RoomCore;
@@ -28,7 +28,7 @@ export class DirectPair {
     return this.#nowMs;
   }
 
-  /** Passes on what waits in both, until nothing does. */
+  /** Delivers the outputs of both, until there are none. */
   exchange(): void {
     for (let moved = true; moved; ) {
       moved = false;

@@ -9,7 +9,7 @@ import {
 } from "../../../protocol/reliable/room/room-log.ts";
 import type { Seat } from "../../../protocol/reliable/room/room-seats.ts";
 
-/** A room's storage in memory. What outlives the room is this object: a test makes a new room on it. */
+/** A room's storage in memory. It outlives the room: a test can create a new room on it. */
 export class MemoryRoomStorage implements RoomStorage {
   readonly epoch: number;
   readonly #seats = new Map<number, Seat>();
@@ -21,7 +21,7 @@ export class MemoryRoomStorage implements RoomStorage {
   #head = 0;
   #members = 0;
 
-  /** `onAppend` sees every entry ever: what is trimmed is still what happened. */
+  /** `onAppend` is called with each entry, also those that are trimmed later. */
   constructor(epoch: number, onAppend: (entry: LogEntry) => void = () => undefined) {
     this.epoch = epoch;
     this.#onAppend = onAppend;

@@ -27,7 +27,7 @@ export class RealTimeRoom {
     return this.#core.members.map(({ user }) => user);
   }
 
-  /** Users whose seat is held for them. */
+  /** The users whose seat is held. */
   get heldUsers(): string[] {
     return this.#core.members.filter(({ heldSinceMs }) => heldSinceMs !== null).map(({ user }) => user);
   }
@@ -40,27 +40,27 @@ export class RealTimeRoom {
     const id = this.#nextId++;
     this.#sockets.set(id, socket);
     const identity = { session: user, user, acceptsToken: () => true };
-    this.#turn((nowMs) => this.#core.connected(id, identity, nowMs));
+    this.#transact((nowMs) => this.#core.connected(id, identity, nowMs));
     return id;
   }
 
   receive(id: number, message: Uint8Array): void {
-    if (this.#sockets.has(id)) this.#turn((nowMs) => this.#core.received(id, message, nowMs));
+    if (this.#sockets.has(id)) this.#transact((nowMs) => this.#core.received(id, message, nowMs));
   }
 
   disconnect(id: number): void {
-    if (this.#sockets.delete(id)) this.#turn((nowMs) => this.#core.disconnected(id, nowMs));
+    if (this.#sockets.delete(id)) this.#transact((nowMs) => this.#core.disconnected(id, nowMs));
   }
 
-  /** The server speaks. */
+  /** The server posts a message. */
   announce(text: string): void {
-    this.#turn((nowMs) => this.#core.post(0, 0, Buffer.from(text), nowMs));
+    this.#transact((nowMs) => this.#core.post(0, 0, Buffer.from(text), nowMs));
   }
 
-  /** Ends a user's seat. */
+  /** Removes a user's seat. */
   kick(user: string, code: ClosedCode): void {
     const seat = this.#core.members.find((member) => member.user === user);
-    this.#turn((nowMs) => this.#core.remove(seat?.member ?? 0, code, "removed by the test", nowMs));
+    this.#transact((nowMs) => this.#core.remove(seat?.member ?? 0, code, "removed by the test", nowMs));
   }
 
   close(): void {
@@ -68,14 +68,14 @@ export class RealTimeRoom {
     clearTimeout(this.#timer);
   }
 
-  #turn(action: (nowMs: number) => void): void {
+  #transact(action: (nowMs: number) => void): void {
     if (this.#closed) return;
     action(Date.now());
     for (const output of this.#core.takeOutputs(Date.now())) this.#execute(output);
     clearTimeout(this.#timer);
     const due = Math.min(this.#core.deadlineMs ?? Infinity, this.#core.alarmMs ?? Infinity);
     if (due === Infinity) return;
-    this.#timer = setTimeout(() => this.#turn((nowMs) => this.#core.tick(nowMs)), Math.max(0, due - Date.now()));
+    this.#timer = setTimeout(() => this.#transact((nowMs) => this.#core.tick(nowMs)), Math.max(0, due - Date.now()));
   }
 
   #execute(output: RoomOutput): void {

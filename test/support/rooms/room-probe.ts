@@ -16,7 +16,7 @@ import { MemoryRoomStorage } from "./memory-room-storage.ts";
 const EPOCH = 77;
 const TOKEN = new Uint8Array(20).fill(7);
 
-/** A room core in a test's hands: the test is its players, its sockets and its clock. */
+/** A room core for tests: the test plays its players, its sockets and its clock. */
 export class RoomProbe {
   readonly storage = new MemoryRoomStorage(EPOCH);
   readonly limits: Partial<RoomLimits>;
@@ -24,7 +24,7 @@ export class RoomProbe {
   readonly presences: string[] = [];
   core: RoomCore;
   nowMs = 1_000;
-  /** When the driver answered a player's ping itself. */
+  /** When the driver itself responded to a player's ping. */
   pingedMs = 0;
   readonly #snapshots = new Map<number, ConnectionSnapshot>();
   readonly #packets = new Map<number, PlayerPacket[]>();
@@ -34,7 +34,7 @@ export class RoomProbe {
     this.core = this.#makeCore();
   }
 
-  turn(action: (core: RoomCore, nowMs: number) => void): void {
+  transact(action: (core: RoomCore, nowMs: number) => void): void {
     action(this.core, this.nowMs);
     // A broadcast is the same bytes for everybody.
     const decoded = new Map<Uint8Array, readonly PlayerPacket[]>();
@@ -54,7 +54,7 @@ export class RoomProbe {
   }
 
   connect(id: number, session: string): void {
-    this.turn((core, nowMs) => core.connected(id, identityOf(session), nowMs));
+    this.transact((core, nowMs) => core.connected(id, identityOf(session), nowMs));
   }
 
   /** A player sends these packets in one message. */
@@ -62,9 +62,9 @@ export class RoomProbe {
     this.receiveTogether([[id, packets]]);
   }
 
-  /** Players send these packets, a message each, in one turn. */
+  /** Players send these packets, a message each, in one transaction. */
   receiveTogether(messages: readonly (readonly [id: number, packets: readonly PlayerPacket[]])[]): void {
-    this.turn((core, nowMs) => {
+    this.transact((core, nowMs) => {
       for (const [id, packets] of messages) {
         const writer = new ByteWriter();
         for (const packet of packets) writePlayerPacket(writer, packet);
@@ -73,7 +73,7 @@ export class RoomProbe {
     });
   }
 
-  /** Connects and joins; the Joined that came, and nothing else, is taken. */
+  /** Connects and joins; returns the Joined, and leaves the other packets. */
   join(id: number, session: string, join: Partial<Join> = {}): Joined | undefined {
     this.connect(id, session);
     this.receive(id, joinPacket(join));
@@ -103,7 +103,7 @@ export class RoomProbe {
 
   wait(ms: number): void {
     this.nowMs += ms;
-    this.turn((core, nowMs) => core.tick(nowMs));
+    this.transact((core, nowMs) => core.tick(nowMs));
   }
 
   /** The room's memory is lost; these connections are not. */
@@ -115,7 +115,7 @@ export class RoomProbe {
       identity: identityOf(session),
       snapshot: this.#snapshots.get(id),
     }));
-    this.turn((core) => core.restore(connections, nowMs));
+    this.transact((core) => core.restore(connections, nowMs));
   }
 
   #makeCore(): RoomCore {
@@ -124,13 +124,13 @@ export class RoomProbe {
   }
 }
 
-/** A fresh Join of the room "lobby" with a zero token, with what a test wants different. */
+/** A fresh Join of the room "lobby" with a zero token, with the given differences. */
 export function joinPacket(fields: Partial<Join> = {}): Join {
   const token = new Uint8Array(20);
   return { kind: "join", token, room: "lobby", epoch: 0, delivered: 0, attempt: 1, ...fields };
 }
 
-/** The session's name is its user's too; its token is {@link TOKEN}, whoever it is. */
+/** The session's name is its user's name too; every session has {@link TOKEN}. */
 function identityOf(session: string): RoomIdentity {
   return { session, user: session, acceptsToken: (token) => Buffer.compare(token, TOKEN) === 0 };
 }

@@ -18,11 +18,11 @@ export class RoomServer {
   readonly #tls: TlsServer;
   readonly #http: Server;
   readonly #sockets = new Set<{ destroy(): void }>();
-  /** The text `ping`, how often it has come. */
+  /** How often the text `ping` was received. */
   pings = 0;
-  /** Binary WebSocket messages that have come. */
+  /** How many binary WebSocket messages were received. */
   readonly messages: Buffer[] = [];
-  /** What each upgrade asked for and showed. */
+  /** The path and the credential of each upgrade. */
   readonly upgrades: { url: string; authorization: string | undefined; protocols: string | undefined }[] = [];
 
   private constructor(room: RealTimeRoom, certificate: Certificate) {
@@ -56,7 +56,7 @@ export class RoomServer {
     return (this.#http.address() as AddressInfo).port;
   }
 
-  /** Destroys every connection, in whatever it is. */
+  /** Destroys every connection. */
   cut(): void {
     for (const socket of this.#sockets) socket.destroy();
   }
@@ -69,7 +69,7 @@ export class RoomServer {
     await Promise.all([once(this.#tls, "close"), once(this.#http, "close")]);
   }
 
-  /** As the bridge: the first packet says whose connection it is. */
+  /** As the bridge does: the first packet says whose connection it is. */
   #takeTls(socket: TLSSocket): void {
     const decoder = new PacketDecoder(MAX_PLAYER_PACKET_BYTES);
     let connection: number | undefined;

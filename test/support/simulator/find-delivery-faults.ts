@@ -6,10 +6,11 @@ import type { Chronicle } from "./simulated-room.ts";
 type Told = Extract<ClientEvent, { kind: "message" | "presence" }>;
 
 /**
- * `keepsNeeded`: whether the log's bounds leave room for all that anybody needs, so that no seat may be told of a gap.
+
+ * Compares the events of a player with the log: each entry is as it was appended, none is delivered twice or out of order,
+ * and missing entries are covered by a Gap, which the log's bounds or a lost seat explain.
  *
- * Walks through what a player was told, next to the log: each entry is as it was written, none comes twice or out of
- * order, and what was left out is covered by a Gap that the log's bounds or a lost seat explain.
+ * `keepsNeeded`: whether the log is large enough for all that members need, so that no seat may get a Gap.
  */
 export function findDeliveryFaults(
   player: SimulatedPlayer,
@@ -29,7 +30,7 @@ class DeliveryWalk {
   readonly #chronicles: readonly Chronicle[];
   #chronicle: Chronicle | undefined;
   #member = 0;
-  /** All that the player may see up to here was told; undefined before the first entry of a seat in a new log. */
+  /** The player received all visible entries up to here; undefined before the first entry of a seat in a new log. */
   #position: number | undefined;
   #seatIsNew = false;
 
@@ -45,7 +46,7 @@ class DeliveryWalk {
     else if (event.kind === "message" || (event.kind === "presence" && event.offset > 0)) this.#tell(event);
   }
 
-  /** At the end of a settled scenario nothing is left out. */
+  /** At the end of a settled scenario no entry is missing. */
   end(): void {
     const entries = this.#chronicle?.entries ?? [];
     if (this.#position !== undefined) this.#expectNothingBetween(this.#position, entries.length + 1);
@@ -63,7 +64,7 @@ class DeliveryWalk {
 
   #skip(from: number, to: number): void {
     if (this.#position !== undefined && from <= this.#position) this.#fault(`gap from ${from} at ${this.#position}`);
-    // A room that paced a player may know that what comes before it was for others.
+    // A room that paced a player may know that the entries before it are not visible to the player.
     if (this.#position !== undefined) this.#expectNothingBetween(this.#position, from);
     const trimmed = to < (this.#chronicle?.storage.first ?? 0);
     if (!trimmed && !this.#seatIsNew) this.#fault(`gap to ${to} although the log still has it`);
@@ -84,7 +85,7 @@ class DeliveryWalk {
 
   #expectNothingBetween(after: number, before: number): void {
     for (const entry of this.#chronicle?.entries.slice(after, before - 1) ?? []) {
-      // What was said privately to a seat that was lost belongs to that seat.
+      // Private messages to a lost seat belong to that seat.
       if (isVisibleTo(entry, this.#member)) this.#fault(`offset ${entry.offset} was left out`);
     }
   }

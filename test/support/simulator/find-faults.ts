@@ -4,7 +4,7 @@ import { findDeliveryFaults } from "./find-delivery-faults.ts";
 import type { SimulatedPlayer } from "./simulated-player.ts";
 import type { Chronicle, SimulatedRoom } from "./simulated-room.ts";
 
-/** Holds what the players were told against what really happened: every difference is a fault. */
+/** Compares the players' events with what really happened: every difference is a fault. */
 export function findFaults(room: SimulatedRoom, players: readonly SimulatedPlayer[], keepsNeeded: boolean): string[] {
   return [
     ...room.chronicles.flatMap(findPresenceFaults),
@@ -39,7 +39,7 @@ function findPresenceFaults({ entries, epoch }: Chronicle): string[] {
   return faults;
 }
 
-/** In the end those are in the room who want to be, each on one connection, and nobody else. */
+/** In the end exactly the players that want to be in the room are there, each on one connection. */
 function findGhosts(room: SimulatedRoom, players: readonly SimulatedPlayer[]): string[] {
   const present = players.filter(({ closed }) => closed === undefined).map(({ machine }) => machine.member);
   const members = room.memberNumbers;
@@ -52,17 +52,17 @@ function findGhosts(room: SimulatedRoom, players: readonly SimulatedPlayer[]): s
   ];
 }
 
-/** Confirmed is in the log once; unacked, or not yet known, is there once at most; and the order is kept. */
+/** An acked message is in the log once, an unacked or waiting one at most once, and their order is kept. */
 function findSendFaults(player: SimulatedPlayer, chronicles: readonly Chronicle[]): string[] {
   const faults: string[] = [];
   const unacked = new Set<number>();
-  const confirmed = new Set<number>();
+  const acked = new Set<number>();
   for (const event of player.events) {
     if (event.kind === "acked") {
-      for (const { id } of player.sent) if (id <= event.id && !unacked.has(id)) confirmed.add(id);
+      for (const { id } of player.sent) if (id <= event.id && !unacked.has(id)) acked.add(id);
     } else if ("unacked" in event) {
       for (const { id } of event.unacked) {
-        if (confirmed.has(id) || unacked.has(id)) faults.push(`${player.name}: ${id} is unacked after all`);
+        if (acked.has(id) || unacked.has(id)) faults.push(`${player.name}: ${id} is unacked after all`);
         unacked.add(id);
       }
     }
@@ -80,14 +80,13 @@ function findSendFaults(player: SimulatedPlayer, chronicles: readonly Chronicle[
   for (const { id } of player.sent) {
     const count = counts.get(id) ?? 0;
     if (count > 1) faults.push(`${player.name}: ${id} is in the log ${count} times`);
-    if (confirmed.has(id) && count !== 1)
-      faults.push(`${player.name}: ${id} is confirmed, and in the log ${count} times`);
-    if (!confirmed.has(id) && !unacked.has(id)) faults.push(`${player.name}: nobody says what became of ${id}`);
+    if (acked.has(id) && count !== 1) faults.push(`${player.name}: ${id} is acked, and in the log ${count} times`);
+    if (!acked.has(id) && !unacked.has(id)) faults.push(`${player.name}: nobody says what became of ${id}`);
   }
   return faults;
 }
 
-/** Who keeps to its window is slowed down by Acks only. */
+/** A player that keeps to its window is slowed down by Acks only. */
 function findBudgetFaults({ name, events }: SimulatedPlayer): string[] {
   const closed = events.some((event) => event.kind === "interrupted" && event.code === ClosedCode.TooFast);
   return closed ? [`${name}: closed as too fast`] : [];
@@ -107,7 +106,7 @@ function findHandoverFaults({ name, events }: SimulatedPlayer): string[] {
   return faults;
 }
 
-/** Who ends was asked to, or gave way to another window of its session. */
+/** A player ends only if it was asked to, or if another window of its session replaced it. */
 function findEndFaults(player: SimulatedPlayer, players: readonly SimulatedPlayer[]): string[] {
   const { closed, disconnects, name, session } = player;
   const shared = players.filter((other) => other.session === session).length > 1;

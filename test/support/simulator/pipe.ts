@@ -35,7 +35,7 @@ export class Pipe {
     } else this.#send(() => this.#arrive(chunk));
   }
 
-  /** Something else that keeps its place among the bytes: a text message. */
+  /** A text message, which keeps its place among the bytes. */
   signal(arrival: () => void): void {
     this.#send(() => this.#lastBytes === undefined && arrival());
   }
@@ -44,7 +44,7 @@ export class Pipe {
     this.#send(() => this.#end.ended());
   }
 
-  /** Nothing arrives until {@link resume}, and nobody is told. */
+  /** Nothing arrives until {@link resume}, without an error at either end. */
   stall(): void {
     this.#stalled = true;
   }
@@ -56,7 +56,7 @@ export class Pipe {
     for (const arrival of waiting) this.#pass(arrival);
   }
 
-  /** The connection breaks at any byte of what is in flight. */
+  /** The connection breaks at any byte in flight. */
   cut(): void {
     this.#lastBytes ??= this.#random.chance(0.5) ? this.#random.integer(0, 60) : 0;
   }

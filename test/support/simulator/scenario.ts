@@ -10,19 +10,19 @@ import { SimulatedRoom } from "./simulated-room.ts";
 import { startTrouble } from "./trouble.ts";
 import { VirtualClock } from "./virtual-clock.ts";
 
-/** How long trouble lasts, and how long all may take to be well again after it, in virtual time. */
+/** How long the trouble lasts, and how long the recovery may take after it, in virtual time. */
 const TROUBLE_MS = 60_000;
 const PATIENCE_MS = 120_000;
 
-/** After so long every stalled connection has ended, and the room has given up what nobody came back to. */
+/** After this time every stalled connection has ended, and every held seat that nobody resumed has expired. */
 const GIVEN_UP_MS = 75_000;
 
-/** A log that keeps all that anybody needs for longer than a scenario lasts. */
+/** A log that keeps what members need for longer than a scenario lasts. */
 const AMPLE = { neededMs: 600_000, maxNeededBytes: 1 << 26 };
 
-/** What a scenario came to. */
+/** The result of a scenario. */
 export interface ScenarioReport {
-  /** What broke the contract; none if it was kept. */
+  /** The violations of the contract. */
   readonly faults: readonly string[];
   readonly delivered: number;
   readonly handovers: number;
@@ -31,15 +31,15 @@ export interface ScenarioReport {
   readonly unacked: number;
   /** Connections of the flooder that were closed as too fast. */
   readonly tooFast: number;
-  /** Connections of players that were closed as too slow: they come back. */
+  /** Connections of players that were closed as too slow: they reconnect. */
   readonly tooSlow: number;
 }
 
-/** Runs the scenario of a seed: the same seed is the same scenario. */
+/** Runs the scenario of a seed. The same seed gives the same scenario. */
 export function runScenario(seed: number): ScenarioReport {
   const random = seededRandom(seed);
   const clock = new VirtualClock(Date.UTC(2027, 0, 1));
-  // Where there is room for all that members need, they get all of it; else a long absence finds the log trimmed.
+  // If the log is large enough, members get everything; otherwise the log is trimmed during a long absence.
   const keepsNeeded = random.chance(0.5);
   const room = new SimulatedRoom(clock, {
     historyMessages: random.integer(0, 20),
@@ -49,7 +49,7 @@ export function runScenario(seed: number): ScenarioReport {
       maxAgeMs: 3_600_000,
       ...(keepsNeeded ? AMPLE : { neededMs: random.integer(100, 20_000), maxNeededBytes: random.integer(500, 20_000) }),
     },
-    // Small enough that players are paced, and slow ones found out.
+    // Small enough that players are paced, and slow ones closed.
     ...(random.chance(0.3) ? { liveWindowBytes: 600, replayWindowBytes: 200 } : {}),
     ...(random.chance(0.3) ? { ackTimeoutMs: random.integer(1_000, 8_000) } : {}),
     ...(random.chance(0.3) ? { retentionSeconds: random.integer(2, 8) } : {}),
@@ -103,7 +103,7 @@ function smallBudget(random: Random): SenderRates {
   };
 }
 
-/** Whether nothing more is to come: the player has ended, or has and is known to have everything. */
+/** Whether the player has ended, or has received everything and the room knows it. */
 function isSettled(player: SimulatedPlayer, room: SimulatedRoom): boolean {
   if (player.closed !== undefined) return true;
   if (player.machine.state !== "Established" || player.machine.unackedMessages > 0 || player.isHandingOver)

@@ -7,11 +7,11 @@ import { Pipe } from "./pipe.ts";
 import type { SimulatedRoom } from "./simulated-room.ts";
 import type { VirtualClock } from "./virtual-clock.ts";
 
-/** How often a dial fails, and how: nobody answers, or it takes its time. */
+/** How often a dial gets no response, or is slow. */
 const DEAD_DIAL = 0.1;
 const SLOW_DIAL = 0.15;
 
-/** What a dialing player hears of its connection. */
+/** The events of a connection for its player. */
 export interface ConnectionListener {
   connected(): void;
   opened(): void;
@@ -33,11 +33,11 @@ export interface SimulatedConnectionOptions {
   readonly relay: number;
   readonly identity: RoomIdentity;
   readonly listener: ConnectionListener;
-  /** Neither end takes part any more. */
+  /** Both ends have closed. */
   readonly onEnd: () => void;
 }
 
-/** One connection: player, network, relay, room. The relay passes whole packets on, and answers pings itself. */
+/** One connection: player, network, relay, room. The relay passes on whole packets, and responds to pings itself. */
 export class SimulatedConnection {
   readonly relay: number;
   readonly #network: ConnectionNetwork;
@@ -48,7 +48,7 @@ export class SimulatedConnection {
   readonly #decoder = new PacketDecoder(MAX_PLAYER_PACKET_BYTES);
   readonly #identity: RoomIdentity;
   #roomConnection: number | undefined;
-  /** Whether each end still takes part. */
+  /** Whether each end is still open. */
   #playerHere = true;
   #relayHere = true;
 
@@ -103,7 +103,7 @@ export class SimulatedConnection {
     this.#up.write(bytes);
   }
 
-  /** The heartbeat of a WebSocket: text, which the far runtime answers without the room. */
+  /** The heartbeat of a WebSocket: a text, to which the runtime responds without the room. */
   ping(): void {
     this.#up.signal(
       () => this.#relayHere && this.#down.signal(() => this.#playerHere && this.#listener.receivedText()),
@@ -127,7 +127,7 @@ export class SimulatedConnection {
     clock.in(slow(), () => this.#endPlayer());
   }
 
-  /** Half-open: in one direction or both nothing arrives, and no end is told before its own patience ends. */
+  /** Half-open: nothing arrives in one direction or both, and neither end gets an error. */
   stall(resumeMs: number | undefined): void {
     const { clock, random } = this.#network;
     const direction = random.integer(0, 2);
@@ -164,7 +164,7 @@ export class SimulatedConnection {
     if (!this.#playerHere) return;
     this.#playerHere = false;
     this.#listener.lost();
-    // A player that is told so closes its side too.
+    // A player closes its side too.
     this.#up.close();
     this.#reportEnd();
   }

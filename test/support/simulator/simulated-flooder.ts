@@ -8,7 +8,7 @@ import type { SimulatedRoom } from "./simulated-room.ts";
 
 const SESSION = "mallory";
 
-/** A member that keeps to no window: it publishes as much as it likes, acknowledges nothing, and comes back when closed. */
+/** A member without a window: it publishes without limit, acks nothing, and reconnects when it is closed. */
 export class SimulatedFlooder {
   readonly #room: SimulatedRoom;
   #connection: number | undefined;
@@ -22,7 +22,7 @@ export class SimulatedFlooder {
     this.#room = room;
   }
 
-  /** Joins afresh, unless it has a connection, and publishes `count` messages: to itself, or to everybody. */
+  /** Sends a fresh Join, unless it has a connection, and publishes `count` messages: to itself, or to everybody. */
   flood(count: number, bodyBytes: number, isPrivate: boolean): void {
     if (this.#connection === undefined) this.#join();
     const writer = new ByteWriter();
@@ -64,5 +64,5 @@ export class SimulatedFlooder {
   }
 }
 
-/** What a flooder may be closed with: too fast, or too slow with its Acks, or by a room that lost its memory. */
+/** How a flooder may be closed: too fast, too slow with its Acks, or because the room lost its memory. */
 export const FLOODER_CLOSES: readonly number[] = [ClosedCode.TooFast, ClosedCode.TooSlow, ClosedCode.GoingAway];

@@ -4,7 +4,7 @@ import { type ConnectionListener, SimulatedConnection } from "./simulated-connec
 import type { SimulatedRoom } from "./simulated-room.ts";
 import type { VirtualClock } from "./virtual-clock.ts";
 
-/** Relays between the players and the room, any of which will do, and the connections through them. */
+/** The relays between the players and the room, and the connections through them. Any relay leads to the room. */
 export class SimulatedNetwork {
   readonly clock: VirtualClock;
   readonly random: Random;
@@ -28,7 +28,7 @@ export class SimulatedNetwork {
     return [...this.#connections].filter((connection) => connection.isAlive);
   }
 
-  /** Dials through whatever relay the load balancer picks. */
+  /** Dials through a random relay, as a load balancer does. */
   dial(identity: RoomIdentity, listener: ConnectionListener): SimulatedConnection {
     const relay = this.random.integer(0, this.#downUntilMs.length - 1);
     const isDown = (this.#downUntilMs[relay] ?? 0) > this.clock.nowMs;
@@ -45,14 +45,14 @@ export class SimulatedNetwork {
     return connection;
   }
 
-  /** A relay dies with all its connections, and is down for a while. */
+  /** A relay fails with all its connections, and is down for a while. */
   killRelay(downMs: number): void {
     const relay = this.random.integer(0, this.#downUntilMs.length - 1);
     this.#downUntilMs[relay] = this.clock.nowMs + downMs;
     for (const connection of this.connections) if (connection.relay === relay) connection.cut();
   }
 
-  /** Nothing goes wrong any more. */
+  /** Ends all trouble: from now on nothing fails. */
   heal(): void {
     this.#healthy = true;
     this.#downUntilMs.fill(0);

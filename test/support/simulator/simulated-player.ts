@@ -6,14 +6,14 @@ import type { SimulatedConnection } from "./simulated-connection.ts";
 import type { SimulatedNetwork } from "./simulated-network.ts";
 import { ROOM_NAME } from "./simulated-room.ts";
 
-/** A message that a player's `send` took. */
+/** A message that a player's `send` accepted. */
 export interface SentMessage {
   readonly id: number;
   readonly to: number;
   readonly text: string;
 }
 
-/** Drives a client machine as a real driver does, over the simulated network, and notes all that it tells. */
+/** Drives a client machine as a real driver does, over the simulated network, and records all its events. */
 export class SimulatedPlayer {
   readonly name: string;
   readonly session: string;
@@ -52,37 +52,37 @@ export class SimulatedPlayer {
   }
 
   connect(): void {
-    this.#turn((nowMs) => this.machine.connect(nowMs));
+    this.#call((nowMs) => this.machine.connect(nowMs));
   }
 
-  /** Sends the next message: its text is like no other. */
+  /** Sends the next message, with a text of its own. */
   send(to: number, padding: number): void {
     const text = `${this.name}#${this.sent.length + 1}${".".repeat(padding)}`;
-    this.#turn((nowMs) => {
+    this.#call((nowMs) => {
       const result = this.machine.send(Buffer.from(text), to, nowMs);
       if (result.kind === "queued") this.sent.push({ id: result.id, to, text });
     });
   }
 
   datagram(): void {
-    this.#turn((nowMs) => this.machine.datagram(Uint8Array.of(1, 2, 3), nowMs));
+    this.#call((nowMs) => this.machine.datagram(Uint8Array.of(1, 2, 3), nowMs));
   }
 
-  /** Its user is slow, or not any more. */
+  /** Its user becomes slow, or fast again. */
   holdAcks(held: boolean): void {
-    this.#turn(() => this.machine.holdAcks(held));
+    this.#call(() => this.machine.holdAcks(held));
   }
 
   hint(): void {
-    this.#turn((nowMs) => this.machine.networkChanged(nowMs));
+    this.#call((nowMs) => this.machine.networkChanged(nowMs));
   }
 
   disconnect(): void {
     this.disconnects = true;
-    this.#turn((nowMs) => this.machine.disconnect(nowMs));
+    this.#call((nowMs) => this.machine.disconnect(nowMs));
   }
 
-  #turn(action: (nowMs: number) => void): void {
+  #call(action: (nowMs: number) => void): void {
     const { nowMs } = this.#network.clock;
     action(nowMs);
     for (const output of this.machine.takeOutputs(nowMs)) this.#execute(output);
@@ -119,11 +119,11 @@ export class SimulatedPlayer {
   #dial(id: number): void {
     const identity: RoomIdentity = { session: this.session, user: this.session, acceptsToken: () => false };
     const connection = this.#network.dial(identity, {
-      connected: () => this.#turn(() => this.machine.connected(id)),
-      opened: () => this.#turn((nowMs) => this.machine.opened(id, nowMs)),
-      received: (bytes) => this.#turn((nowMs) => this.machine.received(id, bytes, nowMs)),
-      receivedText: () => this.#turn((nowMs) => this.machine.receivedText(id, nowMs)),
-      lost: () => this.#turn((nowMs) => this.machine.lost(id, nowMs)),
+      connected: () => this.#call(() => this.machine.connected(id)),
+      opened: () => this.#call((nowMs) => this.machine.opened(id, nowMs)),
+      received: (bytes) => this.#call((nowMs) => this.machine.received(id, bytes, nowMs)),
+      receivedText: () => this.#call((nowMs) => this.machine.receivedText(id, nowMs)),
+      lost: () => this.#call((nowMs) => this.machine.lost(id, nowMs)),
     });
     this.#connections.set(id, connection);
   }
@@ -138,7 +138,7 @@ export class SimulatedPlayer {
     this.#network.clock.at(due, () => {
       if (this.#wakeMs !== due) return;
       this.#wakeMs = Number.POSITIVE_INFINITY;
-      this.#turn((nowMs) => this.machine.tick(nowMs));
+      this.#call((nowMs) => this.machine.tick(nowMs));
     });
   }
 }

@@ -10,7 +10,7 @@ import type { VirtualClock } from "./virtual-clock.ts";
 export interface RoomSocket {
   readonly identity: RoomIdentity;
   write(bytes: Uint8Array): void;
-  /** The room closed it, or it died with the room's process. */
+  /** The room closed it, or it ended with the room's process. */
   closed(): void;
 }
 
@@ -23,9 +23,9 @@ export interface Chronicle {
 
 export const ROOM_NAME = "lobby";
 
-/** Drives a room core as a Durable Object does: a turn, then its outputs; and takes its memory away at times. */
+/** Drives a room core as a Durable Object does: a transaction, then its outputs; at times the memory is lost. */
 export class SimulatedRoom {
-  /** Every incarnation, the present one last. */
+  /** All incarnations, the current one last. */
   readonly chronicles: Chronicle[] = [];
   readonly presences: { member: number; state: Presence }[] = [];
   readonly #clock: VirtualClock;
@@ -35,7 +35,7 @@ export class SimulatedRoom {
   #chronicle: Chronicle;
   #nextConnection = 1;
   #wakeMs = Number.POSITIVE_INFINITY;
-  /** The outputs of the next turn are lost: the process dies after its storage is written. */
+  /** The outputs of the next transaction are lost: the process crashes after the commit. */
   #dies = false;
 
   constructor(clock: VirtualClock, limits: Partial<RoomLimits>) {
@@ -56,27 +56,27 @@ export class SimulatedRoom {
   connect(socket: RoomSocket): number {
     const id = this.#nextConnection++;
     this.#sockets.set(id, { socket, snapshot: undefined });
-    this.#turn((nowMs) => this.#core.connected(id, socket.identity, nowMs));
+    this.#transact((nowMs) => this.#core.connected(id, socket.identity, nowMs));
     return id;
   }
 
   receive(id: number, message: Uint8Array): void {
-    if (this.#sockets.has(id)) this.#turn((nowMs) => this.#core.received(id, message, nowMs));
+    if (this.#sockets.has(id)) this.#transact((nowMs) => this.#core.received(id, message, nowMs));
   }
 
   disconnect(id: number): void {
-    if (this.#sockets.delete(id)) this.#turn((nowMs) => this.#core.disconnected(id, nowMs));
+    if (this.#sockets.delete(id)) this.#transact((nowMs) => this.#core.disconnected(id, nowMs));
   }
 
-  /** The server speaks. */
+  /** The server posts a message. */
   announce(body: Uint8Array): void {
-    this.#turn((nowMs) => this.#core.post(0, 0, body, nowMs));
+    this.#transact((nowMs) => this.#core.post(0, 0, body, nowMs));
   }
 
   /** Memory is lost, sockets are not. */
   hibernate(): void {
     this.#core = this.#makeCore();
-    this.#turn((nowMs) => {
+    this.#transact((nowMs) => {
       const kept = [...this.#sockets].map(([id, { socket, snapshot }]) => ({
         id,
         identity: socket.identity,
@@ -93,10 +93,10 @@ export class SimulatedRoom {
     for (const { socket } of sockets) socket.closed();
     if (!keepsStorage) this.#chronicle = this.#incarnate();
     this.#core = this.#makeCore();
-    this.#turn((nowMs) => this.#core.restore([], nowMs));
+    this.#transact((nowMs) => this.#core.restore([], nowMs));
   }
 
-  /** The next turn's writes are kept, but nobody hears of them. */
+  /** The next transaction is committed, but its outputs are lost. */
   crashInNextTurn(): void {
     this.#dies = true;
   }
@@ -113,7 +113,7 @@ export class SimulatedRoom {
     return chronicle;
   }
 
-  #turn(action: (nowMs: number) => void): void {
+  #transact(action: (nowMs: number) => void): void {
     const { nowMs } = this.#clock;
     action(nowMs);
     const outputs = this.#core.takeOutputs(nowMs);
@@ -149,7 +149,7 @@ export class SimulatedRoom {
     this.#clock.at(due, () => {
       if (this.#wakeMs !== due) return;
       this.#wakeMs = Number.POSITIVE_INFINITY;
-      this.#turn((nowMs) => this.#core.tick(nowMs));
+      this.#transact((nowMs) => this.#core.tick(nowMs));
     });
   }
 }

@@ -11,14 +11,14 @@ export interface Stage {
   readonly random: Random;
   readonly room: SimulatedRoom;
   readonly network: SimulatedNetwork;
-  /** A second window of a session joins them. */
+  /** Adds a second window of a session. */
   readonly players: SimulatedPlayer[];
   readonly flooder: SimulatedFlooder;
   readonly untilMs: number;
   readonly limits: Partial<ClientLimits>;
 }
 
-/** Lets the players talk and everything else go wrong, at random moments until the end of the trouble. */
+/** Lets the players talk and everything else fail, at random times until the end of the trouble. */
 export function startTrouble(stage: Stage): void {
   const { clock, random, players, flooder, untilMs } = stage;
   const startMs = clock.nowMs;
@@ -59,12 +59,12 @@ function recipient({ random, room }: Stage): number {
   return members[random.integer(0, members.length - 1)] ?? 0;
 }
 
-/** As much as its window takes: the room's Acks slow it down, and nothing else happens to it. */
+/** Sends as much as the window accepts: only the room's Acks slow it down. */
 function talkWithoutEnd(stage: Stage, player: SimulatedPlayer): void {
   for (let message = stage.random.integer(10, 100); message > 0; message--) player.send(recipient(stage), 0);
 }
 
-/** The same session once more: the room takes the newest, and the older has to go. */
+/** The same session once more: the room accepts the newest window and closes the older one. */
 function openSecondWindow({ random, network, players, limits }: Stage, player: SimulatedPlayer): void {
   const second = new SimulatedPlayer(`${player.name}2`, player.session, network, limits);
   players.push(second);

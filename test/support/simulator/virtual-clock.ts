@@ -1,16 +1,16 @@
 interface Appointment {
   readonly atMs: number;
-  /** Appointments of one moment happen in the order in which they were made. */
+  /** Timers of the same time run in the order in which they were set. */
   readonly order: number;
   readonly action: () => void;
 }
 
-/** More than this in one moment is a loop: who waits for a deadline that has passed. */
+/** More timers than this at one time are an endless loop: something waits for a deadline that has passed. */
 const MAX_WITHOUT_PROGRESS = 10_000;
 
-/** A clock that moves from appointment to appointment: hours take as long as what happens in them. */
+/** A clock that jumps from timer to timer: an hour takes only as long as its timers. */
 export class VirtualClock {
-  /** A binary heap: the next appointment is the first. */
+  /** A binary heap: the next timer is the first. */
   readonly #heap: Appointment[] = [];
   #nowMs: number;
   #order = 0;
@@ -43,7 +43,7 @@ export class VirtualClock {
     this.at(this.#nowMs + delayMs, action);
   }
 
-  /** Runs what is due until `untilMs`, or until `isDone` says so between two appointments: whether it did. */
+  /** Runs the timers up to `untilMs`, or until `isDone` returns true between two timers; returns whether it did. */
   run(untilMs: number, isDone: () => boolean = () => false): boolean {
     for (;;) {
       if (isDone()) return true;

@@ -13,10 +13,10 @@ function established(config = {}): ClientProbe {
 describe("a client machine", () => {
   it("ends as replaced when its own late resume cannot be the reason", () => {
     const client = established();
-    client.turn((machine, nowMs) => machine.lost(1, nowMs));
+    client.call((machine, nowMs) => machine.lost(1, nowMs));
     client.wait(125);
     client.open(2);
-    client.turn((machine, nowMs) => machine.lost(2, nowMs));
+    client.call((machine, nowMs) => machine.lost(2, nowMs));
     client.wait(250);
     client.open(3);
     client.receive(3, joinedPacket({ resumed: true }), { kind: "ack", position: 0 });
@@ -26,7 +26,7 @@ describe("a client machine", () => {
 
   it("ignores one Replaced for each of its own fresh Joins that may arrive late", () => {
     const client = new ClientProbe();
-    client.turn((machine, nowMs) => machine.connect(nowMs));
+    client.call((machine, nowMs) => machine.connect(nowMs));
     client.open(1);
     client.wait(10_125);
     client.open(2);
@@ -49,8 +49,8 @@ describe("a client machine", () => {
 
   it("gives a dial that is in progress 2 s when the network has changed", () => {
     const client = new ClientProbe();
-    client.turn((machine, nowMs) => machine.connect(nowMs));
-    client.turn((machine, nowMs) => machine.networkChanged(nowMs));
+    client.call((machine, nowMs) => machine.connect(nowMs));
+    client.call((machine, nowMs) => machine.networkChanged(nowMs));
     client.wait(1_999);
     expect(client.takeCloses()).toEqual([]);
     client.wait(1);
@@ -60,7 +60,7 @@ describe("a client machine", () => {
   it("starts its back-off again once the session is established", () => {
     const client = established();
     for (let link = 2; link <= 6; link++) {
-      client.turn((machine, nowMs) => machine.lost(link - 1, nowMs));
+      client.call((machine, nowMs) => machine.lost(link - 1, nowMs));
       client.wait(125);
       client.open(link);
       client.receive(link, joinedPacket({ resumed: true }), { kind: "ack", position: 0 });
@@ -70,19 +70,19 @@ describe("a client machine", () => {
 
   it("backs off further with every dial that fails", () => {
     const client = established();
-    client.turn((machine, nowMs) => machine.lost(1, nowMs));
+    client.call((machine, nowMs) => machine.lost(1, nowMs));
     for (const [index, delayMs] of [125, 250, 500, 1_000, 2_000, 4_000, 4_000].entries()) {
       client.wait(delayMs - 1);
       expect(client.takeDials()).toEqual([]);
       client.wait(1);
       expect(client.takeDials()).toEqual([index + 2]);
-      client.turn((machine, nowMs) => machine.lost(index + 2, nowMs));
+      client.call((machine, nowMs) => machine.lost(index + 2, nowMs));
     }
   });
 
   it("writes before it closes", () => {
     const client = established();
-    client.turn((machine, nowMs) => {
+    client.call((machine, nowMs) => {
       machine.send(HELLO, 0, nowMs);
       machine.lost(1, nowMs, 2);
     });
@@ -97,8 +97,8 @@ describe("a client machine", () => {
 
   it("accepts new messages after a handover failed with a full window", () => {
     const client = established({ limits: { windowMessages: 1 } });
-    client.turn((machine, nowMs) => machine.send(HELLO, 0, nowMs));
-    client.turn((machine, nowMs) => machine.lost(1, nowMs));
+    client.call((machine, nowMs) => machine.send(HELLO, 0, nowMs));
+    client.call((machine, nowMs) => machine.lost(1, nowMs));
     expect(client.machine.send(HELLO, 0, client.nowMs)).toEqual({ kind: "full" });
     client.wait(30_000);
     expect(client.takeEvents().map(({ kind }) => kind)).toEqual(["handoverBegin", "handoverFailed", "writable"]);
@@ -107,7 +107,7 @@ describe("a client machine", () => {
   it("delivers nothing twice if the history of a new seat overlaps with what it has", () => {
     const client = established();
     client.receive(1, { kind: "deliver", offset: 5, from: 9, to: 0, body: Uint8Array.of(1) });
-    client.turn((machine, nowMs) => machine.lost(1, nowMs));
+    client.call((machine, nowMs) => machine.lost(1, nowMs));
     client.wait(125);
     client.open(2);
     client.takeEvents();

@@ -6,7 +6,7 @@ const HELLO = Buffer.from("hello");
 function established(sends = 0): ClientProbe {
   const client = new ClientProbe();
   client.establish();
-  for (let message = 0; message < sends; message++) client.turn((machine, nowMs) => machine.send(HELLO, 0, nowMs));
+  for (let message = 0; message < sends; message++) client.call((machine, nowMs) => machine.send(HELLO, 0, nowMs));
   client.outputs.length = 0;
   return client;
 }
@@ -16,7 +16,7 @@ describe("a handover", () => {
     const client = established(3);
     client.receive(1, { kind: "deliver", offset: 7, from: 5, to: 0, body: Uint8Array.of(1) });
     client.takeEvents();
-    client.turn((machine, nowMs) => machine.lost(1, nowMs));
+    client.call((machine, nowMs) => machine.lost(1, nowMs));
     expect(client.takeEvents()).toEqual([{ kind: "handoverBegin" }]);
     client.wait(125);
     client.open(2);
@@ -55,7 +55,7 @@ describe("a handover", () => {
     client.wait(12_000);
     client.open(2);
     client.receive(1, { kind: "deliver", offset: 1, from: 9, to: 0, body: Uint8Array.of(1) });
-    client.turn((machine, nowMs) => machine.send(HELLO, 0, nowMs));
+    client.call((machine, nowMs) => machine.send(HELLO, 0, nowMs));
     client.receive(1, { kind: "closed", code: 2, message: "a newer connection has this session" });
     client.receive(2, joinedPacket({ resumed: true, received: 0 }), { kind: "ack", position: 0 });
     expect(client.takePackets(2).at(-1)).toMatchObject({ kind: "publish", seq: 1 });
@@ -81,7 +81,7 @@ describe("a handover", () => {
     client.open(2);
     client.receive(1, { kind: "pong", nonce: 0 });
     expect(client.takeEvents()).toEqual([{ kind: "handoverBegin" }]);
-    client.turn((machine, nowMs) => machine.lost(2, nowMs));
+    client.call((machine, nowMs) => machine.lost(2, nowMs));
     expect(client.takeEvents()).toMatchObject([{ kind: "handoverEnd" }]);
     // The room may have taken that Join all the same: then the old path is replaced by its own client, which goes on.
     client.receive(1, { kind: "closed", code: 2, message: "a newer connection has this session" });
@@ -93,7 +93,7 @@ describe("a handover", () => {
   it("pings at once when the network has changed, and opens another connection if there is no response", () => {
     const client = established();
     client.wait(1_000);
-    client.turn((machine, nowMs) => machine.networkChanged(nowMs));
+    client.call((machine, nowMs) => machine.networkChanged(nowMs));
     expect(client.takePackets(1)).toEqual([{ kind: "ping", nonce: 0 }]);
     client.wait(2_000);
     expect(client.takeEvents()).toEqual([{ kind: "handoverBegin" }]);
@@ -102,8 +102,8 @@ describe("a handover", () => {
 
   it("dials at once if the network changes during the back-off", () => {
     const client = established();
-    client.turn((machine, nowMs) => machine.lost(1, nowMs));
-    client.turn((machine, nowMs) => machine.networkChanged(nowMs));
+    client.call((machine, nowMs) => machine.lost(1, nowMs));
+    client.call((machine, nowMs) => machine.networkChanged(nowMs));
     expect(client.takeDials()).toEqual([2]);
   });
 
@@ -117,14 +117,14 @@ describe("a handover", () => {
 
   it("fails after 30 s, reports the unacked messages, and continues with a fresh Join", () => {
     const client = established(2);
-    client.turn((machine, nowMs) => machine.lost(1, nowMs));
+    client.call((machine, nowMs) => machine.lost(1, nowMs));
     client.wait(29_999);
     expect(client.takeEvents()).toEqual([{ kind: "handoverBegin" }]);
     client.wait(1);
     expect(client.takeEvents()).toMatchObject([
       { kind: "handoverFailed", reason: "retention", unacked: [{ id: 1 }, { id: 2 }] },
     ]);
-    client.turn((machine, nowMs) => machine.send(HELLO, 0, nowMs));
+    client.call((machine, nowMs) => machine.send(HELLO, 0, nowMs));
     client.wait(20_000);
     const link = client.takeDials().at(-1) ?? 0;
     client.open(link);
@@ -143,7 +143,7 @@ describe("a handover", () => {
     "fails at %s, reports what the old seat was sent as unacked, and does not send it to the new seat",
     (_, fields) => {
       const client = established(2);
-      client.turn((machine, nowMs) => machine.lost(1, nowMs));
+      client.call((machine, nowMs) => machine.lost(1, nowMs));
       client.wait(125);
       client.open(2);
       client.receive(2, joinedPacket({ ...fields, offset: 40 }));
@@ -159,7 +159,7 @@ describe("a handover", () => {
 
   it("reports no gap between two incarnations of the log", () => {
     const client = established();
-    client.turn((machine, nowMs) => machine.lost(1, nowMs));
+    client.call((machine, nowMs) => machine.lost(1, nowMs));
     client.wait(125);
     client.open(2);
     client.receive(2, joinedPacket({ epoch: 78, offset: 40 }));
@@ -169,7 +169,7 @@ describe("a handover", () => {
 
   it("ends as replaced if another client of the session has used the seat", () => {
     const client = established(1);
-    client.turn((machine, nowMs) => machine.lost(1, nowMs));
+    client.call((machine, nowMs) => machine.lost(1, nowMs));
     client.wait(125);
     client.open(2);
     client.receive(2, joinedPacket({ resumed: true, received: 9 }));
@@ -178,11 +178,11 @@ describe("a handover", () => {
 
   it("has another 30 s if the connection is lost again, and reports one gap for both losses", () => {
     const client = established();
-    client.turn((machine, nowMs) => machine.lost(1, nowMs));
+    client.call((machine, nowMs) => machine.lost(1, nowMs));
     client.wait(125);
     client.open(2);
     client.receive(2, joinedPacket({ resumed: true }));
-    client.turn((machine, nowMs) => machine.lost(2, nowMs));
+    client.call((machine, nowMs) => machine.lost(2, nowMs));
     client.wait(250);
     client.open(3);
     client.receive(3, joinedPacket({ resumed: true }), { kind: "ack", position: 0 });
@@ -192,7 +192,7 @@ describe("a handover", () => {
 
   it("does not give up its seat during a long replay", () => {
     const client = established();
-    client.turn((machine, nowMs) => machine.lost(1, nowMs));
+    client.call((machine, nowMs) => machine.lost(1, nowMs));
     client.wait(125);
     client.open(2);
     client.receive(2, joinedPacket({ resumed: true }));

@@ -12,7 +12,7 @@ describe("ClientMachine", () => {
   it("goes through all states from None to Established, with a fresh Join", () => {
     const client = new ClientProbe();
     expect(client.machine.state).toBe("None");
-    client.turn((machine, nowMs) => machine.connect(nowMs));
+    client.call((machine, nowMs) => machine.connect(nowMs));
     expect(client.takeDials()).toEqual([1]);
     client.open(1);
     expect(client.takePackets(1)).toMatchObject([{ kind: "join", room: "lobby", epoch: 0, delivered: 0, attempt: 10 }]);
@@ -25,8 +25,8 @@ describe("ClientMachine", () => {
 
   it("keeps messages sent before the first Joined, and numbers them after what the room has received", () => {
     const client = new ClientProbe();
-    client.turn((machine, nowMs) => machine.connect(nowMs));
-    client.turn((machine, nowMs) => machine.send(HELLO, 0, nowMs));
+    client.call((machine, nowMs) => machine.connect(nowMs));
+    client.call((machine, nowMs) => machine.send(HELLO, 0, nowMs));
     client.open(1);
     client.takePackets(1);
     client.receive(1, joinedPacket({ received: 17 }));
@@ -36,7 +36,7 @@ describe("ClientMachine", () => {
   it("writes all packets of one call as one write", () => {
     const client = new ClientProbe();
     client.establish();
-    client.turn((machine, nowMs) => {
+    client.call((machine, nowMs) => {
       for (let message = 0; message < 3; message++) machine.send(HELLO, 0, nowMs);
       machine.datagram(HELLO, nowMs);
     });
@@ -48,7 +48,7 @@ describe("ClientMachine", () => {
     const client = new ClientProbe();
     client.establish();
     for (const byte of [0x19, 0, 3, 1, 1, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, ...HELLO]) {
-      client.turn((machine, nowMs) => machine.received(1, Uint8Array.of(byte), nowMs));
+      client.call((machine, nowMs) => machine.received(1, Uint8Array.of(byte), nowMs));
     }
     expect(client.takeEvents()).toMatchObject([{ kind: "message", offset: 1, from: 9 }]);
   });
@@ -71,7 +71,7 @@ describe("ClientMachine", () => {
   it("reports that the window is full, and when it has space again", () => {
     const client = new ClientProbe({ limits: { windowMessages: 2 } });
     client.establish();
-    client.turn((machine, nowMs) => {
+    client.call((machine, nowMs) => {
       expect(machine.send(HELLO, 0, nowMs)).toEqual({ kind: "queued", id: 1 });
       expect(machine.send(HELLO, 0, nowMs)).toEqual({ kind: "queued", id: 2 });
       expect(machine.send(HELLO, 0, nowMs)).toEqual({ kind: "full" });
@@ -103,8 +103,8 @@ describe("ClientMachine", () => {
   it("ends a leave with Closed(Left), and does not return", () => {
     const client = new ClientProbe();
     client.establish();
-    client.turn((machine, nowMs) => machine.send(HELLO, 0, nowMs));
-    client.turn((machine, nowMs) => machine.disconnect(nowMs));
+    client.call((machine, nowMs) => machine.send(HELLO, 0, nowMs));
+    client.call((machine, nowMs) => machine.disconnect(nowMs));
     expect(client.takePackets(1).at(-1)).toEqual({ kind: "leave" });
     expect(client.machine.send(HELLO, 0, client.nowMs)).toEqual({ kind: "closed" });
     client.receive(1, { kind: "ack", position: 1 }, { kind: "closed", code: 1, message: "left" });
@@ -121,15 +121,15 @@ describe("ClientMachine", () => {
   it("ends a leave without a response after 2 s, and without a connection at once, and reports the unacked messages", () => {
     const silent = new ClientProbe();
     silent.establish();
-    silent.turn((machine, nowMs) => machine.send(HELLO, 0, nowMs));
-    silent.turn((machine, nowMs) => machine.disconnect(nowMs));
+    silent.call((machine, nowMs) => machine.send(HELLO, 0, nowMs));
+    silent.call((machine, nowMs) => machine.disconnect(nowMs));
     silent.wait(1_999);
     expect(silent.takeEvents()).toEqual([]);
     silent.wait(1);
     expect(silent.takeEvents()).toMatchObject([{ kind: "closed", code: 1, unacked: [{ id: 1 }] }]);
     const unconnected = new ClientProbe();
-    unconnected.turn((machine, nowMs) => machine.connect(nowMs));
-    unconnected.turn((machine, nowMs) => machine.disconnect(nowMs));
+    unconnected.call((machine, nowMs) => machine.connect(nowMs));
+    unconnected.call((machine, nowMs) => machine.disconnect(nowMs));
     expect(unconnected.takeEvents()).toMatchObject([{ kind: "closed", code: 1 }]);
     expect(unconnected.takeCloses()).toEqual([1]);
   });
@@ -163,14 +163,14 @@ describe("ClientMachine", () => {
   it("uses a WebSocket's close code if the Closed packet did not arrive", () => {
     const client = new ClientProbe();
     client.establish();
-    client.turn((machine, nowMs) => machine.lost(1, nowMs, 3));
+    client.call((machine, nowMs) => machine.lost(1, nowMs, 3));
     expect(client.takeEvents()).toMatchObject([{ kind: "closed", code: 3, message: "SessionInvalid" }]);
   });
 
   it.each([
     [
       "bytes that are no packet",
-      (client: ClientProbe) => client.turn((m, now) => m.received(1, Uint8Array.of(3, 0), now)),
+      (client: ClientProbe) => client.call((m, now) => m.received(1, Uint8Array.of(3, 0), now)),
     ],
     ["a Joined that nobody asked for", (client: ClientProbe) => client.receive(1, joinedPacket())],
     ["an Ack of what was not published", (client: ClientProbe) => client.receive(1, { kind: "ack", position: 1 })],
@@ -185,7 +185,7 @@ describe("ClientMachine", () => {
 
   it("ends at a Deliver before Joined", () => {
     const client = new ClientProbe();
-    client.turn((machine, nowMs) => machine.connect(nowMs));
+    client.call((machine, nowMs) => machine.connect(nowMs));
     client.open(1);
     client.receive(1, deliver(1));
     expect(client.takeEvents()).toMatchObject([{ kind: "closed", code: 4 }]);
@@ -193,7 +193,7 @@ describe("ClientMachine", () => {
 
   it("dials again, with a higher attempt, if there is no response within 10 s", () => {
     const client = new ClientProbe();
-    client.turn((machine, nowMs) => machine.connect(nowMs));
+    client.call((machine, nowMs) => machine.connect(nowMs));
     client.open(1);
     client.wait(10_125);
     expect(client.takeCloses()).toEqual([1]);
@@ -212,7 +212,7 @@ describe("ClientMachine", () => {
     expect(webSocket.takeTexts()).toEqual([]);
     webSocket.wait(1);
     expect(webSocket.takeTexts()).toEqual(["ping"]);
-    webSocket.turn((machine, nowMs) => machine.receivedText(1, nowMs));
+    webSocket.call((machine, nowMs) => machine.receivedText(1, nowMs));
     webSocket.wait(3_000);
     expect(webSocket.takeEvents()).toEqual([]);
   });

@@ -40,7 +40,7 @@ describe("a Join", () => {
     expect(room.closes).toEqual([{ connection: 1, code: ClosedCode.Replaced }]);
     expect(room.takeKinds(2)).toEqual(["deliver 2", "deliver 3", "ack"]);
     room.publish(1, 3);
-    room.turn((core, nowMs) => core.disconnected(1, nowMs));
+    room.transact((core, nowMs) => core.disconnected(1, nowMs));
     expect(room.storage.head).toBe(3);
     expect(room.presences).toEqual(["1:1"]);
   });

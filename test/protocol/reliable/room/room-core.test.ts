@@ -71,7 +71,7 @@ describe("RoomCore", () => {
   it("closes a connection that sends half a packet, or anything before Join", () => {
     const room = new RoomProbe();
     room.connect(1, "kim");
-    room.turn((core, nowMs) => core.received(1, Uint8Array.of(4, 0, 8), nowMs));
+    room.transact((core, nowMs) => core.received(1, Uint8Array.of(4, 0, 8), nowMs));
     room.connect(2, "lee");
     room.receive(2, { kind: "leave" });
     expect(room.closes.map(({ code }) => code)).toEqual([4, 4]);
@@ -109,7 +109,7 @@ describe("RoomCore", () => {
     room.join(1, "kim");
     room.receive(1, { kind: "leave" }, { kind: "publish", seq: 1, to: 0, body: BODY });
     room.join(2, "lee");
-    room.turn((core, nowMs) => core.received(2, Uint8Array.of(4, 0, 8, 1, 4), nowMs));
+    room.transact((core, nowMs) => core.received(2, Uint8Array.of(4, 0, 8, 1, 4), nowMs));
     expect(room.closes.map(({ code }) => code)).toEqual([1, 1]);
     // Joined and left, twice: nothing else is in the log.
     expect(room.storage.head).toBe(4);
@@ -118,13 +118,13 @@ describe("RoomCore", () => {
   it("holds the seat of a lost connection for 30 s, and reports each change once", () => {
     const room = new RoomProbe();
     room.join(1, "kim");
-    room.turn((core, nowMs) => core.disconnected(1, nowMs));
-    room.turn((core, nowMs) => core.disconnected(1, nowMs));
+    room.transact((core, nowMs) => core.disconnected(1, nowMs));
+    room.transact((core, nowMs) => core.disconnected(1, nowMs));
     expect(room.core.alarmMs).toBe(room.nowMs + 30_000);
     room.wait(29_999);
     expect(room.join(2, "kim", { epoch: 77, delivered: 1, attempt: 2 })).toMatchObject({ resumed: true, member: 1 });
     expect(room.core.alarmMs).toBeUndefined();
-    room.turn((core, nowMs) => core.disconnected(2, nowMs));
+    room.transact((core, nowMs) => core.disconnected(2, nowMs));
     room.wait(30_000);
     expect(room.presences).toEqual(["1:1", "1:2", "1:3", "1:2", "1:4"]);
   });
@@ -132,7 +132,7 @@ describe("RoomCore", () => {
   it("removes an expired seat at a Join, before its alarm", () => {
     const room = new RoomProbe();
     room.join(1, "kim");
-    room.turn((core, nowMs) => core.disconnected(1, nowMs));
+    room.transact((core, nowMs) => core.disconnected(1, nowMs));
     room.nowMs += 30_000;
     expect(room.join(2, "kim", { epoch: 77, delivered: 1, attempt: 2 })).toMatchObject({ resumed: false, member: 2 });
     expect(room.presences).toEqual(["1:1", "1:2", "1:4", "2:1"]);
@@ -163,9 +163,9 @@ describe("RoomCore", () => {
     const room = new RoomProbe();
     room.join(1, "kim");
     room.takeKinds(1);
-    room.turn((core, nowMs) => expect(core.post(0, 0, BODY, nowMs)).toBe(2));
+    room.transact((core, nowMs) => expect(core.post(0, 0, BODY, nowMs)).toBe(2));
     expect(room.takePackets(1)).toEqual([{ kind: "deliver", offset: 2, from: 0, to: 0, body: BODY }]);
-    room.turn((core, nowMs) => core.remove(1, ClosedCode.SessionInvalid, "revoked", nowMs));
+    room.transact((core, nowMs) => core.remove(1, ClosedCode.SessionInvalid, "revoked", nowMs));
     expect(room.closes).toEqual([{ connection: 1, code: 3 }]);
     expect(room.presences).toEqual(["1:1", "1:4"]);
   });
@@ -174,7 +174,7 @@ describe("RoomCore", () => {
     const room = new RoomProbe();
     room.join(1, "kim");
     room.join(2, "lee");
-    room.turn((core, nowMs) => core.close(1, ClosedCode.GoingAway, "silent", nowMs));
+    room.transact((core, nowMs) => core.close(1, ClosedCode.GoingAway, "silent", nowMs));
     expect(room.closes).toEqual([{ connection: 1, code: 7 }]);
     expect(room.core.members.map(({ heldSinceMs }) => heldSinceMs)).toEqual([room.nowMs, null]);
   });

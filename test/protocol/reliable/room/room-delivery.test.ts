@@ -18,7 +18,8 @@ function twoPlayers(room = new RoomProbe()): RoomProbe {
 
 /** The server says `count` things of 1 KiB each. */
 function flood(room: RoomProbe, count: number): void {
-  for (let message = 0; message < count; message++) room.turn((core, nowMs) => core.post(0, 0, PACKET_OF_1_KIB, nowMs));
+  for (let message = 0; message < count; message++)
+    room.transact((core, nowMs) => core.post(0, 0, PACKET_OF_1_KIB, nowMs));
 }
 
 describe("a room's delivery", () => {
@@ -97,7 +98,7 @@ describe("a room's delivery", () => {
 
   it("replays as fast as the player acks, at most 256 KiB ahead, and does not close it as too slow", () => {
     const room = twoPlayers();
-    room.turn((core, nowMs) => core.disconnected(2, nowMs));
+    room.transact((core, nowMs) => core.disconnected(2, nowMs));
     for (let time = 0; time < 4; time++) {
       flood(room, 500);
       room.receive(1, { kind: "ack", position: room.storage.head });
@@ -120,7 +121,7 @@ describe("a room's delivery", () => {
 
   it("sends no Ack during a replay, so that its first Ack marks the end of the replay", () => {
     const room = twoPlayers(new RoomProbe({ replayWindowBytes: KIB }));
-    room.turn((core, nowMs) => core.disconnected(2, nowMs));
+    room.transact((core, nowMs) => core.disconnected(2, nowMs));
     flood(room, 3);
     room.join(3, "lee", { epoch: 77, delivered: 2, attempt: 2 });
     room.publish(3, 1);
@@ -145,7 +146,7 @@ describe("a room's delivery", () => {
 
   it("reports the exact gap in the log, and then the members", () => {
     const room = twoPlayers(new RoomProbe({ log: { ...DEFAULT_ROOM_LIMITS.log, neededMs: -1, maxEntries: 4 } }));
-    room.turn((core, nowMs) => core.disconnected(2, nowMs));
+    room.transact((core, nowMs) => core.disconnected(2, nowMs));
     flood(room, 6);
     room.join(3, "lee", { epoch: 77, delivered: 2, attempt: 2 });
     const [gap, ...rest] = room.takePackets(3);
@@ -159,7 +160,7 @@ describe("a room's delivery", () => {
   it("reports the gap too if the log is trimmed during a replay", () => {
     const log = { ...DEFAULT_ROOM_LIMITS.log, neededMs: -1, maxEntries: 5 };
     const room = twoPlayers(new RoomProbe({ log, replayWindowBytes: KIB }));
-    room.turn((core, nowMs) => core.disconnected(2, nowMs));
+    room.transact((core, nowMs) => core.disconnected(2, nowMs));
     flood(room, 3);
     room.join(3, "lee", { epoch: 77, delivered: 3, attempt: 2 });
     expect(room.takeKinds(3)).toEqual(["deliver 4"]);

@@ -37,7 +37,7 @@ describe("a room that lost its memory", () => {
 
   it("removes the seats whose retention has ended meanwhile", () => {
     const room = twoPlayers();
-    room.turn((core, nowMs) => core.disconnected(2, nowMs));
+    room.transact((core, nowMs) => core.disconnected(2, nowMs));
     room.rebuild([KIM], room.nowMs + 30_000);
     expect(room.presences).toEqual(["1:1", "2:1", "2:2", "2:4"]);
   });
@@ -53,9 +53,9 @@ describe("a room that lost its memory", () => {
 
   it("continues a replay at its position", () => {
     const room = twoPlayers(new RoomProbe({ replayWindowBytes: 100 }));
-    room.turn((core, nowMs) => core.disconnected(2, nowMs));
+    room.transact((core, nowMs) => core.disconnected(2, nowMs));
     for (let message = 0; message < 4; message++) {
-      room.turn((core, nowMs) => core.post(0, 0, new Uint8Array(50), nowMs));
+      room.transact((core, nowMs) => core.post(0, 0, new Uint8Array(50), nowMs));
     }
     room.join(3, "lee", { epoch: 77, delivered: 2, attempt: 2 });
     expect(room.takeKinds(3)).toEqual(["presence 3", "deliver 4", "deliver 5"]);
@@ -69,7 +69,7 @@ describe("a room that lost its memory", () => {
 
   it("counts again how far a player is behind", () => {
     const room = twoPlayers(new RoomProbe({ liveWindowBytes: 700 }));
-    const say = () => room.turn((core, nowMs) => core.post(0, 0, new Uint8Array(380), nowMs));
+    const say = () => room.transact((core, nowMs) => core.post(0, 0, new Uint8Array(380), nowMs));
     say();
     room.receive(1, { kind: "ack", position: room.storage.head });
     say();
@@ -83,7 +83,7 @@ describe("a room that lost its memory", () => {
   it("continues to pace a player, and acks its messages meanwhile", () => {
     const room = twoPlayers(new RoomProbe({ liveWindowBytes: 300, replayWindowBytes: 300 }));
     for (let message = 0; message < 5; message++) {
-      room.turn((core, nowMs) => core.post(0, 0, new Uint8Array(180), nowMs));
+      room.transact((core, nowMs) => core.post(0, 0, new Uint8Array(180), nowMs));
     }
     room.takePackets(2);
     room.rebuild([KIM, LEE]);
