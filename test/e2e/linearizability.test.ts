@@ -5,7 +5,7 @@ import { REGISTER, type RegisterInput, type RegisterOutput } from "../support/hi
 
 type RegisterOperation = Operation<RegisterInput, RegisterOutput>;
 
-/** `null` as the return: no answer. */
+/** `null` as the return: no response. */
 function write(client: number, value: string | null, calledAt: number, returnedAt: number | null): RegisterOperation {
   const input = { kind: "write", value } as const;
   return returnedAt === null

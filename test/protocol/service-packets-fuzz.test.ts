@@ -5,14 +5,14 @@ import { mutateBytes } from "../support/packets/cut-and-mutate.ts";
 import { fromHex } from "../support/packets/packet-bytes.ts";
 import {
   brokenServiceVectors,
-  serviceAnswerVectors,
   serviceRequestVectors,
+  serviceResponseVectors,
 } from "../support/packets/service-vectors.ts";
 import { seededRandom } from "../support/random.ts";
 
 const BUFFERS = 100_000;
 const { FUZZ_SEED = "1" } = process.env;
-const corpus = [...serviceRequestVectors, ...serviceAnswerVectors, ...brokenServiceVectors].map(({ hex }) =>
+const corpus = [...serviceRequestVectors, ...serviceResponseVectors, ...brokenServiceVectors].map(({ hex }) =>
   fromHex(hex),
 );
 
@@ -38,9 +38,9 @@ function outcomesOf(buffer: Uint8Array, cut: number): string[] {
 function answerOutcome(packet: Uint8Array): string {
   try {
     decodeServiceResponse(packet);
-    return "answer";
+    return "response";
   } catch (error) {
-    return error instanceof ProtocolError ? "no answer" : `thrown: ${error}`;
+    return error instanceof ProtocolError ? "no response" : `thrown: ${error}`;
   }
 }
 
@@ -57,7 +57,7 @@ describe("the service packet decoder under 100,000 random and mutated buffers", 
     expect([...seen.keys()].sort(), `FUZZ_SEED=${FUZZ_SEED}`).toEqual(
       [
         ...["check", "register", "delete", "count", "issue", "checkAccess", "invalid", "unknown"],
-        ...["answer", "no answer", "size_too_large", "size_too_small"],
+        ...["response", "no response", "size_too_large", "size_too_small"],
       ].sort(),
     );
   });

@@ -18,14 +18,14 @@ import { failedResponse, type ServiceRequest } from "../../protocol/session-requ
 import { Status } from "../../protocol/status-codes.ts";
 import { byteByByte, everySplit, splitPackets } from "../support/packets/cut-and-mutate.ts";
 import { fromHex, PacketBytes, toHex } from "../support/packets/packet-bytes.ts";
-import { serviceAnswers, serviceKeys, serviceRequests } from "../support/packets/service-arbitraries.ts";
+import { serviceKeys, serviceRequests, serviceResponses } from "../support/packets/service-arbitraries.ts";
 import {
-  answerOfVector,
   brokenServiceVectors,
   requestOfVector,
-  serviceAnswerVectors,
+  responseOfVector,
   serviceKeyVectors,
   serviceRequestVectors,
+  serviceResponseVectors,
 } from "../support/packets/service-vectors.ts";
 
 function encodeRequest(request: ServiceRequest): Uint8Array {
@@ -77,12 +77,12 @@ describe("service packets", () => {
       decode: (packet: Uint8Array): unknown => decodeServiceKey(packet),
       value: vector.fields.key as unknown,
     })),
-    ...serviceAnswerVectors.map((vector) => ({
+    ...serviceResponseVectors.map((vector) => ({
       name: vector.packet,
       vector,
-      encoded: () => encodeAnswer(answerOfVector(vector)),
+      encoded: () => encodeAnswer(responseOfVector(vector)),
       decode: (packet: Uint8Array): unknown => decodeServiceResponse(packet),
-      value: answerOfVector(vector) as unknown,
+      value: responseOfVector(vector) as unknown,
     })),
   ])("vector $vector.hex ($name)", ({ vector, encoded, decode, value }) => {
     const bytes = fromHex(vector.hex);
@@ -132,7 +132,7 @@ describe("service packets", () => {
 
   it("have an ErrorResponse that names an unknown type", () => {
     expect(unknownTypeResponse(77, Status.Invalid)).toEqual(
-      answerOfVector(serviceAnswerVectors.find((vector) => vector.packet === "ErrorResponse") ?? fail()),
+      responseOfVector(serviceResponseVectors.find((vector) => vector.packet === "ErrorResponse") ?? fail()),
     );
   });
 
@@ -167,7 +167,7 @@ describe("service packets", () => {
       }),
     );
     fc.assert(
-      fc.property(serviceAnswers, (value) => {
+      fc.property(serviceResponses, (value) => {
         expect(decodeServiceResponse(encodeAnswer(value))).toEqual(value);
       }),
     );

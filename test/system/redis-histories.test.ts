@@ -35,7 +35,7 @@ test.each(["SIGKILL", "SIGSTOP"] as const)(
     const redis = await startRedisWithSentinels({ replicas: 2, sentinels: 3 });
     ends.push(redis.stop);
     const load = new RegisterLoad([await startRest(redis.env, 1)], 1);
-    const [answered] = load.answers;
+    const [answered] = load.responses;
     await until(() => (answered?.writes ?? 0) >= WRITES_AFTER);
     redis.primary.signal(signal);
     await until(async () => (await redis.primaryPort()) !== redis.primary.port, FAILOVER_MS);
@@ -51,7 +51,7 @@ test("a redis-rest that a partition leaves with the old primary soon answers nob
   const redis = await startPartitionedRedis(0);
   ends.push(redis.stop);
   const load = new RegisterLoad([await startRest(redis.isolatedEnv, 1), await startRest(redis.env, 1)], 2);
-  const [isolated, other] = load.answers;
+  const [isolated, other] = load.responses;
   if (isolated === undefined || other === undefined) throw new Error("two were started");
   await until(() => Math.min(isolated.writes, other.writes) >= WRITES_AFTER);
   redis.part();
@@ -72,14 +72,14 @@ test("no acknowledged write is lost to a partition with a replica on either side
   const redis = await startPartitionedRedis(1);
   ends.push(redis.stop);
   const load = new RegisterLoad([await startRest(redis.isolatedEnv, 2), await startRest(redis.env, 2)], 3);
-  const [isolated, other] = load.answers;
+  const [isolated, other] = load.responses;
   if (isolated === undefined || other === undefined) throw new Error("two were started");
   await until(() => Math.min(isolated.writes, other.writes) >= WRITES_AFTER);
   redis.part();
   const partedMs = performance.now();
   await until(redis.isFailedOver, FAILOVER_MS);
   await pause(Math.max(0, partedMs + READ_LEASE_MS + DEADLINE_MS + 2 * SLACK_MS - performance.now()));
-  for (const { lastMs } of load.answers) {
+  for (const { lastMs } of load.responses) {
     expect(lastMs - partedMs).toBeLessThan(READ_LEASE_MS + DEADLINE_MS + SLACK_MS);
   }
   redis.heal();

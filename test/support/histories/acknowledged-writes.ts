@@ -20,7 +20,7 @@ export interface WriteLedger {
 const BACK_OFF_MS = 20;
 
 /**
- * Callers that register keys and remove every second one again, each waiting for one answer before the next call, and
+ * Callers that register keys and remove every second one again, each waiting for one response before the next call, and
  * keep account of what was acknowledged. Runs until it is stopped.
  */
 export class AcknowledgedWrites implements WriteLedger {

@@ -9,10 +9,10 @@
 export interface Operation<Input, Output> {
   readonly client: number;
   readonly input: Input;
-  /** Undefined: it was not answered, so that it may have happened at any time from its call on, or never. */
+  /** Undefined: no response came, so it may have happened at any time after its call, or never. */
   readonly output: Output | undefined;
   readonly calledAt: number;
-  /** Infinity when it was not answered. */
+  /** Infinity when no response came. */
   readonly returnedAt: number;
 }
 
@@ -122,7 +122,7 @@ export function isLinearizable<State extends string | number | null, Input, Outp
   return true;
 }
 
-/** Unanswered operations that nothing depends on can always have never happened; each would double the search. */
+/** An operation without a response that nothing depends on may never have happened; each would double the search. */
 function relevant<State extends string | number | null, Input, Output>(
   operations: readonly Operation<Input, Output>[],
   model: Model<State, Input, Output>,
@@ -234,7 +234,7 @@ function describe<Input, Output>(operations: readonly Operation<Input, Output>[]
     .map(
       ({ client, input, output, calledAt, returnedAt }) =>
         `  ${calledAt}..${Number.isFinite(returnedAt) ? returnedAt : "?"} client ${client}: ${JSON.stringify(input)} -> ${
-          output === undefined ? "no answer" : JSON.stringify(output)
+          output === undefined ? "no response" : JSON.stringify(output)
         }`,
     )
     .join("\n");

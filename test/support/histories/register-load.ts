@@ -17,13 +17,13 @@ const BACK_OFF_MS = 20;
 /** Clients that read, write and remove the same few keys through one redis-rest or several, and remember what they saw. */
 export class RegisterLoad {
   readonly history = new History<RegisterInput, RegisterOutput>();
-  /** By redis-rest: when it last answered, on performance.now()'s clock, and how often. */
-  readonly answers: { lastMs: number; reads: number; writes: number }[];
+  /** By redis-rest: when it last responded, on performance.now()'s clock, and how often. */
+  readonly responses: { lastMs: number; reads: number; writes: number }[];
   readonly #clients: readonly Promise<void>[];
   #isStopping = false;
 
   constructor(rests: readonly RedisRest[], seed: number) {
-    this.answers = rests.map(() => ({ lastMs: 0, reads: 0, writes: 0 }));
+    this.responses = rests.map(() => ({ lastMs: 0, reads: 0, writes: 0 }));
     this.#clients = Array.from({ length: CLIENTS }, (_, client) => this.#run(rests, client, seed + client));
   }
 
@@ -36,16 +36,16 @@ export class RegisterLoad {
   async #run(rests: readonly RedisRest[], client: number, seed: number): Promise<void> {
     const random = seededRandom(seed);
     const index = client % rests.length;
-    const [rest, answered] = [rests[index], this.answers[index]];
-    if (rest === undefined || answered === undefined) throw new Error("there is a redis-rest to ask");
+    const [rest, responded] = [rests[index], this.responses[index]];
+    if (rest === undefined || responded === undefined) throw new Error("there is a redis-rest to ask");
     for (let turn = 0; !this.#isStopping; turn++) {
       const key = `k${random.integer(0, KEYS - 1)}`;
       const input = choose(random, `${client}:${turn}`);
       const output = await this.history.record(client, key, input, () => ask(rest, key, input));
       if (output !== undefined) {
-        answered.lastMs = performance.now();
-        if (input.kind === "read") answered.reads++;
-        else answered.writes++;
+        responded.lastMs = performance.now();
+        if (input.kind === "read") responded.reads++;
+        else responded.writes++;
       }
       await pause(output === undefined ? BACK_OFF_MS : PAUSE_MS);
     }

@@ -13,8 +13,8 @@ interface LiveSession extends ModelSession {
   readonly secretHash: string | null;
 }
 
-/** What a store must answer, without its times: they follow its own clock. */
-export interface ModelAnswer {
+/** A store's right response, without its times: they follow its own clock. */
+export interface ModelResponse {
   readonly status: Status;
   readonly created?: boolean;
   readonly deleted?: number;
@@ -39,7 +39,7 @@ export class SessionModel {
     this.#cap = cap;
   }
 
-  answer(request: ModelRequest): ModelAnswer {
+  respond(request: ModelRequest): ModelResponse {
     switch (request.kind) {
       case "check":
         return { status: this.live.has(request.sessid) ? Status.Ok : Status.NotFound };
@@ -99,7 +99,7 @@ export class SessionModel {
     return sessids.sort((a, b) => a - b);
   }
 
-  #register({ sessid, user, ip, grants, secretHash }: RegisterRequest): ModelAnswer {
+  #register({ sessid, user, ip, grants, secretHash }: RegisterRequest): ModelResponse {
     const before = this.live.get(sessid);
     if (before !== undefined && before.user !== user) return refused(Status.Conflict);
     if (before === undefined && !this.admits(user)) return refused(Status.TooMany);
@@ -113,7 +113,7 @@ export class SessionModel {
   }
 }
 
-function refused(status: Status): ModelAnswer {
+function refused(status: Status): ModelResponse {
   return { status, created: false };
 }
 

@@ -38,8 +38,8 @@ export const serviceRequests: fc.Arbitrary<ServiceRequest> = fc.oneof(
 /** Any service key that has a packet. */
 export const serviceKeys: fc.Arbitrary<string> = utf8Text(1, 255);
 
-/** Any answer that has a packet, with nothing in it that the packet does not carry. */
-export const serviceAnswers: fc.Arbitrary<ServiceResponsePacket> = fc.oneof(
+/** Any response that has a packet, with no value that the packet does not carry. */
+export const serviceResponses: fc.Arbitrary<ServiceResponsePacket> = fc.oneof(
   fc.record({ kind: fc.constantFrom("check" as const, "delete" as const, "checkAccess" as const), status }),
   fc.record({
     kind: fc.constant("register" as const),

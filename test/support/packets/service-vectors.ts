@@ -24,7 +24,7 @@ export interface ServiceVector {
   };
 }
 
-/** A broken packet, and the answer that the contract gives it. */
+/** A broken packet, and the response that the contract gives it. */
 export interface BrokenVector {
   readonly why: string;
   readonly hex: string;
@@ -41,7 +41,7 @@ export const serviceKeyVectors = vectors.packets.filter((vector) => vector.packe
 export const serviceRequestVectors = vectors.packets.filter(
   (vector) => vector.packet.endsWith("Request") && !serviceKeyVectors.includes(vector),
 );
-export const serviceAnswerVectors = vectors.packets.filter((vector) => vector.packet.endsWith("Response"));
+export const serviceResponseVectors = vectors.packets.filter((vector) => vector.packet.endsWith("Response"));
 
 /** The value that a request vector's bytes stand for. */
 export function requestOfVector({ packet, fields }: ServiceVector): ServiceRequest {
@@ -64,8 +64,8 @@ export function requestOfVector({ packet, fields }: ServiceVector): ServiceReque
   }
 }
 
-/** The value that an answer vector's bytes stand for; what the packet does not carry is false or 0. */
-export function answerOfVector({ packet, fields }: ServiceVector): ServiceResponsePacket {
+/** The value that a response vector's bytes stand for; what the packet does not carry is false or 0. */
+export function responseOfVector({ packet, fields }: ServiceVector): ServiceResponsePacket {
   const status = Status[fields.status ?? "Invalid"];
   switch (packet) {
     case "SessionCheckResponse":
@@ -85,7 +85,7 @@ export function answerOfVector({ packet, fields }: ServiceVector): ServiceRespon
     case "ErrorResponse":
       return { kind: "error", status, message: fields.message ?? "" };
     default:
-      throw new Error(`no such answer: ${packet}`);
+      throw new Error(`no such response: ${packet}`);
   }
 }
 

@@ -10,14 +10,14 @@ import {
 import type { ServiceRequest } from "../../../protocol/session-request.ts";
 import { Changes } from "../changes.ts";
 
-/** The packets of requests, one behind the other. */
+/** The packets of requests, one after the other. */
 export function requestBytes(...requests: readonly ServiceRequest[]): Uint8Array {
   const writer = new ByteWriter();
   for (const request of requests) writeServiceRequest(writer, request);
   return writer.finish();
 }
 
-/** A game server at the other end of a bridge's port: it sends any bytes, and keeps every answer in order. */
+/** A game server at the other end of a bridge's port: it sends any bytes and keeps every response in order. */
 export class GamePeer {
   readonly socket: Socket;
   readonly responses: ServiceResponsePacket[] = [];
@@ -55,13 +55,13 @@ export class GamePeer {
     this.socket.write(requestBytes(...requests));
   }
 
-  /** The first `count` answers, once they are there. */
+  /** Resolves with the first `count` responses, once they are there. */
   async received(count: number): Promise<ServiceResponsePacket[]> {
     await this.#changes.until(() => this.responses.length >= count || this.ended);
     return this.responses.slice(0, count);
   }
 
-  /** Waits for the bridge to end the connection and returns all answers. */
+  /** Waits for the bridge to end the connection and returns all responses. */
   async untilEnded(): Promise<ServiceResponsePacket[]> {
     await this.#changes.until(() => this.ended);
     return this.responses;

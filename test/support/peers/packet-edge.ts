@@ -16,18 +16,21 @@ import { makeToken } from "../../../protocol/session-token.ts";
 import { Status } from "../../../protocol/status-codes.ts";
 import { splitPackets } from "../packets/cut-and-mutate.ts";
 
-/** What a fault does with a batch instead of, or before, the right answer. */
-export type EdgeFault = (batch: EdgeBatch, response: ServerResponse) => Promise<"answer" | "done"> | "answer" | "done";
+/** What a fault does with a batch instead of, or before, the right response. */
+export type EdgeFault = (
+  batch: EdgeBatch,
+  response: ServerResponse,
+) => Promise<"respond" | "done"> | "respond" | "done";
 
 /** A batch that the edge was sent. */
 export interface EdgeBatch {
   readonly requests: readonly DecodedServiceRequest[];
-  /** The right answers; asking for them executes the requests. */
-  readonly answers: () => Uint8Array;
+  /** Executes the requests and returns the right responses. */
+  readonly responses: () => Uint8Array;
 }
 
 /**
- * An edge that can be made to fail: a real HTTP server that decodes the packets of `POST /v1/packets` and answers from
+ * An edge that can be made to fail: a real HTTP server that decodes the packets of `POST /v1/packets` and responds from
  * memory. Each fault in {@link faults} is used for one batch, in order, then {@link fault} for all, if it is set.
  */
 export class PacketEdge {
@@ -38,7 +41,7 @@ export class PacketEdge {
   readonly faults: EdgeFault[] = [];
   fault: EdgeFault | undefined;
   readonly #server: Server = createServer((request, response) => {
-    this.#answer(request, response).catch((error: unknown) => response.destroy(error as Error));
+    this.#respond(request, response).catch((error: unknown) => response.destroy(error as Error));
   });
 
   static async open(port = 0): Promise<PacketEdge> {
@@ -65,7 +68,7 @@ export class PacketEdge {
     await closed;
   }
 
-  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  async #respond(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const body = await buffer(request);
     if (request.headers.authorization !== `Bearer ${this.apiKey}`) {
       response.writeHead(401, { "Content-Type": "application/problem+json" });
@@ -73,39 +76,39 @@ export class PacketEdge {
       return;
     }
     const requests = splitPackets(MAX_SERVICE_PACKET_BYTES, [body]).map(decodeServiceRequest);
-    const batch: EdgeBatch = { requests, answers: () => this.#run(requests) };
+    const batch: EdgeBatch = { requests, responses: () => this.#run(requests) };
     if (requests.length > 0) {
       this.batches.push(requests.map(({ kind }) => kind));
       const fault = this.faults.shift() ?? this.fault;
       if (fault !== undefined && (await fault(batch, response)) === "done") return;
     }
     response.writeHead(200, { "Content-Type": "application/octet-stream" });
-    response.end(batch.answers());
+    response.end(batch.responses());
   }
 
   #run(requests: readonly DecodedServiceRequest[]): Uint8Array {
     const writer = new ByteWriter();
-    for (const request of requests) writeServiceResponse(writer, this.#answerTo(request));
+    for (const request of requests) writeServiceResponse(writer, this.#responseTo(request));
     return writer.finish();
   }
 
-  #answerTo(request: DecodedServiceRequest): ServiceResponsePacket {
+  #responseTo(request: DecodedServiceRequest): ServiceResponsePacket {
     if (request.kind === "unknown") return unknownTypeResponse(request.type, Status.Invalid);
     if (request.kind === "invalid") return failedResponse(request.request, Status.Invalid) as ServiceResponse;
     return this.sessions.run(request);
   }
 }
 
-/** Never answers. */
+/** Never responds. */
 export const hang: EdgeFault = () => "done";
 
-/** A fault that keeps batches waiting until `open` is called, then answers them. */
+/** A fault that keeps batches waiting until `open` is called, then responds to them. */
 export function gate(): { readonly fault: EdgeFault; readonly open: () => void } {
-  const { promise, resolve } = Promise.withResolvers<"answer">();
-  return { fault: () => promise, open: () => resolve("answer") };
+  const { promise, resolve } = Promise.withResolvers<"respond">();
+  return { fault: () => promise, open: () => resolve("respond") };
 }
 
-/** Answers with this status and body instead. */
+/** Responds with this status and body instead. */
 export function respond(status: number, body: string | Uint8Array = ""): EdgeFault {
   return (_batch, response) => {
     response.writeHead(status);
@@ -120,7 +123,7 @@ export const breakConnection: EdgeFault = (_batch, response) => {
   return "done";
 };
 
-/** Sessions by sessid, in memory: what a {@link PacketEdge} answers from. Each has its user. */
+/** Sessions by sessid, in memory: what a {@link PacketEdge} responds from. Each has its user. */
 export class SessionMap {
   readonly users = new Map<number, string>();
   #issued = 1_000_000;

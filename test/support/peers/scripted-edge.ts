@@ -15,7 +15,7 @@ export class EdgeSocket {
   readonly socket: WebSocket;
   readonly url: string;
   readonly authorization: string | undefined;
-  /** Each binary message, taken apart: one that is not whole packets fails the test. */
+  /** Each binary message, taken apart: a message that is not whole packets fails the test. */
   readonly messages: PlayerPacket[][] = [];
   readonly texts: string[] = [];
   closeCode: number | undefined;
@@ -52,7 +52,7 @@ export class EdgeSocket {
     this.socket.send(playerBytes(...packets));
   }
 
-  /** Answers a fresh Join. */
+  /** Responds to a fresh Join with Joined. */
   letIn(): void {
     const numbers = { member: 1, epoch: 9, offset: 0, received: 0, retentionSeconds: 30, heartbeatSeconds: 10 };
     this.send({ kind: "joined", resumed: false, ...numbers });
@@ -62,11 +62,11 @@ export class EdgeSocket {
 /** An edge whose rooms do what a test says: a real WebSocket server, for the faults that a real edge does not show. */
 export class ScriptedEdge {
   readonly sockets: EdgeSocket[] = [];
-  /** What becomes of an upgrade: accepted, refused with a status, or left without an answer. */
+  /** What becomes of an upgrade: it is accepted, refused with a status, or left without a response. */
   upgrade: "accept" | "hang" | number = "accept";
   /** Upgrades that bridges have asked for, hanging ones included. */
   upgradeRequests = 0;
-  /** Told of each Join that comes: it may answer. */
+  /** Called with each Join that comes: it may respond. */
   onJoin: ((join: Join, room: EdgeSocket) => void) | undefined;
   readonly #server: Server = createServer();
   readonly #webSockets = new WebSocketServer({ noServer: true });

@@ -33,7 +33,7 @@ export class TestBridge {
     return peer;
   }
 
-  /** What `/metrics`, `/healthz` or `/readyz` answers. */
+  /** The response to a GET of `/metrics`, `/healthz` or `/readyz`. */
   async watch(path: string): Promise<{ status: number; body: string }> {
     const response = await fetch(`http://127.0.0.1:${this.bridge.metricsAddress.port}${path}`);
     return { status: response.status, body: await response.text() };

@@ -9,11 +9,11 @@ export interface FailoverSeries {
   readonly failovers: number;
   /** Failovers after which redis-rest did not find the new primary within LOST_MS; the series then starts another one. */
   readonly lost: number;
-  /** From the promotion to the first answer of the new primary. */
+  /** From the promotion to the first reply of the new primary. */
   readonly slowestMs: number;
 }
 
-/** Far beyond what finding a primary may take, so that only what never comes is called lost. */
+/** Far beyond the time that finding a primary may take: a longer search counts as lost. */
 const LOST_MS = 10_000;
 const ASK_AGAIN_MS = 5;
 const SENTINELS = 3;
@@ -32,7 +32,7 @@ export async function runFailoverSeries(distanceMs: number, count: number, seed:
       stage.repeatsNewsToSubscribers = random.chance(0.2);
       const startMs = performance.now();
       stage.failOver(announcement(random, distanceMs));
-      const tookMs = await untilAnsweredBy(rest, stage, startMs);
+      const tookMs = await untilRepliedBy(rest, stage, startMs);
       if (tookMs !== undefined) {
         slowestMs = Math.max(slowestMs, tookMs);
       } else {
@@ -58,7 +58,7 @@ function announcement(random: Random, distanceMs: number): Announcement {
   return { end: PRIMARY_ENDS[random.integer(0, PRIMARY_ENDS.length - 1)] ?? "hangs up", afterMs };
 }
 
-async function untilAnsweredBy(rest: RedisRest, stage: FakeFailover, startMs: number): Promise<number | undefined> {
+async function untilRepliedBy(rest: RedisRest, stage: FakeFailover, startMs: number): Promise<number | undefined> {
   while (performance.now() - startMs < LOST_MS) {
     const { json } = await restPost(rest, "/", ["GET", "who"]);
     if (JSON.stringify(json) === JSON.stringify({ result: stage.primaryName })) return performance.now() - startMs;

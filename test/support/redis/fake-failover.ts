@@ -6,7 +6,7 @@ import { type RespRequest, RespServer, respArray, respBulk } from "./resp-server
 export type PrimaryEnd =
   /** It ends their connections, as Sentinel makes it. */
   | "hangs up"
-  /** It answers them as before: it has not heard of its replacement. */
+  /** It replies as before: it has not heard of its replacement. */
   | "goes on"
   /** It keeps them and says nothing more: a stopped process, a cut cable. */
   | "goes silent";
@@ -47,7 +47,7 @@ export class FakeFailover {
     for (let index = 0; index < SENTINELS; index++) {
       const subscribers = new Set<Socket>();
       stage.#subscribers.push(subscribers);
-      stage.#sentinels.push(await RespServer.listen((request, client) => stage.#answer(request, client, subscribers)));
+      stage.#sentinels.push(await RespServer.listen((request, client) => stage.#respond(request, client, subscribers)));
     }
     return stage;
   }
@@ -59,7 +59,7 @@ export class FakeFailover {
     };
   }
 
-  /** What the primary of now answers to any GET. */
+  /** The reply of the present primary to any GET. */
   get primaryName(): string {
     return this.#primary.name;
   }
@@ -96,14 +96,14 @@ export class FakeFailover {
     return respArray(["message", "+switch-master", switched].map(respBulk));
   }
 
-  #answer([name, ...args]: RespRequest, client: Socket, subscribers: Set<Socket>): undefined {
+  #respond([name, ...args]: RespRequest, client: Socket, subscribers: Set<Socket>): undefined {
     void this.#later(this.#distanceMs, () => {
       if (client.writable) client.write(this.#reply(name, args, client, subscribers));
     });
     return undefined;
   }
 
-  /** Says what is true when the answer leaves, not when it was asked for. */
+  /** The reply tells what is true when it leaves, not when the request came. */
   #reply(name: string, args: readonly string[], client: Socket, subscribers: Set<Socket>): string {
     if (name === "SUBSCRIBE") {
       subscribers.add(client);
@@ -145,7 +145,7 @@ class FakePrimary {
   }
 
   static async start(name: string, isPrimary: boolean): Promise<FakePrimary> {
-    const server = await RespServer.listen((request) => primary.#answer(request));
+    const server = await RespServer.listen((request) => primary.#reply(request));
     const primary = new FakePrimary(name, isPrimary, server);
     return primary;
   }
@@ -155,7 +155,7 @@ class FakePrimary {
   }
 
   promote(): void {
-    // Whoever still waits for an answer from its silence has waited in vain.
+    // Who waits for a reply from the time of silence waits in vain.
     if (this.#isSilent) this.#server.hangUp();
     this.#isSilent = false;
     this.#isPrimary = true;
@@ -171,7 +171,7 @@ class FakePrimary {
     return this.#server.close();
   }
 
-  #answer([name]: RespRequest): string | undefined {
+  #reply([name]: RespRequest): string | undefined {
     if (this.#isSilent) return undefined;
     switch (name) {
       case "INFO":

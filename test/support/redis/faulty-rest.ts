@@ -3,7 +3,7 @@ import type { AddressInfo } from "node:net";
 import { buffer } from "node:stream/consumers";
 
 export interface FaultyRest {
-  /** The base of the faults: `<url>/silent` is a REST API that never answers. */
+  /** The base of the faults: `<url>/silent` is a REST API that never responds. */
   readonly url: string;
   close(): Promise<void>;
 }
@@ -14,7 +14,7 @@ type Fault = (request: IncomingMessage, response: ServerResponse, target: string
 const FAULTS: Readonly<Record<string, Fault>> = {
   silent: () => {},
   "stalled-body": (_, response) => void response.writeHead(200).write('[{"result":'),
-  "html-answer": (_, response) => void response.end("<html>It works!</html>"),
+  "html-response": (_, response) => void response.end("<html>It works!</html>"),
   "too-few-outcomes": (_, response) => void response.end("[]"),
   "one-outcome": (_, response) => void response.end('{"result":"Aborted"}'),
   "foreign-outcomes": async (request, response) => {
@@ -27,27 +27,27 @@ const FAULTS: Readonly<Record<string, Fault>> = {
   },
 };
 
-/** Executed by Redis, but the caller never learns it: every first answer to a path is lost on its way. */
-async function loseFirstAnswer(request: IncomingMessage, response: ServerResponse, target: string, isFirst: boolean) {
-  const answer = await fetch(`${target}/pipeline`, {
+/** Executed by Redis, but the caller never learns it: the first response to each path is lost on its way. */
+async function loseFirstResponse(request: IncomingMessage, response: ServerResponse, target: string, isFirst: boolean) {
+  const healthy = await fetch(`${target}/pipeline`, {
     method: "POST",
     headers: { authorization: request.headers.authorization ?? "", "content-type": "application/json" },
     body: await buffer(request),
   });
-  const body = await answer.text();
+  const body = await healthy.text();
   if (isFirst) request.socket.destroy();
-  else response.writeHead(answer.status).end(body);
+  else response.writeHead(healthy.status).end(body);
 }
 
-/** Starts a server whose paths are faults; `/lose-first-answer/<anything>` passes on to `target`. */
+/** Starts a server whose paths are faults; `/lose-first-response/<anything>` passes on to `target`. */
 export async function startFaultyRest(target: string): Promise<FaultyRest> {
   const seen = new Set<string>();
   const http = createServer((request, response) => {
     const [, name = "", scenario = ""] = (request.url ?? "").split("/");
-    if (name === "lose-first-answer") {
+    if (name === "lose-first-response") {
       const isFirst = !seen.has(scenario);
       seen.add(scenario);
-      loseFirstAnswer(request, response, target, isFirst).catch(() => request.socket.destroy());
+      loseFirstResponse(request, response, target, isFirst).catch(() => request.socket.destroy());
       return;
     }
     void FAULTS[name]?.(request, response, target);

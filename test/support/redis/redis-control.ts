@@ -22,15 +22,15 @@ interface TestRedis {
 /**
  * Lets tests inside workerd, which has no processes, start and disturb real Redis servers:
  *
- * - `POST /` starts one and answers `{id, url, faultyUrl, token}`
- * - `POST /<id>/command` runs the command in the JSON body past redis-rest and answers its reply
+ * - `POST /` starts one and responds `{id, url, faultyUrl, token}`
+ * - `POST /<id>/command` runs the command in the JSON body past redis-rest and responds with its reply
  * - `POST /<id>/signal` sends the signal that the JSON body names
  * - `DELETE /<id>` ends it
  */
 export async function startRedisControl(): Promise<RedisControl> {
   const started = new Map<string, TestRedis>();
 
-  async function answer(request: IncomingMessage): Promise<unknown> {
+  async function respond(request: IncomingMessage): Promise<unknown> {
     const [, id = "", action] = (request.url ?? "").split("/");
     const body = (await buffer(request)).toString();
     if (id === "") return start(started);
@@ -46,7 +46,7 @@ export async function startRedisControl(): Promise<RedisControl> {
   }
 
   const http = createServer((request, response) => {
-    answer(request).then(
+    respond(request).then(
       (value) => response.end(JSON.stringify(value ?? null)),
       (error: unknown) => response.writeHead(500).end(String(error)),
     );

@@ -4,18 +4,18 @@ import { type AddressInfo, createServer, type Server, type Socket } from "node:n
 /** One command as a client sent it: its name in upper case, then its arguments. */
 export type RespRequest = readonly [name: string, ...args: string[]];
 
-/** What a server answers, encoded by {@link respArray} and its like; undefined is silence. */
-export type AnswerRequest = (request: RespRequest, client: Socket) => string | undefined;
+/** Returns the server's reply, encoded by {@link respArray} and the like; undefined is silence. */
+export type RespondTo = (request: RespRequest, client: Socket) => string | undefined;
 
 /**
- * A server that speaks Redis's protocol (RESP2) and says what the test wants said: for faults that a real Redis or Sentinel
+ * A server that speaks Redis's protocol (RESP2) and replies what the test decides: for faults that a real Redis or Sentinel
  * cannot be made to show at a chosen moment.
  */
 export class RespServer {
   readonly clients = new Set<Socket>();
   readonly #server: Server;
 
-  private constructor(answer: AnswerRequest) {
+  private constructor(respondTo: RespondTo) {
     this.#server = createServer((client) => {
       this.clients.add(client);
       client.setNoDelay(true).on("error", () => undefined);
@@ -25,15 +25,15 @@ export class RespServer {
         unread += chunk.toString("latin1");
         for (let parsed = parseRequest(unread); parsed !== undefined; parsed = parseRequest(unread)) {
           unread = unread.slice(parsed.size);
-          const reply = answer(parsed.request, client);
+          const reply = respondTo(parsed.request, client);
           if (reply !== undefined && client.writable) client.write(reply);
         }
       });
     });
   }
 
-  static async listen(answer: AnswerRequest): Promise<RespServer> {
-    const server = new RespServer(answer);
+  static async listen(respondTo: RespondTo): Promise<RespServer> {
+    const server = new RespServer(respondTo);
     server.#server.listen(0, "127.0.0.1");
     await once(server.#server, "listening");
     return server;

@@ -5,7 +5,7 @@ import { TOKEN_BYTES, TOKEN_SECRET_BYTES } from "../../../../protocol/session-to
 import { Status } from "../../../../protocol/status-codes.ts";
 import { hashSecret } from "../../../../worker/session-store/secrets.ts";
 import { sessionBatches } from "../../../support/histories/session-arbitraries.ts";
-import { type ModelAnswer, SessionModel } from "../../../support/histories/session-model.ts";
+import { type ModelResponse, SessionModel } from "../../../support/histories/session-model.ts";
 import type { StoreHarness } from "../store-harness.ts";
 
 const CAP = 3;
@@ -41,8 +41,8 @@ async function expected(
   model: SessionModel,
   request: SessionRequest,
   response: SessionResponse | undefined,
-): Promise<ModelAnswer> {
-  if (request.kind !== "issue") return model.answer(request);
+): Promise<ModelResponse> {
+  if (request.kind !== "issue") return model.respond(request);
   if (!model.admits(request.user)) return { status: Status.TooMany };
   if (response?.kind === "issue" && response.status === Status.Ok) {
     const secret = Uint8Array.from(response.token.subarray(TOKEN_BYTES - TOKEN_SECRET_BYTES));
@@ -53,7 +53,7 @@ async function expected(
 }
 
 /** A response without its times, its order of sessions and what only an issue's caller may know. */
-function seen(response: SessionResponse): ModelAnswer {
+function seen(response: SessionResponse): ModelResponse {
   const { status } = response;
   switch (response.kind) {
     case "register":

@@ -74,7 +74,7 @@ describe("RedisStore, when Redis cannot be asked,", () => {
   it.each([
     "silent",
     "stalled-body",
-    "html-answer",
+    "html-response",
     "too-few-outcomes",
     "one-outcome",
     "foreign-outcomes",
@@ -114,7 +114,7 @@ describe("RedisStore, when Redis cannot be asked,", () => {
   });
 
   it("repeats a register whose reply was lost, without another effect", async () => {
-    const store = storeAt(`${harness.faultyUrl}/lose-first-answer/register`, {
+    const store = storeAt(`${harness.faultyUrl}/lose-first-response/register`, {
       policy: testPolicy(60_000, { maxSessionsPerUser: 1, limitPolicy: "evict-oldest" }),
       deadlineMs: RETRY_DEADLINE_MS,
     });
@@ -124,7 +124,7 @@ describe("RedisStore, when Redis cannot be asked,", () => {
   });
 
   it("finds the session of an issue whose reply was lost, instead of creating another", async () => {
-    const store = storeAt(`${harness.faultyUrl}/lose-first-answer/issue`, { deadlineMs: RETRY_DEADLINE_MS });
+    const store = storeAt(`${harness.faultyUrl}/lose-first-response/issue`, { deadlineMs: RETRY_DEADLINE_MS });
     const issued = await runOne(store, { kind: "issue", user: "kim", ip: null });
     expect(issued.status).toBe(Status.Ok);
     expect(await count(store)).toEqual([1, 1]);
@@ -133,7 +133,7 @@ describe("RedisStore, when Redis cannot be asked,", () => {
 
   it("has ended the session of a delete whose reply was lost", async () => {
     await runOne(harness.open(), register(1));
-    const store = storeAt(`${harness.faultyUrl}/lose-first-answer/delete`, { deadlineMs: RETRY_DEADLINE_MS });
+    const store = storeAt(`${harness.faultyUrl}/lose-first-response/delete`, { deadlineMs: RETRY_DEADLINE_MS });
     expect((await runOne(store, { kind: "delete", sessid: 1 })).status).toBe(Status.NotFound);
     expect(await harness.command("KEYS", "*")).toEqual([]);
   });
