@@ -58,15 +58,15 @@ async function exhaust(failures: number): Promise<void> {
   for (const peer of guessers) expect(await peer.lastPacket()).toMatchObject({ code: ClosedCode.SessionInvalid });
 }
 
-describe("who joins with a valid session", () => {
-  it("is let in at once, whatever others at the address did: 60 failed Joins in this minute", async () => {
+describe("a player with a valid session", () => {
+  it("joins at once although 60 Joins of its address failed in this minute", async () => {
     await open(LATE);
     await exhaust(60);
     const [player] = await players(1, 1);
     await player?.received("joined");
   });
 
-  it("is let in beside an attacker: 80 players behind one address, and 60 bogus Joins that are under way", async () => {
+  it("joins beside an attacker: 80 players behind one address, and 60 bogus Joins in progress", async () => {
     await open({ ...LATE, PLAYER_MAX_FAILED_JOINS_PER_MINUTE: "10" });
     await exhaust(10);
     const [bogus, valid] = await Promise.all([players(60, BOGUS), players(80, 1)]);
@@ -79,7 +79,7 @@ describe("who joins with a valid session", () => {
     expect(await bridge.metric('refusals_total{code="failed_joins"}')).toBeUndefined();
   });
 
-  it("is let in where the attacker leaves before it is answered, which is no way around the limit", async () => {
+  it("joins where an attacker leaves before the response, which does not avoid the limit", async () => {
     await open({ ...LATE, PLAYER_MAX_FAILED_JOINS_PER_MINUTE: "10" });
     const answerJoin = edge.onJoin;
     edge.onJoin = undefined;
@@ -96,7 +96,7 @@ describe("who joins with a valid session", () => {
     expect(guesser?.ended).toBe(false);
   });
 
-  it("does not make its address suspect by giving up on an edge that is slow", async () => {
+  it("does not make its address suspect by leaving a slow edge", async () => {
     await open({ ...LATE, PLAYER_MAX_FAILED_JOINS_PER_MINUTE: "10", PLAYER_EDGE_DEADLINE_MS: "2000" });
     const answerJoin = edge.onJoin;
     edge.onJoin = undefined;
@@ -112,7 +112,7 @@ describe("who joins with a valid session", () => {
     expect(await expired?.lastPacket()).toMatchObject({ code: ClosedCode.SessionInvalid });
   });
 
-  it("loses nothing that it sent behind its Join while that waited", async () => {
+  it("loses nothing that it sent behind its waiting Join", async () => {
     await open({ ...LATE, PLAYER_MAX_FAILED_JOINS_PER_MINUTE: "1", PLAYER_MAX_ASKED_JOINS_PER_ADDRESS: "1" });
     await exhaust(1);
     edge.upgrade = "hang";
@@ -130,8 +130,8 @@ describe("who joins with a valid session", () => {
   });
 });
 
-describe("who fails to join", () => {
-  it("is told late beyond the limit of its address, and no other address is", async () => {
+describe("a player whose Join fails", () => {
+  it("is told late beyond the limit of its address, unlike players of other addresses", async () => {
     await open({ PLAYER_MAX_FAILED_JOINS_PER_MINUTE: "2", PLAYER_FAILED_JOIN_DELAY_MS: "400" });
     await exhaust(2);
     const broken = await bridge.connect();

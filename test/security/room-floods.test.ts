@@ -77,7 +77,7 @@ describe("one member's flood", () => {
     expect(room.closes.filter(({ connection }) => connection !== MALLORY)).toEqual([]);
   });
 
-  it("erases nothing of what a member who is away for 2 s has not got", () => {
+  it("erases nothing that a member who is away for 2 s has not received", () => {
     const room = roomOf(1);
     expect(missedBehindWhispers(room)).toEqual({ gaps: 0, missed: 1 });
   });
@@ -101,7 +101,7 @@ describe("one member's flood", () => {
     expect(room.storage.first).toBeLessThanOrEqual(missed);
   });
 
-  it("ends its own connection alone, and everybody hears what was taken in before", () => {
+  it("ends its own connection alone, and everybody receives what was accepted before", () => {
     const room = roomOf(2);
     // A burst of 512 KiB goes through, 256 KiB wait: 33 and 16 messages.
     room.receive(MALLORY, ...burst(33 + 16, BODY));
@@ -115,7 +115,7 @@ describe("one member's flood", () => {
     expect(kinds(room.takePackets(3), "deliver")).toBe(1);
   });
 
-  it("does not begin anew with a new connection: the budget is the session's", () => {
+  it("does not get a new budget with a new connection: the budget is the session's", () => {
     const room = roomOf(1);
     room.receive(MALLORY, ...burst(33, BODY));
     const before = room.storage.head;
@@ -236,7 +236,7 @@ describe("what one member's packets cost the room", () => {
     expect(kinds(room.takePackets(3), "deliver")).toBe(2);
   });
 
-  it("is not nothing for a message without any: it breaks the protocol", () => {
+  it("includes a message without packets, which breaks the protocol", () => {
     const room = roomOf(1);
     room.receive(MALLORY);
     expect(room.closes).toEqual([{ connection: MALLORY, code: ClosedCode.ProtocolError }]);
@@ -269,7 +269,7 @@ describe("an honest crowd", () => {
     expect(room.closes).toEqual([]);
   });
 
-  it("of players with 60 updates a second, reliable and not, is not slowed down", () => {
+  it("of players with 60 reliable updates and 60 datagrams a second is not slowed down", () => {
     const room = roomOf(8);
     for (let update = 1; update <= 300; update++) {
       room.nowMs += update % 3 === 0 ? 17 : 16;
@@ -286,7 +286,7 @@ describe("an honest crowd", () => {
     }
   });
 
-  it("loses nothing to the one of them whose phone is away for 20 s", () => {
+  it("loses nothing for the member whose phone is away for 20 s", () => {
     const room = roomOf(11);
     room.transact((core, nowMs) => core.disconnected(12, nowMs));
     const delivered = room.storage.head - 1;

@@ -57,7 +57,7 @@ async function enterAs(user: string, viewport = DESKTOP, origin = edge.url): Pro
 }
 
 describe("the chat page", () => {
-  it("lets two people talk, shows who is there, and what was said before", async () => {
+  it("shows two people each other's messages, the members, and earlier messages", async () => {
     const kim = await enterAs("kim");
     await kim.say("is anybody here?");
     await until(async () => (await kim.messages()).length === 1);
@@ -74,7 +74,7 @@ describe("the chat page", () => {
     expect([...kim.complaints, ...lee.complaints]).toEqual([]);
   });
 
-  it("comes back by itself, says how long it was away, and has lost nothing", async () => {
+  it("reconnects by itself, shows how long that took, and loses nothing", async () => {
     const { port } = network;
     const kim = await enterAs("kim", PHONE, `http://127.0.0.1:${port}`);
     const lee = await enterAs("lee");
@@ -97,7 +97,7 @@ describe("the chat page", () => {
     expect([...kim.complaints, ...lee.complaints]).toEqual([]);
   });
 
-  it("asks its path at once when the network or who looks at the page has changed", async () => {
+  it("probes its connection at once when the network or the page's visibility has changed", async () => {
     const kim = await person();
     let pings = 0;
     kim.page.on("websocket", (socket) => {
@@ -117,7 +117,7 @@ describe("the chat page", () => {
     expect(await kim.members()).toEqual(["kim"]);
   });
 
-  it("lets a browser in by its cookie after a sign-up, and nobody without", async () => {
+  it("admits a browser by its cookie after a sign-up, and nobody without one", async () => {
     const kim = await person();
     await kim.page.goto(`${edge.url}/rooms/${room}`);
     await kim.stateIs("Not connected: log in to chat");
@@ -131,7 +131,7 @@ describe("the chat page", () => {
     expect(kim.complaints).toEqual([]);
   });
 
-  it("takes the token out of the address and the history at once, and says as whom one is here", async () => {
+  it("removes the token from the address and the history at once, and shows the user", async () => {
     const lee = await person();
     const address = await addressFor("lee");
     await lee.enter(address);
@@ -150,7 +150,7 @@ describe("the chat page", () => {
     expect(lee.complaints).toEqual([]);
   });
 
-  it("says that a token in the address is none, and takes it out", async () => {
+  it("reports an invalid token in the address, and removes it", async () => {
     const lee = await person();
     for (const token of ["nonsense", "A".repeat(27)]) {
       await lee.page.goto("about:blank");
@@ -160,7 +160,7 @@ describe("the chat page", () => {
     }
   });
 
-  it("lets who is logged in choose whether a token in the address speaks for them", async () => {
+  it("lets a logged-in user choose whether to enter with the token in the address", async () => {
     const kim = await person();
     const name = `kim-${room}`;
     await kim.page.goto(`${edge.url}/signup?return=/rooms/${room}`);
@@ -191,7 +191,7 @@ describe("the chat page", () => {
   it.each([
     ["phone", PHONE],
     ["desktop", DESKTOP],
-  ])("fits a %s without sideways scrolling, and is used by keyboard alone", async (_name, viewport) => {
+  ])("fits a %s without sideways scrolling, and works by keyboard alone", async (_name, viewport) => {
     const kim = await enterAs("kim", viewport);
     await kim.page.getByLabel("Message", { exact: true }).focus();
     await kim.page.keyboard.type("w".repeat(300));

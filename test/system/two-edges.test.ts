@@ -41,7 +41,7 @@ describe("two edges on one Redis, behind a proxy that takes turns", () => {
     for (const stop of stops) await stop();
   });
 
-  it("know whoever logged in at one of them, count him once, and let him log out at either", async () => {
+  it("recognise a user who logged in at one of them, count the user once, and end the session at either", async () => {
     for (const logoutAt of edges) {
       const browser = new CookieClient(proxy.url);
       await browser.open("/");
@@ -60,7 +60,7 @@ describe("two edges on one Redis, behind a proxy that takes turns", () => {
     }
   });
 
-  it("let an answer from the memory of one be as old as the caller takes after a logout at the other", async () => {
+  it("answer from the cache of one after a logout at the other, up to the age that the caller allows", async () => {
     const [here, there] = edges;
     const browser = new CookieClient(here.url);
     await browser.submit("/login", KIM);
@@ -79,7 +79,7 @@ describe("two edges on one Redis, behind a proxy that takes turns", () => {
   });
 });
 
-describe("two edges with sessions in the memory of each, behind a proxy that takes turns", () => {
+describe("two edges with a store each, behind a proxy that takes turns", () => {
   let edges: [Edge, Edge];
   let proxy: ProxyProgram;
 
@@ -93,7 +93,7 @@ describe("two edges with sessions in the memory of each, behind a proxy that tak
     await Promise.all([proxy.stop(), ...edges.map((edge) => edge.close())]);
   });
 
-  it("forget whoever logged in, as soon as his request lands on the other: what a shared store is for", async () => {
+  it("lose a login as soon as a request of it lands on the other, which a shared store prevents", async () => {
     const browser = new CookieClient(proxy.url);
     expect((await browser.submit("/login", KIM)).status).toBe(303);
     const { cookie } = browser;
