@@ -4,7 +4,7 @@ import { HOW_TO_MAKE_A_KEY, isLoopbackHost, MIN_KEY_CHARACTERS } from "../config
 import { DEFAULT_ROOM_LIMITS, type RoomLimits } from "../protocol/reliable/room/room-limits.ts";
 import type { BodyLimits } from "./http/form-body.ts";
 import { Grants } from "./http/schemas.ts";
-import type { SessionPolicy } from "./session-store/session-store.ts";
+import type { SessionPolicy } from "./session-store/session-lifetime.ts";
 
 /** The worker's variables and secrets, parsed (docs/configuration.md). */
 export interface WorkerConfig {

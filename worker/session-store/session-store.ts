@@ -29,20 +29,6 @@ export interface EndedSessions {
   readonly complete: boolean;
 }
 
-/** How long sessions live and how many a user may have (docs/architecture.md, "Sessions"). */
-export interface SessionPolicy {
-  /** Idle lifetime of a session that does not choose its own. */
-  readonly idleMs: number;
-  /** Absolute lifetime: no touch goes beyond it. */
-  readonly maxMs: number;
-  /** A session is touched at most once per min(this, a tenth of its idle time); 0: by every check. */
-  readonly touchIntervalMs: number;
-  /** Live sessions that one user may have; 0 is no limit. */
-  readonly maxSessionsPerUser: number;
-  /** At the limit: TooMany for the new session, or the end of the one that was created first. */
-  readonly limitPolicy: "reject" | "evict-oldest";
-}
-
 /** Runs a single request. Throws if the response is of another kind, which is a bug in the store. */
 export async function runOne<R extends SessionRequest>(
   store: SessionStore,

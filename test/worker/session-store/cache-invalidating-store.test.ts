@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { SessionRequest } from "../../../protocol/session-request.ts";
 import { Status } from "../../../protocol/status-codes.ts";
 import { CacheInvalidatingStore, SessionCache } from "../../../worker/session-store/session-cache.ts";
-import type { SessionPolicy } from "../../../worker/session-store/session-store.ts";
+import type { SessionPolicy } from "../../../worker/session-store/session-lifetime.ts";
 import { createEmbeddedHarness } from "./embedded/embedded-harness.ts";
 
 const SECRET = new Uint8Array(16).fill(1);

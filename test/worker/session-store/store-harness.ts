@@ -1,4 +1,5 @@
-import type { SessionPolicy, SessionStore } from "../../../worker/session-store/session-store.ts";
+import type { SessionPolicy } from "../../../worker/session-store/session-lifetime.ts";
+import type { SessionStore } from "../../../worker/session-store/session-store.ts";
 
 /** A kind of store, as the conformance suite needs it. All the stores that it opens share their sessions. */
 export interface StoreHarness {

@@ -9,7 +9,8 @@ import {
 import { makeToken } from "../../../protocol/session-token.ts";
 import { Status } from "../../../protocol/status-codes.ts";
 import { sameSecret } from "../secrets.ts";
-import type { EndedSessions, PreparedIssue, PreparedRequest, SessionPolicy } from "../session-store.ts";
+import { firstExpiry, type SessionPolicy, touchIsDue } from "../session-lifetime.ts";
+import type { EndedSessions, PreparedIssue, PreparedRequest } from "../session-store.ts";
 import { type ReadRequest, readVerdict } from "../stored-session.ts";
 import { EmbeddedTable, type SessionRow } from "./embedded-table.ts";
 
@@ -143,11 +144,9 @@ class Run {
   /** Collects a touch if the use of a session makes one due. Returns whether there is a session. */
   #use(row: SessionRow | null): boolean {
     if (row === null) return false;
-    const { touchIntervalMs, maxMs } = this.#policy;
-    const elapsedMs = this.#now - row.touchedAt;
-    const renewedExpiry = Math.min(this.#now + row.idleMs, row.session.createdAt + maxMs);
-    const isDue = elapsedMs >= touchIntervalMs || elapsedMs * 10 >= row.idleMs;
-    if (isDue && renewedExpiry > row.session.expiresAt) this.touches.add(row.session.sessid);
+    const { createdAt, expiresAt, sessid } = row.session;
+    const times = { createdAt, expiresAt, touchedAt: row.touchedAt, idleMs: row.idleMs };
+    if (touchIsDue(times, this.#now, this.#policy)) this.touches.add(sessid);
     return true;
   }
 
@@ -191,7 +190,7 @@ class Run {
     secretHash: string | null,
   ): number {
     const idleMs = request.idleMs ?? refreshed?.idleMs ?? this.#policy.idleMs;
-    const expiresAt = this.#now + Math.min(idleMs, this.#policy.maxMs);
+    const expiresAt = firstExpiry(this.#now, idleMs, this.#policy);
     this.#table.put({
       sessid,
       user: request.user,

@@ -1,13 +1,8 @@
 import { failedResponse, type SessionRequest, type SessionResponse } from "../../../protocol/session-request.ts";
 import { Status } from "../../../protocol/status-codes.ts";
 import { prepareIssues } from "../secrets.ts";
-import {
-  type EndedSessions,
-  type SessionPolicy,
-  type SessionStore,
-  STORE_DEADLINE_MS,
-  settledWithin,
-} from "../session-store.ts";
+import type { SessionPolicy } from "../session-lifetime.ts";
+import { type EndedSessions, type SessionStore, STORE_DEADLINE_MS, settledWithin } from "../session-store.ts";
 import type { EmbeddedSessions } from "./embedded-sessions.ts";
 
 export interface EmbeddedStoreOptions {

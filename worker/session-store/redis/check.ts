@@ -1,6 +1,7 @@
 import type { CheckRequest, SessionResponse } from "../../../protocol/session-request.ts";
 import { Status } from "../../../protocol/status-codes.ts";
-import type { PreparedRequest, SessionPolicy } from "../session-store.ts";
+import type { SessionPolicy } from "../session-lifetime.ts";
+import type { PreparedRequest } from "../session-store.ts";
 import { LUA_CLOCK, LUA_RECORD, LUA_RENEWAL, type RedisKeys } from "./record.ts";
 import {
   asList,

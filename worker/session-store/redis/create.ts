@@ -1,8 +1,8 @@
 import { failedResponse, type RegisterRequest, type SessionResponse } from "../../../protocol/session-request.ts";
 import { makeToken } from "../../../protocol/session-token.ts";
 import { Status } from "../../../protocol/status-codes.ts";
-import type { PreparedIssue, PreparedRequest, SessionPolicy } from "../session-store.ts";
-import { LUA_INDEX } from "./lua-index.ts";
+import type { SessionPolicy } from "../session-lifetime.ts";
+import type { PreparedIssue, PreparedRequest } from "../session-store.ts";
 import { LUA_CLOCK, LUA_RECORD, ownerText, type RedisKeys, restText } from "./record.ts";
 import {
   asCode,
@@ -15,6 +15,7 @@ import {
   type ScriptCall,
   UnexpectedReply,
 } from "./scripts.ts";
+import { LUA_INDEX } from "./session-index.ts";
 
 /**
  * Lua: creates sessions within the cap per user. Uses `cap` (live sessions a user may have, 0 is no limit), `evictOldest` and

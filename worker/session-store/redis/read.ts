@@ -1,5 +1,6 @@
 import type { SessionResponse } from "../../../protocol/session-request.ts";
-import type { PreparedRequest, SessionPolicy } from "../session-store.ts";
+import type { SessionPolicy } from "../session-lifetime.ts";
+import type { PreparedRequest } from "../session-store.ts";
 import { type ReadRequest, readVerdict } from "../stored-session.ts";
 import { LUA_CLOCK, LUA_RECORD, LUA_RENEWAL, parseRecord, type RedisKeys } from "./record.ts";
 import {

@@ -1,13 +1,8 @@
 import { failedResponse, type SessionRequest, type SessionResponse } from "../../../protocol/session-request.ts";
 import { Status } from "../../../protocol/status-codes.ts";
 import { prepareIssues } from "../secrets.ts";
-import {
-  type EndedSessions,
-  type PreparedRequest,
-  type SessionPolicy,
-  type SessionStore,
-  STORE_DEADLINE_MS,
-} from "../session-store.ts";
+import type { SessionPolicy } from "../session-lifetime.ts";
+import { type EndedSessions, type PreparedRequest, type SessionStore, STORE_DEADLINE_MS } from "../session-store.ts";
 import { CHECK, CheckCall } from "./check.ts";
 import { COUNT, CountCall } from "./count.ts";
 import { ISSUE, IssueCall, REGISTER, RegisterCall } from "./create.ts";

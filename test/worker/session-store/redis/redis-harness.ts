@@ -2,7 +2,8 @@ import { inject } from "vitest";
 import type { Session, SessionRequest, SessionResponse } from "../../../../protocol/session-request.ts";
 import { RedisKeys } from "../../../../worker/session-store/redis/record.ts";
 import { RedisStore } from "../../../../worker/session-store/redis/redis-store.ts";
-import type { SessionPolicy, SessionStore } from "../../../../worker/session-store/session-store.ts";
+import type { SessionPolicy } from "../../../../worker/session-store/session-lifetime.ts";
+import type { SessionStore } from "../../../../worker/session-store/session-store.ts";
 import type { ProvidedKey } from "../../../support/workerd/provided-context.ts";
 import { PATIENT_DEADLINE_MS, type StoreHarness, testPolicy } from "../store-harness.ts";
 

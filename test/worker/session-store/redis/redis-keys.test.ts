@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { Status } from "../../../../protocol/status-codes.ts";
 import { RedisStore } from "../../../../worker/session-store/redis/redis-store.ts";
-import { runOne, type SessionPolicy } from "../../../../worker/session-store/session-store.ts";
+import type { SessionPolicy } from "../../../../worker/session-store/session-lifetime.ts";
+import { runOne } from "../../../../worker/session-store/session-store.ts";
 import { check, count, live, register, sessidsOf } from "../conformance/session-requests.ts";
 import { PATIENT_DEADLINE_MS, testPolicy } from "../store-harness.ts";
 import { type RedisHarness, startRedisHarness } from "./redis-harness.ts";

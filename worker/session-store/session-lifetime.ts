@@ -1,0 +1,39 @@
+/**
+ * How long sessions live, and how many a user may have (docs/architecture.md, "Sessions"). The configuration sets it for all
+ * sessions; a request that creates a session may choose another idle lifetime (`idleMs` in protocol/session-request.ts).
+ */
+export interface SessionPolicy {
+  /** Idle lifetime of a session that does not choose its own. */
+  readonly idleMs: number;
+  /** Absolute lifetime: no touch goes beyond it. */
+  readonly maxMs: number;
+  /** A session is touched at most once per min(this, a tenth of its idle time); 0: by every check. */
+  readonly touchIntervalMs: number;
+  /** Live sessions that one user may have; 0 is no limit. */
+  readonly maxSessionsPerUser: number;
+  /** At the limit: TooMany for the new session, or the end of the one that was created first. */
+  readonly limitPolicy: "reject" | "evict-oldest";
+}
+
+/** The times of a live session, epoch ms, and its idle lifetime. */
+export interface SessionTimes {
+  readonly createdAt: number;
+  readonly touchedAt: number;
+  readonly expiresAt: number;
+  readonly idleMs: number;
+}
+
+/** When a session expires that is created, or refreshed, now. */
+export function firstExpiry(now: number, idleMs: number, policy: SessionPolicy): number {
+  return now + Math.min(idleMs, policy.maxMs);
+}
+
+/**
+ * Whether the use of a session now makes a touch due: a write that moves its expiry. The Lua of the Redis store has the same
+ * rule (redis/record.ts); one conformance suite holds both to it.
+ */
+export function touchIsDue(times: SessionTimes, now: number, policy: SessionPolicy): boolean {
+  const elapsedMs = now - times.touchedAt;
+  if (elapsedMs < policy.touchIntervalMs && elapsedMs < times.idleMs / 10) return false;
+  return Math.min(now + times.idleMs, times.createdAt + policy.maxMs) > times.expiresAt;
+}
