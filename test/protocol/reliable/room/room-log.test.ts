@@ -1,5 +1,10 @@
 import { describe, expect, it } from "vitest";
-import { DeliveryRun, PacketOutbox } from "../../../../protocol/reliable/room/room-log.ts";
+import {
+  DeliveryRun,
+  PacketOutbox,
+  RunPlaces,
+  UnackedDeliveries,
+} from "../../../../protocol/reliable/room/room-log.ts";
 
 const ACK = { kind: "ack", position: 1 } as const;
 const ACK_BYTES = [12, 0, 5, 1, 1, 0, 0, 0, 0, 0, 0, 0];
@@ -45,5 +50,33 @@ describe("PacketOutbox", () => {
     expect([...(holed ?? [])]).toEqual([...packet(0), ...packet(2)]);
     expect([...(turned ?? [])]).toEqual([...packet(2), ...packet(0)]);
     expect([...(alone ?? [])]).toEqual(packet(1));
+  });
+});
+
+/** A run of entries with these offsets; the entry with offset n has n bytes. */
+function runOf(...offsets: number[]): RunPlaces {
+  const places = new RunPlaces();
+  let end = 0;
+  for (const offset of offsets) {
+    end += offset;
+    places.add(offset, end);
+  }
+  return places;
+}
+
+describe("UnackedDeliveries", () => {
+  it("counts the bytes that were sent and not acked, whichever parts of runs they were", () => {
+    const unacked = new UnackedDeliveries();
+    const [one, two] = [runOf(1, 2, 3, 4), runOf(5, 6, 7)];
+    for (const index of [0, 1, 3]) unacked.add(one, index);
+    for (const index of [0, 1, 2]) unacked.add(two, index);
+    expect(unacked.bytes).toBe(25);
+    const after = (position: number) => {
+      unacked.ack(position);
+      return unacked.bytes;
+    };
+    expect([0, 1, 3, 5, 5, 6].map(after)).toEqual([25, 24, 22, 13, 13, 7]);
+    unacked.add(runOf(8), 0);
+    expect([7, 100].map(after)).toEqual([8, 0]);
   });
 });
