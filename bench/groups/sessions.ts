@@ -17,7 +17,7 @@ const PART = 2_000;
 export const KEY_PREFIX = "artoria:";
 const IDLE_MS = 1_800_000;
 
-/** Writes what our register script writes (worker/session-store/redis/record.ts), without the way through the edge. */
+/** Writes what our register script writes (worker/session-store/redis/session-record.ts), without the way through the edge. */
 export async function fillOurs(url: string, { sessions, users }: Population, from = 0): Promise<void> {
   const redis = new Redis(url);
   const now = Date.now();

@@ -26,7 +26,7 @@ function accounts(args: readonly string[], input = ""): Promise<ProgramResult> {
 
 /** `accounts create` as a program, with a password on the standard input. */
 async function createAsProgram(name: string, password: string): Promise<ProgramResult> {
-  const child = spawn(process.execPath, ["client/artoria.ts", "accounts", "create", name], {
+  const child = spawn(process.execPath, ["client/command/main.ts", "accounts", "create", name], {
     env: { PATH: process.env["PATH"], EDGE_URL: stack.edgeUrl, API_KEY: API_KEY() },
     stdio: ["pipe", "pipe", "pipe"],
   });

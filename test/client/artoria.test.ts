@@ -18,7 +18,7 @@ function artoria(...args: string[]): Promise<ProgramResult> {
 
 describe("the artoria command", () => {
   it("registers, checks, counts and deletes a session, with the verdict as its exit code", async () => {
-    const asProgram = await runProgram("client/artoria.ts", ["check", "7"], BRIDGE());
+    const asProgram = await runProgram("client/command/main.ts", ["check", "7"], BRIDGE());
     expect(asProgram).toEqual({ exitCode: 1, stdout: "NotFound\n", stderr: "" });
     expect(await artoria("register", "7", "--user", "kim", "--ip", "10.0.0.1")).toMatchObject({ exitCode: 0 });
     expect(stack.edge.sessions.users.get(7)).toBe("kim");

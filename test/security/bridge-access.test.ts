@@ -194,12 +194,12 @@ describe("a game port with service keys", () => {
     });
     const variables = { BRIDGE_PORT: String(port) };
     const ask = (BRIDGE_SERVICE_KEY: string) =>
-      runProgram("client/artoria.ts", ["count"], { ...variables, BRIDGE_SERVICE_KEY });
+      runProgram("client/command/main.ts", ["count"], { ...variables, BRIDGE_SERVICE_KEY });
     const [opened, openedByOption, refused, without] = await Promise.all([
       ask(NEXT_KEY),
-      runProgram("client/artoria.ts", ["count", "--service-key", KEY], variables),
+      runProgram("client/command/main.ts", ["count", "--service-key", KEY], variables),
       ask("w".repeat(32)),
-      runProgram("client/artoria.ts", ["count"], variables),
+      runProgram("client/command/main.ts", ["count"], variables),
     ]);
     expect([opened.exitCode, openedByOption.exitCode]).toEqual([0, 0]);
     expect(refused).toMatchObject({ exitCode: 2, stderr: "artoria: the service key is refused: Denied\n" });

@@ -30,7 +30,7 @@ export function firstExpiry(now: number, idleMs: number, policy: SessionPolicy):
 
 /**
  * Whether the use of a session now makes a touch due: a write that moves its expiry. The Lua of the Redis store has the same
- * rule (redis/record.ts); one conformance suite holds both to it.
+ * rule (redis/session-record.ts); one conformance suite holds both to it.
  */
 export function touchIsDue(times: SessionTimes, now: number, policy: SessionPolicy): boolean {
   const elapsedMs = now - times.touchedAt;

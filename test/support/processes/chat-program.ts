@@ -6,7 +6,7 @@ export class ChatProgram extends Program {
   declare readonly child: ChildProcessWithoutNullStreams;
 
   constructor(args: readonly string[], variables: Readonly<Record<string, string>> = {}) {
-    super(process.execPath, ["client/artoria.ts", "chat", ...args], variables, "pipe");
+    super(process.execPath, ["client/command/main.ts", "chat", ...args], variables, "pipe");
   }
 
   get lines(): string[] {

@@ -2,7 +2,6 @@ import type { CheckRequest, SessionResponse } from "../../../protocol/session-re
 import { Status } from "../../../protocol/status-codes.ts";
 import type { SessionPolicy } from "../session-lifetime.ts";
 import type { PreparedRequest } from "../session-store.ts";
-import { LUA_CLOCK, LUA_RECORD, LUA_RENEWAL, type RedisKeys } from "./record.ts";
 import {
   asList,
   type BatchCall,
@@ -13,6 +12,7 @@ import {
   type ScriptCall,
   type Touch,
 } from "./scripts.ts";
+import { LUA_CLOCK, LUA_RECORD, LUA_RENEWAL, type RedisKeys } from "./session-record.ts";
 
 /**
  * Which of many sessions live, and for which of those a touch is due.

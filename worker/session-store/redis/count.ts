@@ -1,8 +1,8 @@
 import type { CountRequest, SessionResponse } from "../../../protocol/session-request.ts";
 import { Status } from "../../../protocol/status-codes.ts";
 import type { PreparedRequest } from "../session-store.ts";
-import { LUA_CLOCK, type RedisKeys } from "./record.ts";
 import { asInteger, asList, type BatchCall, type CallResult, type RedisScript, type ScriptCall } from "./scripts.ts";
+import { LUA_CLOCK, type RedisKeys } from "./session-record.ts";
 
 /** Returns the number of live sessions and of users that have one, in O(log n): a ZSET knows its ranks. */
 export const COUNT: RedisScript = {

@@ -3,7 +3,6 @@ import { makeToken } from "../../../protocol/session-token.ts";
 import { Status } from "../../../protocol/status-codes.ts";
 import type { SessionPolicy } from "../session-lifetime.ts";
 import type { PreparedIssue, PreparedRequest } from "../session-store.ts";
-import { LUA_CLOCK, LUA_RECORD, ownerText, type RedisKeys, restText } from "./record.ts";
 import {
   asCode,
   asInteger,
@@ -16,6 +15,7 @@ import {
   UnexpectedReply,
 } from "./scripts.ts";
 import { LUA_INDEX } from "./session-index.ts";
+import { LUA_CLOCK, LUA_RECORD, ownerText, type RedisKeys, restText } from "./session-record.ts";
 
 /**
  * Lua: creates sessions within the cap per user. Uses `cap` (live sessions a user may have, 0 is no limit), `evictOldest` and

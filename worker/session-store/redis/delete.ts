@@ -1,7 +1,6 @@
 import type { DeleteRequest, SessionResponse } from "../../../protocol/session-request.ts";
 import { Status } from "../../../protocol/status-codes.ts";
 import type { PreparedRequest } from "../session-store.ts";
-import { LUA_CLOCK, LUA_RECORD, ownerText, type RedisKeys } from "./record.ts";
 import {
   asCode,
   asList,
@@ -12,6 +11,7 @@ import {
   type ScriptCall,
 } from "./scripts.ts";
 import { LUA_INDEX } from "./session-index.ts";
+import { LUA_CLOCK, LUA_RECORD, ownerText, type RedisKeys } from "./session-record.ts";
 
 /**
  * Ends sessions, one after the other.

@@ -2,7 +2,6 @@ import type { SessionResponse } from "../../../protocol/session-request.ts";
 import type { SessionPolicy } from "../session-lifetime.ts";
 import type { PreparedRequest } from "../session-store.ts";
 import { type ReadRequest, readVerdict } from "../stored-session.ts";
-import { LUA_CLOCK, LUA_RECORD, LUA_RENEWAL, parseRecord, type RedisKeys } from "./record.ts";
 import {
   asList,
   asText,
@@ -14,6 +13,7 @@ import {
   type ScriptCall,
   type Touch,
 } from "./scripts.ts";
+import { LUA_CLOCK, LUA_RECORD, LUA_RENEWAL, parseRecord, type RedisKeys } from "./session-record.ts";
 
 /**
  * The records of many sessions.

@@ -8,7 +8,6 @@ import { COUNT, CountCall } from "./count.ts";
 import { ISSUE, IssueCall, REGISTER, RegisterCall } from "./create.ts";
 import { DELETE, DeleteCall } from "./delete.ts";
 import { READ, ReadCall } from "./read.ts";
-import { RedisKeys } from "./record.ts";
 import {
   type BatchCall,
   type CallResult,
@@ -17,6 +16,7 @@ import {
   type RedisScript,
   ScriptRunner,
 } from "./scripts.ts";
+import { RedisKeys } from "./session-record.ts";
 import { END_SOME, endSomeCall, isSweepIncomplete, parseEnded, SWEEP, sweepCall } from "./sweep.ts";
 import { TOUCH, touchCalls } from "./touch.ts";
 import { DELETE_USER, DeleteUserCall, LIST_USER, ListUserCall } from "./users.ts";

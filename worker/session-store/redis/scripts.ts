@@ -2,7 +2,7 @@ import { Redis } from "@upstash/redis/cloudflare";
 import { MAX_BATCH_REQUESTS, type SessionResponse } from "../../../protocol/session-request.ts";
 import type { SessionPolicy } from "../session-lifetime.ts";
 import type { PreparedRequest } from "../session-store.ts";
-import type { RedisKeys } from "./record.ts";
+import type { RedisKeys } from "./session-record.ts";
 
 /** A Lua script. Every one is idempotent: running it again because its reply was lost leaves the same state. */
 export interface RedisScript {

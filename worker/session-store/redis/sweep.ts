@@ -1,7 +1,7 @@
 import type { EndedSessions } from "../session-store.ts";
-import { LUA_CLOCK, LUA_RECORD, type RedisKeys } from "./record.ts";
 import type { RedisScript, ScriptCall } from "./scripts.ts";
 import { LUA_INDEX } from "./session-index.ts";
+import { LUA_CLOCK, LUA_RECORD, type RedisKeys } from "./session-record.ts";
 
 /**
  * Trims a bounded number of expired members from each index. Returns 1 if there may be more, else 0. Records and users' sets

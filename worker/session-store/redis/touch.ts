@@ -1,7 +1,7 @@
 import type { SessionPolicy } from "../session-lifetime.ts";
-import { LUA_CLOCK, LUA_RECORD, LUA_RENEWAL, type RedisKeys } from "./record.ts";
 import { MAX_WRITES_PER_CALL, type RedisScript, type ScriptCall, type Touch } from "./scripts.ts";
 import { LUA_INDEX } from "./session-index.ts";
+import { LUA_CLOCK, LUA_RECORD, LUA_RENEWAL, type RedisKeys } from "./session-record.ts";
 
 /**
  * Moves the expiry of sessions that were found live, each to where its check would have moved it. So a touch that comes late

@@ -1,6 +1,5 @@
 import type { DeleteUserRequest, ListUserRequest, Session } from "../../../protocol/session-request.ts";
 import { Status } from "../../../protocol/status-codes.ts";
-import { LUA_CLOCK, parseRecord, type RedisKeys } from "./record.ts";
 import {
   asInteger,
   asList,
@@ -11,6 +10,7 @@ import {
   type ScriptCall,
 } from "./scripts.ts";
 import { LUA_INDEX } from "./session-index.ts";
+import { LUA_CLOCK, parseRecord, type RedisKeys } from "./session-record.ts";
 
 /** The live sessions of a user. Returns sessid, record, sessid, record, ... in the order of their expiry. */
 export const LIST_USER: RedisScript = {

@@ -1,7 +1,7 @@
 import { inject } from "vitest";
 import type { Session, SessionRequest, SessionResponse } from "../../../../protocol/session-request.ts";
-import { RedisKeys } from "../../../../worker/session-store/redis/record.ts";
 import { RedisStore } from "../../../../worker/session-store/redis/redis-store.ts";
+import { RedisKeys } from "../../../../worker/session-store/redis/session-record.ts";
 import type { SessionPolicy } from "../../../../worker/session-store/session-lifetime.ts";
 import type { SessionStore } from "../../../../worker/session-store/session-store.ts";
 import type { ProvidedKey } from "../../../support/workerd/provided-context.ts";

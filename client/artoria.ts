@@ -1,3 +1,0 @@
-import { runArtoria } from "./command/program.ts";
-
-await runArtoria(process.argv.slice(2));

@@ -1,0 +1,3 @@
+import { runArtoria } from "./program.ts";
+
+await runArtoria(process.argv.slice(2));
