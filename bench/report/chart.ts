@@ -113,7 +113,7 @@ function chartOf({ machine, cases }: Results, theme: Theme): TopLevelSpec {
           fontSize: 15,
           fontWeight: 600,
           color: text,
-          text: "How much better Artoria does than each peer",
+          text: "Artoria compared with each peer: to the right of the line it does better",
         },
         encoding: { x: left, y: { value: 20 - PADDING.top } },
       },
