@@ -36,7 +36,7 @@ export class ServiceClient {
   #timer: NodeJS.Timeout | undefined;
   #corked = false;
   #failure: ConnectionError | undefined;
-  /** The service key was shown, and its response is awaited. */
+  /** The service key has been sent, and its response has not arrived. */
   #keyShown = false;
 
   constructor(
@@ -54,7 +54,7 @@ export class ServiceClient {
   /**
    * Sends a request at once, without waiting for the responses to earlier ones.
    *
-   * @throws ConnectionError the request has no verdict; after any code but `refused` and `too_large` the connection is over
+   * @throws ConnectionError the request has no result; after any code except `refused` and `too_large` the connection is closed
    */
   request<K extends ServiceRequest["kind"]>(request: ServiceRequest & { readonly kind: K }): Promise<ResponseTo<K>> {
     const { promise, resolve, reject } = Promise.withResolvers<ResponseTo<K>>();
@@ -123,7 +123,7 @@ export class ServiceClient {
     const pending = this.#pending.shift();
     if (response.kind === "error") {
       const refusal = new ConnectionError("refused", response.message);
-      // Without a request it is about the connection, which the peer then closes.
+      // If no request waits, the error is about the connection, which the peer then closes.
       if (pending === undefined) this.#failure ??= refusal;
       else pending.reject(refusal);
     } else if (pending?.kind !== response.kind) {

@@ -18,7 +18,7 @@ import { prepareStateDirectory } from "./state-directory.ts";
 
 const WRANGLER_TOML = fileURLToPath(new URL("../wrangler.toml", import.meta.url));
 
-/** At ports that were free a moment ago. */
+/** How often to try again if another program takes the port that was free. */
 const MAX_TRIES = 5;
 
 /** The worker's main module while it is closed: each isolate asks the binding GATE before its first request. */
@@ -71,7 +71,7 @@ export async function startEdge(config: EdgeConfig): Promise<Edge> {
   await buildAssets();
   const { workerOptions, main } = unstable_getMiniflareWorkerOptions(WRANGLER_TOML);
   if (main === undefined) throw new Error("wrangler.toml: main is needed");
-  // The rules are for many modules; the bundle is one, and Miniflare 5 refuses them.
+  // The module rules are for several modules. The bundle is one module, and Miniflare 5 refuses rules for it.
   // Its stand-in for Cloudflare's asset servers is left out: it halves the speed of every request.
   const { modulesRules: _, assets: __, ...options } = workerOptions;
   const bundled = await bundle(main);
@@ -169,7 +169,7 @@ function notFound(): Response {
 
 const MIGRATIONS = fileURLToPath(new URL("../migrations/", import.meta.url));
 
-/** The table in which `wrangler d1 migrations apply` records what it applied: both can be used on one database. */
+/** The table in which `wrangler d1 migrations apply` records what it has applied. Its use here lets both work on one database. */
 const CREATE_TABLE = `CREATE TABLE IF NOT EXISTS d1_migrations (
   id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE, applied_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP NOT NULL
 )`;

@@ -48,7 +48,7 @@ export async function startStack(config: StackConfig, options: StackOptions = {}
     while (started.length > 0) await started.pop()?.close();
   };
   try {
-    // These two listen before the others do, so their requests wait.
+    // These two listen before the other parts do, so requests to them wait.
     const redisRest = await startRedisRestIfAsked(config, started, opened);
     const edge = await startEdgeOn(config, redisRest, started, { opened, transformScript: options.transformScript });
     // Nothing is read from a connection between here and `open`: the bridge listens without waiting for I/O.
@@ -86,7 +86,7 @@ async function startRedisRestIfAsked(
 ): Promise<OwnRedisRest | undefined> {
   if (config.redisUrl === undefined) return undefined;
   await assertFree("REDIS_REST_PORT", "127.0.0.1", config.redisRestPort);
-  // Known to this process alone.
+  // Only this process has it.
   const token = randomBytes(24).toString("base64url");
   const server = await startRedisRest(
     parseRedisRestConfig({

@@ -17,7 +17,7 @@ export interface IsolateBindings {
 export interface Isolate {
   readonly config: WorkerConfig;
   readonly store: SessionStore;
-  /** Sessions that `/v1/check` may answer from without asking the store. */
+  /** The sessions with which `/v1/check` may respond without a request to the store. */
   readonly cache: SessionCache;
   /** Receives the bodies of clients that have shown no credential. */
   readonly intake: BodyIntake;

@@ -5,7 +5,7 @@ import { AckPolicy, DEFAULT_ACK_LIMITS } from "../../protocol/reliable/flow-cont
 import { parseToken, TOKEN_BYTES } from "../../protocol/session-token.ts";
 import { openSocket, RawWebSocket } from "./raw-web-socket.ts";
 
-/** Bytes of a message, as a position with a little state is. */
+/** Bytes of a message: about the size of a position with a little state. */
 export const BODY_BYTES = 64;
 
 /** One player of a load. */
@@ -223,7 +223,7 @@ export class SocketIoMember implements RoomMember {
   }
 }
 
-/** A loop, for a call out of JavaScript costs more than so few bytes. */
+/** A loop, because a call out of JavaScript costs more than comparing so few bytes. */
 function startsWith(bytes: Uint8Array, start: Uint8Array): boolean {
   for (let at = 0; at < start.byteLength; at++) if (bytes[at] !== start[at]) return false;
   return true;

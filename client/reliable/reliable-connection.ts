@@ -19,8 +19,8 @@ const MAX_DATAGRAM_BACKLOG_BYTES = 64 * 1024;
 
 /**
  * A player's connection to a room that survives its sockets: each message arrives once and in order, also when the player
- * changes networks (docs/architecture.md, "Reliable sessions and rooms"). It is the driver of a {@link ClientMachine}, which
- * decides; the driver adds sockets and a clock.
+ * changes networks (docs/architecture.md, "Reliable sessions and rooms"). It drives a {@link ClientMachine}, which
+ * makes all decisions; the driver adds sockets and a clock.
  *
  * Events are dispatched after the call that caused them, never within it. Packets of one tick of the event loop are one write.
  */
@@ -158,7 +158,7 @@ export class ReliableConnection implements AsyncIterable<MessageEvent> {
 
   #dial(id: number): void {
     if ([...this.#queues].some(({ isSwamped }) => isSwamped)) {
-      // Each new connection may bring another window of replay. The machine dials again after its back-off.
+      // Each new connection may add another window of replayed messages. The machine reconnects after its back-off.
       this.#call((nowMs) => this.#machine.lost(id, nowMs));
       return;
     }

@@ -58,12 +58,12 @@ function createCommandRoutes({ redis, body: bodyLimits }: RoutesOptions, isToken
       return errorResponse(413, `ERR max request size exceeded. Limit: ${MAX_BODY_BYTES} bytes`);
     }
     const response = await run(request, url, body, memory);
-    // With replies missing, the response is not what was asked for.
+    // If replies are missing, the response is not the one that the caller asked for.
     if (memory.replies.trouble === "no_room") return noRoomResponse();
     return memory.replies.trouble === "too_large" ? tooLargeResponse(memory.limits) : response;
   };
 
-  /** The response to a request that is wrong whatever its body is. */
+  /** The response to a request that is wrong whatever its body contains. */
   function refuse(request: IncomingMessage, url: URL): HttpResponse | undefined {
     const shown = bearerCredential(request.headers.authorization) ?? url.searchParams.get(TOKEN_PARAMETER);
     if (!isToken(shown)) return unauthorizedResponse();

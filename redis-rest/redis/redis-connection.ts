@@ -8,9 +8,9 @@ export interface RedisLocation {
   readonly username: string | undefined;
   readonly password: string | undefined;
   readonly database: number;
-  /** Empty: `host` and `port` are the primary. Otherwise the sentinels name it, and `host` and `port` do not count. */
+  /** If empty, `host` and `port` are the primary. Otherwise the sentinels name the primary, and `host` and `port` are ignored. */
   readonly sentinels: readonly { readonly host: string; readonly port: number }[];
-  /** The name that the sentinels know the primary by. */
+  /** The name of the primary in the configuration of the sentinels. */
   readonly masterName: string;
 }
 
@@ -18,14 +18,14 @@ export interface RedisLocation {
 export interface RedisCommand {
   readonly name: string;
   readonly args: readonly (string | Buffer)[];
-  /** What the request may still take, one object for all of its commands; without it replies are not bounded. */
+  /** How many bytes of replies the request may still have: one object for all of its commands. If undefined, replies are not bounded. */
   readonly limit?: ReplyLimit;
 }
 
 /** What to do with a reply: keep it, drop it, or end the connection because too much has been dropped. */
 export type ReplyVerdict = "keep" | "drop" | "cut";
 
-/** What the replies to one request may take. */
+/** How many bytes the replies to one request may have. */
 export interface ReplyLimit {
   /** No more replies are kept: commands that have not been sent to Redis need not be. */
   readonly isOver: boolean;
@@ -33,7 +33,7 @@ export interface ReplyLimit {
   take(bytes: number): ReplyVerdict;
   /** A reply had more than MAX_REPLY_BYTES, and the connection was ended before the reply was complete. */
   refuseReply(): void;
-  /** The limit to ask another server with; later replies of this server are dropped. */
+  /** The limit for sending the request to another server. Later replies of this server are dropped. */
   askAgain(): ReplyLimit;
 }
 
@@ -78,7 +78,7 @@ const RECONNECT_MAX_MS = 500;
  */
 const SERVER_STATE = /^(READONLY|LOADING|MASTERDOWN|NOREPLICAS|BUSY|CLUSTERDOWN) /;
 
-/** These run for as long as their caller's script wants. */
+/** Commands that run a script of the caller, for as long as the script takes. */
 const RUNS_SCRIPT = /^(EVAL|EVALSHA|FCALL)(_RO)?$/;
 
 type Target = Pick<
@@ -87,8 +87,8 @@ type Target = Pick<
 >;
 
 /**
- * A connection that is restored by itself and never queues: while it is lost every batch is `unavailable` at once, and a
- * server that is silent for `deadlineMs` while commands wait is left and dialled again.
+ * A connection that reconnects by itself and never queues. While it is lost, every batch is `unavailable` at once. If the server
+ * is silent for `deadlineMs` while commands wait, the connection is closed and dialled again.
  */
 export class RedisConnection {
   /** Its events and its state; commands go through {@link run}. */
@@ -222,7 +222,7 @@ export class RedisConnection {
   }
 }
 
-/** Whether Redis runs a script and so nothing else. */
+/** Whether the error means that Redis is running a script and executes nothing else. */
 export function isBusy(errorReply: string): boolean {
   return errorReply.startsWith("BUSY ");
 }
@@ -233,7 +233,7 @@ function asReply(error: unknown): RedisReply {
   throw error;
 }
 
-/** What an array's item costs besides its own bytes. */
+/** The memory of an array's item in addition to its own bytes. */
 const ITEM_BYTES = 16;
 
 function sizeOf(reply: RedisReply): number {

@@ -20,7 +20,7 @@ export interface PrimaryLocator {
 /** The last reply of one sentinel. */
 interface Report {
   readonly address: ServerAddress;
-  /** Each failover has a greater one than the one before, whichever sentinel led it. */
+  /** Grows with every failover, whichever sentinel led it. */
   readonly epoch: number;
   readonly atMs: number;
 }
@@ -35,7 +35,7 @@ interface Sentinel {
 
 export interface SentinelsOptions {
   readonly addresses: readonly ServerAddress[];
-  /** The name that the sentinels know the primary by. */
+  /** The name of the primary in the configuration of the sentinels. */
   readonly masterName: string;
   /** After so long without a reply, a sentinel is dialled again. */
   readonly deadlineMs: number;
@@ -44,16 +44,16 @@ export interface SentinelsOptions {
 /** How often each sentinel is asked. */
 export const POLL_MS = 250;
 
-/** While no sentinel has named the primary. */
+/** How often each sentinel is asked while none has named the primary. */
 const LOOK_AGAIN_MS = 20;
 
-/** An older report no longer counts: its sentinel may have been replaced by a new one of epoch 0. */
+/** A report older than this no longer counts: the sentinel may have been replaced by a new one, whose epoch is 0. */
 const REPORT_LIFE_MS = 10_000;
 
 /** Each sentinel is asked so often for the other sentinels that it knows: the configuration need not list all of them. */
 const LEARN_EVERY_POLLS = 40;
 
-/** More than anybody runs. Each is a connection, and a lying sentinel could name any number. */
+/** The most sentinels, more than anybody runs. Each needs a connection, and a lying sentinel could name any number. */
 const MAX_SENTINELS = 32;
 
 /**
@@ -137,7 +137,7 @@ export class Sentinels implements PrimaryLocator {
     if (sentinel.isBeingAsked || sentinel.connection.client.status !== "ready") return;
     sentinel.isBeingAsked = true;
     const { masterName } = this.#options;
-    // The epoch before the address: should a failover come between the two, the address is newer than its epoch.
+    // Ask for the epoch before the address: if a failover comes between the two, the address is newer than the epoch.
     const outcome = await sentinel.connection.run([
       { name: "SENTINEL", args: ["MASTER", masterName] },
       { name: "SENTINEL", args: ["GET-MASTER-ADDR-BY-NAME", masterName] },
@@ -167,7 +167,7 @@ export class Sentinels implements PrimaryLocator {
     this.#decide();
   }
 
-  /** The newest epoch; of that, the address that most give; of those, the one that is used already. */
+  /** The primary by the reports of the newest epoch: the address that most of them name; if several, the one in use. */
   #decide(): void {
     const oldestMs = performance.now() - REPORT_LIFE_MS;
     const reports = [...this.#sentinels.values()].flatMap(({ report }) =>

@@ -39,7 +39,7 @@ export interface ListenerOptions extends PortObserver {
   readonly limits: ConnectionLimits;
   /** The shortest of the port's own time limits: sweeps are at least twice as frequent. */
   readonly shortestMs: number;
-  /** The bytes that a refused connection is sent before it is closed. Not used on a TLS port, where the handshake has not begun. */
+  /** The bytes to send to a refused connection before it is closed. Not used on a TLS port, where the handshake has not begun. */
   readonly refusal: (code: LimitCode) => Uint8Array;
 }
 
@@ -263,10 +263,10 @@ function endsOf({ remoteAddress, remotePort, localAddress }: Socket): string {
   return `${remoteAddress} ${remotePort} ${localAddress}`;
 }
 
-/** How long a refused peer may take to read why. */
+/** How long a refused peer may take to read the reason. */
 const LINGER_MS = 1_000;
 
-/** The most refused connections at the same time; in a flood further ones are closed without a response. */
+/** The most refused connections that are open at the same time. In a flood, further ones are closed without a response. */
 export const MAX_LINGERING = 64;
 
 /** The refused connections that are still sent the reason. */

@@ -58,7 +58,7 @@ export interface GameConnectionOptions {
   readonly metrics: GameConnectionMetrics;
 }
 
-/** Counts what the connections respond. */
+/** Counts the responses of the connections. */
 export interface GameConnectionMetrics {
   /** Whole response packets are sent to a client. */
   responsesSent(responses: Uint8Array): void;
@@ -66,7 +66,7 @@ export interface GameConnectionMetrics {
   refused(code: "failing_checks" | "wrong_keys", requests?: number): void;
 }
 
-/** On a port where anyone may ask, a connection that is silent for this long may lose its place again. */
+/** On a port without credentials, a connection that is silent for this long may lose its place again. */
 const MAX_TRUST_MS = 10_000;
 
 /**
@@ -82,9 +82,9 @@ export class GameConnection extends Connection implements PacketSource {
   #received: "nothing" | "bytes" | "packets" = "nothing";
   /** Packets in a batch. While there are any, new packets wait in the inbox. */
   #inFlight = 0;
-  /** Its packets wait for the responses to others of its address, which may use up the failures that the address has left. */
+  /** Its packets wait because packets of the same address are in flight, which may use up the failures that the address has left. */
   #waitsForAddress = false;
-  /** The client sends no more, or what it sends is not read any more. */
+  /** The client has stopped sending, or the bridge no longer reads what it sends. */
   #receiveEnded = false;
   /** Why the connection ends after the responses to all requests, if the client is at fault. */
   #fault: { readonly code: DisconnectCode; readonly message: string } | undefined;
@@ -104,7 +104,7 @@ export class GameConnection extends Connection implements PacketSource {
     let completed = false;
     const error = this.#receiver.receive(chunk, nowMs, (run, packets) => {
       completed = true;
-      // After a missing or wrong service key nothing of the same chunk is executed.
+      // If the service key is missing or wrong, no packet of the same chunk is executed.
       if (this.#receiveEnded) return;
       if (this.#received === "packets") this.#inbox.push(run, packets, nowMs);
       else this.#receiveFirst(run, packets, nowMs);
@@ -170,7 +170,7 @@ export class GameConnection extends Connection implements PacketSource {
       this.disconnect("first_byte");
       return;
     }
-    // On a port where anyone may ask, a packet is cheap: it proves only that the connection is in use now.
+    // On a port without credentials, a packet costs an attacker little: it proves only that the connection is in use now.
     const trustMs = Math.min(firstByteMs, MAX_TRUST_MS);
     if (!this.isKnown && !serviceKeys.areNeeded && this.quietMs(nowMs) > trustMs) this.doubt();
     if (this.#receiveEnded || !this.#receiver.isOverdue(nowMs, this.reading)) return;

@@ -44,7 +44,7 @@ export interface PlayerConnectionMetrics {
   closedSent(code: number, by: "bridge" | "room"): void;
 }
 
-/** The message that ends with Closed. */
+/** A message whose last packet is Closed. */
 interface LastMessage {
   readonly bytes: Uint8Array;
   readonly code: number;
@@ -87,7 +87,7 @@ export class PlayerConnection extends Connection {
   /** The message of the phase `delayed`, and when it is sent. */
   #delayed: LastMessage | undefined;
   #delayedUntilMs = 0;
-  /** The player sends no more. */
+  /** The player has closed its side of the connection. */
   #receiveEnded = false;
   #heardMs = this.#startedMs;
   #pings = 0;
@@ -347,8 +347,9 @@ export class PlayerConnection extends Connection {
   }
 
   /**
-   * A player who leaves before the response counts as failed too, otherwise leaving would avoid the limit. But not after half of the
-   * edge's deadline: when the edge is slow, honest players give up and reconnect, and must not make their address suspect.
+   * A Join whose player leaves before the response counts as failed too, otherwise players could avoid the limit by leaving. After
+   * half of the edge's deadline it does not count: when the edge is slow, honest players give up and reconnect, and must not make
+   * their address suspect.
    */
   #countAbandonedJoin(nowMs: number): void {
     const waitedMs = nowMs - this.#requestedMs;

@@ -4,7 +4,7 @@ import { parseEnvironment, wholeNumber } from "../../config/environment.ts";
 
 /** A request to the hasher. */
 export type PasswordRequest = {
-  /** The key under which limits count the client: clients take turns in the queue. */
+  /** The client's key in limits, for example its network. Clients take turns in the queue. */
   readonly from: string;
 } & HashJob;
 
@@ -14,14 +14,14 @@ type HashJob =
   /** Hash the password of an account with today's parameters. */
   | { readonly kind: "rehash"; readonly password: string }
   /**
-   * Compare a password with an account's PHC string. null, for an account that does not exist, takes as long and does not
-   * match.
+   * Compare a password with an account's PHC string. For an account that does not exist, the string is null: the comparison
+   * takes as long, and does not match.
    */
   | {
       readonly kind: "verify";
       readonly password: string;
       readonly phc: string | null;
-      /** Whether it goes to the queue of the urgent, which is served first. */
+      /** Whether it goes to the urgent queue, which is served first. */
       readonly urgent: boolean;
     };
 
@@ -89,7 +89,7 @@ export class PasswordService {
 export interface HashQueueLimits {
   /** Hashes that run at the same time; each takes a processor and 16 MiB. */
   readonly atOnce: number;
-  /** Hashes that wait, urgent ones and others counted apart; more are refused. */
+  /** The most hashes that wait in each of the two queues, the urgent one and the other; further ones are refused. */
   readonly maxWaiting: number;
 }
 
@@ -100,11 +100,12 @@ export interface QueuedHash {
   readonly urgent: boolean;
 }
 
-/** Called once: the hash may run, or the queue was full. */
+/** Called once: the hash may run now, or the queue is full. */
 type Dequeued = (verdict: "run" | "busy") => void;
 
 /**
- * After so many urgent hashes in a row one of the others runs: by signing up, anybody gets a device whose logins are urgent.
+ * After this many urgent hashes in a row, one of the others runs. Otherwise urgent hashes could block the others, because
+ * anybody who signs up gets a device whose logins are urgent.
  */
 const MAX_URGENT_IN_A_ROW = 3;
 
@@ -210,7 +211,7 @@ export const CURRENT_COST: ScryptCost = { log2N: 14, r: 8, p: 5 };
 /** How a password compares with a stored hash. */
 export interface PasswordVerdict {
   readonly matches: boolean;
-  /** Whether the hash was made with other parameters than today's, and should be replaced. */
+  /** Whether the hash was made with parameters other than the current ones, and should be replaced. */
   readonly outdated: boolean;
 }
 
@@ -232,7 +233,7 @@ export async function hashPassword(password: string, cost: ScryptCost = CURRENT_
 
 /**
  * Compares a password with a PHC string of {@link hashPassword}, in constant time. Without a hash, and with one that
- * cannot be read, it works as long as for a wrong password and does not match: the time does not tell who has an account.
+ * cannot be read, it takes as long as for a wrong password and does not match: the time does not reveal who has an account.
  * `currentCost` is what new hashes are made with.
  */
 export async function verifyPassword(
@@ -253,7 +254,7 @@ export async function verifyPassword(
 
 function derive(password: string, salt: Uint8Array, { log2N, r, p }: ScryptCost): Promise<Uint8Array> {
   const N = 2 ** log2N;
-  // One keyboard may compose what another sends decomposed (NIST SP 800-63B-4 §3.1.1.2).
+  // Two keyboards may send the same character, one composed and one decomposed (NIST SP 800-63B-4 §3.1.1.2).
   const bytes = new TextEncoder().encode(password.normalize("NFKC"));
   // The memory it takes is 128 * N * r and a little more.
   const options = { N, r, p, maxmem: 256 * N * r };

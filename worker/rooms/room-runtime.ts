@@ -17,7 +17,7 @@ export interface RoomRuntimeOptions {
   readonly nowMs: () => number;
 }
 
-/** How often the room checks its members' sessions again: the longest time until a revoke takes effect here. */
+/** How often the room checks its members' sessions again, and so the longest time until a revoke takes effect in it. */
 const RECHECK_MS = 60_000;
 
 /** Nine heartbeats of 10 s without a packet or a ping: the other end is gone, although the socket was not closed. */
@@ -33,8 +33,8 @@ const MAX_INBOX_BYTES = 256 * 1024;
 type RoomAction = (core: RoomCore, nowMs: number) => void;
 
 /**
- * A room that is awake. What arrives on its sockets waits in an inbox; a {@link TransactionCoalescer} decides when the inbox
- * becomes one transaction; after each transaction the timers are set.
+ * A room that is in memory. Messages from its sockets wait in an inbox. A {@link TransactionCoalescer} decides when the room
+ * processes the inbox in one transaction. After each transaction, the room sets its timers.
  */
 export class RoomRuntime {
   readonly storage: SqliteRoomStorage;
@@ -86,7 +86,7 @@ export class RoomRuntime {
     void this.#enqueue((core, nowMs) => core.connected(connection, identity, nowMs));
   }
 
-  /** Resolves when the message was processed; undefined if it already was. */
+  /** Resolves when the message has been processed; undefined if it already has. */
   receive(socket: WebSocket, message: ArrayBuffer | string): Promise<void> | undefined {
     const connection = this.#sockets.heard(socket, this.#nowMs());
     if (connection === undefined) return undefined;
@@ -105,7 +105,7 @@ export class RoomRuntime {
     return this.#enqueue((core, nowMs) => core.disconnected(connection, nowMs));
   }
 
-  /** Processes the inbox, then `action`, in one transaction, or as a part of the one that runs. */
+  /** Processes the inbox, then `action`, in one transaction, or within the transaction that is running. */
   transact<T>(action: (core: RoomCore, nowMs: number) => T): T {
     try {
       return this.#transactions.run((core, nowMs) => {
@@ -136,7 +136,7 @@ export class RoomRuntime {
     this.#setTimers();
   }
 
-  /** Whether the room was empty for so long that its log can be deleted. */
+  /** Whether the room has been empty for so long that its log can be deleted. */
   get isAbandoned(): boolean {
     const { emptySinceMs } = this.storage.record;
     return emptySinceMs !== null && this.#nowMs() >= emptySinceMs + EMPTY_MS;
@@ -175,7 +175,7 @@ export class RoomRuntime {
     const invalid = await findInvalidSeats(this.#store, name, this.#transactions.core.members);
     if (invalid.length === 0) return;
     this.transact((core, nowMs) => {
-      // While the store was asked, another session may have got the seat.
+      // During the request to the store, another session may have got the seat.
       const sessions = new Map(core.members.map(({ member, session }) => [member, session]));
       for (const { member, session, code, message } of invalid) {
         if (sessions.get(member) === session) core.remove(member, code, message, nowMs);
@@ -205,24 +205,24 @@ export class RoomRuntime {
 const MAX_WAIT_MS = 20;
 
 /**
- * A send to a socket costs about 40 us, whatever its size, and coalescing saves nothing but sends. With this wait for each
- * send, a room spends at most a sixth of its time on them, and a room of two hardly waits.
+ * A send to a socket costs about 40 us, whatever its size, and coalescing saves only sends. If a room waits this long for each
+ * send that it saves, it spends at most a sixth of its time on sends, and a room of two hardly waits.
  */
 const WAIT_MS_PER_SEND = 0.2;
 
 export interface TransactionCoalescerOptions {
   /** Processes the inbox in one transaction, and returns how many messages it has sent to sockets. */
   readonly run: () => number;
-  /** Resolves when the storage has committed what was written: until then nothing that was sent leaves. */
+  /** Resolves when the storage has committed what was written. Until then, what was sent does not leave the room. */
   readonly committed: () => Promise<void>;
-  /** Keeps a promise running. */
+  /** Keeps the Durable Object alive until the promise is settled. */
   readonly background: (work: Promise<void>) => void;
 }
 
 /**
  * Decides when a room processes its inbox. A quiet room does so at once. A busy room waits for about as long as its last
- * transaction took, at most 20 ms and at most in proportion to its sends, so that one transaction and one write to each
- * socket carry more messages. The more a transaction costs, the fewer there are.
+ * transaction took, at most 20 ms and at most in proportion to its sends. So one transaction and one write to each socket
+ * carry more messages, and the more a transaction costs, the fewer transactions there are.
  */
 export class TransactionCoalescer {
   readonly #run: () => number;
@@ -279,7 +279,7 @@ class RoomTimers {
   readonly #ctx: DurableObjectState;
   readonly #onTimer: () => void;
   #timer: { readonly dueMs: number; readonly id: number } | undefined;
-  /** When the alarm rings that was set since the room woke; an earlier one is not known. */
+  /** When the alarm rings, if it was set since the room was loaded. An alarm that was set before is not known. */
   #alarmMs = Number.POSITIVE_INFINITY;
 
   constructor(ctx: DurableObjectState, onTimer: () => void) {
@@ -300,7 +300,7 @@ class RoomTimers {
     this.#timer = { dueMs, id: setTimeout(call, Math.max(0, dueMs - nowMs)) };
   }
 
-  /** The alarm must ring at `atMs` or before. One that rings too early sets the next: that is cheaper than each change. */
+  /** The alarm must ring at `atMs` or before. An alarm that rings too early sets the next one, which costs less than to move it. */
   alarmAt(atMs: number): void {
     if (this.#alarmMs <= atMs) return;
     this.#alarmMs = atMs;

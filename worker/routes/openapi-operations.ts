@@ -163,7 +163,7 @@ export const API_OPERATIONS: readonly ApiOperation[] = [
   operation("client", "get /v1/check", "May this client enter? For proxies, with any method; renews the session", {
     parameters: [
       query("resource", "Resource that the session's grants must allow"),
-      header("Cache-Control", "max-age=N, 0..5: how many seconds old the answer may be"),
+      header("Cache-Control", "max-age=N, 0..5: how many seconds old the response may be"),
       header("X-Original-URI", "The same: the path of this URI"),
       header("X-Forwarded-Uri", "The same, as Traefik sends it"),
     ],

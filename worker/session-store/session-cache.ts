@@ -110,7 +110,7 @@ export class CacheInvalidatingStore implements SessionStore {
 
   async run(requests: readonly SessionRequest[]): Promise<SessionResponse[]> {
     const responses = await this.#store.run(requests);
-    // Whatever the responses say: a delete that was not answered in time may have been executed.
+    // Whatever the responses say: a delete without a response in time may have been executed.
     this.#invalidate(requests);
     return responses;
   }

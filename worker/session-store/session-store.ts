@@ -14,7 +14,7 @@ export interface SessionStore {
    */
   endAll(): Promise<EndedSessions>;
 
-  /** Whether the store answers now. It does not reject. */
+  /** Whether the store responds now. It does not reject. */
   ping(): Promise<boolean>;
 
   /** Trims expired sessions from the indices. This frees memory; verdicts and counts do not depend on it. */

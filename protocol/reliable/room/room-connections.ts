@@ -21,29 +21,29 @@ export type RoomOutput =
 export interface ConnectionSnapshot {
   readonly member: number;
   readonly attempt: number;
-  /** Whether it was sent the whole log; then `sent` does not matter. */
+  /** Whether the whole log was sent to it; then `sent` does not matter. */
   readonly live: boolean;
   /** Whether its replay has once reached the end of the log. */
   readonly established: boolean;
   readonly sent: number;
   /** The highest offset that the player acked. */
   readonly ackedByPlayer: number;
-  /** The highest seq that the room acked to it. */
+  /** The highest seq that the room has acked to the player. */
   readonly ackedToPlayer: number;
-  /** Whether messages of it wait in the room's memory. */
+  /** Whether messages of this connection wait in the room's memory. */
   readonly holds: boolean;
 }
 
-/** The session that a connection belongs to, as its upgrade proved. */
+/** The session of a connection, which its upgrade request has proved. */
 export interface RoomIdentity {
-  /** The same text for the same session only, even if its sessid is reused. */
+  /** A text that only this session has, even if its sessid is reused. */
   readonly session: string;
   readonly user: string;
   /** Whether a Join may show this token. A token of zeroes is accepted without this call. */
   acceptsToken(token: Uint8Array): boolean;
 }
 
-/** The connections of a room, and the outputs for its driver. A connection that was ended is not among them. */
+/** The open connections of a room, and the outputs for its driver. */
 export class RoomConnections {
   readonly #limits: RoomLimits;
   readonly #seats: RoomSeats;
@@ -120,7 +120,7 @@ export class RoomConnections {
     }
   }
 
-  /** Datagrams have no Ack, so this counts the bytes since the player was last heard. */
+  /** Datagrams have no Ack, so this counts the bytes since the player's last packet or ping. */
   #keepsUp(connection: RoomConnection): boolean {
     const { replayWindowBytes, datagramWindowBytes } = this.#limits;
     if (!connection.live || connection.unacked.bytes >= replayWindowBytes) return false;
@@ -232,28 +232,28 @@ export class RoomConnection {
   readonly held: HeldPublishes;
   /** When the room may accept more of them. */
   drainAtMs = 0;
-  /** Whether its Leave was received and waits for them. */
+  /** Whether its Leave was received, and waits until those messages have been accepted. */
   leaving = false;
-  /** Its Join must be received before. */
+  /** Its Join must be received before this time. */
   readonly joinDeadlineMs: number;
   /** The member whose seat it has, undefined before its Join. */
   member: number | undefined;
   attempt = 0;
   /** The log is sent up to this offset. */
   sent = 0;
-  /** Whether it was sent the whole log and gets entries as they are appended. Otherwise it gets a replay, or is paced. */
+  /** Whether the whole log was sent to it, so that it gets entries as they are appended. Otherwise it gets a replay, or is paced. */
   live = false;
   /** Whether its replay has once reached the end of the log. */
   established = false;
   /** The highest offset that the player acked. */
   ackedByPlayer = 0;
-  /** When that last rose, or when the room began to wait for it. */
+  /** When `ackedByPlayer` last rose, or when the room began to wait for it to rise. */
   progressMs = 0;
   /** The budget of its session. */
   budget: SenderBudget | undefined;
   /** The highest seq that the room acked. */
   ackedToPlayer = 0;
-  /** Bytes of datagrams that it was sent since it was last heard. */
+  /** Bytes of datagrams sent to it since its last packet or ping. */
   datagramBytes = 0;
   /** The nonce of its newest Ping, until the Pong is sent. */
   pendingPing: number | undefined;
@@ -284,7 +284,7 @@ export class RoomConnection {
     this.changed = true;
   }
 
-  /** The player was heard at this time, which may be before the last one. */
+  /** The player has sent a packet or a ping at this time, which may be earlier than the time of the last call. */
   heard(atMs: number): void {
     if (atMs <= this.#heardMs) return;
     this.#heardMs = atMs;

@@ -3,13 +3,16 @@ import { publishBytes, SEND_WINDOW } from "../flow-control.ts";
 import type { Rate, RoomLimits, SenderRates } from "./room-limits.ts";
 import { type LogStorage, logMessageBytes } from "./room-log.ts";
 
-/** How much may wait of all members together. Above it, a member may have its share of that, if its window is larger. */
+/**
+ * How many bytes of all members together may wait. Above it, messages of a member may wait only while they take less than the
+ * member's equal share of it.
+ */
 const MAX_HELD_BYTES = 32 * 1024 * 1024;
 
 /** The room accepts waiting messages of a member at most this often, so that they share a transaction. */
 const DRAIN_INTERVAL_MS = 20;
 
-/** The room looks again after this time at the latest: the lower rates of a full log may have ended. */
+/** The room tries again after this time at the latest, because the lower rates of a full log may have ended. */
 const MAX_DRAIN_INTERVAL_MS = 1_000;
 
 /** What the intake needs to know of a connection. */
@@ -30,11 +33,11 @@ export interface IntakeContext<Connection> {
 
 /**
  * Accepts members' messages as fast as their budgets allow. Messages beyond the budget wait here without an Ack, so that
- * the client's window slows it down. No more than a window may wait.
+ * the client's window slows the client down. At most one window of messages may wait.
  */
 export class RoomIntake<Connection extends IntakeConnection> {
   readonly #context: IntakeContext<Connection>;
-  /** The rates while the log is too full, for this number of members. */
+  /** The rates while the log is more than half full, calculated for this number of members. */
   #fair: { readonly members: number; readonly rates: SenderRates } | undefined;
 
   constructor(context: IntakeContext<Connection>) {
@@ -83,7 +86,7 @@ export class RoomIntake<Connection extends IntakeConnection> {
 
   /**
    * The rates of each member. While held seats keep the log more than half full, all members together may fill a quarter of
-   * it in the time for which entries are kept, each its share.
+   * it in the time for which entries are kept, and each member gets an equal share.
    */
   #rates(): SenderRates {
     const { log, limits } = this.#context;
@@ -92,7 +95,7 @@ export class RoomIntake<Connection extends IntakeConnection> {
     if (log.bytes <= Math.max(maxBytes, maxNeededBytes / 2)) return sender;
     const members = Math.max(1, this.#context.memberCount());
     if (this.#fair?.members !== members) {
-      // The log holds a burst and what follows it together: each is an eighth.
+      // A member may send a burst, and at this rate after it: each of the two may fill an eighth of the log.
       const burst = maxNeededBytes / 8 / members;
       const perSecond = burst / (neededMs / 1000);
       const { bytes } = sender;
@@ -103,7 +106,7 @@ export class RoomIntake<Connection extends IntakeConnection> {
   }
 }
 
-/** What a waiting message costs in memory beside its body, about. */
+/** The approximate memory of a waiting message in addition to its body. */
 const OBJECT_BYTES = 256;
 
 /** The memory of the messages that wait, of all connections of a room together. */
@@ -179,10 +182,10 @@ export class HeldPublishes {
   }
 }
 
-/** A Join costs as much as this many packets: all members are told, and the response includes the history. */
+/** A Join costs as much as this many packets: the room announces it to all members, and the response includes the history. */
 const JOIN_PACKETS = 1_000;
 
-/** What a session may still send to a room. It outlives the connection: a player who resumes continues with what was left. */
+/** What a session may still send to a room. It outlives the connection: a player who resumes has what was left. */
 export class SenderBudget {
   readonly #messages = new TokenBucket();
   readonly #bytes = new TokenBucket();
@@ -228,7 +231,7 @@ export class SenderBudget {
     return Math.max(this.#messages.readyMs(rates.messages, nowMs), this.#bytes.readyMs(rates.bytes, nowMs));
   }
 
-  /** Whether nothing is used up, so that a new budget is equal to it. */
+  /** Whether it is full, so that a new budget is equal to it. */
   isFull({ messages, bytes, datagrams, datagramBytes, packets }: SenderRates, nowMs: number): boolean {
     return (
       this.#messages.refill(messages, nowMs) >= messages.burst &&

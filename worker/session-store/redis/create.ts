@@ -142,7 +142,7 @@ const REGISTER_OUTCOMES = [
   { status: Status.TooMany, created: false },
 ] as const;
 
-/** Neighbouring registers. */
+/** Consecutive register requests of a batch, in one call. */
 export class RegisterCall implements BatchCall {
   readonly requests: RegisterRequest[] = [];
 
@@ -184,9 +184,9 @@ export class RegisterCall implements BatchCall {
 
 /**
  * Creates a session under the first of a few random sessids that is free. If one of them has the given user and secret
- * already, this is the repetition of a call whose reply was lost, and that is the session.
+ * already, the call repeats one whose reply was lost, and the script returns that session.
  *
- * Returns a code, the session's place among the sessids, from 0, and its expiry.
+ * Returns a code, the position of the session's sessid among the given ones, from 0, and the expiry.
  */
 export const ISSUE: RedisScript = {
   readOnly: false,
@@ -229,7 +229,7 @@ const CREATED = 0;
 const TOO_MANY = 3;
 const ALL_TAKEN = 4;
 
-/** One issue. */
+/** One issue request. */
 export class IssueCall implements BatchCall {
   readonly requests: readonly [PreparedIssue];
 
@@ -284,7 +284,7 @@ function creationArgs(policy: SessionPolicy): string[] {
   ];
 }
 
-/** An idle time as the scripts take it, "" for the default. */
+/** An idle time as an argument of the scripts; "" is the default. */
 function idleText(idleMs: number | undefined): string {
   return idleMs === undefined ? "" : String(idleMs);
 }

@@ -161,7 +161,7 @@ function resultOf(call: BatchCall, outcome: CommandOutcome | undefined): CallRes
     try {
       return call.read(outcome.result);
     } catch {
-      // The reply is not of our script: whatever answers there, it is not a store that could be asked.
+      // The reply is not one of our script, so the server is not a store that can be used.
     }
   }
   return { responses: call.requests.map(({ kind }) => failedResponse(kind, Status.Unavailable)), touches: [] };

@@ -118,7 +118,7 @@ export class ScriptRunner {
   }
 }
 
-/** The reply does not have its script's form: the address is wrong, or another program answers there. */
+/** The reply does not have the form that its script returns: the address is wrong, or another program listens there. */
 export class UnexpectedReply extends Error {
   constructor() {
     super("the reply does not have the form of its script's");
