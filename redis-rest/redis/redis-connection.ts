@@ -18,7 +18,7 @@ export interface RedisLocation {
 export interface RedisCommand {
   readonly name: string;
   readonly args: readonly (string | Buffer)[];
-  /** How many bytes of replies the request may still have: one object for all of its commands. If undefined, replies are not bounded. */
+  /** The bytes of replies that the request may still have, one object for all of its commands; undefined: replies are not bounded. */
   readonly limit?: ReplyLimit;
 }
 

@@ -44,7 +44,7 @@ export interface SentinelsOptions {
 /** How often each sentinel is asked. */
 export const POLL_MS = 250;
 
-/** How often each sentinel is asked while none has named the primary. */
+/** How often a caller that waits for the first report looks again. */
 const LOOK_AGAIN_MS = 20;
 
 /** A report older than this no longer counts: the sentinel may have been replaced by a new one, whose epoch is 0. */
