@@ -1,65 +1,36 @@
 import { oneLine } from "../config/log-line.ts";
+import { onStopSignals } from "../config/stop-signals.ts";
 import { checkParts, parseStackConfig, type StackConfig } from "./config.ts";
 import type { Stack } from "./stack.ts";
 
-/** The program of `npm start`: the whole stack in this process and its children, until SIGINT or SIGTERM. */
+/**
+ * The program of `npm start`: the whole stack in this process and its children, until SIGINT or SIGTERM. A second signal does not
+ * wait for the drain.
+ */
 async function main(): Promise<void> {
   // Sessions and accounts are written to STATE_DIR, by this process and by workerd: for the owner alone.
   process.umask(0o077);
   const config = parseStackConfig(process.env);
   checkParts(config);
-  const signals = new StopSignals();
+  // Miniflare's exit hook then kills workerd, and esbuild ends when its standard input closes.
+  const exit = (exitCode: number): void => process.exit(exitCode);
+  onStopSignals(process, { first: exit, again: exit });
   // Loaded now, because it takes a second and a wrong variable should be reported at once.
   const { startStack } = await import("./stack.ts");
   await startStack(config, {
     announce(stack) {
-      signals.drainOnFirst(stack);
+      // Miniflare's listeners would end the process at the first signal.
+      for (const name of ["SIGINT", "SIGTERM"]) process.removeAllListeners(name);
+      onStopSignals(process, { first: () => drain(stack), again: exit });
       process.stdout.write(banner(config, stack));
     },
   });
 }
 
-/** npm passes on the SIGINT that the terminal has already sent to every process: both are one Ctrl-C. */
-const ONE_KEYPRESS_MS = 500;
-
-/**
- * Ends the program at SIGINT and SIGTERM. The first signal drains the stack; another one, or one during the start, ends the
- * process at once. Miniflare's exit hook then kills workerd, and esbuild ends when its standard input closes.
- */
-class StopSignals {
-  #stack: Stack | undefined;
-  #firstAtMs: number | undefined;
-
-  constructor() {
-    this.#listen();
-  }
-
-  drainOnFirst(stack: Stack): void {
-    this.#stack = stack;
-    // Miniflare's listeners would end the process at the first signal.
-    for (const { name } of STOP_SIGNALS) process.removeAllListeners(name);
-    this.#listen();
-  }
-
-  #listen(): void {
-    for (const { name, exitCode } of STOP_SIGNALS) process.on(name, () => this.#stop(exitCode));
-  }
-
-  #stop(exitCode: number): void {
-    const nowMs = performance.now();
-    if (this.#firstAtMs !== undefined && nowMs - this.#firstAtMs < ONE_KEYPRESS_MS) return;
-    if (this.#stack === undefined || this.#firstAtMs !== undefined) process.exit(exitCode);
-    this.#firstAtMs = nowMs;
-    process.stdout.write("\nstopping; Ctrl-C again stops at once\n");
-    this.#stack.close().then(() => process.exit(0), fail);
-  }
+function drain(stack: Stack): void {
+  process.stdout.write("\nstopping; Ctrl-C again stops at once\n");
+  stack.close().then(() => process.exit(0), fail);
 }
-
-/** A process that a signal ends has the exit code 128 + the signal's number. */
-const STOP_SIGNALS = [
-  { name: "SIGINT", exitCode: 128 + 2 },
-  { name: "SIGTERM", exitCode: 128 + 15 },
-] as const;
 
 /** What `npm start` prints once everything listens: the addresses, the store, the key, and what to try. */
 function banner(config: StackConfig, stack: Stack): string {

@@ -1,11 +1,12 @@
 import { pino } from "pino";
 import { ConfigError } from "../config/environment.ts";
 import { describeError, oneLine } from "../config/log-line.ts";
+import { onStopSignals } from "../config/stop-signals.ts";
 import { parseRedisRestConfig } from "./config.ts";
 import { StartError } from "./redis/primary.ts";
 import { startRedisRest } from "./server.ts";
 
-/** The program of `npm run redis-rest`: configured by the environment, ended by SIGINT or SIGTERM. */
+/** The program of `npm run redis-rest`. SIGTERM and SIGINT stop it; a second signal ends it at once. */
 async function main(): Promise<void> {
   const config = parseRedisRestConfig(process.env);
   const log = pino({ name: "redis-rest" });
@@ -16,8 +17,7 @@ async function main(): Promise<void> {
     await server.close();
     log.info("stopped");
   };
-  process.once("SIGINT", stop);
-  process.once("SIGTERM", stop);
+  onStopSignals(process, { first: stop, again: (exitCode) => process.exit(exitCode) });
 }
 
 function fail(error: unknown): void {

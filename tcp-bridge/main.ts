@@ -1,19 +1,19 @@
 import { ConfigError } from "../config/environment.ts";
 import { describeError, oneLine } from "../config/log-line.ts";
+import { onStopSignals } from "../config/stop-signals.ts";
 import { startBridge } from "./bridge.ts";
 import { parseBridgeConfig } from "./config.ts";
 
 /** The bridge as a program: `npm run bridge`. SIGTERM and SIGINT drain it; a second signal ends it at once. */
 async function main(): Promise<void> {
   const bridge = await startBridge(parseBridgeConfig(process.env));
-  let stopping = false;
-  const stop = (): void => {
-    const stopped = stopping ? bridge.close() : bridge.drain();
-    stopping = true;
+  const exitAfter = (stopped: Promise<void>): void => {
     stopped.then(() => process.exit(0), fail);
   };
-  process.on("SIGTERM", stop);
-  process.on("SIGINT", stop);
+  onStopSignals(process, {
+    first: () => exitAfter(bridge.drain()),
+    again: () => exitAfter(bridge.close()),
+  });
 }
 
 /** Writes one line and exits: the message alone if the operator can correct the error, otherwise with its stack. */
