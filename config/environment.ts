@@ -74,7 +74,7 @@ function digits(min: number, max: number, allowed: string) {
 
 /** A whole number in decimal digits, `min` to `max`; undefined if the text is anything else. */
 export function parseWholeNumber(text: string, min: number, max: number): number | undefined {
-  const value = /^-?\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
+  const value = /^(?!-0+$)-?\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
   return value >= min && value <= max ? value : undefined;
 }
 

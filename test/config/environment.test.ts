@@ -78,6 +78,11 @@ describe("a whole number", () => {
     },
   );
 
+  test("is never minus zero", () => {
+    expect(parseWholeNumber("-0", 0, 100)).toBeUndefined();
+    expect(parseWholeNumber("-10", -100, 100)).toBe(-10);
+  });
+
   test("may be a number, as wrangler.toml has them", () => {
     expect(parseEnvironment(Variables, { NEEDED: "a", SIZE: 7 }).SIZE).toBe(7);
     expect(messageOf({ NEEDED: "a", SIZE: 1.5 })).toMatch(/^SIZE: /);
