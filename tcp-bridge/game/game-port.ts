@@ -175,7 +175,7 @@ export class GameConnection extends Connection implements PacketSource {
     if (!this.isKnown && !serviceKeys.areNeeded && this.quietMs(nowMs) > trustMs) this.doubt();
     if (this.#receiveEnded || !this.#receiver.isOverdue(nowMs, this.reading)) return;
     const { packetTimeoutMs } = this.limits;
-    this.#fault = { code: "packet_timeout", message: `a packet was not complete within ${packetTimeoutMs} ms` };
+    this.#fault = { code: "packet_timeout", message: `a packet stayed half-sent for ${packetTimeoutMs} ms` };
     this.#receiveEnded = true;
     this.#update();
   }

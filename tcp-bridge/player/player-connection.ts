@@ -148,7 +148,7 @@ export class PlayerConnection extends Connection {
     } else if (packetOverdue) {
       this.#close(ClosedCode.TooSlow, "the rest of a packet did not come in time");
     } else if (this.#roomSocket?.isOverdue(nowMs) === true) {
-      this.#edgeFailed(edgeFailure("edge_timeout", "a player's room or ping"), "the edge does not respond in time");
+      this.#edgeFailed(edgeFailure("edge_timeout", "a player's room or ping"), "the edge does not answer in time");
     } else if (nowMs - this.#heardMs > idleMs) {
       this.disconnect("idle");
     }
@@ -210,7 +210,7 @@ export class PlayerConnection extends Connection {
     }
     this.#pings += 1;
     if (this.#pings > MAX_PINGS_PER_SECOND) {
-      this.#close(ClosedCode.TooFast, "more pings than are allowed");
+      this.#close(ClosedCode.TooFast, "more pings are sent than may be");
       return;
     }
     const ping = decodePlayerPacket(packet);
@@ -270,10 +270,7 @@ export class PlayerConnection extends Connection {
     if (this.#isClosing) return;
     const read = readRoomMessage(message);
     if (read === undefined) {
-      this.#edgeFailed(
-        edgeFailure("edge_bad_response", "a message that is not whole packets"),
-        "the edge sent a broken message",
-      );
+      this.#edgeFailed(edgeFailure("edge_bad_response", "a message that is not whole packets"), "the edge is broken");
       return;
     }
     const { packets, joined, closedCode } = read;

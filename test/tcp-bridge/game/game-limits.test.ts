@@ -52,7 +52,7 @@ describe("the game-server port", () => {
     const trickle = setInterval(() => trickling.socket.write(access.subarray(sent, ++sent)), 20);
     const told = await Promise.all([silent.untilEnded(), trickling.untilEnded()]);
     clearInterval(trickle);
-    const message = "a packet was not complete within 200 ms";
+    const message = "a packet stayed half-sent for 200 ms";
     expect(told.flat()).toEqual(Array(2).fill({ kind: "error", status: Status.Invalid, message }));
     expect(sent).toBeLessThan(access.byteLength);
     silent.socket.end();

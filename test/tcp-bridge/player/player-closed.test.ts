@@ -60,7 +60,8 @@ describe("a player whose edge fails", () => {
     await open({ PLAYER_EDGE_DEADLINE_MS: "300" });
     const { player, room } = await joined();
     player.send({ kind: "ping", nonce: 1 });
-    expect(await player.lastPacket()).toMatchObject({ kind: "closed", code: ClosedCode.Unavailable });
+    const message = "the edge does not answer in time";
+    expect(await player.lastPacket()).toEqual({ kind: "closed", code: ClosedCode.Unavailable, message });
     await until(() => room.closeCode !== undefined);
   });
 
@@ -68,7 +69,8 @@ describe("a player whose edge fails", () => {
     await open();
     const { player, room } = await joined();
     room.socket.send(playerBytes({ kind: "ack", position: 1 }).subarray(0, 11));
-    expect(await player.lastPacket()).toMatchObject({ kind: "closed", code: ClosedCode.Unavailable });
+    const message = "the edge is broken";
+    expect(await player.lastPacket()).toEqual({ kind: "closed", code: ClosedCode.Unavailable, message });
   });
 
   it.each([
