@@ -53,6 +53,15 @@ describe("Admission", () => {
     expect(admission.total).toBe(5);
   });
 
+  it("evicts one of its own for an address with the most unproven ones, also when hundreds of others are older", () => {
+    const { evicted, admit } = makeAdmission(302, 5);
+    for (let place = 0; place < 300; place++) admit(`alone ${place}`, `address ${place}`);
+    admit("1", "flood");
+    admit("2", "flood");
+    admit("3", "flood");
+    expect(evicted).toEqual(["1"]);
+  });
+
   it("treats a connection whose proof was taken back as the newest unproven one", () => {
     const { evicted, admit } = makeAdmission(2, 2);
     const first = admit("first", "a");
