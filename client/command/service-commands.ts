@@ -19,7 +19,7 @@ type UserOptions = CommandOptions & { readonly user: string; readonly ip?: strin
 
 /** Adds the commands that send one request to the game-server port and print the verdict. */
 export function addServiceCommands(program: Command): void {
-  service(program, "check", "does the session live? slides its lifetime")
+  service(program, "check", "does the session live? renews it")
     .argument("<sessid>", "the session's number", sessid)
     .action(async (id: number, options: CommandOptions) => ask(options, { kind: "check", sessid: id }));
 

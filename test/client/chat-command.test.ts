@@ -98,7 +98,7 @@ describe("artoria chat", () => {
   it("ends with 1 when the room removes it", async () => {
     const kim = chat(["--token", KIM]);
     await kim.shows(/^-- Established$/);
-    server.room.kick(KIM, ClosedCode.SessionInvalid);
+    server.room.removeMember(KIM, ClosedCode.SessionInvalid);
     expect(await kim.ended()).toBe(1);
     expect(kim.lines.at(-1)).toBe("-- SessionInvalid: removed by the test.");
   });

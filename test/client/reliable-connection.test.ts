@@ -186,7 +186,7 @@ describe.each(KINDS)("a reliable connection over $name", ({ port, transport, han
   it("ends when the room removes it, and reports why", async () => {
     const kim = join(transport(port(), 1));
     await until(() => kim.state === "Established");
-    server.room.kick(server.room.users[0] ?? "", ClosedCode.SessionInvalid);
+    server.room.removeMember(server.room.users[0] ?? "", ClosedCode.SessionInvalid);
     expect(await kim.closed).toMatchObject({ code: ClosedCode.SessionInvalid, unacked: [] });
     await until(() => server.room.connections === 0);
   });

@@ -58,7 +58,7 @@ export class RealTimeRoom {
   }
 
   /** Removes a user's seat. */
-  kick(user: string, code: ClosedCode): void {
+  removeMember(user: string, code: ClosedCode): void {
     const seat = this.#core.members.find((member) => member.user === user);
     this.#transact((nowMs) => this.#core.remove(seat?.member ?? 0, code, "removed by the test", nowMs));
   }

@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { connect as connectTls } from "node:tls";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { ClosedCode } from "../../../protocol/closed-codes.ts";
 import type { PlayerPacket } from "../../../protocol/player-packets.ts";
 import { PlayerBridge } from "../../support/peers/player-bridge.ts";
@@ -90,6 +90,22 @@ describe("the player port", () => {
     clearInterval(speaking);
     expect(await bridge.metric('disconnects_total{code="idle"}')).toBe(1);
     await until(() => room.closeCode !== undefined);
+  });
+
+  it("counts a player's Pings anew each second", async () => {
+    await open({});
+    const { player, room } = await joined();
+    const pings = (count: number) => Array.from({ length: count }, (_, nonce) => ({ kind: "ping", nonce }) as const);
+    player.send(...pings(900), publish(1, "before"));
+    await until(() => room.packets.some(({ kind }) => kind === "publish"));
+    const { now } = performance;
+    const clock = vi.spyOn(performance, "now").mockImplementation(() => now.call(performance) + 1_000);
+    try {
+      player.send(...pings(900), publish(2, "after"));
+      await until(() => room.packets.filter(({ kind }) => kind === "publish").length === 2);
+    } finally {
+      clock.mockRestore();
+    }
   });
 
   it("ends the connection of a player who sends too many Pings, and no other", async () => {
