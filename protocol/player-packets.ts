@@ -127,7 +127,7 @@ export interface Gap {
 }
 
 /** The first field of Join. */
-export const PLAYER_PROTOCOL_VERSION = 1;
+const PLAYER_PROTOCOL_VERSION = 1;
 
 /** A Deliver without its body: header, `offset u64, from u32, to u32`. */
 export const DELIVER_OVERHEAD_BYTES = HEADER_BYTES + 8 + 4 + 4;

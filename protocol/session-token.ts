@@ -5,7 +5,7 @@ export const TOKEN_BYTES = 20;
 export const TOKEN_SECRET_BYTES = 16;
 
 /** The length of a token as text, base64url without padding: ceil(20 * 8 / 6). */
-export const TOKEN_CHARACTERS = 27;
+const TOKEN_CHARACTERS = 27;
 
 const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 

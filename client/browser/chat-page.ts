@@ -130,7 +130,7 @@ void start();
  * Tells the connection what the browser knows about the network: it is back (`online`), it is gone (`offline`), or the page
  * is visible again, perhaps on another network (`visibilitychange`).
  */
-export function passNetworkHints(connection: ReliableConnection): void {
+function passNetworkHints(connection: ReliableConnection): void {
   const changed = (): void => connection.networkChanged();
   const visibilityChanged = (): void => {
     if (document.visibilityState === "visible") changed();

@@ -41,7 +41,7 @@ const MIN_POLL_MS = 5;
  * A replica that may be further behind is not read. So with REPLICA_READS a revoked session is refused everywhere after this
  * time (docs/architecture.md, "Sessions").
  */
-export const MAX_REPLICA_LAG_MS = 1_000;
+const MAX_REPLICA_LAG_MS = 1_000;
 
 /**
  * The primary's replicas. The primary itself names them, with and without Sentinel. They are measured four times a second, and

@@ -270,7 +270,7 @@ const LINGER_MS = 1_000;
 export const MAX_LINGERING = 64;
 
 /** The refused connections that are still sent the reason. */
-export class RefusedSockets {
+class RefusedSockets {
   readonly #lingering = new Set<Socket>();
 
   /** Sends the last bytes, then closes the connection. */

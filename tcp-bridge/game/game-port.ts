@@ -73,7 +73,7 @@ const MAX_TRUST_MS = 10_000;
  * The connection of a game server: request packets in, response packets out, in order. It forwards packets without decoding them;
  * the edge decodes and executes them.
  */
-export class GameConnection extends Connection implements PacketSource {
+class GameConnection extends Connection implements PacketSource {
   readonly #options: GameConnectionOptions;
   readonly #receiver: PacketReceiver;
   readonly #inbox = new PacketInbox();

@@ -118,7 +118,7 @@ function gauge(registers: Registry[], name: string, help: string, read: () => nu
 const STATUSES = Object.values(Status);
 
 /** Counts response packets by type and status, in an array: it runs for every packet. */
-export class PacketTally {
+class PacketTally {
   readonly #counts = new Float64Array((ERROR_RESPONSE_TYPE + 1) * STATUSES.length);
 
   /** Counts whole, well-formed response packets. */

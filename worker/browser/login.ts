@@ -201,7 +201,7 @@ async function findKnownDevice(
 }
 
 /** Gives the browser an entry for an account that has just logged in, in place of the one it had `before`. */
-export async function rememberDevice(
+async function rememberDevice(
   c: Context<PageEnv>,
   account: DeviceOwner,
   before: KnownDevice | undefined,

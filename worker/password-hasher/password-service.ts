@@ -33,7 +33,7 @@ export type PasswordResponse =
   | ({ readonly kind: "verified" } & PasswordVerdict);
 
 /** When to try again if too many hashes wait: most of them are done by then. */
-export const BUSY_RETRY_SECONDS = 5;
+const BUSY_RETRY_SECONDS = 5;
 
 /** Every variable that the password hasher reads. */
 export const HasherVariables = v.object({
@@ -290,7 +290,7 @@ let commonPasswords: Promise<ReadonlySet<string>> | undefined;
  * Whether the password is common, in any case and composition: one of the 49,000 that zxcvbn-ts has collected from leaks,
  * which are tried first (OWASP ASVS 5.0, 6.2.4).
  */
-export async function isCommonPassword(password: string): Promise<boolean> {
+async function isCommonPassword(password: string): Promise<boolean> {
   commonPasswords ??= loadCommonPasswords();
   return (await commonPasswords).has(password.normalize("NFKC").trim().toLowerCase());
 }

@@ -39,7 +39,7 @@ export function roomIdentity({ sessid, secretHash, user }: RoomCredential): Room
 }
 
 /** Asks whether the session of a seat may still be in the room, as its upgrade was checked. */
-export function identifySeat(session: string, room: string): IdentifyRequest {
+function identifySeat(session: string, room: string): IdentifyRequest {
   const [sessid = "", secretHash = ""] = session.split(".", 2);
   return { kind: "identify", sessid: Number(sessid), secretHash, resource: roomResource(room) };
 }

@@ -168,7 +168,7 @@ function randomEpoch(): number {
 }
 
 /** The seats in SQLite. A transaction may save a seat many times; it is written once, at the end. */
-export class RoomSeatTable {
+class RoomSeatTable {
   readonly #sql: SqlStorage;
   readonly #unwritten = new Map<number, Seat>();
 

@@ -23,12 +23,12 @@ const DEFAULT_PAGE = 100;
 const PAGE_RULE = `allowed is a whole number, 1..${MAX_PAGE}`;
 
 /** An account's name in a path, in any case and composition. */
-export const AccountParam = v.object({
+const AccountParam = v.object({
   name: v.pipe(v.string(), v.transform(accountName), v.string(`allowed are ${NAME_RULE}`)),
 });
 
 /** The query of GET /v1/accounts. */
-export const AccountsQuery = v.strictObject({
+const AccountsQuery = v.strictObject({
   after: v.optional(v.string("allowed is one name"), ""),
   limit: v.pipe(
     v.optional(v.string(PAGE_RULE), String(DEFAULT_PAGE)),

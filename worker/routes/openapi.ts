@@ -18,7 +18,7 @@ const CALLER_PROBLEMS = { service: [401, 429, 503], client: [401, 503], anyone: 
 export const openapi = new Hono<AppEnv>().get("/", (c) => c.json(openApiDocument()));
 
 /** The OpenAPI 3.1 document of {@link API_OPERATIONS}. */
-export function openApiDocument() {
+function openApiDocument() {
   const paths: Record<string, Record<string, unknown>> = {};
   for (const operation of API_OPERATIONS) {
     paths[operation.path] = { ...paths[operation.path], [operation.method]: describe(operation) };

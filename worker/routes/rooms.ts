@@ -25,7 +25,7 @@ const Member = v.pipe(
 );
 
 /** A member's number in a path. */
-export const MemberText = v.pipe(
+const MemberText = v.pipe(
   v.string(),
   v.regex(/^[0-9]{1,10}$/, "allowed is a member's number"),
   v.transform(Number),
@@ -64,7 +64,7 @@ export const RoomMessageBody = v.pipe(
 );
 
 /** The body of a message. */
-export function messageBody({ text, base64 }: v.InferOutput<typeof RoomMessageBody>): Uint8Array {
+function messageBody({ text, base64 }: v.InferOutput<typeof RoomMessageBody>): Uint8Array {
   return base64 === undefined
     ? utf8.encode(text)
     : Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));

@@ -64,7 +64,7 @@ export const CheckList = v.strictObject({
 const CONFIRM_RULE = 'allowed is "all": it ends every session there is';
 
 /** DELETE /v1/sessions: a request that only lacks its sessid must not end all sessions. */
-export const EndAllConfirmation = v.strictObject({
+const EndAllConfirmation = v.strictObject({
   confirm: v.pipe(v.optional(v.string(CONFIRM_RULE), ""), v.literal("all", CONFIRM_RULE)),
 });
 

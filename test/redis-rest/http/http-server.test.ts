@@ -57,6 +57,11 @@ describe("of a request's body", () => {
     expect(await responseOn(chunked)).toContain('{"result":"1"}');
   });
 
+  test("a body whose stated length is too large is refused before it arrives", async () => {
+    const response = await responseOn(await begin("POST /", `Content-Length: ${10 * 2 ** 20 + 1}`));
+    expect(response).toMatch(/^HTTP\/1\.1 413 .*max request size exceeded/s);
+  });
+
   test("a body without a stated length is refused as soon as it is too large, and nothing is executed", async () => {
     const megabyte = Buffer.alloc(2 ** 20, "x");
     const socket = await begin("POST /set/large", "Transfer-Encoding: chunked");
