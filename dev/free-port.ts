@@ -1,12 +1,21 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
+import type { StackConfig } from "./config.ts";
 
 /**
- * Makes sure that a port can be listened on, so that a taken one is one clear line and not workerd's.
+ * Makes sure that the ports of `npm start` can be listened on, so that a taken one is one clear line and not workerd's.
  *
  * @throws Error naming the variable
  */
-export async function assertFree(variable: string, host: string, port: number): Promise<void> {
+export async function assertPortsFree(config: StackConfig): Promise<void> {
+  await assertFree("EDGE_PORT", "127.0.0.1", config.edgePort);
+  await assertFree("BRIDGE_PORT", config.bridgeHost, config.bridgePort);
+  await assertFree("PLAYER_PORT", config.playerHost, config.playerPort);
+  await assertFree("METRICS_PORT", "127.0.0.1", config.metricsPort);
+  if (config.redisUrl !== undefined) await assertFree("REDIS_REST_PORT", "127.0.0.1", config.redisRestPort);
+}
+
+async function assertFree(variable: string, host: string, port: number): Promise<void> {
   if (port === 0) return;
   const server = createServer();
   server.listen({ host, port, exclusive: true });

@@ -8,7 +8,6 @@ import { parseWorkerConfig } from "../worker/config.ts";
 import { hasPlayerCertificate, type StackConfig } from "./config.ts";
 import { developmentCertificate } from "./development-certificate.ts";
 import { type Edge, type EdgeConfig, startEdge } from "./edge.ts";
-import { assertFree } from "./free-port.ts";
 
 /** Everything of Artoria on one machine: redis-rest if there is a Redis, the edge, the bridge. */
 export interface Stack {
@@ -35,13 +34,9 @@ export interface StackOptions {
 /**
  * Starts the parts, each after those that it needs. If one does not start, the others are closed.
  *
- * @throws Error one line for the user: a taken port, a wrong variable, a Redis that does not reply
+ * @throws Error one line for the user: a wrong variable, a Redis that does not reply
  */
 export async function startStack(config: StackConfig, options: StackOptions = {}): Promise<Stack> {
-  await assertFree("EDGE_PORT", "127.0.0.1", config.edgePort);
-  await assertFree("BRIDGE_PORT", config.bridgeHost, config.bridgePort);
-  await assertFree("PLAYER_PORT", config.playerHost, config.playerPort);
-  await assertFree("METRICS_PORT", "127.0.0.1", config.metricsPort);
   const { promise: opened, resolve: open } = Promise.withResolvers<void>();
   const started: Started = [];
   const close = async () => {
@@ -85,7 +80,6 @@ async function startRedisRestIfAsked(
   opened: Promise<void>,
 ): Promise<OwnRedisRest | undefined> {
   if (config.redisUrl === undefined) return undefined;
-  await assertFree("REDIS_REST_PORT", "127.0.0.1", config.redisRestPort);
   // Only this process has it.
   const token = randomBytes(24).toString("base64url");
   const server = await startRedisRest(

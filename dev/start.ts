@@ -1,6 +1,7 @@
 import { oneLine } from "../config/log-line.ts";
 import { onStopSignals } from "../config/stop-signals.ts";
 import { checkParts, parseStackConfig, type StackConfig } from "./config.ts";
+import { assertPortsFree } from "./free-port.ts";
 import type { Stack } from "./stack.ts";
 
 /**
@@ -12,10 +13,11 @@ async function main(): Promise<void> {
   process.umask(0o077);
   const config = parseStackConfig(process.env);
   checkParts(config);
+  await assertPortsFree(config);
   // Miniflare's exit hook then kills workerd, and esbuild ends when its standard input closes.
   const exit = (exitCode: number): void => process.exit(exitCode);
   onStopSignals(process, { first: exit, again: exit });
-  // Loaded now, because it takes a second and a wrong variable should be reported at once.
+  // Loaded now, because it takes a second and a wrong variable or a taken port should be reported at once.
   const { startStack } = await import("./stack.ts");
   await startStack(config, {
     announce(stack) {

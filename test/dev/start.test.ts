@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, openSync } from "node:fs";
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
-import { connect } from "node:net";
+import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -117,6 +117,19 @@ describe("dev/start.ts", () => {
     expect(await program.exitCode()).toBe(1);
     expect(await program.output()).toMatch(/^npm start: SESSION_TTL_SECONDS: allowed is a whole number.*\n$/);
     await program.expectNoProcess();
+  });
+
+  test("npm start names the variable of a port that is taken, and leaves no process behind", async () => {
+    const holder = createServer().listen(0, "127.0.0.1");
+    await once(holder, "listening");
+    const { port } = holder.address() as { port: number };
+    program = new StartedProgram(folder, { BRIDGE_PORT: String(port) });
+    expect(await program.exitCode()).toBe(1);
+    expect(await program.output()).toBe(
+      `npm start: BRIDGE_PORT: port ${port} of 127.0.0.1 is taken; set BRIDGE_PORT to another port, or to 0 for any free one\n`,
+    );
+    await program.expectNoProcess();
+    holder.close();
   });
 
   test("npm start ends at the second signal without waiting for the drain, and leaves no process behind", async () => {
