@@ -137,14 +137,16 @@ export function checkAccess({ variables, gameHost, gameTls, playerHost }: Access
     const asksForProof = gameTls?.clientCa !== undefined || BRIDGE_SERVICE_KEYS.length > 0;
     if (!asksForProof && !BRIDGE_ALLOW_ANYONE) {
       throw new ConfigError(
-        `BRIDGE_HOST: ${gameHost} is beyond loopback, and who asks there gets a session for anybody, so set BRIDGE_TLS_CLIENT_CA, BRIDGE_SERVICE_KEYS, or BRIDGE_ALLOW_ANYONE=1`,
+        `BRIDGE_HOST: ${gameHost} is beyond loopback, where any client could issue a session for any user, so set BRIDGE_TLS_CLIENT_CA, BRIDGE_SERVICE_KEYS, or BRIDGE_ALLOW_ANYONE=1`,
       );
     }
     if (!asksForProof) {
-      warnings.push("BRIDGE_ALLOW_ANYONE=1: who reaches the game-server port gets a session for anybody");
+      warnings.push(
+        "BRIDGE_ALLOW_ANYONE=1: any client that reaches the game-server port can issue a session for any user",
+      );
     }
     if (gameTls === undefined) {
-      warnings.push("BRIDGE_ALLOW_PLAINTEXT=1: who reads the network of the game-server port reads keys and tokens");
+      warnings.push("BRIDGE_ALLOW_PLAINTEXT=1: keys and tokens cross the network of the game-server port unencrypted");
     }
   }
   const hosts = [gameHost, playerHost ?? gameHost, new URL(EDGE_URL).hostname];
