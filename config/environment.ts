@@ -12,18 +12,24 @@ export class ConfigError extends Error {
  * Parses the variables that the schema names, and ignores all others. A program has one schema; docs/configuration.md
  * documents it, and test/docs/configuration.test.ts compares the two.
  *
- * @throws ConfigError naming every variable that is wrong
+ * @param renamed variables that may still have their old names
+ * @throws ConfigError naming every variable that is wrong, by the name that the environment uses
  */
 export function parseEnvironment<Schema extends v.GenericSchema>(
   schema: Schema,
   environment: object,
+  renamed: RenamedVariables = {},
 ): v.InferOutput<Schema> {
-  const parsed = v.safeParse(schema, environment, { abortPipeEarly: true });
+  const given = environment as Environment;
+  const parsed = v.safeParse(schema, withNewNames(given, renamed), { abortPipeEarly: true });
   if (parsed.success) return parsed.output;
-  // A missing variable is an issue of the object that should hold it.
-  const problems = parsed.issues.map(
-    (issue) => `${v.getDotPath(issue) ?? "environment"}: ${issue.type === "object" ? "needed" : issue.message}`,
-  );
+  const oldNames = new Map(oldNamesIn(given, renamed).map(([oldName, name]) => [name, oldName]));
+  const problems = parsed.issues.map((issue) => {
+    const name = v.getDotPath(issue) ?? "environment";
+    const oldName = given[name] === undefined ? oldNames.get(name) : undefined;
+    // A missing variable is an issue of the object that should hold it.
+    return `${oldName === undefined ? name : `${oldName} (now ${name})`}: ${issue.type === "object" ? "needed" : issue.message}`;
+  });
   throw new ConfigError(problems.join("; "));
 }
 
@@ -37,7 +43,7 @@ export function withoutEmpty(environment: Environment): Record<string, string> {
 export type RenamedVariables = Readonly<Record<string, string>>;
 
 /** The environment with the value of each old name under its new name, unless the new name has a value of its own. */
-export function withNewNames(environment: Environment, renamed: RenamedVariables): Environment {
+function withNewNames(environment: Environment, renamed: RenamedVariables): Environment {
   const moved = oldNamesIn(environment, renamed).map(([oldName, name]) => [name, environment[oldName]]);
   return { ...Object.fromEntries(moved), ...environment };
 }

@@ -6,7 +6,6 @@ import {
   List,
   parseEnvironment,
   port,
-  withNewNames,
   withoutEmpty,
 } from "../config/environment.ts";
 import { HOW_TO_MAKE_A_KEY, isLoopbackHost, MIN_KEY_CHARACTERS } from "../config/loopback.ts";
@@ -65,7 +64,9 @@ const WORKER_VARIABLES = Object.keys({ ...WorkerVariables.entries, ...HasherVari
 );
 
 /** The bridge asks the edge of this stack. */
-const BRIDGE_VARIABLES = Object.keys(BridgeVariables.entries).filter((name) => name !== "EDGE_URL");
+const BRIDGE_VARIABLES = Object.keys({ ...BridgeVariables.entries, ...RENAMED_BRIDGE_VARIABLES }).filter(
+  (name) => name !== "EDGE_URL",
+);
 
 /**
  * Parses the environment of `npm start`; an empty variable is an unset one.
@@ -96,7 +97,7 @@ export function parseStackConfig(environment: Environment): StackConfig {
     bridgeVariables: {
       // The terminal is for people; what they must know is a warning.
       LOG_LEVEL: "warn",
-      ...only(BRIDGE_VARIABLES, withNewNames(given, RENAMED_BRIDGE_VARIABLES)),
+      ...only(BRIDGE_VARIABLES, given),
       BRIDGE_HOST,
       BRIDGE_PORT: String(variables.BRIDGE_PORT),
       PLAYER_HOST,

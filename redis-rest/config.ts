@@ -9,7 +9,6 @@ import {
   port,
   renamingWarnings,
   wholeNumber,
-  withNewNames,
   withoutEmpty,
 } from "../config/environment.ts";
 import { HOW_TO_MAKE_A_KEY, isLoopbackHost, MIN_KEY_CHARACTERS } from "../config/loopback.ts";
@@ -112,7 +111,7 @@ export const RENAMED_REDIS_REST_VARIABLES = {
  */
 export function parseRedisRestConfig(environment: Environment): RedisRestConfig {
   const given = withoutEmpty(environment);
-  const variables = parseEnvironment(RedisRestVariables, withNewNames(given, RENAMED_REDIS_REST_VARIABLES));
+  const variables = parseEnvironment(RedisRestVariables, given, RENAMED_REDIS_REST_VARIABLES);
   const redis = redisLocation(variables);
   refuseShortToken(variables, redis);
   return {

@@ -7,7 +7,6 @@ import {
   port,
   renamingWarnings,
   wholeNumber,
-  withNewNames,
 } from "../config/environment.ts";
 import { isLoopbackHost } from "../config/loopback.ts";
 import { AccessVariables, checkAccess, parseGameTls, parsePlayerTls } from "./access-config.ts";
@@ -98,7 +97,7 @@ export const RENAMED_BRIDGE_VARIABLES = {
  * @throws ConfigError naming the variables that are wrong
  */
 export function parseBridgeConfig(environment: Environment): BridgeConfig {
-  const variables = parseEnvironment(BridgeVariables, withNewNames(environment, RENAMED_BRIDGE_VARIABLES));
+  const variables = parseEnvironment(BridgeVariables, environment, RENAMED_BRIDGE_VARIABLES);
   const host = variables.BRIDGE_HOST;
   const gameTls = parseGameTls(variables);
   const playerPort = parsePlayerPort(environment, variables);

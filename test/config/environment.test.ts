@@ -9,7 +9,6 @@ import {
   port,
   renamingWarnings,
   wholeNumber,
-  withNewNames,
   withoutEmpty,
 } from "../../config/environment.ts";
 
@@ -96,10 +95,18 @@ test("an environment without the empty variables has the others, without the spa
 describe("a renamed variable", () => {
   const renamed = { OLD: "NEW" };
 
+  const Renamed = v.object({ NEW: wholeNumber(1, 9, 5) });
+
   test("has the value of its old name, unless it has one of its own", () => {
-    expect(withNewNames({ OLD: "1" }, renamed)).toMatchObject({ NEW: "1" });
-    expect(withNewNames({ OLD: "1", NEW: "2" }, renamed)).toMatchObject({ NEW: "2" });
-    expect(withNewNames({}, renamed)).toEqual({});
+    expect(parseEnvironment(Renamed, { OLD: "1" }, renamed)).toEqual({ NEW: 1 });
+    expect(parseEnvironment(Renamed, { OLD: "1", NEW: "2" }, renamed)).toEqual({ NEW: 2 });
+    expect(parseEnvironment(Renamed, {}, renamed)).toEqual({ NEW: 5 });
+  });
+
+  test("is refused by the name that was set", () => {
+    const parse = (environment: object) => () => parseEnvironment(Renamed, environment, renamed);
+    expect(parse({ OLD: "x" })).toThrow("OLD (now NEW): allowed is a whole number, 1..9");
+    expect(parse({ OLD: "1", NEW: "x" })).toThrow(/^NEW: allowed is a whole number, 1..9$/);
   });
 
   test("gives a warning when it is set by its old name", () => {

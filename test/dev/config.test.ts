@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { checkParts, parseStackConfig } from "../../dev/config.ts";
+import { parseBridgeConfig } from "../../tcp-bridge/config.ts";
 
 describe("parseStackConfig", () => {
   it("all variables have the documented defaults, and an empty variable counts as unset", () => {
@@ -42,8 +43,11 @@ describe("parseStackConfig", () => {
 
   it("the bridge's variables are passed on, also under old names, but not EDGE_URL", () => {
     const { bridgeVariables } = parseStackConfig({ BRIDGE_IDLE_MS: "60", BRIDGE_HALF_SENT_MS: "70", EDGE_URL: "x" });
-    expect(bridgeVariables).toMatchObject({ BRIDGE_IDLE_MS: "60", BRIDGE_PACKET_TIMEOUT_MS: "70" });
+    expect(bridgeVariables).toMatchObject({ BRIDGE_IDLE_MS: "60", BRIDGE_HALF_SENT_MS: "70" });
     expect(bridgeVariables).not.toHaveProperty("EDGE_URL");
+    const { PLAYER_PORT: _, ...withoutPlayers } = bridgeVariables;
+    const { gameLimits } = parseBridgeConfig({ ...withoutPlayers, EDGE_URL: "http://127.0.0.1" });
+    expect(gameLimits.packetTimeoutMs).toBe(70);
   });
 
   it.each([
