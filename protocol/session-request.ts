@@ -121,12 +121,30 @@ export type SessionResponse =
 
 /** The responses that have a packet. */
 export type ServiceResponse =
-  | { readonly kind: "check"; readonly status: Status }
+  | CheckResponse
   | RegisterResponse
   | { readonly kind: "delete"; readonly status: Status }
   | { readonly kind: "count"; readonly status: Status; readonly sessions: number; readonly users: number }
   | IssueResponse
-  | { readonly kind: "checkAccess"; readonly status: Status };
+  | CheckAccessResponse;
+
+/** What a bridge may keep of an Ok response. Absent unless asked for (worker/session-store/session-store.ts, RunOptions). */
+interface Keepable {
+  /** For so long, whole seconds in ms, the session may be found live without asking the store again; 0: not at all. */
+  readonly keepMs?: number;
+}
+
+export interface CheckResponse extends Keepable {
+  readonly kind: "check";
+  readonly status: Status;
+}
+
+export interface CheckAccessResponse extends Keepable {
+  readonly kind: "checkAccess";
+  readonly status: Status;
+  /** All grants of the session. Absent unless `keepMs` is there. */
+  readonly grants?: readonly string[];
+}
 
 export interface RegisterResponse {
   readonly kind: "register";
@@ -147,7 +165,7 @@ export interface IssueResponse {
   readonly expiresAt: number;
 }
 
-export interface IdentifyResponse {
+export interface IdentifyResponse extends Keepable {
   readonly kind: "identify";
   readonly status: Status;
   /** The session if it exists, also when `status` is Denied. */

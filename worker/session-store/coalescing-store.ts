@@ -1,6 +1,13 @@
 import { failedResponse, type SessionRequest, type SessionResponse } from "../../protocol/session-request.ts";
 import { Status } from "../../protocol/status-codes.ts";
-import { type EndedSessions, type SessionStore, STORE_DEADLINE_MS, settledWithin } from "./session-store.ts";
+import type { LogPage, LogRead } from "./session-log.ts";
+import {
+  type EndedSessions,
+  type RunOptions,
+  type SessionStore,
+  STORE_DEADLINE_MS,
+  settledWithin,
+} from "./session-store.ts";
 
 /**
  * Runs in progress at which the next reads wait for one of them. Their number follows the store's latency, so that a read
@@ -42,7 +49,7 @@ interface WaitingRead {
 
 /**
  * A store whose concurrent reads share round trips: single reads of many HTTP requests in one isolate reach the store behind it
- * in batches. Batches and writes are passed on as they come.
+ * in batches. Batches, writes and what comes from bridges are passed on as they come.
  *
  * A Worker's I/O belongs to the request that began it, so each run is led by one of the requests that wait for it: it runs its
  * own read and all that wait, and then hands its slot to the next.
@@ -62,12 +69,18 @@ export class CoalescingStore implements SessionStore {
     this.#deadlineMs = deadlineMs;
   }
 
-  async run(requests: readonly SessionRequest[]): Promise<SessionResponse[]> {
+  async run(requests: readonly SessionRequest[], options?: RunOptions): Promise<SessionResponse[]> {
     const [request] = requests;
-    if (request === undefined || requests.length > 1 || !READS.has(request.kind)) return this.#store.run(requests);
+    if (request === undefined || requests.length > 1 || !READS.has(request.kind) || options?.forBridge) {
+      return this.#store.run(requests, options);
+    }
     const responses = this.#coalesce(request);
     this.#background(responses);
     return responses;
+  }
+
+  readLog(read: LogRead): Promise<LogPage> {
+    return this.#store.readLog(read);
   }
 
   endAll(): Promise<EndedSessions> {

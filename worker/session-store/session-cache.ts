@@ -1,5 +1,6 @@
 import type { Session, SessionRequest, SessionResponse } from "../../protocol/session-request.ts";
-import type { EndedSessions, SessionStore } from "./session-store.ts";
+import type { LogPage, LogRead } from "./session-log.ts";
+import type { EndedSessions, RunOptions, SessionStore } from "./session-store.ts";
 
 /**
  * The age that no cached entry is served beyond, whatever its caller accepts: the bound that docs/http-api.md, "/v1/check",
@@ -108,11 +109,15 @@ export class CacheInvalidatingStore implements SessionStore {
     this.#evicts = evicts;
   }
 
-  async run(requests: readonly SessionRequest[]): Promise<SessionResponse[]> {
-    const responses = await this.#store.run(requests);
+  async run(requests: readonly SessionRequest[], options?: RunOptions): Promise<SessionResponse[]> {
+    const responses = await this.#store.run(requests, options);
     // Whatever the responses say: a delete without a response in time may have been executed.
     this.#invalidate(requests);
     return responses;
+  }
+
+  readLog(read: LogRead): Promise<LogPage> {
+    return this.#store.readLog(read);
   }
 
   async endAll(): Promise<EndedSessions> {

@@ -1,12 +1,19 @@
 import type { IssueRequest, ResponseTo, SessionRequest, SessionResponse } from "../../protocol/session-request.ts";
+import type { LogPage, LogRead } from "./session-log.ts";
 
 /** Where sessions are kept. Every verdict comes from it. Implementations pass the suite of test/worker/session-store. */
 export interface SessionStore {
   /**
    * Runs the requests in their order and returns a response to each, in that order; in one round trip where the store allows
    * it. It does not reject: a request that could not be run in time gets the status Unavailable.
+   *
+   * While bridges hold leases, a write that may have ended or changed sessions resolves only when no bridge answers by their old
+   * state (session-log.ts, AwaitAcknowledgements).
    */
-  run(requests: readonly SessionRequest[]): Promise<SessionResponse[]>;
+  run(requests: readonly SessionRequest[], options?: RunOptions): Promise<SessionResponse[]>;
+
+  /** Reads a page of the log of sessions, up to this moment. It does not reject. */
+  readLog(read: LogRead): Promise<LogPage>;
 
   /**
    * Ends every session, in steps between which the store serves others. If it is complete, there was a moment after the call
@@ -19,6 +26,15 @@ export interface SessionStore {
 
   /** Trims expired sessions from the indices. This frees memory; verdicts and counts do not depend on it. */
   sweep(): Promise<void>;
+}
+
+/** How a store runs requests. */
+export interface RunOptions {
+  /**
+   * The requests come from a bridge that keeps sessions in memory: the reads are not served by a replica, and Ok responses to
+   * check, checkAccess and identify say for how long they may be kept (`keepMs`).
+   */
+  readonly forBridge: boolean;
 }
 
 /** The result of ending every session. */

@@ -130,6 +130,7 @@ describe("findInvalidSeats", () => {
   it("finds none while the store is unavailable", async () => {
     const down: SessionStore = {
       run: async (requests) => requests.map(({ kind }) => failedResponse(kind, Status.Unavailable)),
+      readLog: async () => ({ kind: "unavailable" }),
       endAll: async () => ({ ended: 0, complete: false }),
       ping: async () => false,
       sweep: async () => undefined,

@@ -22,6 +22,7 @@ class HeldStore implements SessionStore {
     return this.runs.map(({ requests }) => requests.map(sessidOf));
   }
 
+  readLog = () => Promise.resolve({ kind: "unavailable" } as const);
   endAll = () => Promise.resolve({ ended: 0, complete: true });
   ping = () => Promise.resolve(true);
   sweep = () => Promise.resolve();
@@ -134,6 +135,13 @@ describe("CoalescingStore, with single reads,", () => {
 });
 
 describe("CoalescingStore, with batches and writes,", () => {
+  it("passes on what comes from a bridge, a single read too, with its options", async () => {
+    ask(numbers(1, 20));
+    const passedOn = vi.spyOn(held, "run");
+    void store.run([check(7)], { forBridge: true });
+    expect(passedOn.mock.calls).toEqual([[[check(7)], { forBridge: true }]]);
+  });
+
   it("passes them on as they come, whatever waits", async () => {
     ask(numbers(1, 20));
     const write: SessionRequest = { kind: "delete", sessid: 7 };

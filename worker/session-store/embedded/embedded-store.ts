@@ -2,6 +2,7 @@ import { failedResponse, type SessionRequest, type SessionResponse } from "../..
 import { Status } from "../../../protocol/status-codes.ts";
 import { prepareIssues } from "../secrets.ts";
 import type { SessionPolicy } from "../session-lifetime.ts";
+import type { AwaitAcknowledgements, LogPage, LogRead } from "../session-log.ts";
 import { type EndedSessions, type SessionStore, STORE_DEADLINE_MS, settledWithin } from "../session-store.ts";
 import type { EmbeddedSessions } from "./embedded-sessions.ts";
 
@@ -9,6 +10,10 @@ export interface EmbeddedStoreOptions {
   readonly namespace: DurableObjectNamespace<EmbeddedSessions>;
   readonly policy: SessionPolicy;
   readonly deadlineMs?: number;
+  /** The entries that its log keeps at least: SESSION_LOG_ENTRIES. */
+  readonly logEntries?: number;
+  /** Absent: writes wait until the leases have run out. */
+  readonly awaitAcknowledgements?: AwaitAcknowledgements;
 }
 
 /** All sessions are in the object of this name. */
@@ -36,6 +41,10 @@ export class EmbeddedStore implements SessionStore {
     if (requests.length === 0) return [];
     const responses = await settledWithin(this.#deadlineMs, this.#runTwice(requests));
     return responses ?? requests.map(({ kind }) => failedResponse(kind, Status.Unavailable));
+  }
+
+  readLog(_read: LogRead): Promise<LogPage> {
+    return Promise.resolve({ kind: "unavailable" });
   }
 
   async endAll(): Promise<EndedSessions> {

@@ -2,6 +2,7 @@ import { failedResponse, type SessionRequest, type SessionResponse } from "../..
 import { Status } from "../../../protocol/status-codes.ts";
 import { prepareIssues } from "../secrets.ts";
 import type { SessionPolicy } from "../session-lifetime.ts";
+import type { AwaitAcknowledgements, LogPage, LogRead } from "../session-log.ts";
 import { type EndedSessions, type PreparedRequest, type SessionStore, STORE_DEADLINE_MS } from "../session-store.ts";
 import { CHECK, CheckCall } from "./check.ts";
 import { COUNT, CountCall } from "./count.ts";
@@ -28,6 +29,10 @@ export interface RedisStoreOptions extends RedisEndpoint {
   /** Keeps work alive that the responses do not wait for: the Workers runtime's `waitUntil`. It never rejects. */
   readonly background: (work: Promise<void>) => void;
   readonly deadlineMs?: number;
+  /** The entries that its log keeps at least: SESSION_LOG_ENTRIES. */
+  readonly logEntries?: number;
+  /** Absent: writes wait until the leases have run out. */
+  readonly awaitAcknowledgements?: AwaitAcknowledgements;
 }
 
 export const EVERY_SCRIPT: readonly RedisScript[] = [
@@ -89,6 +94,10 @@ export class RedisStore implements SessionStore {
       this.#background(written.then(() => undefined));
     }
     return results.flatMap(({ responses }) => responses);
+  }
+
+  readLog(_read: LogRead): Promise<LogPage> {
+    return Promise.resolve({ kind: "unavailable" });
   }
 
   async endAll(): Promise<EndedSessions> {

@@ -1,5 +1,5 @@
 import { inject } from "vitest";
-import type { Session, SessionRequest, SessionResponse } from "../../../../protocol/session-request.ts";
+import type { Session, SessionResponse } from "../../../../protocol/session-request.ts";
 import { RedisStore } from "../../../../worker/session-store/redis/redis-store.ts";
 import { RedisKeys } from "../../../../worker/session-store/redis/session-record.ts";
 import type { SessionPolicy } from "../../../../worker/session-store/session-lifetime.ts";
@@ -130,7 +130,12 @@ function withLaterTimes(store: SessionStore, offsetMs: () => number): SessionSto
     }
   };
   return {
-    run: async (requests: readonly SessionRequest[]) => (await store.run(requests)).map(laterResponse),
+    run: async (requests, options) => (await store.run(requests, options)).map(laterResponse),
+    async readLog(read) {
+      const page = await store.readLog(read);
+      if (page.kind !== "events") return page;
+      return { ...page, events: page.events.map((event) => ({ ...event, at: later(event.at) })) };
+    },
     endAll: () => store.endAll(),
     ping: () => store.ping(),
     sweep: () => store.sweep(),
