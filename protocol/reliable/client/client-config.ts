@@ -1,4 +1,5 @@
 import { type AckLimits, DEFAULT_ACK_LIMITS, SEND_WINDOW, type WindowLimits } from "../flow-control.ts";
+import type { BackOffLimits } from "./back-off.ts";
 
 /** The configuration of a client machine. */
 export interface ClientConfig {
@@ -27,7 +28,7 @@ export function freshAttemptAt(epochMs: number): number {
 }
 
 /** The client machine's timers and bounds (docs/architecture.md, "Reliable sessions and rooms"). */
-export interface ClientLimits extends AckLimits, WindowLimits {
+export interface ClientLimits extends AckLimits, BackOffLimits, WindowLimits {
   /** A connection that was silent for this time in either direction is pinged. Joined's `heartbeatSeconds` replaces it. */
   readonly pingAfterIdleMs: number;
   /** A connection from which nothing was received for this time is dead. */
@@ -38,8 +39,6 @@ export interface ClientLimits extends AckLimits, WindowLimits {
   readonly dialTimeoutMs: number;
   /** How long a room holds the seat of a lost connection. Joined's `retentionSeconds` replaces it. */
   readonly retentionMs: number;
-  readonly backOffBaseMs: number;
-  readonly backOffCapMs: number;
 }
 
 export const DEFAULT_CLIENT_LIMITS: ClientLimits = {
@@ -50,6 +49,7 @@ export const DEFAULT_CLIENT_LIMITS: ClientLimits = {
   probeMs: 2_000,
   dialTimeoutMs: 10_000,
   retentionMs: 30_000,
+  redialMs: 25,
   backOffBaseMs: 250,
   backOffCapMs: 8_000,
   ...SEND_WINDOW,

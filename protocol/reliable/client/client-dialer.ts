@@ -21,6 +21,8 @@ export class ClientDialer {
   #current: ClientConnection | undefined;
   #candidate: ClientConnection | undefined;
   #dialAtMs: number | undefined;
+  /** When the session was last established. */
+  #establishedMs = Number.POSITIVE_INFINITY;
   #nextId = 1;
   #lastAttempt = 0;
   /** Fresh Joins that were given up without a response: a room that gets one late takes it for a newer connection. */
@@ -34,7 +36,7 @@ export class ClientDialer {
     this.#limits = limits;
     this.#outputs = outputs;
     this.#seat = seat;
-    this.#backOff = new BackOff(limits.backOffBaseMs, limits.backOffCapMs, config.random);
+    this.#backOff = new BackOff(limits, config.random);
   }
 
   get current(): ClientConnection | undefined {
@@ -117,17 +119,23 @@ export class ClientDialer {
   }
 
   /** The session is established: the back-off starts again from its base. */
-  established(): void {
+  established(nowMs: number): void {
+    this.#establishedMs = nowMs;
     this.#backOff.reset();
     this.#reportState();
   }
 
-  /** A connection ended, or the room closed it with this rule. */
-  lost(connection: ClientConnection, nowMs: number, rule: ReconnectRule = "now"): void {
+  /** A connection ended; `rule` if the room closed it. */
+  lost(connection: ClientConnection, nowMs: number, rule?: ReconnectRule): void {
     const wasCurrent = connection === this.#current;
+    const wasInUse = connection.state === "Established" && nowMs - this.#establishedMs >= this.#limits.backOffBaseMs;
     this.#drop(connection);
     if (wasCurrent) this.#seat.beginHandover(nowMs);
-    if (this.#candidate === undefined && this.#dialAtMs === undefined) this.#dialAtMs = nowMs + this.#delayMs(rule);
+    if (this.#candidate === undefined && this.#dialAtMs === undefined) {
+      // A room that accepts connections and breaks them at once is dialed after the back-off, as one that refuses them.
+      const brokeAlone = wasInUse && rule === undefined;
+      this.#dialAtMs = nowMs + (brokeAlone ? this.#backOff.redialDelayMs() : this.#delayMs(rule));
+    }
     if (!wasCurrent) this.#keepCurrentIfWell(nowMs);
     this.#reportState();
   }
@@ -213,7 +221,7 @@ export class ClientDialer {
     this.#outputs.close(connection);
   }
 
-  #delayMs(rule: ReconnectRule): number {
+  #delayMs(rule: ReconnectRule | undefined): number {
     if (rule === "later") return this.#backOff.longDelayMs();
     // A room that goes away disconnects all of its players: their first dials are spread wider.
     if (rule === "backoff") this.#backOff.nextDelayMs();

@@ -173,7 +173,7 @@ export class ClientMachine {
       const isOurs = this.#dialer.joined(connection, packet, nowMs);
       if (!isOurs) this.#end(ClosedCode.Replaced, "another client of this session has used the seat", nowMs);
     } else if (packet.kind === "pong") return;
-    else this.#seat.take(connection, packet, nowMs, () => this.#dialer.established());
+    else this.#seat.take(connection, packet, nowMs, () => this.#dialer.established(nowMs));
   }
 
   #takeClosed(connection: ClientConnection, code: number, message: string, nowMs: number): void {

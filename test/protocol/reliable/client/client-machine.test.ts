@@ -143,6 +143,33 @@ describe("ClientMachine", () => {
     expect(client.takeDials()).toEqual([]);
   });
 
+  it("dials again within 25 ms when a connection that was in use broke", () => {
+    const client = new ClientProbe();
+    client.establish();
+    client.wait(250);
+    client.call((machine, nowMs) => machine.lost(1, nowMs));
+    client.wait(12);
+    expect(client.takeDials()).toEqual([]);
+    client.wait(1);
+    expect(client.takeDials()).toEqual([2]);
+    client.call((machine, nowMs) => machine.lost(2, nowMs));
+    client.wait(124);
+    expect(client.takeDials()).toEqual([]);
+    client.wait(1);
+    expect(client.takeDials()).toEqual([3]);
+  });
+
+  it("waits for its back-off when the connection broke within 250 ms of its first Ack", () => {
+    const client = new ClientProbe();
+    client.establish();
+    client.wait(249);
+    client.call((machine, nowMs) => machine.lost(1, nowMs));
+    client.wait(124);
+    expect(client.takeDials()).toEqual([]);
+    client.wait(1);
+    expect(client.takeDials()).toEqual([2]);
+  });
+
   it.each([
     [5, 4_000],
     [6, 125],
