@@ -62,3 +62,99 @@ export const DEFAULT_LOG_ENTRIES = 100_000;
  * takes at most as long as the longest of the leases.
  */
 export type AwaitAcknowledgements = (leases: ReadonlyMap<string, number>) => Promise<void>;
+
+/**
+ * An entry of a log as its store keeps it: what one step of the store did to sessions. Stores keep and find the entries;
+ * what they mean, and where a reader stands among them, is said here alone.
+ */
+export interface LogEntry {
+  /** Orders the entries of one log; the store's own, without a "." in it. */
+  readonly id: string;
+  /** Epoch ms. */
+  readonly at: number;
+  /**
+   * JSON: a list of `[kind, sessid, user]`, with the expiry behind them if the kind is `expired`. Empty in the entry that a
+   * reader adds to an empty log, so as to stand on one.
+   */
+  readonly changes: string;
+}
+
+/** A change of one session as an entry has it. */
+export type LoggedChange = readonly [
+  kind: "began" | "changed" | EndReason,
+  sessid: number,
+  user: string | null,
+  expiredAt?: number,
+];
+
+/** A position, taken apart. */
+interface Place {
+  /** The entry that the reader stands on. */
+  readonly id: string;
+  /** How many of its changes the reader has seen. */
+  readonly seen: number;
+  /** Of the entry: a log that was restored from a copy may give the same id to another one. */
+  readonly digest: string;
+}
+
+const PLACE = /^([^.]{1,64})\.(\d{1,6})\.([0-9a-z]{1,7})$/;
+
+function placeOf(position: string): Place | null {
+  const [, id = "", seen = "", digest = ""] = PLACE.exec(position) ?? [];
+  return id === "" ? null : { id, seen: Number(seen), digest };
+}
+
+/** The id of the entry that a position stands on: a store reads from there, inclusive. Null if it is not a position. */
+export function entryIdOf(position: string): string | null {
+  return placeOf(position)?.id ?? null;
+}
+
+/** The position behind everything in an entry. */
+export function endOf(entry: LogEntry): string {
+  return `${entry.id}.${changesOf(entry).length}.${digestOf(entry)}`;
+}
+
+/**
+ * The page that a reader gets who stands on `after`.
+ *
+ * @param entries neighbours in the log's order, the first of which is the one that `after` stands on if the log has it
+ * @param last the last entry of the log
+ */
+export function pageOf(after: string, limit: number, entries: readonly LogEntry[], last: LogEntry): LogPage {
+  const place = placeOf(after);
+  const [first] = entries;
+  if (place === null || first === undefined || first.id !== place.id || digestOf(first) !== place.digest) {
+    return { kind: "reset", position: endOf(last) };
+  }
+  const events: SessionEvent[] = [];
+  let { seen } = place;
+  for (const entry of entries) {
+    const digest = digestOf(entry);
+    for (const change of changesOf(entry).slice(seen, seen + limit - events.length)) {
+      seen += 1;
+      events.push(eventOf(change, entry.at, `${entry.id}.${seen}.${digest}`));
+    }
+    if (events.length === limit) break;
+    seen = 0;
+  }
+  const position = events.at(-1)?.position ?? after;
+  return { kind: "events", events, position, more: position !== endOf(last) };
+}
+
+function changesOf(entry: LogEntry): readonly LoggedChange[] {
+  return JSON.parse(entry.changes) as LoggedChange[];
+}
+
+function eventOf([what, sessid, user, expiredAt]: LoggedChange, at: number, position: string): SessionEvent {
+  if (what === "began" || what === "changed") return { position, at, kind: what, reason: null, sessid, user };
+  return { position, at: expiredAt ?? at, kind: "ended", reason: what, sessid, user };
+}
+
+/** FNV-1a of 32 bits, in base 36. */
+function digestOf({ at, changes }: LogEntry): string {
+  let hash = 0x811c9dc5;
+  for (const text of [String(at), changes]) {
+    for (let index = 0; index < text.length; index++) hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193);
+  }
+  return (hash >>> 0).toString(36);
+}
