@@ -49,7 +49,7 @@ export const DEFAULT_CLIENT_LIMITS: ClientLimits = {
   probeMs: 2_000,
   dialTimeoutMs: 10_000,
   retentionMs: 30_000,
-  redialMs: 25,
+  redialMs: 10,
   backOffBaseMs: 250,
   backOffCapMs: 8_000,
   ...SEND_WINDOW,

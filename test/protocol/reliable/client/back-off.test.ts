@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { BackOff } from "../../../../protocol/reliable/client/back-off.ts";
 import { seededRandom } from "../../../support/random.ts";
 
-const LIMITS = { redialMs: 25, backOffBaseMs: 250, backOffCapMs: 8_000 };
+const LIMITS = { redialMs: 10, backOffBaseMs: 250, backOffCapMs: 8_000 };
 
 describe("BackOff", () => {
   it("doubles its ceiling from 250 ms to 8 s, and stays there", () => {
@@ -34,8 +34,8 @@ describe("BackOff", () => {
     expect(new BackOff(LIMITS, () => 0.5).longDelayMs()).toBe(4_000);
   });
 
-  it("waits at most 25 ms before the first dial after a connection broke, which counts no failure", () => {
+  it("waits at most 10 ms before the first dial after a connection broke, which counts no failure", () => {
     const backOff = new BackOff(LIMITS, () => 1);
-    expect([backOff.redialDelayMs(), backOff.redialDelayMs(), backOff.nextDelayMs()]).toEqual([25, 25, 250]);
+    expect([backOff.redialDelayMs(), backOff.redialDelayMs(), backOff.nextDelayMs()]).toEqual([10, 10, 250]);
   });
 });

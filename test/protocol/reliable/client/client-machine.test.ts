@@ -143,12 +143,12 @@ describe("ClientMachine", () => {
     expect(client.takeDials()).toEqual([]);
   });
 
-  it("dials again within 25 ms when a connection that was in use broke", () => {
+  it("dials again within 10 ms when a connection that was in use broke", () => {
     const client = new ClientProbe();
     client.establish();
     client.wait(250);
     client.call((machine, nowMs) => machine.lost(1, nowMs));
-    client.wait(12);
+    client.wait(4);
     expect(client.takeDials()).toEqual([]);
     client.wait(1);
     expect(client.takeDials()).toEqual([2]);
