@@ -2,7 +2,7 @@ import type { Socket } from "node:net";
 import { ByteWriter } from "../protocol/packet-fields.ts";
 import { MAX_SERVICE_PACKET_BYTES, PacketDecoder } from "../protocol/packet-framing.ts";
 import { decodeServiceResponse, writeServiceKey, writeServiceRequest } from "../protocol/service-packets.ts";
-import type { ResponseTo, ServiceRequest } from "../protocol/session-request.ts";
+import type { ServiceRequest, ServiceResponseTo } from "../protocol/session-request.ts";
 import { Status, statusName } from "../protocol/status-codes.ts";
 import { ConnectionError, type ConnectionErrorCode } from "./connector.ts";
 
@@ -17,7 +17,7 @@ export interface ServiceClientOptions {
 interface Pending {
   readonly kind: ServiceRequest["kind"];
   readonly sentMs: number;
-  readonly resolve: (response: ResponseTo<ServiceRequest["kind"]>) => void;
+  readonly resolve: (response: ServiceResponseTo<ServiceRequest["kind"]>) => void;
   readonly reject: (error: ConnectionError) => void;
 }
 
@@ -56,8 +56,10 @@ export class ServiceClient {
    *
    * @throws ConnectionError the request has no result; after any code except `refused` and `too_large` the connection is closed
    */
-  request<K extends ServiceRequest["kind"]>(request: ServiceRequest & { readonly kind: K }): Promise<ResponseTo<K>> {
-    const { promise, resolve, reject } = Promise.withResolvers<ResponseTo<K>>();
+  request<K extends ServiceRequest["kind"]>(
+    request: ServiceRequest & { readonly kind: K },
+  ): Promise<ServiceResponseTo<K>> {
+    const { promise, resolve, reject } = Promise.withResolvers<ServiceResponseTo<K>>();
     const writer = new ByteWriter();
     writeServiceRequest(writer, request);
     if (this.#failure !== undefined) {

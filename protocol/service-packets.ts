@@ -2,12 +2,12 @@ import { ByteReader, type ByteWriter } from "./packet-fields.ts";
 import { HEADER_BYTES, ProtocolError, packetType } from "./packet-framing.ts";
 import type { ServiceRequest, ServiceResponse } from "./session-request.ts";
 import { TOKEN_BYTES } from "./session-token.ts";
-import { type Status, statusOf } from "./status-codes.ts";
+import { Status, statusOf } from "./status-codes.ts";
 
 /** The longest user (`id` on the wire), in bytes of UTF-8; the shortest has 1. */
 export const MAX_USER_BYTES = 128;
 
-/** The longest `resource`, in bytes of UTF-8; the shortest has 1. */
+/** The longest `resource`, in bytes of UTF-8; the shortest has 1, in a SessionIdentifyRequest 0. */
 export const MAX_RESOURCE_BYTES = 512;
 
 /** The prefix of the users of browser accounts. A register or an issue for such a user is Invalid (docs/wire-protocol.md, "Service packets"). */
@@ -17,7 +17,15 @@ export const WEB_USER_PREFIX = "web:";
 export const MAX_BATCH_BYTES = 512 * 1024;
 
 /** The packet type of each request. The type of its response is the next number. */
-export const REQUEST_TYPES = { check: 1, register: 3, delete: 5, count: 7, issue: 9, checkAccess: 11 } as const;
+export const REQUEST_TYPES = {
+  check: 1,
+  register: 3,
+  delete: 5,
+  count: 7,
+  issue: 9,
+  checkAccess: 11,
+  identify: 13,
+} as const;
 
 /** The first packet at a port that requires a service key, and its response (docs/wire-protocol.md, "The service key"). */
 export const SERVICE_KEY_REQUEST_TYPE = 18;
@@ -109,6 +117,9 @@ export function writeServiceRequest(writer: ByteWriter, request: ServiceRequest)
       case "checkAccess":
         writer.i32(request.sessid).string(request.resource);
         break;
+      case "identify":
+        writer.bytes(request.token).string(request.resource ?? "");
+        break;
     }
   });
 }
@@ -147,6 +158,7 @@ export function writeServiceResponse(writer: ByteWriter, response: ServiceRespon
     writer.u8(response.status);
     if (response.kind === "count") writer.u32(response.sessions).u32(response.users);
     if (response.kind === "issue") writer.i32(response.sessid).bytes(response.token);
+    if (response.kind === "identify") writer.i32(response.session?.sessid ?? 0).string(response.session?.user ?? "");
   });
 }
 
@@ -187,6 +199,11 @@ function readRequest(kind: ServiceRequest["kind"], reader: ByteReader): ServiceR
       const sessid = readSessid(reader);
       return { kind, sessid, resource: reader.string("resource", 1, MAX_RESOURCE_BYTES) };
     }
+    case "identify": {
+      const token = reader.bytes(TOKEN_BYTES, "token");
+      const resource = reader.string("resource", 0, MAX_RESOURCE_BYTES);
+      return { kind, token, ...(resource !== "" && { resource }) };
+    }
   }
 }
 
@@ -209,6 +226,13 @@ function readResponse(type: number, reader: ByteReader): ServiceResponsePacket {
       return { kind, status, sessions: reader.u32("sessions"), users: reader.u32("users") };
     case "issue":
       return { kind, status, sessid: reader.i32("sessid"), token: reader.bytes(TOKEN_BYTES, "token"), expiresAt: 0 };
+    case "identify": {
+      if (status === Status.Ok)
+        return { kind, status, session: { sessid: readSessid(reader), user: readUser(reader, "user") } };
+      reader.i32("sessid");
+      reader.string("user", 0, MAX_USER_BYTES);
+      return { kind, status, session: null };
+    }
   }
 }
 
@@ -218,8 +242,8 @@ function readSessid(reader: ByteReader): number {
   return sessid;
 }
 
-function readUser(reader: ByteReader): string {
-  return reader.string("id", 1, MAX_USER_BYTES);
+function readUser(reader: ByteReader, field = "id"): string {
+  return reader.string(field, 1, MAX_USER_BYTES);
 }
 
 function readNewUser(reader: ByteReader): string {

@@ -8,13 +8,16 @@ import type { Status } from "./status-codes.ts";
  * `sessid` is an int32 other than 0. `user` has 1..128 bytes of UTF-8, null for an anonymous session. `ip` is an IPv4 or IPv6
  * address, null if unknown.
  */
-export type SessionRequest = ServiceRequest | IdentifyRequest | GetRequest | ListUserRequest | DeleteUserRequest;
+export type SessionRequest = PlainServiceRequest | IdentifyRequest | GetRequest | ListUserRequest | DeleteUserRequest;
 
 /** The most requests in one batch: packets in a `POST /v1/packets`, sessids in a check over JSON (docs/http-api.md). */
 export const MAX_BATCH_REQUESTS = 1000;
 
 /** The requests that have a packet (docs/wire-protocol.md, "Service packets"). */
-export type ServiceRequest =
+export type ServiceRequest = PlainServiceRequest | IdentifyTokenRequest;
+
+/** Those that the store executes as they are decoded. */
+export type PlainServiceRequest =
   | CheckRequest
   | RegisterRequest
   | DeleteRequest
@@ -82,6 +85,15 @@ export interface IdentifyRequest {
   readonly resource?: string;
 }
 
+/** An {@link IdentifyRequest} as its packet carries it: the store never sees the token's secret, only its hash. */
+export interface IdentifyTokenRequest {
+  readonly kind: "identify";
+  /** 20 bytes (protocol/session-token.ts). */
+  readonly token: Uint8Array<ArrayBuffer>;
+  /** Denied if the session's grants do not allow it. */
+  readonly resource?: string;
+}
+
 /** Returns a session without renewing its idle lifetime. */
 export interface GetRequest {
   readonly kind: "get";
@@ -113,14 +125,17 @@ export interface Session {
 
 /** The response to a request of the same `kind`. Unless `status` is Ok, all other fields are 0, empty or null. */
 export type SessionResponse =
-  | ServiceResponse
+  | PlainServiceResponse
   | IdentifyResponse
   | { readonly kind: "get"; readonly status: Status; readonly session: Session | null }
   | { readonly kind: "listUser"; readonly status: Status; readonly sessions: readonly Session[] }
   | { readonly kind: "deleteUser"; readonly status: Status; readonly deleted: number };
 
 /** The responses that have a packet. */
-export type ServiceResponse =
+export type ServiceResponse = PlainServiceResponse | IdentifyTokenResponse;
+
+/** Those whose packet is written as the store returns them. */
+export type PlainServiceResponse =
   | CheckResponse
   | RegisterResponse
   | { readonly kind: "delete"; readonly status: Status }
@@ -172,8 +187,19 @@ export interface IdentifyResponse extends Keepable {
   readonly session: Session | null;
 }
 
-/** The response to a request of kind `K`. */
+/** The response to an {@link IdentifyTokenRequest}. */
+export interface IdentifyTokenResponse {
+  readonly kind: "identify";
+  readonly status: Status;
+  /** Whose token it is; null unless `status` is Ok. */
+  readonly session: { readonly sessid: number; readonly user: string } | null;
+}
+
+/** The store's response to a request of kind `K`. */
 export type ResponseTo<K extends SessionRequest["kind"]> = Extract<SessionResponse, { kind: K }>;
+
+/** The response, as its packet carries it, to a request of kind `K`. */
+export type ServiceResponseTo<K extends ServiceRequest["kind"]> = Extract<ServiceResponse, { kind: K }>;
 
 /** A response without a result: `status`, and all other fields 0, empty or null. */
 export function failedResponse(kind: SessionRequest["kind"], status: Status): SessionResponse {

@@ -1,7 +1,7 @@
 import { isIPv4 } from "node:net";
 import { type Command, InvalidArgumentError } from "commander";
 import type { ServiceRequest, ServiceResponse } from "../../protocol/session-request.ts";
-import { formatToken } from "../../protocol/session-token.ts";
+import { formatToken, parseToken } from "../../protocol/session-token.ts";
 import { Status, statusName } from "../../protocol/status-codes.ts";
 import { Connector } from "../connector.ts";
 import { ServiceClient } from "../service-client.ts";
@@ -29,6 +29,14 @@ export function addServiceCommands(program: Command): void {
     .action(async (id: number, resource: string, options: CommandOptions) =>
       ask(options, { kind: "checkAccess", sessid: id, resource }),
     );
+
+  service(program, "identify", "whose token is this, and may its session use the resource? renews it")
+    .argument("<token>", "a session token, as issue prints it")
+    .option("--resource <resource>", "the resource's name")
+    .action(async (token: string, options: CommandOptions & { readonly resource?: string }) => {
+      const { resource } = options;
+      await ask(options, { kind: "identify", token: tokenBytes(token), ...(resource !== undefined && { resource }) });
+    });
 
   service(program, "register", "create a session with this number, or refresh it")
     .argument("<sessid>", "the session's number", sessid)
@@ -80,6 +88,7 @@ function asJson(response: ServiceResponse): object {
   if (response.status !== Status.Ok) return { status };
   if (response.kind === "count") return { status, sessions: response.sessions, users: response.users };
   if (response.kind === "issue") return { status, sessid: response.sessid, token: formatToken(response.token) };
+  if (response.kind === "identify") return { status, ...response.session };
   return { status };
 }
 
@@ -93,6 +102,13 @@ function sessid(text: string): number {
   const value = wholeNumber(text, -(2 ** 31), 2 ** 31 - 1);
   if (value === 0) throw new InvalidArgumentError("0 is never a session.");
   return value;
+}
+
+/** Not a parser of Commander's: its errors contain the argument, and this one may be a token with a typing error. */
+function tokenBytes(text: string): Uint8Array<ArrayBuffer> {
+  const token = parseToken(text);
+  if (token === undefined) throw new Error("the token is not 27 characters of base64url");
+  return token;
 }
 
 function ipv4(text: string): string {

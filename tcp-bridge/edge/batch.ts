@@ -3,6 +3,7 @@ import { HEADER_BYTES, MAX_SERVICE_PACKET_BYTES, packetSizeAt, packetType } from
 import {
   ERROR_RESPONSE_TYPE,
   MAX_BATCH_BYTES,
+  MAX_USER_BYTES,
   REQUEST_TYPES,
   type ServiceResponsePacket,
   serviceRequestKind,
@@ -191,10 +192,19 @@ function respondsTo(requestType: number, responses: Uint8Array, at: number, size
   const type = packetType(responses, at);
   if (statusOf(responses[at + HEADER_BYTES] ?? 255) === undefined) return false;
   const expectedBytes = RESPONSE_BYTES[requestType];
-  if (expectedBytes !== undefined) return type === requestType + 1 && size === expectedBytes;
+  if (expectedBytes !== undefined) {
+    const ownUserBytes = userBytes(requestType, responses, at + expectedBytes);
+    return type === requestType + 1 && size === expectedBytes + ownUserBytes && ownUserBytes <= MAX_USER_BYTES;
+  }
   // An ErrorResponse: its status, and a message whose length must match.
   const messageBytes = (responses[at + 5] ?? 0) | ((responses[at + 6] ?? 0) << 8);
   return type === ERROR_RESPONSE_TYPE && size === HEADER_BYTES + 3 + messageBytes && size <= MAX_SERVICE_PACKET_BYTES;
+}
+
+/** The bytes of the user that ends a SessionIdentifyResponse, whose length ends at `end`; other responses have none. */
+function userBytes(requestType: number, responses: Uint8Array, end: number): number {
+  if (requestType !== REQUEST_TYPES.identify) return 0;
+  return (responses[end - 2] ?? 0) | ((responses[end - 1] ?? 0) << 8);
 }
 
 /** Responses that the bridge itself gives: to each request packet its own response with `status`, all other fields 0. */
@@ -230,7 +240,7 @@ function failure(kind: ServiceRequest["kind"], status: Status): ServiceResponse 
   return failedResponse(kind, status) as ServiceResponse;
 }
 
-/** The size of the response to each request type: all have fixed sizes. undefined for an unknown type. */
+/** The size of the response to each request type, without the user of an identify. undefined for an unknown type. */
 const RESPONSE_BYTES: (number | undefined)[] = Array.from({ length: ERROR_RESPONSE_TYPE }, (_, type) => {
   const kind = serviceRequestKind(type);
   return kind === undefined ? undefined : responsePacket(failure(kind, 0)).byteLength;

@@ -36,14 +36,14 @@ export interface GameAddressLimits {
   readonly maxWrongKeysPerMinute: number;
 }
 
-const { check, checkAccess, delete: deletion, register } = REQUEST_TYPES;
+const { check, checkAccess, delete: deletion, identify, register } = REQUEST_TYPES;
 
 /**
  * Whether the response to a request of this type tells if a session exists. A sessid is an int32, so a client with unlimited
  * guesses could find all sessions. Only these requests are counted and refused.
  */
 export function isGuess(type: number): boolean {
-  return type === check || type === checkAccess || type === deletion || type === register;
+  return type === check || type === checkAccess || type === deletion || type === register || type === identify;
 }
 
 /**

@@ -42,6 +42,27 @@ describe("the artoria command", () => {
     expect(JSON.parse((await artoria("check", "-2", "--json")).stdout)).toEqual({ status: "NotFound" });
   });
 
+  it("prints whose token it is", async () => {
+    const { sessid, token } = JSON.parse((await artoria("issue", "--user", "kim", "--json")).stdout);
+    const stdout = `Ok\nsessid ${sessid}\nuser kim\n`;
+    expect(await artoria("identify", token)).toEqual({ exitCode: 0, stdout, stderr: "" });
+    expect(await artoria("identify", token, "--resource", "open:door")).toMatchObject({ exitCode: 0, stdout });
+    expect(await artoria("identify", token, "--resource", "vault")).toMatchObject({ exitCode: 1, stdout: "Denied\n" });
+    stack.edge.sessions.users.delete(sessid);
+    expect(await artoria("identify", token, "--json")).toMatchObject({
+      exitCode: 1,
+      stdout: '{"status":"NotFound"}\n',
+    });
+  });
+
+  it("ends with 2 for a token that is none, without printing it", async () => {
+    const token = "AAAAAAAAAAAAAAAAAAAAAAAAAAB";
+    const result = await artoria("identify", token);
+    expect(result).toMatchObject({ exitCode: 2, stdout: "" });
+    expect(result.stderr).toContain("27 characters");
+    expect(result.stderr).not.toContain(token);
+  });
+
   it.each([
     ["no command", []],
     ["an unknown command", ["chekc", "7"]],
@@ -69,7 +90,7 @@ describe("the artoria command", () => {
   it("shows help and ends with 0", async () => {
     const help = await artoria("--help");
     expect(help.exitCode).toBe(0);
-    for (const command of ["check", "check-access", "register", "delete", "count", "issue"]) {
+    for (const command of ["check", "check-access", "register", "delete", "count", "issue", "identify"]) {
       expect(help.stdout).toContain(command);
     }
   });

@@ -61,6 +61,12 @@ describe("ServiceClient", () => {
     expect(await second).toEqual({ kind: "count", status: Status.Ok, sessions: 3, users: 2 });
   });
 
+  it("resolves an identify with whose token it is", async () => {
+    const identified = client.request({ kind: "identify", token: new Uint8Array(20), resource: "room:lobby" });
+    peer?.write(new PacketBytes().u8(Status.Ok).i32(7).string("kim").packet(14));
+    expect(await identified).toEqual({ kind: "identify", status: Status.Ok, session: { sessid: 7, user: "kim" } });
+  });
+
   it("rejects a request whose response is ErrorResponse, and continues", async () => {
     const first = client.request({ kind: "check", sessid: 7 });
     const second = client.request({ kind: "check", sessid: 8 });

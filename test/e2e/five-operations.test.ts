@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ServiceRequest } from "../../protocol/session-request.ts";
-import { formatToken } from "../../protocol/session-token.ts";
+import { formatToken, makeToken, parseToken } from "../../protocol/session-token.ts";
 import { Status } from "../../protocol/status-codes.ts";
 import { GamePeer } from "../support/peers/game-peer.ts";
 import { askAsService, type RunningStack, STORES, startStackOn } from "../support/processes/running-stack.ts";
@@ -77,6 +77,28 @@ describe.each(STORES)("the five operations on the %s store", (store) => {
       statuses: ["not_found", "not_found"],
     });
     expect((await http("GET", "/v1/count")).body).toEqual({ sessions: 0, users: 0 });
+  });
+
+  test("identify a token that HTTP created", async () => {
+    const response = await askAsService(stack, "POST", "/v1/sessions", { user: "kim", grants: ["room:lobby"] });
+    const body = (await response.json()) as { sessid: number; token: string };
+    const token = parseToken(body.token);
+    if (token === undefined) throw new Error("the edge's token is none");
+    const session = { sessid: body.sessid, user: "kim" };
+    expect(
+      await ask(
+        { kind: "identify", token },
+        { kind: "identify", token, resource: "room:lobby" },
+        { kind: "identify", token, resource: "room:attic" },
+        { kind: "identify", token: makeToken(body.sessid, new Uint8Array(16)) },
+      ),
+    ).toEqual([
+      { kind: "identify", status: Ok, session },
+      { kind: "identify", status: Ok, session },
+      { kind: "identify", status: Denied, session: null },
+      { kind: "identify", status: NotFound, session: null },
+    ]);
+    expect(await statuses({ kind: "delete", ...session }, { kind: "identify", token })).toEqual([Ok, NotFound]);
   });
 
   test("issue a session over TCP whose token is valid over HTTP", async () => {

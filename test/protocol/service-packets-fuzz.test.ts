@@ -56,7 +56,7 @@ describe("the service packet decoder under 100,000 random and mutated buffers", 
     }
     expect([...seen.keys()].sort(), `FUZZ_SEED=${FUZZ_SEED}`).toEqual(
       [
-        ...["check", "register", "delete", "count", "issue", "checkAccess", "invalid", "unknown"],
+        ...["check", "register", "delete", "count", "issue", "checkAccess", "identify", "invalid", "unknown"],
         ...["response", "no response", "size_too_large", "size_too_small"],
       ].sort(),
     );

@@ -130,6 +130,29 @@ describe("service packets", () => {
     expect(decodeServiceRequest(access)).toEqual({ kind: "checkAccess", sessid: 1, resource });
   });
 
+  it("are an identify without a resource if the resource is empty", () => {
+    const token = Uint8Array.from({ length: 20 }, (_, index) => index);
+    const request = new PacketBytes().bytes(token).string("").packet(13);
+    expect(decodeServiceRequest(request)).toEqual({ kind: "identify", token });
+  });
+
+  it.each([0, 4, 16, 19, 21, 27, 32])("have no identify with a token of %i bytes", (length) => {
+    for (const resource of ["", "room:lobby", "r".repeat(512)]) {
+      const packet = new PacketBytes().bytes(new Uint8Array(length).fill(0xa5)).string(resource).packet(13);
+      expect(decodeServiceRequest(packet)).toMatchObject({ kind: "invalid", request: "identify" });
+    }
+  });
+
+  it("have no identify that names nobody and is Ok", () => {
+    for (const response of [
+      new PacketBytes().i8(0).i32(0).string("kim").packet(14),
+      new PacketBytes().i8(0).i32(7).string("").packet(14),
+      new PacketBytes().i8(0).i32(7).string("u".repeat(129)).packet(14),
+    ]) {
+      expect(() => decodeServiceResponse(response)).toThrow(ProtocolError);
+    }
+  });
+
   it("have an ErrorResponse that names an unknown type", () => {
     expect(unknownTypeResponse(77, Status.Invalid)).toEqual(
       responseOfVector(serviceResponseVectors.find((vector) => vector.packet === "ErrorResponse") ?? fail()),

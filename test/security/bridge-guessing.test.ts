@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from "vitest";
 import type { ServiceRequest } from "../../protocol/session-request.ts";
+import { makeToken } from "../../protocol/session-token.ts";
 import { Status } from "../../protocol/status-codes.ts";
 import type { GamePeer } from "../support/peers/game-peer.ts";
 import { gate } from "../support/peers/packet-edge.ts";
@@ -69,6 +70,16 @@ describe("who guesses sessions", () => {
       async () => (await stack.metric('artoria_bridge_packets_total{type="check",status="NotFound"}')) === 100,
     );
     expect(await statuses(await stack.connect(), alive)).toEqual([TooMany]);
+  });
+
+  it("is not told by tokens either: a wrong secret counts as a check does", async () => {
+    await open({ BRIDGE_MAX_FAILURES_PER_MINUTE: "3" });
+    const peer = await stack.connect();
+    const wrong: ServiceRequest = { kind: "identify", token: makeToken(1, new Uint8Array(16)) };
+    expect(await statuses(peer, wrong, wrong, wrong, wrong, alive)).toEqual([
+      ...[NotFound, NotFound, NotFound],
+      ...[TooMany, TooMany],
+    ]);
   });
 
   it("is not told by a register either: its Conflict counts, and it is refused like the others", async () => {

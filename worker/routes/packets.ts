@@ -11,12 +11,16 @@ import {
 import {
   failedResponse,
   MAX_BATCH_REQUESTS,
+  type PlainServiceRequest,
   type ServiceRequest,
   type ServiceResponse,
+  type SessionRequest,
+  type SessionResponse,
 } from "../../protocol/session-request.ts";
 import { Status } from "../../protocol/status-codes.ts";
 import type { AppEnv } from "../app-env.ts";
 import { problem } from "../http/problem.ts";
+import { hashToken } from "../session-store/secrets.ts";
 
 /** The largest response of a fixed size, CountUsersResponse: 4 + 1 + 4 + 4. For an Issue, which is rarer, the writer grows. */
 const RESPONSE_BYTES = 13;
@@ -31,8 +35,8 @@ export const packets = new Hono<AppEnv>().post("/", async (c) => {
   if (decoded.length > MAX_BATCH_REQUESTS) {
     return problem(c, "too_large", `body: allowed are ${MAX_BATCH_REQUESTS} packets or fewer`);
   }
-  const responses = await c.get("store").run(decoded.filter(isRequest));
-  const body = encodeAll(decoded, responses as ServiceResponse[]);
+  const responses = await c.get("store").run(await forStore(decoded.filter(isRequest)));
+  const body = encodeAll(decoded, responses.map(forPacket));
   return c.body(body, 200, { "Content-Type": "application/octet-stream" });
 });
 
@@ -47,6 +51,25 @@ function decodeAll(body: Uint8Array): DecodedServiceRequest[] | string {
     throw error;
   }
   return decoder.heldBytes === 0 ? decoded : "body: it ends inside a packet";
+}
+
+/** The requests as the store executes them. A thousand checks need no thousand promises. */
+async function forStore(requests: readonly ServiceRequest[]): Promise<readonly SessionRequest[]> {
+  if (requests.every(isPlain)) return requests;
+  return Promise.all(requests.map((request) => (isPlain(request) ? request : hashToken(request))));
+}
+
+function isPlain(request: ServiceRequest): request is PlainServiceRequest {
+  return request.kind !== "identify";
+}
+
+/** A response as its packet carries it. An anonymous session is nobody's, so its token is NotFound. */
+function forPacket(response: SessionResponse): ServiceResponse {
+  if (response.kind !== "identify") return response as ServiceResponse;
+  const { kind, status, session } = response;
+  if (session === null) return { kind, status, session };
+  if (session.user === null) return { kind, status: Status.NotFound, session: null };
+  return { kind, status, session: status === Status.Ok ? { sessid: session.sessid, user: session.user } : null };
 }
 
 function encodeAll(

@@ -1,11 +1,22 @@
-import type { IssueRequest, SessionRequest } from "../../protocol/session-request.ts";
-import { TOKEN_SECRET_BYTES } from "../../protocol/session-token.ts";
+import type {
+  IdentifyRequest,
+  IdentifyTokenRequest,
+  IssueRequest,
+  SessionRequest,
+} from "../../protocol/session-request.ts";
+import { splitToken, TOKEN_SECRET_BYTES } from "../../protocol/session-token.ts";
 import type { PreparedIssue, PreparedRequest } from "./session-store.ts";
 
 /** SHA-256 of a token's secret, base64url without padding (43 characters): what a store keeps of a token. */
 export async function hashSecret(secret: Uint8Array<ArrayBuffer>): Promise<string> {
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", secret));
   return digest.toBase64({ alphabet: "base64url", omitPadding: true });
+}
+
+/** The request for the store that a shown token makes. */
+export async function hashToken({ token, ...request }: IdentifyTokenRequest): Promise<IdentifyRequest> {
+  const { sessid, secret } = splitToken(token);
+  return { ...request, sessid, secretHash: await hashSecret(secret) };
 }
 
 const encoder = new TextEncoder();

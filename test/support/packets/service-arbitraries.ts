@@ -33,6 +33,10 @@ export const serviceRequests: fc.Arbitrary<ServiceRequest> = fc.oneof(
   fc.record({ kind: fc.constant("count" as const) }),
   fc.record({ kind: fc.constant("issue" as const), ip, user }),
   fc.record({ kind: fc.constant("checkAccess" as const), sessid, resource: utf8Text(1, 512) }),
+  fc.record(
+    { kind: fc.constant("identify" as const), token: bytesOf(20), resource: utf8Text(1, 512) },
+    { requiredKeys: ["kind", "token"] },
+  ),
 );
 
 /** Any service key that has a packet. */
@@ -54,6 +58,16 @@ export const serviceResponses: fc.Arbitrary<ServiceResponsePacket> = fc.oneof(
     sessid: fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 }),
     token: bytesOf(20),
     expiresAt: fc.constant(0),
+  }),
+  fc.record({
+    kind: fc.constant("identify" as const),
+    status: fc.constant(Status.Ok),
+    session: fc.record({ sessid, user: utf8Text(1, 128) }),
+  }),
+  fc.record({
+    kind: fc.constant("identify" as const),
+    status: status.filter((value) => value !== Status.Ok),
+    session: fc.constant(null),
   }),
   fc.record({ kind: fc.constant("serviceKey" as const), status }),
   fc.record({ kind: fc.constant("error" as const), status, message: utf8Text(0, 900) }),

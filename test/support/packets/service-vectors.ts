@@ -19,6 +19,7 @@ export interface ServiceVector {
     readonly sessions?: number;
     readonly users?: number;
     readonly token?: string;
+    readonly user?: string;
     readonly message?: string;
     readonly key?: string;
   };
@@ -45,20 +46,32 @@ export const serviceResponseVectors = vectors.packets.filter((vector) => vector.
 
 /** The value that a request vector's bytes stand for. */
 export function requestOfVector({ packet, fields }: ServiceVector): ServiceRequest {
-  const sessid = given(fields.sessid, packet);
   switch (packet) {
     case "SessionCheckRequest":
-      return { kind: "check", sessid };
+      return { kind: "check", sessid: given(fields.sessid, packet) };
     case "SessionRegisterRequest":
-      return { kind: "register", sessid, ip: ipv4FromInt(fields.ip ?? 0), user: fields.id ?? null };
+      return {
+        kind: "register",
+        sessid: given(fields.sessid, packet),
+        ip: ipv4FromInt(fields.ip ?? 0),
+        user: given(fields.id, packet),
+      };
     case "SessionDeleteRequest":
-      return { kind: "delete", sessid, ...(fields.id === undefined ? {} : { user: fields.id }) };
+      return { kind: "delete", sessid: given(fields.sessid, packet), user: given(fields.id, packet) };
     case "CountUsersRequest":
       return { kind: "count" };
     case "SessionIssueRequest":
-      return { kind: "issue", ip: ipv4FromInt(fields.ip ?? 0), user: fields.id ?? null };
+      return { kind: "issue", ip: ipv4FromInt(fields.ip ?? 0), user: given(fields.id, packet) };
     case "SessionCheckAccessRequest":
-      return { kind: "checkAccess", sessid, resource: fields.resource ?? "" };
+      return {
+        kind: "checkAccess",
+        sessid: given(fields.sessid, packet),
+        resource: given(fields.resource, packet),
+      };
+    case "SessionIdentifyRequest": {
+      const token = fromHex(fields.token ?? "");
+      return { kind: "identify", token, ...(fields.resource !== "" && { resource: given(fields.resource, packet) }) };
+    }
     default:
       throw new Error(`no such request: ${packet}`);
   }
@@ -80,6 +93,10 @@ export function responseOfVector({ packet, fields }: ServiceVector): ServiceResp
       return { kind: "issue", status, sessid: fields.sessid ?? 0, token: fromHex(fields.token ?? ""), expiresAt: 0 };
     case "SessionCheckAccessResponse":
       return { kind: "checkAccess", status };
+    case "SessionIdentifyResponse": {
+      const { sessid = 0, user = "" } = fields;
+      return { kind: "identify", status, session: status === Status.Ok ? { sessid, user } : null };
+    }
     case "ServiceKeyResponse":
       return { kind: "serviceKey", status };
     case "ErrorResponse":
@@ -89,8 +106,7 @@ export function responseOfVector({ packet, fields }: ServiceVector): ServiceResp
   }
 }
 
-/** Requests without a sessid leave it out of their value. */
-function given(sessid: number | undefined, packet: string): number {
-  if (sessid === undefined && !/^(Count|SessionIssue)/.test(packet)) throw new Error(`${packet}: no sessid`);
-  return sessid ?? 0;
+function given<T>(field: T | undefined, packet: string): T {
+  if (field === undefined) throw new Error(`a vector of a ${packet} lacks a field`);
+  return field;
 }

@@ -12,7 +12,7 @@ import {
   writeServiceResponse,
 } from "../../../protocol/service-packets.ts";
 import { failedResponse, type ServiceRequest, type ServiceResponse } from "../../../protocol/session-request.ts";
-import { makeToken } from "../../../protocol/session-token.ts";
+import { makeToken, splitToken } from "../../../protocol/session-token.ts";
 import { Status } from "../../../protocol/status-codes.ts";
 import { splitPackets } from "../packets/cut-and-mutate.ts";
 
@@ -123,6 +123,9 @@ export const breakConnection: EdgeFault = (_batch, response) => {
   return "done";
 };
 
+/** The secret of every token of a {@link SessionMap}. */
+const SECRET = new Uint8Array(16).fill(7);
+
 /** Sessions by sessid, in memory: what a {@link PacketEdge} responds from. Each has its user. */
 export class SessionMap {
   readonly users = new Map<number, string>();
@@ -156,8 +159,14 @@ export class SessionMap {
       case "issue": {
         const sessid = this.#issued++;
         this.users.set(sessid, request.user ?? "");
-        const token = makeToken(sessid, new Uint8Array(16).fill(7));
-        return { kind: "issue", status: Status.Ok, sessid, token, expiresAt: 0 };
+        return { kind: "issue", status: Status.Ok, sessid, token: makeToken(sessid, SECRET), expiresAt: 0 };
+      }
+      case "identify": {
+        const { sessid, secret } = splitToken(request.token);
+        const user = Buffer.compare(secret, SECRET) === 0 ? this.users.get(sessid) : undefined;
+        if (user === undefined) return { kind: "identify", status: Status.NotFound, session: null };
+        const status = request.resource === undefined ? Status.Ok : this.#access(sessid, request.resource);
+        return { kind: "identify", status, session: status === Status.Ok ? { sessid, user } : null };
       }
     }
   }

@@ -12,6 +12,7 @@ const everyRequest: readonly ServiceRequest[] = [
   { kind: "delete", sessid: 7, user: "kim" },
   { kind: "count" },
   { kind: "checkAccess", sessid: 7, resource: "door" },
+  { kind: "identify", token: new Uint8Array(20) },
 ];
 const check: ServiceRequest = { kind: "check", sessid: 7 };
 const ok = new PacketBytes().u8(Status.Ok);
@@ -27,16 +28,17 @@ describe("an edge that fails", () => {
     const startMs = performance.now();
     peer.send(...everyRequest);
     peer.socket.write(new PacketBytes().packet(999));
-    const responses = await peer.received(6);
+    const responses = await peer.received(7);
     // Generous for a loaded machine, but less than the two further deadlines that a missing deadline would take.
     expect(performance.now() - startMs).toBeLessThan(1500);
     expect(responses.map(({ kind }) => kind)).toEqual([...everyRequest.map(({ kind }) => kind), "error"]);
-    expect(responses.map(({ status }) => status)).toEqual(Array(6).fill(Status.Unavailable));
+    expect(responses.map(({ status }) => status)).toEqual(Array(7).fill(Status.Unavailable));
     expect(responses[3]).toEqual({ kind: "count", status: Status.Unavailable, sessions: 0, users: 0 });
+    expect(responses[5]).toEqual({ kind: "identify", status: Status.Unavailable, session: null });
     expect(stack.edge.batches).toHaveLength(2);
     stack.edge.fault = undefined;
     peer.send(check);
-    expect((await peer.received(7))[6]?.status).toBe(Status.NotFound);
+    expect((await peer.received(8))[7]?.status).toBe(Status.NotFound);
   });
 
   it("that hangs does not delay packets that wait behind its batches beyond the deadline", async () => {
@@ -77,6 +79,24 @@ describe("an edge that fails", () => {
     peer.send(check);
     expect((await peer.received(2))[1]).toEqual({ kind: "check", status: Status.Unavailable });
     expect(stack.edge.batches).toHaveLength(4);
+  });
+
+  const identified = (userBytes: number, user: string) =>
+    new PacketBytes().u8(0).i32(7).u16(userBytes).bytes(Buffer.from(user)).packet(14);
+
+  it.each([
+    ["is shorter than its length says", identified(4, "kim")],
+    ["is longer than its length says", identified(2, "kim")],
+    ["is longer than any user", identified(129, "u".repeat(129))],
+    ["is missing", new PacketBytes().u8(0).i32(7).packet(14)],
+  ])("whose identified user %s gets a second attempt", async (_why, broken) => {
+    stack = await TestBridge.open();
+    stack.edge.faults.push(respond(200, broken), respond(200, identified(3, "kim")));
+    const peer = await stack.connect();
+    peer.send({ kind: "identify", token: new Uint8Array(20) });
+    const session = { sessid: 7, user: "kim" };
+    expect(await peer.received(1)).toEqual([{ kind: "identify", status: Status.Ok, session }]);
+    expect(stack.edge.batches).toHaveLength(2);
   });
 
   it("gets no second attempt of a batch that contains an Issue", async () => {

@@ -16,9 +16,9 @@ function makeAddress(maxFailuresPerMinute: number): GameAddress {
   return new GameAddress({ maxFailuresPerMinute, maxWrongKeysPerMinute: 1 });
 }
 
-it("countFailures counts NotFound, Denied and Conflict of checks, access checks, deletes and registers only", () => {
+it("countFailures counts NotFound, Denied and Conflict of checks, access checks, identifies, deletes and registers only", () => {
   const { NotFound, Denied, Conflict, Ok, Unavailable, Invalid } = Status;
-  expect(countFailures(responses([2, NotFound], [12, Denied], [6, NotFound], [4, Conflict]))).toBe(4);
+  expect(countFailures(responses([2, NotFound], [12, Denied], [6, NotFound], [4, Conflict], [14, NotFound]))).toBe(5);
   expect(countFailures(responses([2, Ok], [2, Unavailable], [6, Invalid], [8, NotFound], [127, Denied]))).toBe(0);
   expect(countFailures(responses([10, Conflict], [19, Denied]))).toBe(0);
 });

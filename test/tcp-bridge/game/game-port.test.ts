@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { ServiceRequest } from "../../../protocol/session-request.ts";
+import { makeToken } from "../../../protocol/session-token.ts";
 import { Status } from "../../../protocol/status-codes.ts";
 import { everySplit } from "../../support/packets/cut-and-mutate.ts";
 import { PacketBytes } from "../../support/packets/packet-bytes.ts";
@@ -15,6 +16,8 @@ const conversation: readonly ServiceRequest[] = [
   { kind: "check", sessid: 7 },
   { kind: "checkAccess", sessid: 7, resource: "open:door" },
   { kind: "count" },
+  { kind: "identify", token: makeToken(7, new Uint8Array(16).fill(7)) },
+  { kind: "identify", token: makeToken(7, new Uint8Array(16)), resource: "open:door" },
   { kind: "delete", sessid: 7, user: "lee" },
   { kind: "delete", sessid: 7, user: "kim" },
   { kind: "check", sessid: 7 },
@@ -26,6 +29,8 @@ const verdicts = [
   Status.Ok,
   Status.Ok,
   Status.Ok,
+  Status.Ok,
+  Status.NotFound,
   Status.Denied,
   Status.Ok,
   Status.NotFound,
@@ -45,6 +50,7 @@ describe("the game-server port", () => {
     expect(responses.map(({ kind }) => kind)).toEqual(conversation.map(({ kind }) => kind));
     expect(responses.map(({ status }) => status)).toEqual(verdicts);
     expect(responses[5]).toEqual({ kind: "count", status: Status.Ok, sessions: 1, users: 1 });
+    expect(responses[6]).toEqual({ kind: "identify", status: Status.Ok, session: { sessid: 7, user: "kim" } });
   });
 
   it("keeps the order wherever the stream is split", async () => {

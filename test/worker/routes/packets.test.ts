@@ -14,6 +14,7 @@ const packet = (type: number, ...payload: Uint8Array[]) => {
   const body = concat(...payload);
   return concat(Uint8Array.of((body.length + 4) & 255, (body.length + 4) >> 8, type & 255, type >> 8), body);
 };
+const tokenBytes = (token: string) => Uint8Array.fromBase64(token, { alphabet: "base64url" });
 const respond = async (body: Uint8Array<ArrayBuffer>) => {
   const response = await askPackets(body);
   expect(response.status).toBe(200);
@@ -70,6 +71,38 @@ describe("POST /v1/packets", () => {
     expect(new DataView(issued.buffer).getUint32(34, true)).toBeGreaterThanOrEqual(1);
   });
 
+  it("identifies the session of a token, in its place among other packets", async () => {
+    const { sessid, token, user } = await createSession({ grants: ["room:lobby"] });
+    const bytes = tokenBytes(token);
+    const wrong = bytes.with(19, (bytes[19] ?? 0) ^ 1);
+    const batch = concat(
+      packet(1, i32(sessid)),
+      packet(13, bytes, text("")),
+      packet(13, bytes, text("room:lobby")),
+      packet(13, bytes, text("room:attic")),
+      packet(13, wrong, text("")),
+      packet(13, new Uint8Array(20), text("")),
+      packet(5, i32(sessid), i32(0), text(user)),
+      packet(13, bytes, text("")),
+    );
+    const identified = toHex(packet(14, Uint8Array.of(0), i32(sessid), text(user)));
+    const notFound = "0b000e00" + "01" + "00000000" + "0000";
+    expect(toHex(await respond(batch))).toBe(
+      [
+        ...["0500020000", identified, identified, "0b000e00" + "02" + "00000000" + "0000"],
+        ...[notFound, notFound, "0500060000", notFound],
+      ].join(""),
+    );
+  });
+
+  it("finds no session for the token of a browser that has not logged in", async () => {
+    const anonymous = /__Host-sid=([^;]+)/.exec((await ask("/")).headers.get("Set-Cookie") ?? "")?.[1] ?? "";
+    const responses = await respond(concat(packet(13, tokenBytes(anonymous), text(""))));
+    expect(toHex(responses)).toBe("0b000e00" + "01" + "00000000" + "0000");
+    const entering = await respond(concat(packet(13, tokenBytes(anonymous), text("room:lobby"))));
+    expect(toHex(entering)).toBe("0b000e00" + "01" + "00000000" + "0000");
+  });
+
   it.each(vectors.broken.filter(({ expect: outcome }) => !outcome.endsWith("close")))(
     "responds to $why in its place: $expect",
     async ({ hex: broken, expect: outcome }) => {
@@ -77,7 +110,14 @@ describe("POST /v1/packets", () => {
       const responses = await respond(concat(hex(broken), count));
       const type = new DataView(responses.buffer).getUint16(2, true);
       const name = outcome.split("(")[0];
-      expect(type).toBe({ ErrorResponse: 127, SessionCheckResponse: 2, SessionRegisterResponse: 4 }[name ?? ""]);
+      const types: Record<string, number> = {
+        ErrorResponse: 127,
+        SessionCheckResponse: 2,
+        SessionRegisterResponse: 4,
+        SessionCheckAccessResponse: 12,
+        SessionIdentifyResponse: 14,
+      };
+      expect(type).toBe(types[name ?? ""]);
       expect(responses[4]).toBe(4);
       const size = new DataView(responses.buffer).getUint16(0, true);
       expect(toHex(responses.subarray(size, size + 5))).toBe("0d00080000");
