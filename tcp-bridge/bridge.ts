@@ -3,6 +3,7 @@ import { type Logger, pino } from "pino";
 import type { BridgeConfig } from "./config.ts";
 import { maxOpenFiles, shareOpenFiles } from "./core/connection-limits.ts";
 import { countAndLog, type Listener, MAX_LINGERING } from "./core/listener.ts";
+import { LANES } from "./edge/batch.ts";
 import { BatchDispatcher } from "./edge/batch-dispatcher.ts";
 import { EdgeClient } from "./edge/edge-client.ts";
 import { EdgeFailureLog, EdgeProbe } from "./edge/edge-health.ts";
@@ -44,8 +45,7 @@ export async function startBridge(
   const edge = new EdgeClient({
     url: config.edge.url,
     apiKey: config.edge.apiKey,
-    // Each batch may need a second connection for its retry, and the probe needs one.
-    maxConnections: 2 * config.edge.maxBatchesInFlight + 1,
+    maxConnections: edgeConnections(config),
     connectTimeoutMs: config.edge.deadlineMs,
   });
   const failureLog = new EdgeFailureLog(logger);
@@ -55,7 +55,13 @@ export async function startBridge(
     packetsWaiting: () => dispatcher.packetsWaiting,
   });
   const { maxBatchesInFlight, deadlineMs } = config.edge;
-  const dispatcher = new BatchDispatcher(edge, { maxBatchesInFlight, deadlineMs, metrics, failureLog });
+  const dispatcher = new BatchDispatcher(edge, {
+    maxBatchesInFlight,
+    deadlineMs,
+    revocationBoundMs: () => DEFAULT_REVOCATION_BOUND_MS,
+    metrics,
+    failureLog,
+  });
   const gamePort = openGamePort(config, dispatcher, metrics, logger);
   const playerPort = openPlayerPort(config, failureLog, metrics, logger);
   const probe = new EdgeProbe(edge, config.edge.deadlineMs);
@@ -101,6 +107,14 @@ export async function startBridge(
   }
 }
 
+/** What a worker promises by default (REVOCATION_BOUND_MS, docs/configuration.md). */
+const DEFAULT_REVOCATION_BOUND_MS = 1_000;
+
+/** Each batch may need a second connection for its retry, and the probe needs one. */
+function edgeConnections({ edge }: BridgeConfig): number {
+  return 2 * LANES.length * edge.maxBatchesInFlight + 1;
+}
+
 /** The files that Node, the log and the listening sockets have open, and some spare ones. */
 const OWN_FILES = 64;
 
@@ -108,8 +122,8 @@ const OWN_FILES = 64;
 function fitOpenFiles(config: BridgeConfig, logger: Logger): BridgeConfig {
   const openFiles = maxOpenFiles();
   if (openFiles === undefined) return config;
-  const { gameLimits, player, metrics, edge } = config;
-  const reserved = OWN_FILES + MAX_LINGERING + metrics.maxConnections + 2 * edge.maxBatchesInFlight + 1;
+  const { gameLimits, player, metrics } = config;
+  const reserved = OWN_FILES + MAX_LINGERING + metrics.maxConnections + edgeConnections(config);
   const [game = 1, players = 1] = shareOpenFiles(openFiles, reserved, [
     { connections: gameLimits.maxConnections, filesEach: 1 },
     // The connection of the player, and the WebSocket to its room.

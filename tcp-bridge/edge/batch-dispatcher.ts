@@ -1,13 +1,25 @@
 import { MAX_BATCH_REQUESTS } from "../../protocol/session-request.ts";
 import { Status } from "../../protocol/status-codes.ts";
-import { Batch, bridgeResponses, fillBatch, holdsIssue, type PacketSource, splitResponses } from "./batch.ts";
+import {
+  Batch,
+  bridgeResponses,
+  fillBatch,
+  holdsIssue,
+  LANES,
+  Lane,
+  type PacketSource,
+  splitResponses,
+} from "./batch.ts";
 import { type EdgeClient, type EdgeFailure, type EdgeFailureCode, edgeFailure } from "./edge-client.ts";
 
 /** What a dispatcher needs to know. */
 export interface DispatcherOptions {
+  /** Of each {@link Lane}. */
   readonly maxBatchesInFlight: number;
-  /** From a packet's receipt to its response. */
+  /** From a packet's receipt to its response, without {@link revocationBoundMs}. */
   readonly deadlineMs: number;
+  /** How much longer the edge may take for a write: it waits for the bridges that hold leases. */
+  readonly revocationBoundMs: () => number;
   readonly metrics: DispatchMetrics;
   readonly failureLog: { log(failure: EdgeFailure): void };
 }
@@ -26,11 +38,45 @@ const MIN_BUDGET_SHARE = 0.25;
 const FIRST_ATTEMPT_SHARE = 0.6;
 
 /**
- * Sends the packets of all connections to the edge in batches, and passes each connection its responses. A packet that is alone is
- * sent at the end of the event loop's turn; few packets may wait for more ({@link BatchCoalescer}). While all slots are in use,
- * packets wait and the next batch grows.
+ * Sends the packets of all connections to the edge in batches, and passes each connection its responses. Each {@link Lane} has its
+ * own batches and its own slots for them.
  */
 export class BatchDispatcher {
+  readonly #lanes: readonly BatchLane[];
+
+  constructor(edge: EdgeClient, options: DispatcherOptions) {
+    this.#lanes = LANES.map((lane) => new BatchLane(lane, edge, options));
+  }
+
+  get batchesInFlight(): number {
+    return this.#lanes.reduce((sum, lane) => sum + lane.batchesInFlight, 0);
+  }
+
+  /** Packets that wait for a batch, without those of connections that have packets in flight. */
+  get packetsWaiting(): number {
+    return this.#lanes.reduce((sum, lane) => sum + lane.packetsWaiting, 0);
+  }
+
+  /** The source has waiting packets and none in flight. */
+  enqueue(source: PacketSource): void {
+    for (const lane of this.#lanes) {
+      if (lane.lane === source.lane) lane.enqueue(source);
+      else lane.leave(source);
+    }
+  }
+
+  /** The source's connection ended. It still gets the responses to its packets in flight. */
+  remove(source: PacketSource): void {
+    for (const lane of this.#lanes) lane.remove(source);
+  }
+}
+
+/**
+ * The batches of one lane. A packet that is alone is sent at the end of the event loop's turn; few packets may wait for more
+ * ({@link BatchCoalescer}). While all slots are in use, packets wait and the next batch grows.
+ */
+class BatchLane {
+  readonly lane: Lane;
   readonly #edge: EdgeClient;
   readonly #options: DispatcherOptions;
   /** The sources with waiting packets and none in flight, in the order in which they were enqueued. */
@@ -40,7 +86,8 @@ export class BatchDispatcher {
   #flushScheduled = false;
   #coalescingTimer: NodeJS.Timeout | undefined;
 
-  constructor(edge: EdgeClient, options: DispatcherOptions) {
+  constructor(lane: Lane, edge: EdgeClient, options: DispatcherOptions) {
+    this.lane = lane;
     this.#edge = edge;
     this.#options = options;
   }
@@ -49,21 +96,23 @@ export class BatchDispatcher {
     return this.#inFlight;
   }
 
-  /** Packets that wait for a batch, without those of connections that have packets in flight. */
   get packetsWaiting(): number {
     let packets = 0;
     for (const source of this.#ready) packets += source.waiting;
     return packets;
   }
 
-  /** The source has waiting packets and none in flight. */
   enqueue(source: PacketSource): void {
     this.#ready.add(source);
     this.#coalescer.requested(source, performance.now());
     this.#scheduleFlush();
   }
 
-  /** The source's connection ended. It still gets the responses to its packets in flight. */
+  /** The source's next packet has another lane. */
+  leave(source: PacketSource): void {
+    this.#ready.delete(source);
+  }
+
   remove(source: PacketSource): void {
     this.#ready.delete(source);
     this.#coalescer.removed(source);
@@ -88,7 +137,7 @@ export class BatchDispatcher {
         this.#flushAfter(waitMs);
         return;
       }
-      const batch = new Batch();
+      const batch = new Batch(this.lane);
       fillBatch(batch, this.#ready, expiredMs);
       // Packets that a full batch left behind have waited as long as those in it, so their wait does not start anew.
       if (this.#ready.size === 0) this.#coalescer.flushed();
@@ -127,10 +176,12 @@ export class BatchDispatcher {
 
   /** The responses to each segment, undefined if the edge did not give them within the deadline. */
   async #responsesTo(batch: Batch, requests: Uint8Array): Promise<Uint8Array[] | undefined> {
-    const deadlineAtMs = batch.oldestMs + this.#options.deadlineMs;
+    const waitMs = this.lane === Lane.Read ? 0 : this.#options.revocationBoundMs();
+    const deadlineAtMs = batch.oldestMs + this.#options.deadlineMs + waitMs;
     const leftMs = deadlineAtMs - performance.now();
     const once = holdsIssue(requests);
-    const first = await this.#attempt(batch, requests, once ? leftMs : leftMs * FIRST_ATTEMPT_SHARE);
+    const firstMs = once ? leftMs : (leftMs - waitMs) * FIRST_ATTEMPT_SHARE + waitMs;
+    const first = await this.#attempt(batch, requests, firstMs);
     if (Array.isArray(first)) return first;
     const secondMs = deadlineAtMs - performance.now();
     if (once || !first.worthRetrying || secondMs <= 0) return undefined;

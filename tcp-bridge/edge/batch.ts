@@ -18,14 +18,41 @@ import {
 } from "../../protocol/session-request.ts";
 import { type Status, statusOf } from "../../protocol/status-codes.ts";
 
+/**
+ * The kinds of batches, from the quickest to the slowest. A batch is answered as a whole, and a delete is answered only when all
+ * bridges that hold leases know of it, so each kind has batches of its own: nobody's check waits for the delete of another connection.
+ */
+export const Lane = {
+  /** Checks, counts, and what the edge refuses. */
+  Read: 0,
+  /** Registers and issues, which wait only if they end or change another session. */
+  Create: 1,
+  /** Deletes. */
+  End: 2,
+} as const;
+
+export type Lane = (typeof Lane)[keyof typeof Lane];
+
+export const LANES: readonly Lane[] = Object.values(Lane);
+
+/** The lane of a request packet of this type. */
+export function laneOf(type: number): Lane {
+  if (type === REQUEST_TYPES.register || type === REQUEST_TYPES.issue) return Lane.Create;
+  return type === REQUEST_TYPES.delete ? Lane.End : Lane.Read;
+}
+
 /** A connection whose packets wait for the edge. */
 export interface PacketSource {
   /** How many packets wait. */
   readonly waiting: number;
+  /** The lane of the next packet. */
+  readonly lane: Lane;
 
   /**
    * Moves packets from the front of the queue into the batch, at most `maxPackets` with at most `maxBytes` together; it may move
-   * none. Until {@link receiveResponses} is called, the source moves nothing into another batch.
+   * none. It starts with a packet of the batch's lane and stops at one of a slower lane. Packets of quicker lanes go with it: their
+   * responses would wait for those before them anyway. Until {@link receiveResponses} is called, the source moves nothing into another
+   * batch.
    */
   moveInto(batch: Batch, maxPackets: number, maxBytes: number): void;
 
@@ -45,10 +72,16 @@ export interface Segment {
 
 /** The packets of one `POST /v1/packets`. The packets of each source are adjacent and in their order. */
 export class Batch {
+  /** The slowest lane of its packets. */
+  readonly lane: Lane;
   readonly #segments = new Map<PacketSource, Segment & { readonly runs: Uint8Array[] }>();
   #packets = 0;
   #bytes = 0;
   #oldestMs = Number.POSITIVE_INFINITY;
+
+  constructor(lane: Lane) {
+    this.lane = lane;
+  }
 
   get packets(): number {
     return this.#packets;
@@ -123,8 +156,8 @@ const WHOLE_PACKETS = 64;
 
 /**
  * Fills a batch from the ready sources. Each source, from the first on, may add up to {@link WHOLE_PACKETS}; then all share the
- * remaining room equally. Sources that are in the batch or have no packets left are removed from `ready`; the others keep their
- * order.
+ * remaining room equally. Sources that are in the batch or have no packets of its lane in front are removed from `ready`; the others
+ * keep their order.
  *
  * Packets that were received before `expiredMs` are not sent.
  */
@@ -132,7 +165,8 @@ export function fillBatch(batch: Batch, ready: Set<PacketSource>, expiredMs: num
   const sources: PacketSource[] = [];
   for (const source of ready) {
     source.expire(expiredMs);
-    if (source.waiting > 0) sources.push(source);
+    // What has expired was at the front, so the next packet may have another lane.
+    if (source.waiting > 0 && source.lane === batch.lane) sources.push(source);
     else ready.delete(source);
     if (sources.length === MAX_BATCH_REQUESTS) break;
   }
@@ -144,7 +178,7 @@ export function fillBatch(batch: Batch, ready: Set<PacketSource>, expiredMs: num
   shareRoom(batch, sources);
   shareRoom(batch, sources);
   for (const source of sources) {
-    if (batch.has(source) || source.waiting === 0) ready.delete(source);
+    if (batch.has(source) || source.waiting === 0 || source.lane !== batch.lane) ready.delete(source);
   }
 }
 

@@ -5,7 +5,15 @@ import { AddressBook } from "../core/admission.ts";
 import { Connection, type ConnectionContext, PacketReceiver } from "../core/connection.ts";
 import type { ConnectionLimits, DisconnectCode, LimitCode } from "../core/connection-limits.ts";
 import { type Endpoint, Listener, type PortObserver } from "../core/listener.ts";
-import { type Batch, bridgeResponses, errorResponse, type PacketSource, serviceKeyResponse } from "../edge/batch.ts";
+import {
+  type Batch,
+  bridgeResponses,
+  errorResponse,
+  type Lane,
+  laneOf,
+  type PacketSource,
+  serviceKeyResponse,
+} from "../edge/batch.ts";
 import type { BatchDispatcher } from "../edge/batch-dispatcher.ts";
 import { GameAddress, type GameAddressLimits, isGuess, ServiceKeys } from "./game-access.ts";
 
@@ -132,11 +140,13 @@ class GameConnection extends Connection implements PacketSource {
     return this.#waitsForAddress ? 0 : this.#inbox.packets;
   }
 
+  get lane(): Lane {
+    return laneOf(this.#inbox.nextType);
+  }
+
   moveInto(batch: Batch, maxPackets: number, maxBytes: number): void {
     this.guard(() => {
-      const count = Math.min(maxPackets, this.#inbox.packets);
-      const allowance = this.#addressRecord.allowance(performance.now());
-      const allowed = allowance >= count ? count : this.#allowed(count, allowance);
+      const allowed = this.#allowed(batch, maxPackets);
       const moved = this.#inbox.take(allowed, maxBytes, (bytes, packets, receivedMs) => {
         batch.add(this, bytes, packets, receivedMs);
       });
@@ -235,16 +245,18 @@ class GameConnection extends Connection implements PacketSource {
     });
 
   /**
-   * How many of the next `count` packets may be sent to the edge if at most `allowance` of them may fail. If the first packet may
-   * not be sent, then either the connection waits, because packets in flight of its address may succeed, or the address has no
-   * failures left: then the guesses at the front get TooMany, as soon as nothing is in flight whose responses come before.
+   * How many of the next packets may go into the batch, because of their lanes and of the failures that the address has left. If
+   * the first one may not be sent, then either the connection waits, because packets in flight of its address may succeed, or the
+   * address has no failures left: then the guesses at the front get TooMany, as soon as nothing is in flight whose responses come
+   * before.
    */
-  #allowed(count: number, allowance: number): number {
-    let left = allowance;
-    const mayAsk = (type: number): boolean => !isGuess(type) || left-- > 0;
-    const allowed = this.#inbox.leading(count, mayAsk);
+  #allowed(batch: Batch, maxPackets: number): number {
+    const nowMs = performance.now();
+    let left = this.#addressRecord.allowance(nowMs);
+    const mayAsk = (type: number): boolean => laneOf(type) <= batch.lane && (!isGuess(type) || left-- > 0);
+    const allowed = this.#inbox.leading(maxPackets, mayAsk);
     if (allowed > 0 || this.#inFlight > 0) return allowed;
-    if (!this.#addressRecord.isExhausted(performance.now())) {
+    if (!this.#addressRecord.isExhausted(nowMs)) {
       this.#waitsForAddress = true;
       this.#addressRecord.wait(this.#resume);
       return 0;
@@ -254,8 +266,9 @@ class GameConnection extends Connection implements PacketSource {
       this.#respond(bridgeResponses(bytes, packets, Status.TooMany));
     });
     this.#options.metrics.refused("failing_checks", refused);
+    // The next packet may have another lane: then it waits there now.
     this.#update();
-    return this.#inbox.leading(count, mayAsk);
+    return this.lane === batch.lane ? this.#inbox.leading(maxPackets, mayAsk) : 0;
   }
 
   /** Called after each change of the state: enqueues waiting packets, pauses or resumes reading, or ends the connection. */
@@ -296,6 +309,12 @@ export class PacketInbox {
   /** How many packets wait. */
   get packets(): number {
     return this.#packets;
+  }
+
+  /** The type of the first packet; 0, which is no type, if none waits. */
+  get nextType(): number {
+    const first = this.#runs[0];
+    return first === undefined ? 0 : packetType(first.bytes, first.at);
   }
 
   push(bytes: Uint8Array, packets: number, receivedMs: number): void {

@@ -3,7 +3,7 @@ import type { PacketSource } from "../../../tcp-bridge/edge/batch.ts";
 import { BatchCoalescer } from "../../../tcp-bridge/edge/batch-dispatcher.ts";
 
 function source(waiting: number): PacketSource {
-  return { waiting, moveInto() {}, expire() {}, receiveResponses() {} };
+  return { waiting, lane: 0, moveInto() {}, expire() {}, receiveResponses() {} };
 }
 
 /** A coalescer that has measured this latency so often that it is the mean. */

@@ -103,10 +103,10 @@ describe("an edge that fails", () => {
     stack = await TestBridge.open();
     stack.edge.faults.push(breakConnection);
     const peer = await stack.connect();
-    peer.send(check, { kind: "issue", ip: null, user: "kim" });
-    const [, issued] = await peer.received(2);
+    peer.send({ kind: "issue", ip: null, user: "kim" }, check);
+    const [issued] = await peer.received(2);
     expect(issued).toMatchObject({ kind: "issue", status: Status.Unavailable, sessid: 0, token: new Uint8Array(20) });
-    expect(stack.edge.batches).toEqual([["check", "issue"]]);
+    expect(stack.edge.batches).toEqual([["issue", "check"]]);
   });
 
   it.each<[string, string, EdgeFault]>([
