@@ -14,6 +14,11 @@ const utf8Encoder = new TextEncoder();
 // ignoreBOM keeps a leading U+FEFF: users are compared by the bytes of their ids.
 const utf8Decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
+/** How many bytes a text has as UTF-8. */
+export function utf8Length(text: string): number {
+  return utf8Encoder.encode(text).byteLength;
+}
+
 /**
  * Reads the fields of one packet in order, little-endian (docs/wire-protocol.md, "Framing"). Every method throws a
  * {@link ProtocolError} that names `field` if the packet ends inside the field or its value is not allowed.

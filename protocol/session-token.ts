@@ -59,3 +59,39 @@ export function parseToken(text: string): Uint8Array<ArrayBuffer> | undefined {
   // 27 * 6 - 20 * 8 = 2 bits are unused and must be 0.
   return (bits & 3) === 0 ? token : undefined;
 }
+
+/** The headers in which a client may show its token. */
+export type ClientHeader = "Authorization" | "Cookie";
+
+/** A header of a request. The lines of one name are joined by ", ", those of Cookie too. null or undefined: there is none. */
+type ClientHeaderReader = (name: ClientHeader) => string | null | undefined;
+
+/** A session token as a client sends it over HTTP. */
+export interface ShownToken {
+  readonly token: Uint8Array<ArrayBuffer>;
+  /** Whether it came in a cookie, which a browser sends by itself. */
+  readonly fromCookie: boolean;
+}
+
+/**
+ * The session token of a client's request: `Authorization: Bearer <27 characters>`, otherwise the cookie. Any other
+ * Authorization is ignored: it may be meant for the site behind the proxy that asks.
+ */
+export function clientToken(header: ClientHeaderReader): ShownToken | undefined {
+  const bearer = /^Bearer +(\S+) *$/i.exec(header("Authorization") ?? "")?.[1];
+  const token = parseToken(bearer ?? "");
+  return token === undefined ? cookieToken(header) : { token, fromCookie: false };
+}
+
+/** For a name with `__Host-` browsers insist on Secure, Path=/ and no Domain (RFC 6265bis). */
+export const SESSION_COOKIE = "__Host-sid";
+
+const COOKIE_VALUE = new RegExp(`(?:^|;)\\s*${SESSION_COOKIE}=([^;]*)`, "g");
+
+/** The session token of the cookie. No browser sends two, and it is unknown which of them is genuine: they count as none. */
+export function cookieToken(header: ClientHeaderReader): ShownToken | undefined {
+  const [first, second] = (header("Cookie") ?? "").matchAll(COOKIE_VALUE);
+  if (first === undefined || second !== undefined) return undefined;
+  const token = parseToken(first[1]?.trim() ?? "");
+  return token && { token, fromCookie: true };
+}

@@ -1,34 +1,27 @@
 import type { Context } from "hono";
 import { deleteCookie, setCookie } from "hono/cookie";
-import { formatToken, parseToken, splitToken } from "../../protocol/session-token.ts";
+import {
+  clientToken,
+  cookieToken,
+  formatToken,
+  SESSION_COOKIE,
+  type ShownToken,
+  splitToken,
+} from "../../protocol/session-token.ts";
 import { readSubprotocols } from "../../protocol/web-socket-subprotocol.ts";
 import { hashSecret } from "../session-store/secrets.ts";
 
-/** A session token, as a client sends it. */
-export interface ClientToken {
+/** A session token of a request, with the hash of its secret, which the store compares. */
+export interface ClientCredential {
   readonly sessid: number;
-  readonly secret: Uint8Array<ArrayBuffer>;
+  readonly secretHash: string;
   /** Whether it came in a cookie, which a browser sends by itself. */
   readonly fromCookie: boolean;
 }
 
-/** A session token with the hash of its secret, which the store compares. */
-export interface ClientCredential extends ClientToken {
-  readonly secretHash: string;
-}
-
-/**
- * The session token of a client route: `Authorization: Bearer <27 characters>`, otherwise the cookie. Any other
- * Authorization is ignored: it may be meant for the site behind the proxy that asks.
- */
-export function clientToken(c: Context): ClientToken | undefined {
-  const bearer = /^Bearer +(\S+) *$/i.exec(c.req.header("Authorization") ?? "")?.[1];
-  return shownToken(bearer, false) ?? cookieToken(c);
-}
-
-/** {@link clientToken} with its hash. */
+/** The session token of a client route: in the Authorization, otherwise in the cookie. */
 export async function clientCredential(c: Context): Promise<ClientCredential | undefined> {
-  return credential(clientToken(c));
+  return credential(clientToken((name) => c.req.header(name)));
 }
 
 /**
@@ -38,36 +31,18 @@ export async function clientCredential(c: Context): Promise<ClientCredential | u
 export async function socketCredential(c: Context): Promise<ClientCredential | undefined> {
   const { token } = readSubprotocols(c.req.header("Sec-WebSocket-Protocol"));
   if (token === undefined) return clientCredential(c);
-  return token === "invalid" ? undefined : credential({ ...splitToken(token), fromCookie: false });
+  return token === "invalid" ? undefined : credential({ token, fromCookie: false });
 }
 
 /** The session token of a page: only the cookie counts. */
 export async function cookieCredential(c: Context): Promise<ClientCredential | undefined> {
-  return credential(cookieToken(c));
+  return credential(cookieToken((name) => c.req.header(name)));
 }
 
-function cookieToken(c: Context): ClientToken | undefined {
-  return shownToken(sessionCookie(c), true);
-}
-
-function shownToken(text: string | undefined, fromCookie: boolean): ClientToken | undefined {
-  const token = parseToken(text ?? "");
-  return token && { ...splitToken(token), fromCookie };
-}
-
-async function credential(shown: ClientToken | undefined): Promise<ClientCredential | undefined> {
-  return shown && { ...shown, secretHash: await hashSecret(shown.secret) };
-}
-
-/** For a name with `__Host-` browsers insist on Secure, Path=/ and no Domain (RFC 6265bis). */
-const SESSION_COOKIE = "__Host-sid";
-
-const VALUE = new RegExp(`(?:^|;)\\s*${SESSION_COOKIE}=([^;]*)`, "g");
-
-/** The cookie's value. No browser sends two, and it is unknown which of them is genuine: they count as none. */
-function sessionCookie(c: Context): string | undefined {
-  const [first, second] = (c.req.header("Cookie") ?? "").matchAll(VALUE);
-  return second === undefined ? first?.[1]?.trim() : undefined;
+async function credential(shown: ShownToken | undefined): Promise<ClientCredential | undefined> {
+  if (shown === undefined) return undefined;
+  const { sessid, secret } = splitToken(shown.token);
+  return { sessid, secretHash: await hashSecret(secret), fromCookie: shown.fromCookie };
 }
 
 /** Sets the browser's session. Without Max-Age the cookie ends when the browser is closed. */

@@ -1,31 +1,20 @@
-import { type Context, Hono } from "hono";
+import { Hono } from "hono";
+import { BELOW_CHECK, readCheck } from "../../protocol/check/check-request.ts";
+import {
+  allowCheck,
+  type CheckResponse,
+  type Provenance,
+  refuseByStatus,
+  refuseCheck,
+} from "../../protocol/check/check-response.ts";
 import { grantsAllow, type Session } from "../../protocol/session-request.ts";
+import { splitToken } from "../../protocol/session-token.ts";
 import { Status } from "../../protocol/status-codes.ts";
 import type { AppEnv } from "../app-env.ts";
-import { type CheckedResource, checkedResource } from "../http/checked-resource.ts";
-import { type ClientToken, clientToken } from "../http/client-credential.ts";
-import { type ProblemCode, problem } from "../http/problem.ts";
 import { type Isolate, openIsolate } from "../isolate.ts";
 import { hashSecret } from "../session-store/secrets.ts";
 import { MAX_CACHE_AGE_SECONDS } from "../session-store/session-cache.ts";
 import { runOne } from "../session-store/session-store.ts";
-
-/**
- * The headers of every response, for browsers that see it. They are few and set together: in workerd a header that is set
- * alone costs as much as a look into the cache (docs/performance/optimisations.md).
- */
-const HEADERS = {
-  "Cache-Control": "no-store",
-  "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-  "Strict-Transport-Security": "max-age=15552000; includeSubDomains",
-  "X-Content-Type-Options": "nosniff",
-} as const;
-
-/** Where a response comes from, and how old it is. */
-interface Provenance {
-  readonly source: "store" | "edge";
-  readonly ageSeconds: number;
-}
 
 /** Whose session a token is. */
 interface Identity extends Provenance {
@@ -34,36 +23,27 @@ interface Identity extends Provenance {
   readonly status: typeof Status.Ok | typeof Status.NotFound | typeof Status.Unavailable;
 }
 
-type AllowedResource = Exclude<CheckedResource, { kind: "refused" }>;
-
 /** The provenance of a response that no session was looked up for. */
 const WITHOUT_LOOKUP: Provenance = { source: "edge", ageSeconds: 0 };
 
-/**
- * `/v1/check`: may this client enter, here? Made to be called by proxies, with any method.
- *
- * Paths below it are refused. A proxy that put the protected path there would let its client choose the route: on Cloudflare
- * and in most proxies, `..` in a path is resolved before a Worker sees it.
- */
-export const check = new Hono<AppEnv>().all("/", (c): Response | Promise<Response> => {
-  const isolate = openIsolate(c.env);
-  const token = clientToken(c);
-  if (token === undefined) return unauthenticated(c, WITHOUT_LOOKUP);
-  const resource = checkedResource(c.req.raw);
-  if (resource.kind === "refused") return refuse(c, WITHOUT_LOOKUP, "denied", resource.reason);
-  const cached = identifyByCache(isolate, token, acceptedAgeSeconds(c.req.header("Cache-Control")));
-  if (cached !== undefined) return respond(c, cached, resource);
-  return identifyByStore(isolate, token).then((identity) => respond(c, identity, resource));
+/** `/v1/check`: may this client enter, here? Made to be called by proxies, with any method. A bridge answers it too, by the same rules. */
+export const check = new Hono<AppEnv>().all("/", ({ env, req: { raw } }): Response | Promise<Response> => {
+  const isolate = openIsolate(env);
+  const { url, headers } = raw;
+  const request = readCheck(url, (name) => headers.get(name));
+  if (request.kind === "refused") return respond(refuseCheck(request.code, request.detail, WITHOUT_LOOKUP));
+  const { sessid, secret } = splitToken(request.token);
+  const cached = identifyByCache(isolate, sessid, secret, acceptedAgeSeconds(headers.get("Cache-Control")));
+  if (cached !== undefined) return respondTo(cached, request.resource);
+  return identifyByStore(isolate, sessid, secret).then((identity) => respondTo(identity, request.resource));
 });
-check.all("/*", (c) =>
-  refuse(c, WITHOUT_LOOKUP, "denied", "the resource is named by X-Original-URI, not in this path"),
-);
+check.all("/*", () => respond(refuseCheck(BELOW_CHECK.code, BELOW_CHECK.detail, WITHOUT_LOOKUP)));
 
 /**
  * How old a response may be, in seconds, 0..5: the `max-age` of a request's Cache-Control (RFC 9111 §5.2.1.1). 0 without one,
  * with one that is not a whole number, and with `no-cache` or `no-store`; the smallest of several.
  */
-export function acceptedAgeSeconds(cacheControl: string | undefined): number {
+export function acceptedAgeSeconds(cacheControl: string | null): number {
   const directives = (cacheControl ?? "")
     .toLowerCase()
     .split(",")
@@ -79,7 +59,8 @@ export function acceptedAgeSeconds(cacheControl: string | undefined): number {
 /** Identifies a client by the cache, if that has an entry at most `maxAgeSeconds` old. */
 function identifyByCache(
   { cache }: Isolate,
-  { sessid, secret }: ClientToken,
+  sessid: number,
+  secret: Uint8Array<ArrayBuffer>,
   maxAgeSeconds: number,
 ): Identity | undefined {
   // Most callers accept no age.
@@ -92,7 +73,11 @@ function identifyByCache(
 }
 
 /** Identifies a client by the store, and caches its session. */
-async function identifyByStore({ cache, store }: Isolate, { sessid, secret }: ClientToken): Promise<Identity> {
+async function identifyByStore(
+  { cache, store }: Isolate,
+  sessid: number,
+  secret: Uint8Array<ArrayBuffer>,
+): Promise<Identity> {
   const lookup = cache.begin(sessid, Date.now());
   const secretHash = await hashSecret(secret);
   const { status, session } = await runOne(store, { kind: "identify", sessid, secretHash });
@@ -101,14 +86,13 @@ async function identifyByStore({ cache, store }: Isolate, { sessid, secret }: Cl
   return { session, status: session === null ? Status.NotFound : Status.Ok, source: "store", ageSeconds: 0 };
 }
 
-function respond(c: Context<AppEnv>, identity: Identity, resource: AllowedResource): Response {
+function respondTo(identity: Identity, resource: string): Response {
   const { session, status } = identity;
-  if (status === Status.Unavailable) return refuse(c, identity, "unavailable");
+  if (status !== Status.Ok) return respond(refuseByStatus(status, identity));
   // A browser has an anonymous session before its login.
-  if (session === null || session.user === null) return unauthenticated(c, identity);
-  if (resource.kind === "named" && !grantsAllow(session.grants, resource.name)) {
-    return refuse(c, identity, "denied", "the session lacks the grant");
-  }
+  if (session === null || session.user === null) return respond(refuseByStatus(Status.NotFound, identity));
+  if (resource !== "" && !grantsAllow(session.grants, resource))
+    return respond(refuseByStatus(Status.Denied, identity));
   return allow(identity, session, session.user);
 }
 
@@ -123,21 +107,15 @@ function allow(provenance: Provenance, session: Session, user: string): Response
   const { source, ageSeconds } = provenance;
   const last = source === "edge" ? lastAllowed.get(session) : undefined;
   if (last?.ageSeconds === ageSeconds) return last.response;
-  const client = { "X-Session-Id": String(session.sessid), "X-Session-User": encodeURIComponent(user) };
-  const response = new Response(null, { headers: { ...HEADERS, ...provenanceHeaders(provenance), ...client } });
+  const response = respond(allowCheck({ sessid: session.sessid, user }, provenance));
   if (source === "edge") lastAllowed.set(session, { ageSeconds, response });
   return response;
 }
 
-function unauthenticated(c: Context<AppEnv>, provenance: Provenance): Response {
-  return refuse(c, provenance, "unauthenticated", "a valid session token is needed");
-}
-
-function refuse(c: Context<AppEnv>, provenance: Provenance, code: ProblemCode, detail?: string): Response {
-  for (const [name, value] of Object.entries({ ...HEADERS, ...provenanceHeaders(provenance) })) c.header(name, value);
-  return problem(c, code, detail);
-}
-
-function provenanceHeaders({ source, ageSeconds }: Provenance) {
-  return { "X-Check-Source": source, Age: String(ageSeconds) };
+/**
+ * The headers are set together: in workerd a header that is set alone costs as much as a look into the cache
+ * (docs/performance/optimisations.md).
+ */
+function respond({ status, headers, body }: CheckResponse): Response {
+  return new Response(body, { status, headers });
 }

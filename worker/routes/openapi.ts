@@ -1,8 +1,9 @@
 import { toJsonSchema } from "@valibot/to-json-schema";
 import { Hono } from "hono";
 import type { GenericSchema } from "valibot";
+import { PROBLEMS } from "../../protocol/problem-document.ts";
 import type { AppEnv } from "../app-env.ts";
-import { PROBLEMS, Problem } from "../http/problem.ts";
+import { Problem } from "../http/problem.ts";
 import { API_OPERATIONS, type ApiOperation } from "./openapi-operations.ts";
 
 const SECURITY = {

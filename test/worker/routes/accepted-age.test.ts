@@ -2,7 +2,7 @@ import { expect, it } from "vitest";
 import { acceptedAgeSeconds } from "../../../worker/routes/check.ts";
 
 it.each([
-  [undefined, 0],
+  [null, 0],
   ["", 0],
   ["max-age=0", 0],
   ["max-age=3", 3],

@@ -1,6 +1,7 @@
 import type { Context } from "hono";
+import { PROBLEMS, type ProblemCode } from "../../../protocol/problem-document.ts";
 import { Status } from "../../../protocol/status-codes.ts";
-import { PROBLEMS, type ProblemCode, problem } from "../../http/problem.ts";
+import { problem } from "../../http/problem.ts";
 import type { HasherBusy } from "../login.ts";
 import { acceptsHtml, type PageEnv, type Visitor } from "../visitor.ts";
 import { Layout } from "./layout.tsx";

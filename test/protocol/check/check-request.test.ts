@@ -1,10 +1,51 @@
 import { describe, expect, it } from "vitest";
-import { checkedResource } from "../../../worker/http/checked-resource.ts";
+import { type HeaderReader, readCheck } from "../../../protocol/check/check-request.ts";
+import { formatToken, makeToken } from "../../../protocol/session-token.ts";
+
+const TOKEN = makeToken(7, new Uint8Array(16).fill(9));
+const TEXT = formatToken(TOKEN);
+const OTHER = formatToken(makeToken(8, new Uint8Array(16).fill(9)));
+
+/** A reader of headers; it finds them by any case of their names, as runtimes do. */
+function reader(headers: Record<string, string>): HeaderReader {
+  const byName = new Map(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));
+  return (name) => byName.get(name.toLowerCase());
+}
 
 const ask = (path: string, headers: Record<string, string> = {}) =>
-  checkedResource(new Request(`https://edge.test${path}`, { headers }));
+  readCheck(`https://edge.test${path}`, reader({ Authorization: `Bearer ${TEXT}`, ...headers }));
 
-describe("checkedResource", () => {
+describe("the token of a check", () => {
+  it.each([
+    ["Bearer", { Authorization: `Bearer ${TEXT}` }],
+    ["bearer in small letters, with spaces", { Authorization: `bearer   ${TEXT}  ` }],
+    ["the cookie", { Cookie: `__Host-sid=${TEXT}` }],
+    ["the cookie among others", { Cookie: `a=b; __Host-sid=${TEXT} ; x__Host-sid=1` }],
+    ["the cookie beside another Authorization", { Authorization: "Basic a2ltOnB3", Cookie: `__Host-sid=${TEXT}` }],
+    ["the cookie beside a Bearer that is no token", { Authorization: "Bearer x", Cookie: `__Host-sid=${TEXT}` }],
+    ["the Bearer, whatever the cookie says", { Authorization: `Bearer ${TEXT}`, Cookie: `__Host-sid=${OTHER}` }],
+  ])("is read from %s", (_, headers) => {
+    expect(readCheck("/v1/check", reader(headers))).toEqual({ kind: "lookup", token: TOKEN, resource: "" });
+  });
+
+  it.each([
+    ["there is none", {}],
+    ["it is shorter", { Authorization: `Bearer ${TEXT.slice(1)}` }],
+    ["it is longer", { Authorization: `Bearer ${TEXT}A` }],
+    ["its last bits are not 0", { Authorization: `Bearer ${TEXT.slice(0, -1)}B` }],
+    ["it has a character of plain base64", { Authorization: `Bearer +${TEXT.slice(1)}` }],
+    ["the scheme is another", { Authorization: `Token ${TEXT}` }],
+    ["the Authorization came twice", { Authorization: `Bearer ${TEXT}, Bearer ${TEXT}` }],
+    ["the cookie came twice", { Cookie: `__Host-sid=${TEXT}; __Host-sid=${TEXT}` }],
+    ["two lines of Cookie are joined by a comma", { Cookie: `a=b, __Host-sid=${TEXT}` }],
+    ["the cookie's name has another case", { Cookie: `__host-sid=${TEXT}` }],
+    ["the cookie's value is quoted", { Cookie: `__Host-sid="${TEXT}"` }],
+  ])("is missing if %s", (_, headers) => {
+    expect(readCheck("/v1/check?resource=a", reader(headers))).toMatchObject({ code: "unauthenticated" });
+  });
+});
+
+describe("the resource of a check", () => {
   it.each([
     ["nothing named", "/v1/check", {}, undefined],
     ["the query", "/v1/check?resource=room%3Alobby", {}, "room:lobby"],
@@ -27,7 +68,7 @@ describe("checkedResource", () => {
     ["whatever the site's query holds", "/v1/check", { "X-Original-URI": "/a?b=%252F&c=..%5C&resource=/d" }, "/a"],
     ["a comma in the path", "/v1/check", { "X-Original-URI": "/a,b" }, "/a,b"],
   ])("reads %s", (_, path, headers, name) => {
-    expect(ask(path, headers)).toEqual(name === undefined ? { kind: "none" } : { kind: "named", name });
+    expect(ask(path, headers)).toEqual({ kind: "lookup", token: TOKEN, resource: name ?? "" });
   });
 
   it.each([
@@ -54,6 +95,6 @@ describe("checkedResource", () => {
     ["an empty name", "/v1/check?resource=", {}],
     ["U+0000", "/v1/check?resource=a%00", {}],
   ])("refuses %s", (_, path, headers) => {
-    expect(ask(path, headers).kind).toBe("refused");
+    expect(ask(path, headers)).toMatchObject({ kind: "refused", code: "denied" });
   });
 });
