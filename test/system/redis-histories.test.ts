@@ -106,10 +106,7 @@ function withoutUnconfirmedReads(
         (write) =>
           write.client % RESTS !== client % RESTS && write.input.kind === "write" && write.input.value === output.value,
       );
-    kept.put(
-      key,
-      operations.filter((operation) => !isExcused(operation)),
-    );
+    kept.put(key, ...operations.filter((operation) => !isExcused(operation)));
   }
   return kept;
 }
