@@ -104,7 +104,9 @@ function withoutUnconfirmedReads(
       output !== "done" &&
       unanswered.some(
         (write) =>
-          write.client % RESTS !== client % RESTS && write.input.kind === "write" && write.input.value === output.value,
+          Number(write.client) % RESTS !== Number(client) % RESTS &&
+          write.input.kind === "write" &&
+          write.input.value === output.value,
       );
     kept.put(key, ...operations.filter((operation) => !isExcused(operation)));
   }
