@@ -8,8 +8,10 @@ import {
   Count,
   CreatedSession,
   DeletedSessions,
+  IdentifiedSessions,
   NewSession,
   SessionView,
+  TokenList,
   UserSessions,
 } from "./sessions.ts";
 
@@ -83,6 +85,16 @@ export const API_OPERATIONS: readonly ApiOperation[] = [
     responses: { 200: ["The verdicts, in the order of the request", CheckVerdicts] },
     problems: [400, 413],
   }),
+  operation(
+    "service",
+    "post /v1/sessions/identify",
+    "Whose are these tokens? Up to 100 in one round trip; renews them",
+    {
+      body: TokenList,
+      responses: { 200: ["The sessions, in the order of the request", IdentifiedSessions] },
+      problems: [400, 413],
+    },
+  ),
   operation("service", "get /v1/users/{user}/sessions", "List a user's sessions", {
     responses: { 200: ["The live sessions", UserSessions] },
     problems: [400],

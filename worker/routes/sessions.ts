@@ -1,15 +1,15 @@
 import { Hono } from "hono";
 import * as v from "valibot";
 import { WEB_USER_PREFIX } from "../../protocol/service-packets.ts";
-import type { RegisterRequest, SessionChoice } from "../../protocol/session-request.ts";
+import type { RegisterRequest, Session, SessionChoice } from "../../protocol/session-request.ts";
 import { MAX_BATCH_REQUESTS } from "../../protocol/session-request.ts";
-import { formatToken, makeToken, TOKEN_SECRET_BYTES } from "../../protocol/session-token.ts";
+import { formatToken, makeToken, parseToken, TOKEN_SECRET_BYTES } from "../../protocol/session-token.ts";
 import { Status } from "../../protocol/status-codes.ts";
 import type { AppEnv } from "../app-env.ts";
 import { problem, statusProblem } from "../http/problem.ts";
 import { EpochMs, Grant, Grants, Sessid, SessidText, User } from "../http/schemas.ts";
 import { jsonBody, pathParams, query } from "../http/validate.ts";
-import { hashSecret } from "../session-store/secrets.ts";
+import { hashSecret, hashToken } from "../session-store/secrets.ts";
 import { runOne } from "../session-store/session-store.ts";
 
 /** Ten years, as in config.ts: the absolute lifetime ends a session long before. */
@@ -61,6 +61,28 @@ export const CheckList = v.strictObject({
   ),
 });
 
+/** Tokens in one request; each costs the edge a hash and the store a record. */
+const MAX_TOKENS = 100;
+
+const TOKEN_RULE = "allowed is a session token, 27 characters of base64url";
+
+/** POST /v1/sessions/identify. No message contains the token. */
+export const TokenList = v.strictObject({
+  tokens: v.pipe(
+    v.array(
+      v.pipe(
+        v.string(TOKEN_RULE),
+        v.metadata({ description: "Session token, 27 characters of base64url" }),
+        v.transform(parseToken),
+        v.custom<Uint8Array<ArrayBuffer>>((token) => token !== undefined, TOKEN_RULE),
+      ),
+      "allowed is a list of tokens",
+    ),
+    v.minLength(1, `allowed are 1..${MAX_TOKENS} tokens`),
+    v.maxLength(MAX_TOKENS, `allowed are 1..${MAX_TOKENS} tokens`),
+  ),
+});
+
 const CONFIRM_RULE = 'allowed is "all": it ends every session there is';
 
 /** DELETE /v1/sessions: a request that only lacks its sessid must not end all sessions. */
@@ -88,6 +110,22 @@ export const SessionView = v.object({
 
 /** The verdicts on a CheckList, in its order. */
 export const CheckVerdicts = v.object({ statuses: v.array(v.picklist(["ok", "not_found"])) });
+
+/** Whose the tokens of a TokenList are, in its order. */
+export const IdentifiedSessions = v.object({
+  sessions: v.array(
+    v.variant("status", [
+      v.object({
+        status: v.literal("ok"),
+        sessid: Sessid,
+        user: User,
+        grants: v.array(Grant),
+        expiresAt: EpochMs,
+      }),
+      v.object({ status: v.literal("not_found") }),
+    ]),
+  ),
+});
 
 /** GET /v1/users/{user}/sessions */
 export const UserSessions = v.object({ sessions: v.array(SessionView) });
@@ -136,6 +174,13 @@ export const sessions = new Hono<AppEnv>()
     if (failed !== undefined) return statusProblem(c, Status.Unavailable);
     return c.json({ statuses: verdicts.map(({ status }) => (status === Status.Ok ? "ok" : "not_found")) });
   })
+  .post("/identify", jsonBody(TokenList), async (c) => {
+    const shown = c.req.valid("json").tokens.map((token) => hashToken({ kind: "identify", token }));
+    const responses = await c.get("store").run(await Promise.all(shown));
+    const identified = responses.filter((response) => response.kind === "identify");
+    if (identified.some(({ status }) => status === Status.Unavailable)) return statusProblem(c, Status.Unavailable);
+    return c.json({ sessions: identified.map(({ session }) => identity(session)) });
+  })
   .delete("/", query(EndAllConfirmation), async (c) => {
     const { ended, complete } = await c.get("store").endAll();
     if (complete) return c.json({ deleted: ended });
@@ -151,6 +196,13 @@ export const sessions = new Hono<AppEnv>()
     const { status } = await runOne(c.get("store"), { kind: "delete", sessid, ...(user !== undefined && { user }) });
     return status === Status.Ok ? c.body(null, 204) : statusProblem(c, status);
   });
+
+/** An anonymous session is nobody's, so its token is not found. */
+function identity(session: Session | null) {
+  if (session === null || session.user === null) return { status: "not_found" };
+  const { sessid, user, grants, expiresAt } = session;
+  return { status: "ok", sessid, user, grants, expiresAt };
+}
 
 /** `/v1/users/{user}/sessions`: all sessions of one user. */
 export const users = new Hono<AppEnv>()

@@ -89,6 +89,63 @@ describe("POST /v1/sessions/check", () => {
   });
 });
 
+describe("POST /v1/sessions/identify", () => {
+  const identify = (tokens: unknown) => askAsService("POST", "/v1/sessions/identify", { tokens });
+  /** A token with this one's sessid and another secret. */
+  const guess = (token: string) => `${token.slice(0, 6)}AAAAAAAAAAAAAAAAAAAAA`;
+
+  it("returns whose the tokens are, in the order of the request", async () => {
+    const [first, second] = [await createSession({ grants: ["room:*"] }), await createSession()];
+    await askAsService("DELETE", `/v1/sessions/${second.sessid}`);
+    const response = await identify([second.token, first.token, guess(first.token), first.token]);
+    const { sessid, user, expiresAt } = first;
+    const found = { status: "ok", sessid, user, grants: ["room:*"], expiresAt };
+    const notFound = { status: "not_found" };
+    expect(await response.json()).toEqual({ sessions: [notFound, found, notFound, found] });
+  });
+
+  it("finds no session for the token of a browser that has not logged in", async () => {
+    const anonymous = /__Host-sid=([^;]+)/.exec((await ask("/")).headers.get("Set-Cookie") ?? "")?.[1] ?? "";
+    expect(await (await identify([anonymous])).json()).toEqual({ sessions: [{ status: "not_found" }] });
+  });
+
+  it("accepts 100 tokens", async () => {
+    const { token } = await createSession();
+    const { sessions } = await (await identify(Array(100).fill(token))).json<{ sessions: { status: string }[] }>();
+    expect(sessions.map(({ status }) => status)).toEqual(Array(100).fill("ok"));
+  });
+
+  it.each([
+    ["no tokens", [], "tokens: allowed are 1..100 tokens"],
+    ["101 tokens", Array(101).fill("A".repeat(27)), "tokens: allowed are 1..100 tokens"],
+    ["no list", "A".repeat(27), "tokens: allowed is a list of tokens"],
+    ["a sessid among the tokens", ["A".repeat(27), 7], "tokens.1: allowed is a session token"],
+    ["a token of 26 characters", ["A".repeat(27), "A".repeat(26)], "tokens.1: allowed is a session token"],
+    ["a token of 28 characters", ["A".repeat(28)], "tokens.0: allowed is a session token"],
+    ["a token in another alphabet", [`+${"A".repeat(26)}`], "tokens.0: allowed is a session token"],
+    ["a token with unused bits", [`${"A".repeat(26)}B`], "tokens.0: allowed is a session token"],
+  ])("refuses %s with the field's name", async (_, tokens, detail) => {
+    const refused = await problemOf(await identify(tokens));
+    expect(refused).toMatchObject({ status: 400, code: "invalid" });
+    expect(refused.detail).toContain(detail);
+  });
+
+  it("refuses an unknown field, and names no token in a refusal", async () => {
+    const { token } = await createSession();
+    const extra = await askAsService("POST", "/v1/sessions/identify", { tokens: [token], resource: "room:lobby" });
+    expect(await problemOf(extra)).toMatchObject({ status: 400, detail: "resource: no such field" });
+    const longer = await problemOf(await identify([token, `${token}A`]));
+    expect(longer.detail).toContain("tokens.1: ");
+    expect(longer.detail).not.toContain(token);
+  });
+
+  it("identifies nobody for a caller without an API key", async () => {
+    const { token } = await createSession();
+    const init = { method: "POST", headers: { "Content-Type": "application/json" }, body: '{"tokens":[]}' };
+    expect((await askAsClient(token, "/v1/sessions/identify", init)).status).toBe(401);
+  });
+});
+
 describe("one session", () => {
   it("is read without being renewed, and deleted by its owner only if the owner is named", async () => {
     const { sessid, user, expiresAt } = await createSession({ grants: ["room:*"] });
