@@ -23,6 +23,18 @@ export interface SessionTimes {
   readonly idleMs: number;
 }
 
+/** The longest that a bridge is told to keep a session. */
+const MAX_KEEP_MS = 30_000;
+
+/**
+ * For how long a bridge may find a session live that was found live at `now`, whole seconds in ms. So a session in use is asked
+ * for as often as touches are due, and never found live beyond its expiry.
+ */
+export function keepMsOf({ expiresAt, idleMs }: SessionTimes, now: number, { touchIntervalMs }: SessionPolicy): number {
+  const keepMs = Math.min(MAX_KEEP_MS, touchIntervalMs, idleMs / 10, expiresAt - now);
+  return Math.floor(keepMs / 1000) * 1000;
+}
+
 /** When a session expires that is created, or refreshed, now. */
 export function firstExpiry(now: number, idleMs: number, policy: SessionPolicy): number {
   return now + Math.min(idleMs, policy.maxMs);

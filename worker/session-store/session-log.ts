@@ -55,13 +55,18 @@ export type LogPage =
 /** The entries that a log keeps at least, unless the configuration says otherwise (SESSION_LOG_ENTRIES). */
 export const DEFAULT_LOG_ENTRIES = 100_000;
 
+/** The ms for which leases that a hub granted may still run, by the hub's name. */
+export type Leases = ReadonlyMap<string, number>;
+
 /**
  * Waits until no bridge answers by the old state of sessions that a write has ended or changed: for each hub whose leases may
- * still run, until its bridges have acknowledged everything in the log, or its leases have run out. The keys of `leases` are
- * the hubs' names, its values the ms for which their leases may run at most. Empty maps are not passed. It does not reject, and
- * takes at most as long as the longest of the leases.
+ * still run, until its bridges have acknowledged everything in the log, or its leases have run out. It does not reject, and takes
+ * at most as long as the longest of the leases. Stores do not call it without leases.
  */
-export type AwaitAcknowledgements = (leases: ReadonlyMap<string, number>) => Promise<void>;
+export type AwaitAcknowledgements = (leases: Leases) => Promise<void>;
+
+/** For a store that is told of no hub: waits until the leases have run out. */
+export const outlastLeases: AwaitAcknowledgements = (leases) => scheduler.wait(Math.max(...leases.values()));
 
 /**
  * An entry of a log as its store keeps it: what one step of the store did to sessions. Stores keep and find the entries;
@@ -97,7 +102,7 @@ interface Place {
   readonly digest: string;
 }
 
-const PLACE = /^([^.]{1,64})\.(\d{1,6})\.([0-9a-z]{1,7})$/;
+const PLACE = /^([^.]{1,64})\.(0|[1-9]\d{0,5})\.([0-9a-z]{1,7})$/;
 
 function placeOf(position: string): Place | null {
   const [, id = "", seen = "", digest = ""] = PLACE.exec(position) ?? [];
@@ -117,26 +122,28 @@ export function endOf(entry: LogEntry): string {
 /**
  * The page that a reader gets who stands on `after`.
  *
- * @param entries neighbours in the log's order, the first of which is the one that `after` stands on if the log has it
+ * @param entries neighbours in the log's order, the first of which is the one that `after` stands on if the log has it; no more
+ *   of them are taken than the page needs
  * @param last the last entry of the log
  */
-export function pageOf(after: string, limit: number, entries: readonly LogEntry[], last: LogEntry): LogPage {
+export function pageOf(after: string, limit: number, entries: Iterable<LogEntry>, last: LogEntry): LogPage {
   const place = placeOf(after);
-  const [first] = entries;
-  if (place === null || first === undefined || first.id !== place.id || digestOf(first) !== place.digest) {
-    return { kind: "reset", position: endOf(last) };
-  }
   const events: SessionEvent[] = [];
-  let { seen } = place;
+  let stands = false;
+  let seen = place?.seen ?? 0;
   for (const entry of entries) {
     const digest = digestOf(entry);
-    for (const change of changesOf(entry).slice(seen, seen + limit - events.length)) {
+    const changes = changesOf(entry);
+    stands ||= entry.id === place?.id && digest === place.digest && seen <= changes.length;
+    if (!stands) break;
+    for (const change of changes.slice(seen, seen + limit - events.length)) {
       seen += 1;
       events.push(eventOf(change, entry.at, `${entry.id}.${seen}.${digest}`));
     }
     if (events.length === limit) break;
     seen = 0;
   }
+  if (!stands) return { kind: "reset", position: endOf(last) };
   const position = events.at(-1)?.position ?? after;
   return { kind: "events", events, position, more: position !== endOf(last) };
 }

@@ -1,5 +1,6 @@
 import { DurableObject } from "cloudflare:workers";
 import {
+  type CheckRequest,
   type DeleteRequest,
   type DeleteUserRequest,
   failedResponse,
@@ -9,10 +10,31 @@ import {
 import { makeToken } from "../../../protocol/session-token.ts";
 import { Status } from "../../../protocol/status-codes.ts";
 import { sameSecret } from "../secrets.ts";
-import { firstExpiry, type SessionPolicy, touchIsDue } from "../session-lifetime.ts";
-import type { EndedSessions, PreparedIssue, PreparedRequest } from "../session-store.ts";
+import { firstExpiry, keepMsOf, type SessionPolicy, type SessionTimes, touchIsDue } from "../session-lifetime.ts";
+import type { EndReason, Leases, LoggedChange, LogPage, LogRead } from "../session-log.ts";
+import type { EndedSessions, PreparedIssue, PreparedRequest, RunOptions } from "../session-store.ts";
 import { type ReadRequest, readVerdict } from "../stored-session.ts";
-import { EmbeddedTable, type SessionRow } from "./embedded-table.ts";
+import { EmbeddedLeases, EmbeddedLog } from "./embedded-log.ts";
+import { EmbeddedTable, type RemovedSession, type SessionRow } from "./embedded-table.ts";
+
+/** What a run of requests needs to know besides them. */
+export interface RunSettings extends RunOptions {
+  readonly policy: SessionPolicy;
+  readonly logEntries: number;
+  /** Whether an attempt at the same run may have been executed before this one. */
+  readonly isRepeated: boolean;
+}
+
+/** What a run did. Its caller waits for the bridges of these leases, of which there are none if no bridge need hear of it. */
+export interface EmbeddedOutcome {
+  readonly responses: SessionResponse[];
+  readonly leases: Leases;
+}
+
+/** What one step of the end of all sessions did. */
+export interface EndedStep extends EndedSessions {
+  readonly leases: Leases;
+}
 
 /** The touches that a run has left to be written. */
 interface PendingTouches {
@@ -22,9 +44,9 @@ interface PendingTouches {
   readonly policy: SessionPolicy;
 }
 
-/** Expired rows that a writing run removes, and that one step of a sweep removes. */
+/** Expired rows that a writing run removes, and that one step of a sweep or one read of the log removes. */
 const MAX_TRIMMED_PER_RUN = 100;
-const MAX_TRIMMED_PER_SWEEP = 1000;
+const MAX_TRIMMED_PER_STEP = 1000;
 
 /** Sessions that one step of `endAll` removes; checks are served between two steps. */
 const MAX_ENDED_PER_STEP = 1000;
@@ -34,34 +56,64 @@ export class EmbeddedSessions extends DurableObject {
   /** The clock, epoch ms. */
   nowMs: () => number = Date.now;
   readonly #table: EmbeddedTable;
+  readonly #log: EmbeddedLog;
+  readonly #leases: EmbeddedLeases;
   readonly #pendingTouches: PendingTouches[] = [];
 
   constructor(state: DurableObjectState, env: unknown) {
     super(state, env as Cloudflare.Env);
     this.#table = new EmbeddedTable(state.storage.sql);
+    this.#log = new EmbeddedLog(state.storage.sql);
+    this.#leases = new EmbeddedLeases(state.storage.sql);
   }
 
   /** Executes the requests in their order; all of them, or none if it throws. */
-  run(requests: readonly PreparedRequest[], policy: SessionPolicy): SessionResponse[] {
+  run(requests: readonly PreparedRequest[], settings: RunSettings): EmbeddedOutcome {
+    const now = this.nowMs();
+    const { policy, logEntries } = settings;
+    return this.ctx.storage.transactionSync(() => {
+      const run = new Run(this.#table, settings, now);
+      const responses = requests.map((request) => run.execute(request));
+      const expired = run.changes.length > 0 ? this.#table.trim(now, MAX_TRIMMED_PER_RUN) : [];
+      this.#log.append([...run.changes, ...expired.map(expiryOf)], now, logEntries);
+      if (run.touches.size > 0) this.#touchLater({ sessids: run.touches, at: now, policy });
+      return { responses, leases: run.mayRevoke ? this.#leases.running(now) : new Map() };
+    });
+  }
+
+  /** Does nothing: an object that responds is there. */
+  ping(): boolean {
+    return true;
+  }
+
+  /** Reads the log, after it has written the ends of what has expired. */
+  readLog(read: LogRead, logEntries: number): LogPage {
     const now = this.nowMs();
     return this.ctx.storage.transactionSync(() => {
-      const run = new Run(this.#table, policy, now);
-      const responses = requests.map((request) => run.execute(request));
-      if (run.wrote) this.#table.trim(now, MAX_TRIMMED_PER_RUN);
-      if (run.touches.size > 0) this.#touchLater({ sessids: run.touches, at: now, policy });
-      return responses;
+      const mayHaveMore = this.#trim(now, logEntries);
+      if (read.lease !== undefined) this.#leases.extend(read.lease, now);
+      const page = this.#log.read(read, now);
+      return page.kind === "events" && mayHaveMore ? { ...page, more: true } : page;
     });
   }
 
   /** Removes some of the expired rows. Returns whether there may be more. */
-  sweep(): boolean {
-    return this.#table.trim(this.nowMs(), MAX_TRIMMED_PER_SWEEP) === MAX_TRIMMED_PER_SWEEP;
+  sweep(logEntries: number): boolean {
+    return this.ctx.storage.transactionSync(() => this.#trim(this.nowMs(), logEntries));
   }
 
   /** Ends some of the sessions. It is complete if none is left. */
-  endSome(): EndedSessions {
-    const { removed, live } = this.#table.deleteSome(this.nowMs(), MAX_ENDED_PER_STEP);
-    return { ended: live, complete: removed < MAX_ENDED_PER_STEP };
+  endSome(logEntries: number): EndedStep {
+    const now = this.nowMs();
+    return this.ctx.storage.transactionSync(() => {
+      const removed = this.#table.deleteSome(MAX_ENDED_PER_STEP);
+      const live = removed.filter(({ expires }) => expires > now);
+      const expired = removed.filter(({ expires }) => expires <= now);
+      const ended = live.map(({ sessid, user }): LoggedChange => ["deleted", sessid, user]);
+      this.#log.append([...expired.map(expiryOf), ...ended], now, logEntries);
+      const complete = removed.length < MAX_ENDED_PER_STEP;
+      return { ended: live.length, complete, leases: this.#leases.running(now) };
+    });
   }
 
   /** Writes the pending touches. A session that has ended or begun anew since its check is left as it is. */
@@ -72,41 +124,60 @@ export class EmbeddedSessions extends DurableObject {
     }
   }
 
+  #trim(now: number, logEntries: number): boolean {
+    const expired = this.#table.trim(now, MAX_TRIMMED_PER_STEP);
+    this.#log.append(expired.map(expiryOf), now, logEntries);
+    return expired.length === MAX_TRIMMED_PER_STEP;
+  }
+
   /** A response waits until everything written before it is durable, so a check's touch is written after its response. */
   #touchLater(touches: PendingTouches): void {
     if (this.#pendingTouches.push(touches) === 1) setTimeout(() => this.applyTouches(), 0);
   }
 }
 
-/** One run of requests on the table, all at one moment, `now` (epoch ms). It collects the touches that are due. */
+function expiryOf({ sessid, user, expires }: RemovedSession): LoggedChange {
+  return ["expired", sessid, user, expires];
+}
+
+/**
+ * One run of requests on the table, all at one moment, `now` (epoch ms). It collects the touches that are due, and what the log
+ * has to say.
+ */
 class Run {
   /** The sessids of live sessions that were used, and for which a touch is due. */
   readonly touches = new Set<number>();
-  /** Whether a request has written. */
-  wrote = false;
+  /** What became of sessions, in order. */
+  readonly changes: LoggedChange[] = [];
+  /** Whether bridges may still answer by the state of a session that this run, or its earlier attempt, has ended or changed. */
+  mayRevoke = false;
   readonly #table: EmbeddedTable;
-  readonly #policy: SessionPolicy;
+  readonly #settings: RunSettings;
   readonly #now: number;
 
-  constructor(table: EmbeddedTable, policy: SessionPolicy, now: number) {
+  constructor(table: EmbeddedTable, settings: RunSettings, now: number) {
     this.#table = table;
-    this.#policy = policy;
+    this.#settings = settings;
     this.#now = now;
   }
 
   execute(request: PreparedRequest): SessionResponse {
     switch (request.kind) {
       case "check":
-        return { kind: "check", status: this.#use(this.#find(request.sessid)) ? Status.Ok : Status.NotFound };
+        return this.#check(request);
       case "identify":
       case "checkAccess":
       case "get":
         return this.#read(request);
       case "register":
+        this.mayRevoke ||= this.#settings.isRepeated;
         return this.#register(request);
       case "issue":
+        this.mayRevoke ||= this.#settings.isRepeated;
         return this.#issue(request);
       case "delete":
+        // Whatever its status: an earlier one, whose response was lost, may have ended the session.
+        this.mayRevoke = true;
         return { kind: "delete", status: this.#delete(request) };
       case "listUser":
         return {
@@ -115,6 +186,7 @@ class Run {
           sessions: this.#listUser(request.user).map((row) => row.session),
         };
       case "deleteUser":
+        this.mayRevoke = true;
         return { kind: "deleteUser", status: Status.Ok, deleted: this.#deleteUser(request) };
       case "count":
         return {
@@ -127,81 +199,110 @@ class Run {
   }
 
   #find(sessid: number): SessionRow | null {
-    return this.#table.find(sessid, this.#now);
+    return this.#ifLive(this.#table.find(sessid));
   }
 
   #listUser(user: string): SessionRow[] {
     return this.#table.listUser(user, this.#now);
   }
 
+  #check({ sessid }: CheckRequest): SessionResponse {
+    const row = this.#find(sessid);
+    if (row === null) return { kind: "check", status: Status.NotFound };
+    this.#use(row);
+    return { kind: "check", status: Status.Ok, ...this.#kept(row) };
+  }
+
   #read(request: ReadRequest): SessionResponse {
     const row = this.#find(request.sessid);
     const { response, used } = readVerdict(request, row);
-    if (used) this.#use(row);
-    return response;
+    if (row === null || !used) return response;
+    this.#use(row);
+    const kept = response.status === Status.Ok ? this.#kept(row) : undefined;
+    if (kept === undefined || response.kind === "get") return response;
+    return response.kind === "checkAccess"
+      ? { ...response, ...kept, grants: row.session.grants }
+      : { ...response, ...kept };
   }
 
-  /** Collects a touch if the use of a session makes one due. Returns whether there is a session. */
-  #use(row: SessionRow | null): boolean {
-    if (row === null) return false;
-    const { createdAt, expiresAt, sessid } = row.session;
-    const times = { createdAt, expiresAt, touchedAt: row.touchedAt, idleMs: row.idleMs };
-    if (touchIsDue(times, this.#now, this.#policy)) this.touches.add(sessid);
-    return true;
+  /** Collects a touch if the use of a session makes one due. */
+  #use(row: SessionRow): void {
+    if (touchIsDue(timesOf(row), this.#now, this.#settings.policy)) this.touches.add(row.session.sessid);
+  }
+
+  /** For how long a bridge may keep the session; nothing for others. */
+  #kept(row: SessionRow): { readonly keepMs: number } | undefined {
+    if (!this.#settings.forBridge) return undefined;
+    return { keepMs: keepMsOf(timesOf(row), this.#now, this.#settings.policy) };
   }
 
   #register(request: RegisterRequest): SessionResponse {
-    const row = this.#find(request.sessid);
-    if (row !== null && row.session.user !== request.user) return failedResponse("register", Status.Conflict);
-    if (row === null && !this.#admits(request.user)) return failedResponse("register", Status.TooMany);
-    const expiresAt = this.#put(request.sessid, request, row, request.secretHash ?? row?.secretHash ?? null);
-    return { kind: "register", status: Status.Ok, created: row === null, expiresAt };
+    const { sessid, user, grants, secretHash } = request;
+    const row = this.#table.find(sessid);
+    const refreshed = this.#ifLive(row);
+    if (refreshed !== null && refreshed.session.user !== user) return failedResponse("register", Status.Conflict);
+    if (refreshed === null && !this.#admits(user)) return failedResponse("register", Status.TooMany);
+    const expiresAt = this.#put(sessid, request, row, secretHash ?? refreshed?.secretHash ?? null);
+    if (refreshed !== null) {
+      // Grants and tokens that the session had: an earlier register, whose response was lost, may have given them.
+      this.mayRevoke ||= grants !== undefined || secretHash !== undefined || expiresAt < refreshed.session.expiresAt;
+    }
+    return { kind: "register", status: Status.Ok, created: refreshed === null, expiresAt };
   }
 
   #issue(request: PreparedIssue): SessionResponse {
-    const rows = request.candidates.map((sessid) => ({ sessid, row: this.#find(sessid) }));
-    const mine = rows.find(
-      ({ row }) => row?.session.user === request.user && sameSecret(row.secretHash, request.secretHash),
-    );
-    const free = rows.find(({ row }) => row === null);
-    const sessid = mine?.sessid ?? free?.sessid;
-    if (sessid === undefined) return failedResponse("issue", Status.Unavailable);
-    if (mine === undefined && !this.#admits(request.user)) return failedResponse("issue", Status.TooMany);
-    const expiresAt = mine?.row?.session.expiresAt ?? this.#put(sessid, request, null, request.secretHash);
-    return { kind: "issue", status: Status.Ok, sessid, token: makeToken(sessid, request.secret), expiresAt };
+    const rows = request.candidates.map((sessid) => ({ sessid, row: this.#table.find(sessid) }));
+    const mine = rows
+      .map(({ row }) => this.#ifLive(row))
+      .find((row) => row?.session.user === request.user && sameSecret(row.secretHash, request.secretHash));
+    if (mine) return this.#issued(request, mine.session.sessid, mine.session.expiresAt);
+    const free = rows.find(({ row }) => this.#ifLive(row) === null);
+    if (free === undefined) return failedResponse("issue", Status.Unavailable);
+    if (!this.#admits(request.user)) return failedResponse("issue", Status.TooMany);
+    return this.#issued(request, free.sessid, this.#put(free.sessid, request, free.row, request.secretHash));
+  }
+
+  #issued({ secret }: PreparedIssue, sessid: number, expiresAt: number): SessionResponse {
+    return { kind: "issue", status: Status.Ok, sessid, token: makeToken(sessid, secret), expiresAt };
   }
 
   /** Whether the user may have one more session; makes room for it first if that is the policy. */
   #admits(user: string | null): boolean {
-    const { maxSessionsPerUser, limitPolicy } = this.#policy;
+    const { maxSessionsPerUser, limitPolicy } = this.#settings.policy;
     if (user === null || maxSessionsPerUser === 0) return true;
     const excess = this.#table.countUser(user, this.#now) - maxSessionsPerUser + 1;
     if (excess <= 0) return true;
     if (limitPolicy === "reject") return false;
-    this.#end(this.#listUser(user).slice(0, excess));
+    this.#end(this.#listUser(user).slice(0, excess), "evicted");
+    this.mayRevoke = true;
     return true;
   }
 
-  /** Writes a session that begins now, or is refreshed now. Returns its expiry. */
+  /** Writes a session that begins now, or is refreshed now if `before`, the row under its sessid, lives. Returns its expiry. */
   #put(
     sessid: number,
     request: RegisterRequest | PreparedIssue,
-    refreshed: SessionRow | null,
+    before: SessionRow | null,
     secretHash: string | null,
   ): number {
-    const idleMs = request.idleMs ?? refreshed?.idleMs ?? this.#policy.idleMs;
-    const expiresAt = firstExpiry(this.#now, idleMs, this.#policy);
-    this.#table.put({
-      sessid,
-      user: request.user,
-      ip: request.ip,
-      createdAt: this.#now,
-      expiresAt,
-      idleMs,
-      secretHash,
-      grantsJson: request.grants === undefined ? (refreshed?.grantsJson ?? null) : JSON.stringify(request.grants),
-    });
-    this.wrote = true;
+    const { user, ip } = request;
+    const refreshed = this.#ifLive(before);
+    const idleMs = request.idleMs ?? refreshed?.idleMs ?? this.#settings.policy.idleMs;
+    const expiresAt = firstExpiry(this.#now, idleMs, this.#settings.policy);
+    const grantsJson = request.grants === undefined ? (refreshed?.grantsJson ?? null) : JSON.stringify(request.grants);
+    this.#table.put({ sessid, user, ip, createdAt: this.#now, expiresAt, idleMs, secretHash, grantsJson });
+    if (before !== null && refreshed === null) {
+      this.changes.push(expiryOf({ sessid, user: before.session.user, expires: before.session.expiresAt }));
+    }
+    if (refreshed === null) {
+      this.changes.push(["began", sessid, user]);
+    } else if (
+      grantsJson !== refreshed.grantsJson ||
+      secretHash !== refreshed.secretHash ||
+      expiresAt < refreshed.session.expiresAt
+    ) {
+      this.changes.push(["changed", sessid, user]);
+    }
     return expiresAt;
   }
 
@@ -210,17 +311,30 @@ class Run {
     if (row === null) return Status.NotFound;
     if (user !== undefined && row.session.user !== user) return Status.Denied;
     if (secretHash !== undefined && !sameSecret(row.secretHash, secretHash)) return Status.Denied;
-    this.#end([row]);
+    this.#end([row], "deleted");
     return Status.Ok;
   }
 
   #deleteUser({ user, except }: DeleteUserRequest): number {
-    return this.#end(this.#listUser(user).filter(({ session }) => session.sessid !== except));
+    return this.#end(
+      this.#listUser(user).filter(({ session }) => session.sessid !== except),
+      "deleted",
+    );
   }
 
-  #end(rows: readonly SessionRow[]): number {
-    for (const { session } of rows) this.#table.delete(session.sessid);
-    this.wrote ||= rows.length > 0;
+  #end(rows: readonly SessionRow[], reason: EndReason): number {
+    for (const { session } of rows) {
+      this.#table.delete(session.sessid);
+      this.changes.push([reason, session.sessid, session.user]);
+    }
     return rows.length;
   }
+
+  #ifLive(row: SessionRow | null): SessionRow | null {
+    return row !== null && row.session.expiresAt > this.#now ? row : null;
+  }
+}
+
+function timesOf({ session: { createdAt, expiresAt }, touchedAt, idleMs }: SessionRow): SessionTimes {
+  return { createdAt, expiresAt, touchedAt, idleMs };
 }

@@ -2,9 +2,22 @@ import { failedResponse, type SessionRequest, type SessionResponse } from "../..
 import { Status } from "../../../protocol/status-codes.ts";
 import { prepareIssues } from "../secrets.ts";
 import type { SessionPolicy } from "../session-lifetime.ts";
-import type { AwaitAcknowledgements, LogPage, LogRead } from "../session-log.ts";
-import { type EndedSessions, type SessionStore, STORE_DEADLINE_MS, settledWithin } from "../session-store.ts";
-import type { EmbeddedSessions } from "./embedded-sessions.ts";
+import {
+  type AwaitAcknowledgements,
+  DEFAULT_LOG_ENTRIES,
+  type Leases,
+  type LogPage,
+  type LogRead,
+  outlastLeases,
+} from "../session-log.ts";
+import {
+  type EndedSessions,
+  type RunOptions,
+  type SessionStore,
+  STORE_DEADLINE_MS,
+  settledWithin,
+} from "../session-store.ts";
+import type { EmbeddedOutcome, EmbeddedSessions, EndedStep } from "./embedded-sessions.ts";
 
 export interface EmbeddedStoreOptions {
   readonly namespace: DurableObjectNamespace<EmbeddedSessions>;
@@ -30,52 +43,82 @@ export class EmbeddedStore implements SessionStore {
   readonly #namespace: DurableObjectNamespace<EmbeddedSessions>;
   readonly #policy: SessionPolicy;
   readonly #deadlineMs: number;
+  readonly #logEntries: number;
+  readonly #awaitAcknowledgements: AwaitAcknowledgements;
 
-  constructor({ namespace, policy, deadlineMs = STORE_DEADLINE_MS }: EmbeddedStoreOptions) {
+  constructor({
+    namespace,
+    policy,
+    deadlineMs = STORE_DEADLINE_MS,
+    logEntries = DEFAULT_LOG_ENTRIES,
+    awaitAcknowledgements = outlastLeases,
+  }: EmbeddedStoreOptions) {
     this.#namespace = namespace;
     this.#policy = policy;
     this.#deadlineMs = deadlineMs;
+    this.#logEntries = logEntries;
+    this.#awaitAcknowledgements = awaitAcknowledgements;
   }
 
-  async run(requests: readonly SessionRequest[]): Promise<SessionResponse[]> {
+  async run(requests: readonly SessionRequest[], options?: RunOptions): Promise<SessionResponse[]> {
     if (requests.length === 0) return [];
-    const responses = await settledWithin(this.#deadlineMs, this.#runTwice(requests));
-    return responses ?? requests.map(({ kind }) => failedResponse(kind, Status.Unavailable));
+    const outcome = await settledWithin(this.#deadlineMs, this.#runTwice(requests, options?.forBridge ?? false));
+    if (outcome === undefined) return requests.map(({ kind }) => failedResponse(kind, Status.Unavailable));
+    await this.#outlive(outcome.leases);
+    return outcome.responses;
   }
 
-  readLog(_read: LogRead): Promise<LogPage> {
-    return Promise.resolve({ kind: "unavailable" });
+  async readLog(read: LogRead): Promise<LogPage> {
+    return (await settledWithin(this.#deadlineMs, this.#readLog(read))) ?? { kind: "unavailable" };
   }
 
   async endAll(): Promise<EndedSessions> {
-    let ended = 0;
-    for (let step = 0; step < MAX_END_STEPS; step++) {
-      const outcome = await settledWithin(this.#deadlineMs, this.#object().endSome());
-      if (outcome === undefined) break;
-      ended += outcome.ended;
-      if (outcome.complete) return { ended, complete: true };
-    }
-    return { ended, complete: false };
+    const { leases, ...outcome } = await this.#endSteps();
+    await this.#outlive(leases);
+    return outcome;
   }
 
   async ping(): Promise<boolean> {
-    return (await settledWithin(this.#deadlineMs, this.#object().run([], this.#policy))) !== undefined;
+    return (await settledWithin(this.#deadlineMs, this.#object().ping())) !== undefined;
   }
 
   async sweep(): Promise<void> {
     for (let step = 0; step < MAX_SWEEP_STEPS; step++) {
-      if ((await settledWithin(this.#deadlineMs, this.#object().sweep())) !== true) return;
+      if ((await settledWithin(this.#deadlineMs, this.#object().sweep(this.#logEntries))) !== true) return;
     }
   }
 
   /** An object that is moved or redeployed drops the calls in progress; a new stub reaches its new place. */
-  async #runTwice(requests: readonly SessionRequest[]): Promise<SessionResponse[]> {
+  async #runTwice(requests: readonly SessionRequest[], forBridge: boolean): Promise<EmbeddedOutcome> {
     const prepared = await prepareIssues(requests);
+    const settings = { policy: this.#policy, logEntries: this.#logEntries, forBridge };
     try {
-      return await this.#object().run(prepared, this.#policy);
+      return await this.#object().run(prepared, { ...settings, isRepeated: false });
     } catch {
-      return await this.#object().run(prepared, this.#policy);
+      return await this.#object().run(prepared, { ...settings, isRepeated: true });
     }
+  }
+
+  async #readLog(read: LogRead): Promise<LogPage> {
+    return await this.#object().readLog(read, this.#logEntries);
+  }
+
+  /** The leases after the last step run for all of them: a lease that was granted since a step knows of it. */
+  async #endSteps(): Promise<EndedStep> {
+    let ended = 0;
+    let leases: Leases = new Map();
+    for (let step = 0; step < MAX_END_STEPS; step++) {
+      const outcome = await settledWithin(this.#deadlineMs, this.#object().endSome(this.#logEntries));
+      if (outcome === undefined) break;
+      ended += outcome.ended;
+      leases = outcome.leases;
+      if (outcome.complete) return { ended, leases, complete: true };
+    }
+    return { ended, leases, complete: false };
+  }
+
+  async #outlive(leases: Leases): Promise<void> {
+    if (leases.size > 0) await this.#awaitAcknowledgements(leases);
   }
 
   #object(): DurableObjectStub<EmbeddedSessions> {

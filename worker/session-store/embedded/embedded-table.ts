@@ -21,8 +21,11 @@ export interface SessionRow extends StoredSession {
   readonly grantsJson: string | null;
 }
 
+/** What is left of a session whose row is gone. `expires` is epoch ms. */
+export type RemovedSession = { sessid: number; user: string | null; expires: number };
+
 /**
- * The sessions in SQLite. Every statement requires `expires > now`, so expired rows have no effect and take only space.
+ * The sessions in SQLite. Expired rows take only space: all but {@link EmbeddedTable.find}, whose caller compares, leave them out.
  *
  * Counts read the indices alone, in a time that grows with the number of sessions (about 10 ms for 10^5). A counter would
  * double the rows that each register and delete writes, and an object is billed by rows.
@@ -42,8 +45,9 @@ export class EmbeddedTable {
     `);
   }
 
-  find(sessid: number, now: number): SessionRow | null {
-    const [row] = this.#sql.exec<Row>("SELECT * FROM sessions WHERE sessid = ? AND expires > ?", sessid, now);
+  /** The row under a sessid, of an expired session too. */
+  find(sessid: number): SessionRow | null {
+    const [row] = this.#sql.exec<Row>("SELECT * FROM sessions WHERE sessid = ?", sessid);
     return row === undefined ? null : parseRow(row);
   }
 
@@ -82,15 +86,14 @@ export class EmbeddedTable {
     this.#sql.exec("DELETE FROM sessions WHERE sessid = ?", sessid);
   }
 
-  /** Removes up to `limit` sessions, whosever they are. Returns how many were removed, and how many of them lived. */
-  deleteSome(now: number, limit: number): { readonly removed: number; readonly live: number } {
-    const rows = this.#sql
-      .exec<{ expires: number }>(
-        "DELETE FROM sessions WHERE sessid IN (SELECT sessid FROM sessions LIMIT ?) RETURNING expires",
+  /** Removes up to `limit` sessions, whosever they are, and returns them. */
+  deleteSome(limit: number): RemovedSession[] {
+    return this.#sql
+      .exec<RemovedSession>(
+        "DELETE FROM sessions WHERE sessid IN (SELECT sessid FROM sessions LIMIT ?) RETURNING sessid, user, expires",
         limit,
       )
       .toArray();
-    return { removed: rows.length, live: rows.filter(({ expires }) => expires > now).length };
   }
 
   /** The user's live sessions, the oldest first. */
@@ -121,15 +124,18 @@ export class EmbeddedTable {
     );
   }
 
-  /** Removes up to `limit` expired rows. Returns how many. */
-  trim(now: number, limit: number): number {
+  /** Removes up to `limit` expired rows and returns them, the session first that expired first. */
+  trim(now: number, limit: number): RemovedSession[] {
     return this.#sql
-      .exec(
-        "DELETE FROM sessions WHERE sessid IN (SELECT sessid FROM sessions WHERE expires <= ? LIMIT ?) RETURNING 1",
+      .exec<RemovedSession>(
+        `DELETE FROM sessions
+         WHERE sessid IN (SELECT sessid FROM sessions WHERE expires <= ? ORDER BY expires LIMIT ?)
+         RETURNING sessid, user, expires`,
         now,
         limit,
       )
-      .toArray().length;
+      .toArray()
+      .sort((a, b) => a.expires - b.expires);
   }
 
   #count(query: string, ...bindings: (string | number)[]): number {

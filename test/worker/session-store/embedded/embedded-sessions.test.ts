@@ -74,13 +74,15 @@ describe("EmbeddedSessions", () => {
 
 describe("EmbeddedStore, when the object does not answer,", () => {
   it("answers Unavailable within its deadline, and no ping", async () => {
-    const never = { run: () => new Promise(() => {}), sweep: () => new Promise(() => {}) };
+    const silence = () => new Promise(() => {});
+    const never = { run: silence, ping: silence, sweep: silence, readLog: silence };
     const namespace = { getByName: () => never } as unknown as ConstructorParameters<
       typeof EmbeddedStore
     >[0]["namespace"];
     const store = new EmbeddedStore({ namespace, policy: testPolicy(1000), deadlineMs: 100 });
     expect(await store.run([register(1)])).toEqual([failedResponse("register", Status.Unavailable)]);
     expect(await store.ping()).toBe(false);
+    expect(await store.readLog({ after: null, limit: 1 })).toEqual({ kind: "unavailable" });
     await store.sweep();
   });
 });
