@@ -77,6 +77,11 @@ export class ByteReader {
     if (length < min || length > max) {
       throw new ProtocolError("out_of_range", `${field}: ${length} bytes, allowed are ${min}..${max}`);
     }
+    return this.text(length, field);
+  }
+
+  /** The next `length` bytes as valid UTF-8 without U+0000. */
+  text(length: number, field: string): string {
     const at = this.#take(length, field);
     const text = this.#decode(at, length, field);
     if (text.includes("\0")) throw new ProtocolError("bad_utf8", `${field}: U+0000 is not allowed`);

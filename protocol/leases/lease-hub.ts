@@ -1,0 +1,437 @@
+import { ProtocolError } from "../packet-framing.ts";
+import {
+  type BridgeMessage,
+  decodeBridgeMessage,
+  encodeLeaseMessage,
+  MAX_CHANGED_SESSIDS,
+  renumbered,
+} from "./lease-messages.ts";
+
+/** What the driver of a hub must do. `Bridge` is what the driver knows a connection by, such as its socket. */
+export interface HubOutput<Bridge> {
+  /** Send this binary frame. */
+  send(bridge: Bridge, frame: Uint8Array<ArrayBuffer>): void;
+  /** Close the connection; the hub has already forgotten it. `code` is a WebSocket close code (RFC 6455 §7.4.1). */
+  close(bridge: Bridge, code: number, reason: string): void;
+  /**
+   * Begin to read the log, and call {@link LeaseHub.readDone} once when it is done, not before this call has returned. There is
+   * one read at a time.
+   */
+  read(read: HubRead): void;
+}
+
+export interface HubRead {
+  /** The position to read after; null: from now on. */
+  readonly after: string | null;
+  /** How long leases may run that are granted after this read, for the store to know; null: none will be granted. */
+  readonly leaseMs: number | null;
+}
+
+/** What a read returned: a page of the session store's log. */
+export type HubPage =
+  | { readonly kind: "events"; readonly events: readonly HubEvent[]; readonly position: string; readonly more: boolean }
+  /** The entries after the position are not known any more. */
+  | { readonly kind: "reset"; readonly position: string }
+  | { readonly kind: "unavailable" };
+
+export interface HubEvent {
+  readonly kind: "began" | "changed" | "ended";
+  readonly sessid: number;
+}
+
+export interface HubLimits {
+  /** The most ends and changes that are pushed one by one after a read. Above it the bridges forget everything. */
+  readonly maxChanges: number;
+  /** Messages and bytes that a bridge has not acked. Above it its connection is closed. */
+  readonly maxUnackedMessages: number;
+  readonly maxUnackedBytes: number;
+  /** Calls of {@link LeaseHub.acknowledged} that wait at once. */
+  readonly maxWaiters: number;
+}
+
+export const DEFAULT_HUB_LIMITS: HubLimits = {
+  maxChanges: 10_000,
+  maxUnackedMessages: 1024,
+  maxUnackedBytes: 256 * 1024,
+  maxWaiters: 10_000,
+};
+
+/** The log is read for renewals at most this often, with a bound of a second or more. */
+const MAX_READ_INTERVAL_MS = 250;
+
+/** After so many grants without a message to ack, the hub sends one: it must know that the bridge reads. */
+const GRANTS_UNTIL_PROBE = 256;
+
+/** WebSocket close codes (RFC 6455 §7.4.1; 1013: https://www.iana.org/assignments/websocket). */
+const CLOSE_PROTOCOL_ERROR = 1002;
+const CLOSE_UNSUPPORTED_DATA = 1003;
+const CLOSE_TRY_AGAIN_LATER = 1013;
+
+/**
+ * The hub between the session log and the bridges (docs/architecture.md, "Leases"). It grants leases, pushes every end and change
+ * of a session to every bridge, and knows which of them have been acked.
+ *
+ * | input | what the hub does |
+ * | --- | --- |
+ * | a bridge connects | Welcome |
+ * | Renew | it waits; a read begins if none runs and the last began long enough ago |
+ * | acknowledged | it waits; a read begins if none runs |
+ * | a read is done | Changes or a Reset to all bridges, then Granted to the renewals that came before it began; waiters wait for acks |
+ * | Ack | waiters whose bridges have all acked are done |
+ * | a bridge disconnects | its lease counts until it has run out |
+ * | the time of `deadlineMs` | waiters whose other bridges' leases have run out are done |
+ *
+ * A lease runs at most `boundMs` from when its renewal came. Times are of one clock that advances at the rate of real time, give or
+ * take 1 %.
+ */
+export class LeaseHub<Bridge> {
+  readonly #boundMs: number;
+  readonly #readIntervalMs: number;
+  readonly #output: HubOutput<Bridge>;
+  readonly #limits: HubLimits;
+  readonly #bridges = new Map<Bridge, BridgeState<Bridge>>();
+  /** The log is read, and pushed to all bridges, up to here. While it is null, no bridge has had a grant on its connection. */
+  #position: string | null = null;
+  #read: CurrentRead<Bridge> | undefined;
+  #readBeganMs = Number.NEGATIVE_INFINITY;
+  /** They wait for a read that begins after they came. */
+  #waiters: Waiter[] = [];
+  /** They wait for acks. */
+  #groups: WaiterGroup<Bridge>[] = [];
+  #waiting = 0;
+  /** When the last lease of a bridge that disconnected has run out. */
+  #goneUntilMs = Number.NEGATIVE_INFINITY;
+
+  /** `boundMs`: REVOCATION_BOUND_MS. */
+  constructor(boundMs: number, output: HubOutput<Bridge>, limits: HubLimits = DEFAULT_HUB_LIMITS) {
+    this.#boundMs = boundMs;
+    // Bridges renew every third of the bound, so a renewal never waits for more than the next one of its own bridge.
+    this.#readIntervalMs = Math.min(MAX_READ_INTERVAL_MS, boundMs / 4);
+    this.#output = output;
+    this.#limits = limits;
+  }
+
+  /** How many bridges are connected. */
+  get bridges(): number {
+    return this.#bridges.size;
+  }
+
+  /** A bridge has connected. */
+  connected(bridge: Bridge): void {
+    this.#bridges.set(bridge, new BridgeState(bridge));
+    this.#output.send(bridge, encodeLeaseMessage({ kind: "welcome", boundMs: this.#boundMs }));
+  }
+
+  /** A frame has come; a string is a text frame, which no bridge may send. */
+  received(bridge: Bridge, frame: Uint8Array | string, nowMs: number): void {
+    const state = this.#bridges.get(bridge);
+    if (state === undefined) return;
+    if (typeof frame === "string") {
+      this.#close(state, CLOSE_UNSUPPORTED_DATA, "a text frame", nowMs);
+      return;
+    }
+    const message = decoded(frame);
+    if (message instanceof ProtocolError) {
+      this.#close(state, CLOSE_PROTOCOL_ERROR, message.message, nowMs);
+    } else if (message.kind === "renew") {
+      state.renewal = { number: message.renewal, cameMs: nowMs };
+      this.#readIfDue(nowMs);
+    } else if (state.ack(message.number)) {
+      this.#settle(nowMs);
+    } else {
+      this.#close(state, CLOSE_PROTOCOL_ERROR, "number: nothing to ack has this number", nowMs);
+    }
+  }
+
+  /** A connection has ended; unknown ones are ignored. */
+  disconnected(bridge: Bridge, nowMs: number): void {
+    const state = this.#bridges.get(bridge);
+    if (state === undefined) return;
+    this.#bridges.delete(bridge);
+    this.#goneUntilMs = Math.max(this.#goneUntilMs, state.leaseUntilMs);
+    this.#forgetPosition();
+    this.#settle(nowMs);
+  }
+
+  /**
+   * Calls `done(true)` once no bridge answers by what the log said before this call: each has acked it, or its lease has run out;
+   * `done(false)` if the log could not be read or too many wait.
+   */
+  acknowledged(done: (isAcknowledged: boolean) => void, nowMs: number): void {
+    if (this.#waiting >= this.#limits.maxWaiters) {
+      done(false);
+      return;
+    }
+    this.#waiting += 1;
+    this.#waiters.push({ done });
+    if (this.#read === undefined) this.#beginRead(nowMs);
+  }
+
+  /** The read that {@link HubOutput.read} began is done. */
+  readDone(page: HubPage, nowMs: number): void {
+    const read = this.#read;
+    if (read === undefined) throw new Error("no read was begun");
+    this.#read = undefined;
+    if (page.kind === "unavailable") this.#end(read.waiters, false);
+    else if (this.#push(read, page, nowMs)) {
+      this.#readOn(read);
+      return;
+    } else this.#conclude(read, nowMs);
+    this.#forgetPosition();
+    if (this.#waiters.length > 0) this.#beginRead(nowMs);
+    else this.#readIfDue(nowMs);
+  }
+
+  /** When {@link tick} must be called next; undefined while no call of {@link acknowledged} waits for a lease to run out. */
+  get deadlineMs(): number | undefined {
+    let earliest: number | undefined;
+    for (const group of this.#groups) earliest = Math.min(earliest ?? group.untilMs, group.untilMs);
+    return earliest;
+  }
+
+  /** The time of `deadlineMs` has come. */
+  tick(nowMs: number): void {
+    this.#settle(nowMs);
+  }
+
+  #readIfDue(nowMs: number): void {
+    const sinceMs = nowMs - this.#readBeganMs;
+    // A clock that was set back must not stop the reads.
+    const isDue = sinceMs >= this.#readIntervalMs || sinceMs < 0;
+    if (this.#read !== undefined || !isDue) return;
+    for (const { renewal } of this.#bridges.values()) {
+      if (renewal === undefined) continue;
+      this.#beginRead(nowMs);
+      return;
+    }
+  }
+
+  #beginRead(nowMs: number): void {
+    const waiters = this.#waiters;
+    this.#waiters = [];
+    // A bridge that connects later is granted a lease by a later read, which sees all that the waiters are about.
+    if (this.#bridges.size === 0) {
+      this.#wait(waiters, nowMs);
+      return;
+    }
+    const renewals: RenewalOf<Bridge>[] = [];
+    for (const state of this.#bridges.values()) {
+      if (state.renewal !== undefined && !state.isOverdue(nowMs, this.#boundMs))
+        renewals.push({ state, ...state.renewal });
+      state.renewal = undefined;
+    }
+    this.#readBeganMs = nowMs;
+    this.#readOn({ waiters, renewals, changes: 0, skips: false });
+  }
+
+  /** Reads the next page. */
+  #readOn(read: CurrentRead<Bridge>): void {
+    this.#read = read;
+    const leaseMs = read.renewals.length > 0 ? this.#boundMs : null;
+    this.#output.read({ after: read.skips ? null : this.#position, leaseMs });
+  }
+
+  /** Pushes a page to all bridges; returns whether there is more to read. */
+  #push(read: CurrentRead<Bridge>, page: Exclude<HubPage, { kind: "unavailable" }>, nowMs: number): boolean {
+    if (page.kind === "reset" || read.skips) {
+      this.#position = page.position;
+      read.skips = false;
+      this.#pushToAll(encodeLeaseMessage({ kind: "reset", number: 0 }), nowMs);
+      return page.kind === "events" && page.more;
+    }
+    const sessids = changedSessids(page.events);
+    read.changes += sessids.length;
+    if (read.changes > this.#limits.maxChanges) {
+      read.skips = true;
+      return true;
+    }
+    this.#position = page.position;
+    for (let at = 0; at < sessids.length; at += MAX_CHANGED_SESSIDS) {
+      const part = sessids.slice(at, at + MAX_CHANGED_SESSIDS);
+      this.#pushToAll(encodeLeaseMessage({ kind: "changes", number: 0, sessids: part }), nowMs);
+    }
+    return page.more;
+  }
+
+  #pushToAll(template: Uint8Array<ArrayBuffer>, nowMs: number): void {
+    for (const state of [...this.#bridges.values()]) this.#pushTo(state, template, nowMs);
+  }
+
+  #pushTo(state: BridgeState<Bridge>, template: Uint8Array<ArrayBuffer>, nowMs: number): void {
+    const { maxUnackedMessages, maxUnackedBytes } = this.#limits;
+    state.pushed(template.byteLength, nowMs);
+    if (state.unackedMessages > maxUnackedMessages || state.unackedBytes > maxUnackedBytes) {
+      this.#close(state, CLOSE_TRY_AGAIN_LATER, "too many changes are not acked", nowMs);
+    } else this.#output.send(state.bridge, renumbered(template, state.lastNumber));
+  }
+
+  #conclude(read: CurrentRead<Bridge>, nowMs: number): void {
+    // Before the grants: a bridge that is granted a longer lease gets the changes first.
+    this.#wait(read.waiters, nowMs);
+    for (const { state, number, cameMs } of read.renewals) {
+      if (this.#bridges.get(state.bridge) !== state) continue;
+      state.leaseUntilMs = Math.max(state.leaseUntilMs, cameMs + this.#boundMs);
+      state.grants += 1;
+      if (state.grants > GRANTS_UNTIL_PROBE && state.unackedMessages === 0) {
+        this.#pushTo(state, encodeLeaseMessage({ kind: "changes", number: 0, sessids: [] }), nowMs);
+      }
+      this.#output.send(state.bridge, encodeLeaseMessage({ kind: "granted", renewal: number }));
+    }
+  }
+
+  /** Lets them wait until each bridge has acked all that was pushed, or its lease as it is now has run out. */
+  #wait(waiters: readonly Waiter[], nowMs: number): void {
+    if (waiters.length === 0) return;
+    const needs: AckNeed<Bridge>[] = [];
+    for (const state of this.#bridges.values()) {
+      if (state.leaseUntilMs > nowMs && state.unackedMessages > 0) {
+        needs.push({ state, count: state.pushedMessages, untilMs: state.leaseUntilMs });
+      }
+    }
+    this.#groups.push(new WaiterGroup(waiters, needs, this.#goneUntilMs));
+    this.#settle(nowMs);
+  }
+
+  #settle(nowMs: number): void {
+    const settled = this.#groups.filter((group) => group.isSettled(nowMs));
+    if (settled.length === 0) return;
+    this.#groups = this.#groups.filter((group) => !settled.includes(group));
+    for (const { waiters } of settled) this.#end(waiters, true);
+  }
+
+  #end(waiters: readonly Waiter[], isAcknowledged: boolean): void {
+    this.#waiting -= waiters.length;
+    for (const { done } of waiters) done(isAcknowledged);
+  }
+
+  #close(state: BridgeState<Bridge>, code: number, reason: string, nowMs: number): void {
+    this.disconnected(state.bridge, nowMs);
+    this.#output.close(state.bridge, code, reason);
+  }
+
+  /** Without bridges nobody needs what comes between now and the next bridge's first read. */
+  #forgetPosition(): void {
+    if (this.#bridges.size === 0 && this.#read === undefined) this.#position = null;
+  }
+}
+
+interface Waiter {
+  readonly done: (isAcknowledged: boolean) => void;
+}
+
+interface Renewal {
+  readonly number: number;
+  readonly cameMs: number;
+}
+
+interface RenewalOf<Bridge> extends Renewal {
+  readonly state: BridgeState<Bridge>;
+}
+
+interface CurrentRead<Bridge> {
+  readonly waiters: readonly Waiter[];
+  /** They came before it began. */
+  readonly renewals: readonly RenewalOf<Bridge>[];
+  /** The changes of all its pages. */
+  changes: number;
+  /** Whether it goes on at the end of the log, because there are too many changes. */
+  skips: boolean;
+}
+
+/** What a group of waiters still needs of one bridge: an ack of its first `count` pushed messages. */
+interface AckNeed<Bridge> {
+  readonly state: BridgeState<Bridge>;
+  readonly count: number;
+  readonly untilMs: number;
+}
+
+/** Waiters that one read has served. */
+class WaiterGroup<Bridge> {
+  readonly waiters: readonly Waiter[];
+  readonly #goneUntilMs: number;
+  #needs: readonly AckNeed<Bridge>[];
+
+  constructor(waiters: readonly Waiter[], needs: readonly AckNeed<Bridge>[], goneUntilMs: number) {
+    this.waiters = waiters;
+    this.#needs = needs;
+    this.#goneUntilMs = goneUntilMs;
+  }
+
+  /** When it is settled without another ack. */
+  get untilMs(): number {
+    return this.#needs.reduce((latest, { untilMs }) => Math.max(latest, untilMs), this.#goneUntilMs);
+  }
+
+  isSettled(nowMs: number): boolean {
+    this.#needs = this.#needs.filter(({ state, count, untilMs }) => untilMs > nowMs && state.ackedMessages < count);
+    return this.#needs.length === 0 && this.#goneUntilMs <= nowMs;
+  }
+}
+
+/** A connected bridge. */
+class BridgeState<Bridge> {
+  readonly bridge: Bridge;
+  /** The newest renewal that no read serves yet. */
+  renewal: Renewal | undefined;
+  /** Until then its lease may run. */
+  leaseUntilMs = Number.NEGATIVE_INFINITY;
+  /** Grants since its last Ack. */
+  grants = 0;
+  pushedMessages = 0;
+  unackedBytes = 0;
+  #unacked: { readonly bytes: number; readonly pushedMs: number }[] = [];
+
+  constructor(bridge: Bridge) {
+    this.bridge = bridge;
+  }
+
+  get unackedMessages(): number {
+    return this.#unacked.length;
+  }
+
+  get ackedMessages(): number {
+    return this.pushedMessages - this.#unacked.length;
+  }
+
+  /** The number of the message that was pushed last. */
+  get lastNumber(): number {
+    return this.pushedMessages >>> 0;
+  }
+
+  pushed(bytes: number, nowMs: number): void {
+    this.pushedMessages += 1;
+    this.unackedBytes += bytes;
+    this.#unacked.push({ bytes, pushedMs: nowMs });
+  }
+
+  /** Takes an Ack; returns false if no unacked message has this number. */
+  ack(number: number): boolean {
+    const count = (number - this.ackedMessages) >>> 0;
+    if (count < 1 || count > this.#unacked.length) return false;
+    for (const { bytes } of this.#unacked.splice(0, count)) this.unackedBytes -= bytes;
+    this.grants = 0;
+    return true;
+  }
+
+  /** Whether it has left a message unacked for longer than `boundMs`: its lease runs out, so that deletes stop waiting for it. */
+  isOverdue(nowMs: number, boundMs: number): boolean {
+    const [oldest] = this.#unacked;
+    return oldest !== undefined && nowMs - oldest.pushedMs > boundMs;
+  }
+}
+
+function decoded(frame: Uint8Array): BridgeMessage | ProtocolError {
+  try {
+    return decodeBridgeMessage(frame);
+  } catch (error) {
+    if (error instanceof ProtocolError) return error;
+    throw error;
+  }
+}
+
+/** The sessions that have ended or changed, each once. */
+function changedSessids(events: readonly HubEvent[]): number[] {
+  const sessids = new Set<number>();
+  for (const { kind, sessid } of events) if (kind !== "began") sessids.add(sessid);
+  return [...sessids];
+}

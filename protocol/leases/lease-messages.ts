@@ -1,0 +1,161 @@
+import { ByteReader, ByteWriter } from "../packet-fields.ts";
+import { ProtocolError } from "../packet-framing.ts";
+
+/**
+ * The messages between the hub and a bridge, over the WebSocket `/v1/leases` (docs/wire-protocol.md, "Leases"). One binary frame
+ * is one message: `type u8`, then its fields, little-endian.
+ */
+export type LeaseMessage = HubMessage | BridgeMessage;
+
+/** The messages that the hub may send. */
+export type HubMessage = Welcome | Changes | Reset | Granted;
+
+/** The messages that a bridge may send. */
+export type BridgeMessage = Renew | Ack;
+
+/** The first message of a connection. */
+export interface Welcome {
+  readonly kind: "welcome";
+  /** REVOCATION_BOUND_MS of the edge: {@link MIN_BOUND_MS}..{@link MAX_BOUND_MS}. */
+  readonly boundMs: number;
+}
+
+/** These sessions have ended or changed: the bridge forgets them, and then acks the number. */
+export interface Changes {
+  readonly kind: "changes";
+  /** Changes and Resets are numbered together, 1, 2, 3, ... for each connection; 0 follows 2^32-1. */
+  readonly number: number;
+  /** At most {@link MAX_CHANGED_SESSIDS}, none of them 0. Without any, the hub only wants to know that the bridge reads. */
+  readonly sessids: readonly number[];
+}
+
+/** Any session may have ended or changed: the bridge forgets all, and then acks the number. */
+export interface Reset {
+  readonly kind: "reset";
+  readonly number: number;
+}
+
+/** The bridge has a lease, counted from when it sent this renewal. All changes before the lease were sent before this message. */
+export interface Granted {
+  readonly kind: "granted";
+  readonly renewal: number;
+}
+
+/** Asks for a lease. The bridge numbers its renewals 1, 2, 3, ... for each connection; 0 follows 2^32-1. */
+export interface Renew {
+  readonly kind: "renew";
+  readonly renewal: number;
+}
+
+/** The bridge has forgotten what all Changes and Resets up to this number are about. */
+export interface Ack {
+  readonly kind: "ack";
+  readonly number: number;
+}
+
+/** REVOCATION_BOUND_MS, the least and the most. */
+export const MIN_BOUND_MS = 200;
+export const MAX_BOUND_MS = 60_000;
+
+/** The most sessids in one Changes; the hub splits more. */
+export const MAX_CHANGED_SESSIDS = 4096;
+
+/** The longest message in bytes: a full Changes. */
+export const MAX_LEASE_MESSAGE_BYTES = 1 + 4 + 4 * MAX_CHANGED_SESSIDS;
+
+const TYPES = { welcome: 1, changes: 2, reset: 3, granted: 4, renew: 5, ack: 6 } as const satisfies Record<
+  LeaseMessage["kind"],
+  number
+>;
+
+/** Encodes one message. It does not check the fields. */
+export function encodeLeaseMessage(message: LeaseMessage): Uint8Array<ArrayBuffer> {
+  const sessids = message.kind === "changes" ? message.sessids : [];
+  const writer = new ByteWriter(1 + 4 + 4 * sessids.length).u8(TYPES[message.kind]);
+  switch (message.kind) {
+    case "welcome":
+      return writer.u32(message.boundMs).finish();
+    case "changes":
+    case "reset":
+    case "ack":
+      writer.u32(message.number);
+      for (const sessid of sessids) writer.i32(sessid);
+      return writer.finish();
+    case "granted":
+    case "renew":
+      return writer.u32(message.renewal).finish();
+  }
+}
+
+/** A copy of an encoded Changes or Reset with this number: the hub encodes it once for all bridges. */
+export function renumbered(frame: Uint8Array<ArrayBuffer>, number: number): Uint8Array<ArrayBuffer> {
+  const copy = frame.slice();
+  new DataView(copy.buffer).setUint32(1, number, true);
+  return copy;
+}
+
+/**
+ * Decodes one message of the hub.
+ *
+ * @throws ProtocolError the type is none of the hub's, or a field is missing, too long or out of range
+ */
+export function decodeHubMessage(frame: Uint8Array): HubMessage {
+  const reader = new ByteReader(frame);
+  const type = reader.u8("type");
+  switch (type) {
+    case TYPES.welcome: {
+      const boundMs = reader.u32("boundMs");
+      if (boundMs < MIN_BOUND_MS || boundMs > MAX_BOUND_MS) {
+        throw new ProtocolError("out_of_range", `boundMs: ${boundMs}, allowed is ${MIN_BOUND_MS}..${MAX_BOUND_MS}`);
+      }
+      reader.end();
+      return { kind: "welcome", boundMs };
+    }
+    case TYPES.changes: {
+      const number = reader.u32("number");
+      return { kind: "changes", number, sessids: readSessids(reader, frame.byteLength - 1 - 4) };
+    }
+    case TYPES.reset: {
+      const number = reader.u32("number");
+      reader.end();
+      return { kind: "reset", number };
+    }
+    case TYPES.granted: {
+      const renewal = reader.u32("renewal");
+      reader.end();
+      return { kind: "granted", renewal };
+    }
+    default:
+      throw new ProtocolError("unknown_type", `type: ${type} is no message of a hub`);
+  }
+}
+
+/**
+ * Decodes one message of a bridge.
+ *
+ * @throws ProtocolError the type is none of a bridge's, or its field is missing or too long
+ */
+export function decodeBridgeMessage(frame: Uint8Array): BridgeMessage {
+  const reader = new ByteReader(frame);
+  const type = reader.u8("type");
+  if (type !== TYPES.renew && type !== TYPES.ack) {
+    throw new ProtocolError("unknown_type", `type: ${type} is no message of a bridge`);
+  }
+  const number = reader.u32(type === TYPES.renew ? "renewal" : "number");
+  reader.end();
+  return type === TYPES.renew ? { kind: "renew", renewal: number } : { kind: "ack", number };
+}
+
+function readSessids(reader: ByteReader, bytes: number): number[] {
+  const count = Math.ceil(bytes / 4);
+  if (count > MAX_CHANGED_SESSIDS) {
+    throw new ProtocolError("out_of_range", `sessids: ${count}, allowed are 0..${MAX_CHANGED_SESSIDS}`);
+  }
+  const sessids: number[] = [];
+  for (let index = 0; index < count; index++) {
+    const sessid = reader.i32("sessids");
+    if (sessid === 0) throw new ProtocolError("out_of_range", "sessids: 0 is never a session");
+    sessids.push(sessid);
+  }
+  return sessids;
+}
