@@ -69,22 +69,21 @@ export type AwaitAcknowledgements = (leases: Leases) => Promise<void>;
 export const outlastLeases: AwaitAcknowledgements = (leases) => scheduler.wait(Math.max(...leases.values()));
 
 /**
- * An entry of a log as its store keeps it: what one step of the store did to sessions. Stores keep and find the entries;
- * what they mean, and where a reader stands among them, is said here alone.
+ * An entry of a log: what one step of the store did to sessions. Stores keep and find the entries; where a reader stands among
+ * them is said here alone.
  */
 export interface LogEntry {
   /** Orders the entries of one log; the store's own, without a "." in it. */
   readonly id: string;
   /** Epoch ms. */
   readonly at: number;
-  /**
-   * JSON: a list of `[kind, sessid, user]`, with the expiry behind them if the kind is `expired`. Empty in the entry that a
-   * reader adds to an empty log, so as to stand on one.
-   */
-  readonly changes: string;
+  /** The entry as the store keeps it, for the digest in a position. */
+  readonly text: string;
+  /** In order. Empty in the entry that a reader adds to an empty log, so as to stand on one. */
+  readonly changes: readonly LoggedChange[];
 }
 
-/** A change of one session as an entry has it. */
+/** A change of one session. `expiredAt` (epoch ms) is there if the session expired. */
 export type LoggedChange = readonly [
   kind: "began" | "changed" | EndReason,
   sessid: number,
@@ -116,7 +115,7 @@ export function entryIdOf(position: string): string | null {
 
 /** The position behind everything in an entry. */
 export function endOf(entry: LogEntry): string {
-  return `${entry.id}.${changesOf(entry).length}.${digestOf(entry)}`;
+  return `${entry.id}.${entry.changes.length}.${digestOf(entry)}`;
 }
 
 /**
@@ -133,10 +132,9 @@ export function pageOf(after: string, limit: number, entries: Iterable<LogEntry>
   let seen = place?.seen ?? 0;
   for (const entry of entries) {
     const digest = digestOf(entry);
-    const changes = changesOf(entry);
-    stands ||= entry.id === place?.id && digest === place.digest && seen <= changes.length;
+    stands ||= entry.id === place?.id && digest === place.digest && seen <= entry.changes.length;
     if (!stands) break;
-    for (const change of changes.slice(seen, seen + limit - events.length)) {
+    for (const change of entry.changes.slice(seen, seen + limit - events.length)) {
       seen += 1;
       events.push(eventOf(change, entry.at, `${entry.id}.${seen}.${digest}`));
     }
@@ -148,20 +146,14 @@ export function pageOf(after: string, limit: number, entries: Iterable<LogEntry>
   return { kind: "events", events, position, more: position !== endOf(last) };
 }
 
-function changesOf(entry: LogEntry): readonly LoggedChange[] {
-  return JSON.parse(entry.changes) as LoggedChange[];
-}
-
 function eventOf([what, sessid, user, expiredAt]: LoggedChange, at: number, position: string): SessionEvent {
   if (what === "began" || what === "changed") return { position, at, kind: what, reason: null, sessid, user };
   return { position, at: expiredAt ?? at, kind: "ended", reason: what, sessid, user };
 }
 
 /** FNV-1a of 32 bits, in base 36. */
-function digestOf({ at, changes }: LogEntry): string {
+function digestOf({ text }: LogEntry): string {
   let hash = 0x811c9dc5;
-  for (const text of [String(at), changes]) {
-    for (let index = 0; index < text.length; index++) hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193);
-  }
+  for (let index = 0; index < text.length; index++) hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193);
   return (hash >>> 0).toString(36);
 }

@@ -72,10 +72,11 @@ export class EmbeddedLog {
   }
 }
 
+/** `changes` is JSON. */
 type Row = { number: number; at: number; changes: string };
 
 function entryOf({ number, at, changes }: Row): LogEntry {
-  return { id: String(number), at, changes };
+  return { id: String(number), at, text: `${at}${changes}`, changes: JSON.parse(changes) as LoggedChange[] };
 }
 
 function* entriesOf(rows: Iterable<Row>): Generator<LogEntry> {
