@@ -30,7 +30,11 @@ const MAX_KEEP_MS = 30_000;
  * For how long a bridge may find a session live that was found live at `now`, whole seconds in ms. So a session in use is asked
  * for as often as touches are due, and never found live beyond its expiry.
  */
-export function keepMsOf({ expiresAt, idleMs }: SessionTimes, now: number, { touchIntervalMs }: SessionPolicy): number {
+export function keepMsOf(
+  { expiresAt, idleMs }: Pick<SessionTimes, "expiresAt" | "idleMs">,
+  now: number,
+  { touchIntervalMs }: SessionPolicy,
+): number {
   const keepMs = Math.min(MAX_KEEP_MS, touchIntervalMs, idleMs / 10, expiresAt - now);
   return Math.floor(keepMs / 1000) * 1000;
 }

@@ -45,6 +45,13 @@ export function readVerdict(request: ReadRequest, stored: StoredSession | null):
   }
 }
 
+/** The Ok response to a read as a bridge gets it, which may keep the session for so long. */
+export function keepable(response: SessionResponse, session: Session, keepMs: number): SessionResponse {
+  if (response.status !== Status.Ok) return response;
+  if (response.kind === "identify") return { ...response, keepMs };
+  return response.kind === "checkAccess" ? { ...response, keepMs, grants: session.grants } : response;
+}
+
 function access(session: Session, resource: string | undefined): Status {
   return resource === undefined || grantsAllow(session.grants, resource) ? Status.Ok : Status.Denied;
 }

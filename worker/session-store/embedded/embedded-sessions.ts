@@ -13,7 +13,7 @@ import { sameSecret } from "../secrets.ts";
 import { firstExpiry, keepMsOf, type SessionPolicy, type SessionTimes, touchIsDue } from "../session-lifetime.ts";
 import type { EndReason, Leases, LoggedChange, LogPage, LogRead } from "../session-log.ts";
 import type { EndedSessions, PreparedIssue, PreparedRequest, RunOptions } from "../session-store.ts";
-import { type ReadRequest, readVerdict } from "../stored-session.ts";
+import { keepable, type ReadRequest, readVerdict } from "../stored-session.ts";
 import { EmbeddedLeases, EmbeddedLog } from "./embedded-log.ts";
 import { EmbeddedTable, type RemovedSession, type SessionRow } from "./embedded-table.ts";
 
@@ -210,7 +210,8 @@ class Run {
     const row = this.#find(sessid);
     if (row === null) return { kind: "check", status: Status.NotFound };
     this.#use(row);
-    return { kind: "check", status: Status.Ok, ...this.#kept(row) };
+    const response = { kind: "check", status: Status.Ok } as const;
+    return this.#settings.forBridge ? { ...response, keepMs: this.#keepMs(row) } : response;
   }
 
   #read(request: ReadRequest): SessionResponse {
@@ -218,11 +219,7 @@ class Run {
     const { response, used } = readVerdict(request, row);
     if (row === null || !used) return response;
     this.#use(row);
-    const kept = response.status === Status.Ok ? this.#kept(row) : undefined;
-    if (kept === undefined || response.kind === "get") return response;
-    return response.kind === "checkAccess"
-      ? { ...response, ...kept, grants: row.session.grants }
-      : { ...response, ...kept };
+    return this.#settings.forBridge ? keepable(response, row.session, this.#keepMs(row)) : response;
   }
 
   /** Collects a touch if the use of a session makes one due. */
@@ -230,10 +227,8 @@ class Run {
     if (touchIsDue(timesOf(row), this.#now, this.#settings.policy)) this.touches.add(row.session.sessid);
   }
 
-  /** For how long a bridge may keep the session; nothing for others. */
-  #kept(row: SessionRow): { readonly keepMs: number } | undefined {
-    if (!this.#settings.forBridge) return undefined;
-    return { keepMs: keepMsOf(timesOf(row), this.#now, this.#settings.policy) };
+  #keepMs(row: SessionRow): number {
+    return keepMsOf(timesOf(row), this.#now, this.#settings.policy);
   }
 
   #register(request: RegisterRequest): SessionResponse {

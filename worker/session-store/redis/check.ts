@@ -35,23 +35,28 @@ ${LUA_CLOCK}${LUA_RECORD}${LUA_RENEWAL}
   local usual = usualIdle .. ','
   local usualEnd = BODY_FOLLOWS - 1 + #usual
 
-  local digits = { nowText }
+  -- The character of a live session. A bridge keeps it for as long as no touch is due, and not beyond its expiry.
+  local function live(idle, remaining, touchIsDue)
+    local keep = math.floor(math.min(30000, touchInterval, idle / 10, remaining) / 1000)
+    return string.char(49 + 2 * keep + (touchIsDue and 1 or 0))
+  end
+  local untouchedChar = live(tonumber(usualIdle), tonumber(usualIdle), false)
+
+  local characters = { nowText }
   local allFound = true
   for i, record in ipairs(redis.call('MGET', unpack(KEYS))) do
     local expires = record and sub(record, 6, 18)
     if not record or expires <= nowText then
       allFound = false
-      digits[i + 1] = '0'
+      characters[i + 1] = '0'
     elseif expires > freshText and sub(record, BODY_FOLLOWS, usualEnd) == usual then
-      digits[i + 1] = '1'
-    elseif renewedExpiry(record, now) then
-      digits[i + 1] = '2'
+      characters[i + 1] = untouchedChar
     else
-      digits[i + 1] = '1'
+      characters[i + 1] = live(idleOf(record), expires - now, renewedExpiry(record, now))
     end
   end
-  if allFound then return { table.concat(digits) } end
-  return { table.concat(digits), false }
+  if allFound then return { table.concat(characters) } end
+  return { table.concat(characters), false }
 `,
 };
 
@@ -77,12 +82,14 @@ export class CheckCall implements BatchCall {
     };
   }
 
-  read(reply: unknown): CallResult {
+  read(reply: unknown, _policy: SessionPolicy, forBridge: boolean): CallResult {
     const liveness = parseLiveness(asList(reply)[0], this.requests.length);
     const touches: Touch[] = [];
     const responses = this.requests.map(({ sessid }, index): SessionResponse => {
+      if (!liveness.isLive(index)) return { kind: "check", status: Status.NotFound };
       if (liveness.touchIsDue(index)) touches.push({ sessid, at: liveness.now });
-      return { kind: "check", status: liveness.isLive(index) ? Status.Ok : Status.NotFound };
+      if (!forBridge) return { kind: "check", status: Status.Ok };
+      return { kind: "check", status: Status.Ok, keepMs: liveness.keepMs(index) };
     });
     return { responses, touches };
   }

@@ -10,6 +10,7 @@ import {
   type BatchCall,
   type CallResult,
   MAX_WRITES_PER_CALL,
+  parseLeases,
   type RedisScript,
   type ScriptCall,
   UnexpectedReply,
@@ -18,10 +19,12 @@ import { LUA_INDEX } from "./session-index.ts";
 import { LUA_CLOCK, LUA_RECORD, ownerText, type RedisKeys, restText } from "./session-record.ts";
 
 /**
- * Lua: creates sessions within the cap per user. Uses `cap` (live sessions a user may have, 0 is no limit), `evictOldest` and
+ * Lua: creates sessions within the cap per user, after it has trimmed the index. Uses `cap` (live sessions a user may have, 0 is no limit), `evictOldest` and
  * `max` (ms), which the script takes from its ARGV ({@link creationArgs}).
  */
 const LUA_CREATE = `
+  local mayHoldExpired = trimSessions() == MAX_TRIMMED -- the index of all sessions
+  local hasEvicted = false
   local liveCounts = {} -- by the key of the user's set, of users that this script has counted
 
   -- The sessids of a user, the oldest session first.
@@ -42,16 +45,18 @@ const LUA_CREATE = `
     return sessids
   end
 
-  local function evict(userKey, count)
+  local function evict(userKey, owner, count)
     local oldest = byCreation(userKey)
     for i = 1, count do
       redis.call('DEL', sessionKeyOf(oldest[i]))
       removeFromIndices(oldest[i], userKey)
+      logEvicted(oldest[i], owner)
     end
+    hasEvicted = true
   end
 
   -- Whether the user may have one more session, which the script must create then. Makes room for it if that is the policy.
-  local function admits(userKey)
+  local function admits(userKey, owner)
     local count = liveCounts[userKey]
     if not count then
       count = redis.call('ZCARD', userKey)
@@ -60,7 +65,7 @@ const LUA_CREATE = `
     end
     if cap > 0 and count >= cap then
       if not evictOldest then return false end
-      evict(userKey, count - cap + 1)
+      evict(userKey, owner, count - cap + 1)
       count = cap - 1
     end
     liveCounts[userKey] = count + 1
@@ -81,18 +86,34 @@ const LUA_CREATE = `
   end
 
   -- Writes a session that starts now; returns its expiry. idle: ms as text
-  local function create(sessionKey, userKey, idle, owner, rest)
+  local function write(sessionKey, userKey, idle, owner, rest)
     local start = startOf(idle)
-    redis.call('SET', sessionKey, start.head .. owner .. rest, 'PXAT', start.expiresText)
+    local record = owner == '' and start.head .. rest or start.head .. ',"u":' .. owner .. rest
+    redis.call('SET', sessionKey, record, 'PXAT', start.expiresText)
     addToIndices(idOf(sessionKey), owner ~= '' and userKey, start.expiresText)
     return start.expires
+  end
+
+  -- The same for a session that did not live; one that expired under this sessid may still be in the index.
+  local function create(sessionKey, userKey, idle, owner, rest)
+    local sessid = idOf(sessionKey)
+    if mayHoldExpired and sessionExpiries[sessid] == nil then
+      local expired = redis.call('ZSCORE', SESSIONS, sessid)
+      if expired then
+        logExpired(sessid, redis.call('HGET', OWNERS, sessid) or '', expired)
+        sessionExpiries[sessid] = false
+      end
+    end
+    logBegan(sessid, owner)
+    return write(sessionKey, userKey, idle, owner, rest)
   end
 `;
 
 /**
  * Creates sessions under given sessids, or refreshes those that the same user has; one after the other.
  *
- * Returns two numbers per session: a code ({@link REGISTER_OUTCOMES}) and its expiry.
+ * Returns two numbers per session, a code ({@link REGISTER_OUTCOMES}) and its expiry; then, if one may have ended or changed
+ * what bridges keep, the leases. A refresh that gives what the session has may repeat one whose reply was lost.
  */
 export const REGISTER: RedisScript = {
   readOnly: false,
@@ -102,34 +123,42 @@ export const REGISTER: RedisScript = {
   -- KEYS[1 + 2i]: s:<sessid>
   -- KEYS[2 + 2i]: u:<user>
   local prefix      = ARGV[1]           -- of keys
-  local defaultIdle = ARGV[2]           -- ms
-  local max         = tonumber(ARGV[3]) -- ms, absolute lifetime
-  local cap         = tonumber(ARGV[4]) -- live sessions a user may have, 0: any number
-  local evictOldest = ARGV[5] == '1'    -- at the cap: evict, else reject
-  -- ARGV[3 + 3i]: owner, '' for an anonymous session
-  -- ARGV[4 + 3i]: rest of the record; a refresh without a secret or grants keeps what the session has
-  -- ARGV[5 + 3i]: idle ms; '' for the default, and in a refresh for what the session has
+  local logSize     = ARGV[2]           -- entries that the log keeps at least
+  local defaultIdle = ARGV[3]           -- ms
+  local max         = tonumber(ARGV[4]) -- ms, absolute lifetime
+  local cap         = tonumber(ARGV[5]) -- live sessions a user may have, 0: any number
+  local evictOldest = ARGV[6] == '1'    -- at the cap: evict, else reject
+  -- ARGV[4 + 3i]: owner, '' for an anonymous session
+  -- ARGV[5 + 3i]: rest of the record; a refresh without a secret or grants keeps what the session has
+  -- ARGV[6 + 3i]: idle ms; '' for the default, and in a refresh for what the session has
 ${LUA_CLOCK}${LUA_RECORD}${LUA_INDEX}${LUA_CREATE}
   local CREATED, REFRESHED, OF_ANOTHER_USER, TOO_MANY = 0, 1, 2, 3
+
+  local hasChanged = false
 
   local function register(sessionKey, userKey, owner, rest, idle)
     local record = redis.call('GET', sessionKey)
     if not isLive(record) then
-      if owner ~= '' and not admits(userKey) then return TOO_MANY, 0 end
+      if owner ~= '' and not admits(userKey, owner) then return TOO_MANY, 0 end
       return CREATED, create(sessionKey, userKey, idle == '' and defaultIdle or idle, owner, rest)
     end
     if not belongsTo(record, owner) then return OF_ANOTHER_USER, 0 end
-    local expires = create(sessionKey, userKey, idle == '' and idleTextOf(record) or idle, owner, inherit(rest, record))
-    if owner ~= '' and expires < expiresOf(record) then userExpiries[userKey] = false end
+    local newRest, gives, changes = inherit(rest, record)
+    local expires = write(sessionKey, userKey, idle == '' and idleTextOf(record) or idle, owner, newRest)
+    local isEarlier = expires < expiresOf(record)
+    if isEarlier and owner ~= '' then userExpiries[userKey] = false end
+    if isEarlier or changes then logChanged(idOf(sessionKey), owner) end
+    hasChanged = hasChanged or isEarlier or gives
     return REFRESHED, expires
   end
 
   local reply = {}
   for i = 1, (#KEYS - 2) / 2 do
     reply[2 * i - 1], reply[2 * i] =
-      register(KEYS[1 + 2 * i], KEYS[2 + 2 * i], ARGV[3 + 3 * i], ARGV[4 + 3 * i], ARGV[5 + 3 * i])
+      register(KEYS[1 + 2 * i], KEYS[2 + 2 * i], ARGV[4 + 3 * i], ARGV[5 + 3 * i], ARGV[6 + 3 * i])
   end
-  finishIndices()
+  finish()
+  if hasEvicted or hasChanged then return addLeases(reply) end
   return reply
 `,
 };
@@ -165,7 +194,7 @@ export class RegisterCall implements BatchCall {
         ...this.requests.flatMap(({ sessid, user }) => [keys.session(sessid), keys.user(user)]),
       ],
       args: [
-        keys.prefix,
+        ...keys.writeArgs,
         ...creationArgs(policy),
         ...this.requests.flatMap((request) => [ownerText(request.user), restText(request), idleText(request.idleMs)]),
       ],
@@ -178,7 +207,7 @@ export class RegisterCall implements BatchCall {
       const outcome = asCode(REGISTER_OUTCOMES, numbers[2 * index]);
       return { kind: "register", ...outcome, expiresAt: asInteger(numbers[2 * index + 1]) };
     });
-    return { responses, touches: [] };
+    return { responses, touches: [], leases: parseLeases(numbers.slice(2 * responses.length)) };
   }
 }
 
@@ -186,7 +215,8 @@ export class RegisterCall implements BatchCall {
  * Creates a session under the first of a few random sessids that is free. If one of them has the given user and secret
  * already, the call repeats one whose reply was lost, and the script returns that session.
  *
- * Returns a code, the position of the session's sessid among the given ones, from 0, and the expiry.
+ * Returns a code, the position of the session's sessid among the given ones, from 0, and the expiry; then, if it has ended
+ * another session, the leases.
  */
 export const ISSUE: RedisScript = {
   readOnly: false,
@@ -196,31 +226,37 @@ export const ISSUE: RedisScript = {
   local userKey     = KEYS[3]           -- u:<user>
   -- KEYS[4..n]: s:<sessid>, the candidates
   local prefix      = ARGV[1]           -- of keys
-  local defaultIdle = ARGV[2]           -- ms
-  local max         = tonumber(ARGV[3]) -- ms, absolute lifetime
-  local cap         = tonumber(ARGV[4]) -- live sessions a user may have, 0: any number
-  local evictOldest = ARGV[5] == '1'    -- at the cap: evict, else reject
-  local owner       = ARGV[6]           -- '' for an anonymous session
-  local rest        = ARGV[7]           -- of the record
-  local idle        = ARGV[8]           -- ms, '' for the default
-  local secretHash  = ARGV[9]           -- the one in rest
+  local logSize     = ARGV[2]           -- entries that the log keeps at least
+  local defaultIdle = ARGV[3]           -- ms
+  local max         = tonumber(ARGV[4]) -- ms, absolute lifetime
+  local cap         = tonumber(ARGV[5]) -- live sessions a user may have, 0: any number
+  local evictOldest = ARGV[6] == '1'    -- at the cap: evict, else reject
+  local owner       = ARGV[7]           -- '' for an anonymous session
+  local rest        = ARGV[8]           -- of the record
+  local idle        = ARGV[9]           -- ms, '' for the default
+  local secretHash  = ARGV[10]          -- the one in rest
 ${LUA_CLOCK}${LUA_RECORD}${LUA_INDEX}${LUA_CREATE}
   local CREATED, TOO_MANY, ALL_TAKEN = 0, 3, 4
 
-  local free
-  for i = 4, #KEYS do
-    local record = redis.call('GET', KEYS[i])
-    if not isLive(record) then
-      free = free or i
-    elseif secretHashOf(record) == secretHash and belongsTo(record, owner) then
-      return { CREATED, i - 4, expiresOf(record) }
+  local function issue()
+    local free
+    for i = 4, #KEYS do
+      local record = redis.call('GET', KEYS[i])
+      if not isLive(record) then
+        free = free or i
+      elseif secretHashOf(record) == secretHash and belongsTo(record, owner) then
+        return { CREATED, i - 4, expiresOf(record) }
+      end
     end
+    if not free then return { ALL_TAKEN, 0, 0 } end
+    if owner ~= '' and not admits(userKey, owner) then return { TOO_MANY, 0, 0 } end
+    return { CREATED, free - 4, create(KEYS[free], userKey, idle == '' and defaultIdle or idle, owner, rest) }
   end
-  if not free then return { ALL_TAKEN, 0, 0 } end
-  if owner ~= '' and not admits(userKey) then return { TOO_MANY, 0, 0 } end
-  local expires = create(KEYS[free], userKey, idle == '' and defaultIdle or idle, owner, rest)
-  finishIndices()
-  return { CREATED, free - 4, expires }
+
+  local reply = issue()
+  finish()
+  if hasEvicted then return addLeases(reply) end
+  return reply
 `,
 };
 
@@ -252,7 +288,7 @@ export class IssueCall implements BatchCall {
         ...request.candidates.map((sessid) => keys.session(sessid)),
       ],
       args: [
-        keys.prefix,
+        ...keys.writeArgs,
         ...creationArgs(policy),
         ownerText(request.user),
         restText(request),
@@ -264,17 +300,18 @@ export class IssueCall implements BatchCall {
 
   read(reply: unknown): CallResult {
     const [{ candidates, secret }] = this.requests;
-    const [code, place, expiresAt] = asList(reply).map(asInteger);
+    const [code, place, expiresAt] = asList(reply).slice(0, 3).map(asInteger);
+    const leases = parseLeases(asList(reply).slice(3));
     if (code === TOO_MANY) return { responses: [failedResponse("issue", Status.TooMany)], touches: [] };
     if (code === ALL_TAKEN) return { responses: [failedResponse("issue", Status.Unavailable)], touches: [] };
     const sessid = candidates[place ?? -1];
     if (code !== CREATED || sessid === undefined || expiresAt === undefined) throw new UnexpectedReply();
     const token = makeToken(sessid, secret);
-    return { responses: [{ kind: "issue", status: Status.Ok, sessid, token, expiresAt }], touches: [] };
+    return { responses: [{ kind: "issue", status: Status.Ok, sessid, token, expiresAt }], touches: [], leases };
   }
 }
 
-/** ARGV[2..5] of the scripts that create sessions. */
+/** ARGV[3..6] of the scripts that create sessions. */
 function creationArgs(policy: SessionPolicy): string[] {
   return [
     String(policy.idleMs),

@@ -7,6 +7,7 @@ import {
   type BatchCall,
   type CallResult,
   MAX_WRITES_PER_CALL,
+  parseLeases,
   type RedisScript,
   type ScriptCall,
 } from "./scripts.ts";
@@ -16,8 +17,8 @@ import { LUA_CLOCK, LUA_RECORD, ownerText, type RedisKeys } from "./session-reco
 /**
  * Ends sessions, one after the other.
  *
- * Returns a code per session ({@link OUTCOMES}). The repetition of a call whose reply was lost says "not found" where the
- * first has ended the session: either way it has ended.
+ * Returns a code per session ({@link OUTCOMES}), then the leases. The repetition of a call whose reply was lost says "not
+ * found" where the first has ended the session: either way it has ended, and the leases are those that matter to it.
  */
 export const DELETE: RedisScript = {
   readOnly: false,
@@ -26,8 +27,9 @@ export const DELETE: RedisScript = {
   local USERS    = KEYS[2] -- users
   -- KEYS[2 + i]: s:<sessid>
   local prefix   = ARGV[1] -- of keys
-  -- ARGV[2i]: the owner that the session must have, '' for any
-  -- ARGV[2i + 1]: the secret hash that it must have, '' for any
+  local logSize  = ARGV[2] -- entries that the log keeps at least
+  -- ARGV[1 + 2i]: the owner that the session must have, '' for any
+  -- ARGV[2 + 2i]: the secret hash that it must have, '' for any
 ${LUA_CLOCK}${LUA_RECORD}${LUA_INDEX}
   local ENDED, NOT_FOUND, OF_ANOTHER = 0, 1, 2
 
@@ -36,18 +38,20 @@ ${LUA_CLOCK}${LUA_RECORD}${LUA_INDEX}
     if not isLive(record) then return NOT_FOUND end
     if owner ~= '' and not belongsTo(record, owner) then return OF_ANOTHER end
     if secretHash ~= '' and secretHashOf(record) ~= secretHash then return OF_ANOTHER end
-    local user = userOf(record)
+    local user, itsOwner = userOf(record)
     redis.call('DEL', key)
     removeFromIndices(idOf(key), user and userKeyOf(user))
+    logDeleted(idOf(key), itsOwner)
     return ENDED
   end
 
+  trimSessions()
   local reply = {}
   for i = 1, #KEYS - 2 do
-    reply[i] = delete(KEYS[2 + i], ARGV[2 * i], ARGV[2 * i + 1])
+    reply[i] = delete(KEYS[2 + i], ARGV[1 + 2 * i], ARGV[2 + 2 * i])
   end
-  finishIndices()
-  return reply
+  finish()
+  return addLeases(reply)
 `,
 };
 
@@ -72,7 +76,10 @@ export class DeleteCall implements BatchCall {
     return {
       script: DELETE,
       keys: [keys.sessions, keys.users, ...this.requests.map(({ sessid }) => keys.session(sessid))],
-      args: [keys.prefix, ...this.requests.flatMap(({ user, secretHash }) => [ownerText(user), secretHash ?? ""])],
+      args: [
+        ...keys.writeArgs,
+        ...this.requests.flatMap(({ user, secretHash }) => [ownerText(user), secretHash ?? ""]),
+      ],
     };
   }
 
@@ -81,6 +88,6 @@ export class DeleteCall implements BatchCall {
     const responses = this.requests.map(
       (_, index): SessionResponse => ({ kind: "delete", status: asCode(OUTCOMES, codes[index]) }),
     );
-    return { responses, touches: [] };
+    return { responses, touches: [], leases: parseLeases(codes.slice(responses.length)) };
   }
 }

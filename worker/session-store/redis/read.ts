@@ -1,7 +1,7 @@
 import type { SessionResponse } from "../../../protocol/session-request.ts";
-import type { SessionPolicy } from "../session-lifetime.ts";
+import { keepMsOf, type SessionPolicy } from "../session-lifetime.ts";
 import type { PreparedRequest } from "../session-store.ts";
-import { type ReadRequest, readVerdict } from "../stored-session.ts";
+import { keepable, type ReadRequest, readVerdict } from "../stored-session.ts";
 import {
   asList,
   asText,
@@ -27,14 +27,14 @@ export const READ: RedisScript = {
   local touchInterval = tonumber(ARGV[1]) -- ms
   local max           = tonumber(ARGV[2]) -- ms, absolute lifetime
 ${LUA_CLOCK}${LUA_RECORD}${LUA_RENEWAL}
-  local digits = { nowText }
+  local characters = { nowText }
   local reply = {}
   for i, record in ipairs(redis.call('MGET', unpack(KEYS))) do
     local live = isLive(record)
-    digits[i + 1] = not live and '0' or renewedExpiry(record, now) and '2' or '1'
+    characters[i + 1] = not live and '0' or renewedExpiry(record, now) and '2' or '1'
     reply[i + 1] = live and record
   end
-  reply[1] = table.concat(digits)
+  reply[1] = table.concat(characters)
   return reply
 `,
 };
@@ -62,15 +62,17 @@ export class ReadCall implements BatchCall {
     };
   }
 
-  read(reply: unknown): CallResult {
+  read(reply: unknown, policy: SessionPolicy, forBridge: boolean): CallResult {
     const [text, ...records] = asList(reply);
     const liveness = parseLiveness(text, this.requests.length);
     const touches: Touch[] = [];
     const responses = this.requests.map((request, index): SessionResponse => {
       const stored = liveness.isLive(index) ? parseRecord(request.sessid, asText(records[index])) : null;
-      const verdict = readVerdict(request, stored);
-      if (verdict.used && liveness.touchIsDue(index)) touches.push({ sessid: request.sessid, at: liveness.now });
-      return verdict.response;
+      const { response, used } = readVerdict(request, stored);
+      if (used && liveness.touchIsDue(index)) touches.push({ sessid: request.sessid, at: liveness.now });
+      if (stored === null || !forBridge) return response;
+      const times = { idleMs: stored.idleMs, expiresAt: stored.session.expiresAt };
+      return keepable(response, stored.session, keepMsOf(times, liveness.now, policy));
     });
     return { responses, touches };
   }

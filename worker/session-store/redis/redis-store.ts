@@ -2,17 +2,26 @@ import { failedResponse, type SessionRequest, type SessionResponse } from "../..
 import { Status } from "../../../protocol/status-codes.ts";
 import { prepareIssues } from "../secrets.ts";
 import type { SessionPolicy } from "../session-lifetime.ts";
-import type { AwaitAcknowledgements, LogPage, LogRead } from "../session-log.ts";
-import { type EndedSessions, type PreparedRequest, type SessionStore, STORE_DEADLINE_MS } from "../session-store.ts";
+import { type AwaitAcknowledgements, type Leases, type LogPage, type LogRead, outlastLeases } from "../session-log.ts";
+import {
+  type EndedSessions,
+  type PreparedRequest,
+  type RunOptions,
+  type SessionStore,
+  STORE_DEADLINE_MS,
+} from "../session-store.ts";
 import { CHECK, CheckCall } from "./check.ts";
 import { COUNT, CountCall } from "./count.ts";
 import { ISSUE, IssueCall, REGISTER, RegisterCall } from "./create.ts";
 import { DELETE, DeleteCall } from "./delete.ts";
+import { LEASES, LOG_READ, leasesCall, logReadCall, parseLogPage } from "./log.ts";
 import { READ, ReadCall } from "./read.ts";
 import {
+  asList,
   type BatchCall,
   type CallResult,
   type CommandOutcome,
+  parseLeases,
   type RedisEndpoint,
   type RedisScript,
   ScriptRunner,
@@ -47,6 +56,8 @@ export const EVERY_SCRIPT: readonly RedisScript[] = [
   LIST_USER,
   COUNT,
   SWEEP,
+  LOG_READ,
+  LEASES,
 ];
 
 /** A sweep's scripts trim 1,000 members each and go out ten at a time: at most 200,000 a sweep. */
@@ -60,6 +71,8 @@ const MAX_SWEEP_REQUESTS = 20;
 const ENDS_PER_REQUEST = 10;
 const MAX_END_REQUESTS = 800;
 
+const NONE: Leases = new Map();
+
 /** Sessions in Redis, reached over REST (docs/architecture.md, "Redis layout"). One instance serves a whole isolate. */
 export class RedisStore implements SessionStore {
   readonly #scripts: ScriptRunner;
@@ -67,52 +80,51 @@ export class RedisStore implements SessionStore {
   readonly #policy: SessionPolicy;
   readonly #background: (work: Promise<void>) => void;
   readonly #deadlineMs: number;
+  readonly #awaitAcknowledgements: AwaitAcknowledgements;
 
-  constructor({ url, token, policy, keyPrefix, background, deadlineMs = STORE_DEADLINE_MS }: RedisStoreOptions) {
+  constructor(options: RedisStoreOptions) {
+    const { url, token, policy, keyPrefix, background, deadlineMs = STORE_DEADLINE_MS, logEntries } = options;
     this.#scripts = new ScriptRunner({ url, token }, EVERY_SCRIPT, deadlineMs);
-    this.#keys = new RedisKeys(keyPrefix);
+    this.#keys = new RedisKeys(keyPrefix, logEntries);
     this.#policy = policy;
     this.#background = background;
     this.#deadlineMs = deadlineMs;
+    this.#awaitAcknowledgements = options.awaitAcknowledgements ?? outlastLeases;
   }
 
-  async run(requests: readonly SessionRequest[]): Promise<SessionResponse[]> {
+  async run(requests: readonly SessionRequest[], options?: RunOptions): Promise<SessionResponse[]> {
     if (requests.length === 0) return [];
     const endsAt = this.#deadline();
     // A thousand checks need no thousand promises.
     const prepared = requests.every((request) => request.kind !== "issue") ? requests : await prepareIssues(requests);
     const calls = planCalls(prepared);
-    const outcomes = await this.#scripts.run(
-      calls.map((call) => call.toScript(this.#keys, this.#policy)),
-      endsAt,
-    );
-    const results = calls.map((call, index) => resultOf(call, outcomes?.[index]));
+    const scriptCalls = calls.map((call) => call.toScript(this.#keys, this.#policy));
+    const run = await this.#scripts.run(scriptCalls, endsAt, options?.forBridge);
+    const forBridge = options?.forBridge ?? false;
+    const results = calls.map((call, index) => this.#resultOf(call, run?.outcomes[index], forBridge));
     const touches = results.flatMap((result) => result.touches);
     // A touch that is lost costs its session at most one touch interval.
     if (touches.length > 0) {
       const written = this.#scripts.run(touchCalls(touches, this.#keys, this.#policy), this.#deadline());
       this.#background(written.then(() => undefined));
     }
-    return results.flatMap(({ responses }) => responses);
+    const isWrite = (index: number) => scriptCalls[index]?.script.readOnly === false;
+    const leases = calls.some((_, index) => isWrite(index)) ? await this.#leasesAfter(results, run?.isRepeat) : NONE;
+    await this.#outlive(leases ?? NONE);
+    return results.flatMap(({ responses }, index) =>
+      leases === undefined && isWrite(index) ? responses.map(({ kind }) => unavailable(kind)) : responses,
+    );
   }
 
-  readLog(_read: LogRead): Promise<LogPage> {
-    return Promise.resolve({ kind: "unavailable" });
+  async readLog(read: LogRead): Promise<LogPage> {
+    const run = await this.#scripts.run([logReadCall(this.#keys, read)], this.#deadline());
+    return readOutcome(run?.outcomes[0], (reply) => parseLogPage(reply, read)) ?? { kind: "unavailable" };
   }
 
   async endAll(): Promise<EndedSessions> {
-    const calls = Array.from({ length: ENDS_PER_REQUEST }, () => endSomeCall(this.#keys));
-    let ended = 0;
-    for (let request = 0; request < MAX_END_REQUESTS; request++) {
-      const outcomes = (await this.#scripts.run(calls, this.#deadline())) ?? [];
-      const replies = outcomes
-        .map((outcome) => ("result" in outcome ? parseEnded(outcome.result) : undefined))
-        .filter((reply) => reply !== undefined);
-      ended += replies.reduce((sum, reply) => sum + reply.ended, 0);
-      if (replies.some(({ complete }) => complete)) return { ended, complete: true };
-      if (replies.length < ENDS_PER_REQUEST) break;
-    }
-    return { ended, complete: false };
+    const { leases, ...result } = await this.#endSteps();
+    await this.#outlive(leases);
+    return result;
   }
 
   ping(): Promise<boolean> {
@@ -122,10 +134,46 @@ export class RedisStore implements SessionStore {
   async sweep(): Promise<void> {
     const calls = Array.from({ length: SWEEPS_PER_REQUEST }, () => sweepCall(this.#keys));
     for (let request = 0; request < MAX_SWEEP_REQUESTS; request++) {
-      const outcomes = await this.#scripts.run(calls, this.#deadline());
-      const last = outcomes?.at(-1);
-      if (last === undefined || "error" in last || !isSweepIncomplete(last.result)) return;
+      const run = await this.#scripts.run(calls, this.#deadline());
+      if (readOutcome(run?.outcomes.at(-1), isSweepIncomplete) !== true) return;
     }
+  }
+
+  /** The leases after the last step run for all of them: a lease that was granted since a step knows of it. */
+  async #endSteps(): Promise<EndedSessions & { readonly leases: Leases }> {
+    const calls = Array.from({ length: ENDS_PER_REQUEST }, () => endSomeCall(this.#keys));
+    let ended = 0;
+    let leases: Leases = NONE;
+    for (let request = 0; request < MAX_END_REQUESTS; request++) {
+      const run = await this.#scripts.run(calls, this.#deadline());
+      const replies = (run?.outcomes ?? [])
+        .map((outcome) => readOutcome(outcome, parseEnded))
+        .filter((reply) => reply !== undefined);
+      ended += replies.reduce((sum, reply) => sum + reply.ended, 0);
+      leases = replies.at(-1)?.leases ?? leases;
+      if (replies.some(({ complete }) => complete)) return { ended, leases, complete: true };
+      if (replies.length < ENDS_PER_REQUEST) break;
+    }
+    return { ended, leases, complete: false };
+  }
+
+  /**
+   * The leases for which the writes of a run have to wait; undefined if they could not be read. An attempt that is repeated
+   * finds done what the first has done, so its own replies do not tell whether bridges have to hear of it.
+   */
+  async #leasesAfter(results: readonly CallResult[], isRepeat = false): Promise<Leases | undefined> {
+    if (!isRepeat) return new Map(results.flatMap(({ leases = NONE }) => [...leases]));
+    const run = await this.#scripts.run([leasesCall(this.#keys)], this.#deadline(), true);
+    return readOutcome(run?.outcomes[0], (reply) => parseLeases(asList(reply)));
+  }
+
+  async #outlive(leases: Leases): Promise<void> {
+    if (leases.size > 0) await this.#awaitAcknowledgements(leases);
+  }
+
+  #resultOf(call: BatchCall, outcome: CommandOutcome | undefined, forBridge: boolean): CallResult {
+    const result = readOutcome(outcome, (reply) => call.read(reply, this.#policy, forBridge));
+    return result ?? { responses: call.requests.map(({ kind }) => unavailable(kind)), touches: [] };
   }
 
   #deadline(): number {
@@ -165,13 +213,16 @@ function beginCall(request: PreparedRequest): BatchCall {
   }
 }
 
-function resultOf(call: BatchCall, outcome: CommandOutcome | undefined): CallResult {
-  if (outcome !== undefined && "result" in outcome) {
-    try {
-      return call.read(outcome.result);
-    } catch {
-      // The reply is not one of our script, so the server is not a store that can be used.
-    }
+/** What `read` makes of a reply; undefined if there is none, or not one of our script: such a server cannot be used. */
+function readOutcome<T>(outcome: CommandOutcome | undefined, read: (reply: unknown) => T): T | undefined {
+  if (outcome === undefined || "error" in outcome) return undefined;
+  try {
+    return read(outcome.result);
+  } catch {
+    return undefined;
   }
-  return { responses: call.requests.map(({ kind }) => failedResponse(kind, Status.Unavailable)), touches: [] };
+}
+
+function unavailable(kind: SessionRequest["kind"]): SessionResponse {
+  return failedResponse(kind, Status.Unavailable);
 }

@@ -1,12 +1,13 @@
 import { Redis } from "@upstash/redis/cloudflare";
 import { MAX_BATCH_REQUESTS, type SessionResponse } from "../../../protocol/session-request.ts";
 import type { SessionPolicy } from "../session-lifetime.ts";
+import type { Leases } from "../session-log.ts";
 import type { PreparedRequest } from "../session-store.ts";
 import type { RedisKeys } from "./session-record.ts";
 
-/** A Lua script. Every one is idempotent: running it again because its reply was lost leaves the same state. */
+/** A Lua script. Every one is idempotent: running it again because its reply was lost leaves the same sessions. */
 export interface RedisScript {
-  /** Runs as EVALSHA_RO, which redis-rest may send to a replica. */
+  /** Runs as EVALSHA_RO, which redis-rest may send to a replica, unless the primary has to be asked. */
   readonly readOnly: boolean;
   readonly source: string;
 }
@@ -28,8 +29,12 @@ export interface BatchCall {
   /** Takes the next request of the batch; false if that has to begin another call. */
   add(request: PreparedRequest): boolean;
   toScript(keys: RedisKeys, policy: SessionPolicy): ScriptCall;
-  /** Reads the script's reply. Throws UnexpectedReply, or what JSON.parse throws, if the reply is not of this script. */
-  read(reply: unknown): CallResult;
+  /**
+   * Reads the script's reply. Throws UnexpectedReply, or what JSON.parse throws, if the reply is not of this script.
+   *
+   * @param forBridge whether the responses say what a bridge may keep of them
+   */
+  read(reply: unknown, policy: SessionPolicy, forBridge: boolean): CallResult;
 }
 
 /** What a reply says about the requests of its call. */
@@ -37,6 +42,8 @@ export interface CallResult {
   /** One per request, in their order. */
   readonly responses: SessionResponse[];
   readonly touches: readonly Touch[];
+  /** The leases that may still run; absent unless the call may have ended or changed sessions that bridges keep. */
+  readonly leases?: Leases;
 }
 
 /** A session whose expiry is due to move, because of a check at `at` (epoch ms by Redis's clock). */
@@ -50,6 +57,14 @@ export const MAX_READS_PER_CALL = MAX_BATCH_REQUESTS;
 
 /** Redis serves nobody else while a script runs: 100 writes take one to two milliseconds. */
 export const MAX_WRITES_PER_CALL = 100;
+
+/** What a run of calls returned. */
+export interface ScriptOutcomes {
+  /** One per call. */
+  readonly outcomes: readonly CommandOutcome[];
+  /** Whether the calls were sent again because a reply did not come: they may have been executed twice. */
+  readonly isRepeat: boolean;
+}
 
 /** What one command of a pipeline returned. `error` is Redis's text: it may contain keys, so it is never shown. */
 export type CommandOutcome = { readonly result: unknown } | { readonly error: string };
@@ -81,36 +96,42 @@ export class ScriptRunner {
    * before `endsAt` (epoch ms): then some or all of the calls may have been executed, once or twice. It does not reject.
    *
    * An isolate's first request brings the scripts along, so a deploy that changes one costs no second round trip.
+   *
+   * @param atPrimary whether reads may not be served by a replica
    */
-  async run(calls: readonly ScriptCall[], endsAt: number): Promise<CommandOutcome[] | undefined> {
+  async run(calls: readonly ScriptCall[], endsAt: number, atPrimary = false): Promise<ScriptOutcomes | undefined> {
     this.#shas ??= await shasOf(this.#scripts);
     const shas = this.#shas;
     const loads = this.#loaded ? [] : this.#loadCommands();
-    const commands = calls.map((call) => evalCommand(call, "EVALSHA", shas.get(call.script) ?? ""));
-    const outcomes = await this.#pipeline.run([...loads, ...commands], endsAt);
-    if (outcomes === undefined) return undefined;
+    const verbOf = (call: ScriptCall, verb: string) => (call.script.readOnly && !atPrimary ? `${verb}_RO` : verb);
+    const run = await this.#pipeline.run(
+      [...loads, ...calls.map((call) => evalCommand(call, verbOf(call, "EVALSHA"), shas.get(call.script) ?? ""))],
+      endsAt,
+    );
+    if (run === undefined) return undefined;
     this.#loaded = true;
-    return this.#repeatMissing(calls, outcomes.slice(loads.length), endsAt);
+    const outcomes = run.outcomes.slice(loads.length);
+
+    // The calls whose script was missing, in their order: none of them was executed. They carry their source, because a replica
+    // that serves reads does not have what was loaded at its primary.
+    const missing = calls.filter((_, index) => isMissing(outcomes[index]));
+    if (missing.length === 0) return { outcomes, isRepeat: run.isRepeat };
+    const reloads = this.#loadCommands();
+    const second = await this.#pipeline.run(
+      [...reloads, ...missing.map((call) => evalCommand(call, verbOf(call, "EVAL"), call.script.source))],
+      endsAt,
+    );
+    let next = reloads.length;
+    return {
+      outcomes: outcomes.map((outcome) => (isMissing(outcome) ? (second?.outcomes[next++] ?? outcome) : outcome)),
+      isRepeat: run.isRepeat || (second?.isRepeat ?? false),
+    };
   }
 
   /** Whether Redis answers a PING before `endsAt` (epoch ms). */
   async ping(endsAt: number): Promise<boolean> {
-    const [outcome] = (await this.#pipeline.run([["PING"]], endsAt)) ?? [];
+    const outcome = (await this.#pipeline.run([["PING"]], endsAt))?.outcomes[0];
     return outcome !== undefined && "result" in outcome && outcome.result === "PONG";
-  }
-
-  /**
-   * Repeats, in their order, the calls whose script was missing, so that none of them was executed. They carry their source:
-   * a replica that serves reads does not have what was loaded at its primary.
-   */
-  async #repeatMissing(calls: readonly ScriptCall[], outcomes: CommandOutcome[], endsAt: number) {
-    const missing = calls.filter((_, index) => isMissing(outcomes[index]));
-    if (missing.length === 0) return outcomes;
-    const loads = this.#loadCommands();
-    const repeats = missing.map((call) => evalCommand(call, "EVAL", call.script.source));
-    const repeated = await this.#pipeline.run([...loads, ...repeats], endsAt);
-    let next = loads.length;
-    return outcomes.map((outcome) => (isMissing(outcome) ? (repeated?.[next++] ?? outcome) : outcome));
   }
 
   #loadCommands(): RedisCommand[] {
@@ -144,6 +165,11 @@ export function asText(reply: unknown): string {
   return reply;
 }
 
+/** The leases that stand at the end of a script's reply, if any: hub, ms, hub, ms, ... Throws UnexpectedReply. */
+export function parseLeases(items: readonly unknown[]): Leases {
+  return new Map(items.flatMap((hub, at) => (at % 2 === 0 ? [[asText(hub), asInteger(items[at + 1])] as const] : [])));
+}
+
 /** The meaning of a reply code, which is its place in `meanings`. Throws UnexpectedReply. */
 export function asCode<T>(meanings: readonly T[], reply: unknown): T {
   const meaning = meanings[asInteger(reply)];
@@ -152,31 +178,37 @@ export function asCode<T>(meanings: readonly T[], reply: unknown): T {
 }
 
 /**
- * What the scripts of check.ts and read.ts say about the sessions in their KEYS: `now`, 13 digits, then a digit per session: 0
- * not found, 1 live, 2 live and a touch is due.
+ * What the scripts of check.ts and read.ts say about the sessions in their KEYS: `now`, 13 digits, then a character per session:
+ * "0" not found; from "1" on it lives, and the place counted from there is twice the seconds for which a bridge may keep it,
+ * and one more if a touch is due.
  */
 export interface Liveness {
   /** Epoch ms. */
   readonly now: number;
   isLive(index: number): boolean;
   touchIsDue(index: number): boolean;
+  /** 0 in what read.ts returns: the records say it. */
+  keepMs(index: number): number;
 }
 
 const CLOCK_DIGITS = 13;
+const LIVE = "1".charCodeAt(0);
 
 /** Parses the text for `count` sessions. Throws UnexpectedReply. */
 export function parseLiveness(reply: unknown, count: number): Liveness {
   const text = asText(reply);
-  if (text.length !== CLOCK_DIGITS + count || !/^\d{13}[012]*$/.test(text)) throw new UnexpectedReply();
+  if (text.length !== CLOCK_DIGITS + count || !/^\d{13}[0-n]*$/.test(text)) throw new UnexpectedReply();
+  const stateOf = (index: number) => text.charCodeAt(CLOCK_DIGITS + index) - LIVE;
   return {
     now: Number(text.slice(0, CLOCK_DIGITS)),
-    isLive: (index) => text[CLOCK_DIGITS + index] !== "0",
-    touchIsDue: (index) => text[CLOCK_DIGITS + index] === "2",
+    isLive: (index) => stateOf(index) >= 0,
+    touchIsDue: (index) => stateOf(index) % 2 === 1,
+    keepMs: (index) => (stateOf(index) >> 1) * 1000,
   };
 }
 
-function evalCommand({ script, keys, args }: ScriptCall, verb: "EVAL" | "EVALSHA", code: string): RedisCommand {
-  return [script.readOnly ? `${verb}_RO` : verb, code, String(keys.length), ...keys, ...args];
+function evalCommand({ keys, args }: ScriptCall, verb: string, code: string): RedisCommand {
+  return [verb, code, String(keys.length), ...keys, ...args];
 }
 
 function isMissing(outcome: CommandOutcome | undefined): boolean {
@@ -219,11 +251,13 @@ class RedisPipeline {
    * The outcome of each command; undefined if the server could not be reached before `endsAt`, refused the request, or did
    * not return as many outcomes as there are commands.
    */
-  async run(commands: readonly RedisCommand[], endsAt: number): Promise<CommandOutcome[] | undefined> {
-    const outcomes = await this.#attempt(commands, endsAt);
-    if (outcomes !== undefined || Date.now() + this.#pauseMs >= endsAt) return outcomes;
+  async run(commands: readonly RedisCommand[], endsAt: number): Promise<ScriptOutcomes | undefined> {
+    const first = await this.#attempt(commands, endsAt);
+    if (first !== undefined) return { outcomes: first, isRepeat: false };
+    if (Date.now() + this.#pauseMs >= endsAt) return undefined;
     await scheduler.wait(this.#pauseMs);
-    return this.#attempt(commands, endsAt);
+    const second = await this.#attempt(commands, endsAt);
+    return second && { outcomes: second, isRepeat: true };
   }
 
   async #attempt(commands: readonly RedisCommand[], endsAt: number): Promise<CommandOutcome[] | undefined> {

@@ -1,4 +1,5 @@
 import { DEFAULT_GRANTS } from "../../../protocol/session-request.ts";
+import { DEFAULT_LOG_ENTRIES } from "../session-log.ts";
 import type { StoredSession } from "../stored-session.ts";
 
 /**
@@ -7,8 +8,11 @@ import type { StoredSession } from "../stored-session.ts";
  * ```
  * s:<sessid>   string, the session's record                       expires with the session
  * u:<user>     ZSET sessid -> expiry, the user's sessions         expires with its last member
- * sessions     ZSET sessid -> expiry, all sessions                expires with its last member
  * users        ZSET user -> expiry of the user's last session     expires with its last member
+ * sessions     ZSET sessid -> expiry, all sessions                until the log has their ends
+ * owners       hash sessid -> user, JSON                          until the log has their ends
+ * log          stream, what became of sessions (log.ts)           stays
+ * leases       ZSET hub -> until when its leases may run          stays
  * ```
  *
  * All times are epoch ms by Redis's own clock, so that a check and a count always agree.
@@ -17,11 +21,20 @@ export class RedisKeys {
   readonly prefix: string;
   readonly sessions: string;
   readonly users: string;
+  readonly owners: string;
+  readonly log: string;
+  readonly leases: string;
+  /** What every script that writes to the log takes first: the prefix, and how many entries the log keeps. */
+  readonly writeArgs: readonly string[];
 
-  constructor(prefix: string) {
+  constructor(prefix: string, logEntries = DEFAULT_LOG_ENTRIES) {
     this.prefix = prefix;
+    this.writeArgs = [prefix, String(logEntries)];
     this.sessions = `${prefix}sessions`;
     this.users = `${prefix}users`;
+    this.owners = `${prefix}owners`;
+    this.log = `${prefix}log`;
+    this.leases = `${prefix}leases`;
   }
 
   session(sessid: number): string {
@@ -54,14 +67,15 @@ export const LUA_CLOCK = `
  * ```
  *
  * The four numbers come first and have 13, 13, 13 and any digits, so that a check slices them out, and a touch replaces them,
- * without parsing. The rest comes from the worker as it is, in two parts: the owner, `,"u":"kim"` ({@link ownerText}), and
- * what follows it, with the closing brace ({@link restText}). Absent are: the owner of an anonymous session, an unknown ip,
+ * without parsing. The rest comes from the worker as it is, in two parts: the owner, `"kim"` ({@link ownerText}), and what
+ * follows it, with the closing brace ({@link restText}). Absent are: the owner of an anonymous session, an unknown ip,
  * the secret hash of a session without a token, and default grants. Values come from JSON.stringify, which escapes every
  * quote inside a string, so `,"h":` and `,"g":` are found as plain text. cjson only reads: it would write [] as {}.
  */
 export const LUA_RECORD = `
   local TOUCHED_ENDS = 36
   local BODY_FOLLOWS = 60
+  local DEFAULT_GRANTS = ',"g":["*"]' -- what a record without grants has
   -- A global costs two look-ups in Redis's sandbox.
   local sub, find, match, tonumber = string.sub, string.find, string.match, tonumber
 
@@ -73,17 +87,20 @@ export const LUA_RECORD = `
 
   local function isLive(record) return record and sub(record, 6, 18) > nowText end
 
+  -- owner: the user as JSON, '' for an anonymous session
   local function belongsTo(record, owner)
     local _, idleEnds = find(record, '^%d+', BODY_FOLLOWS)
     if owner == '' then return sub(record, idleEnds + 1, idleEnds + 5) ~= ',"u":' end
-    return sub(record, idleEnds + 1, idleEnds + #owner) == owner
+    return sub(record, idleEnds + 1, idleEnds + 5 + #owner) == ',"u":' .. owner
   end
 
-  -- nil for an anonymous session; only a name with an escape in it needs the parser
+  -- The user, and the same as JSON; nil and '' for an anonymous session. Only a name with an escape in it needs the parser.
   local function userOf(record)
     local user = match(record, '^%d+,"u":"([^"\\\\]*)"', BODY_FOLLOWS)
-    if user or belongsTo(record, '') then return user end
-    return cjson.decode(record).u
+    if user then return user, '"' .. user .. '"' end
+    if belongsTo(record, '') then return nil, '' end
+    user = cjson.decode(record).u
+    return user, cjson.encode(user)
   end
 
   -- These take a record or its rest; '' for what is absent.
@@ -99,12 +116,16 @@ export const LUA_RECORD = `
   local function secretHashOf(record) return sub(hashFieldOf(record), 7, -2) end
 
   -- The rest of a session that is refreshed: it keeps its secret and its grants where the refresh does not give new ones.
+  -- Also whether the refresh gives some, and whether these are others than the session had.
   local function inherit(rest, record)
     local oldHash, oldGrants = hashFieldOf(record), grantsFieldOf(record)
-    if oldHash == '' and oldGrants == '' then return rest end
     local hash, grants = hashFieldOf(rest), grantsFieldOf(rest)
+    local gives = hash ~= '' or grants ~= ''
+    if oldHash == '' and oldGrants == '' and not gives then return rest, false, false end
     local ip = sub(rest, 1, -2 - #hash - #grants)
-    return ip .. (hash ~= '' and hash or oldHash) .. (grants ~= '' and grants or oldGrants) .. '}'
+    local newHash, newGrants = hash ~= '' and hash or oldHash, grants ~= '' and grants or oldGrants
+    local changes = newHash ~= oldHash or (newGrants ~= oldGrants and (oldGrants ~= '' or newGrants ~= DEFAULT_GRANTS))
+    return ip .. newHash .. newGrants .. '}', gives, changes
   end
 
   local function headOf(expires, touched, created, idle)
@@ -133,9 +154,10 @@ export const LUA_RENEWAL = `
 `;
 
 /** The session of a record. Throws if the text is not one: then it was not written by this store. */
-export function parseRecord(sessid: number, text: string): StoredSession {
+export function parseRecord(sessid: number, text: string): StoredSession & { readonly idleMs: number } {
   const record = JSON.parse(text) as RedisRecord;
   return {
+    idleMs: record.i,
     session: {
       sessid,
       user: record.u ?? null,
@@ -151,15 +173,16 @@ export function parseRecord(sessid: number, text: string): StoredSession {
 interface RedisRecord {
   readonly e: number;
   readonly c: number;
+  readonly i: number;
   readonly u?: string;
   readonly p?: string;
   readonly h?: string;
   readonly g?: readonly string[];
 }
 
-/** The owner's part of a record; "" for an anonymous session, or where a request leaves the owner open. */
+/** The owner in a record, in the log and in `owners`; "" for an anonymous session, or where a request leaves it open. */
 export function ownerText(user: string | null | undefined): string {
-  return user === null || user === undefined ? "" : `,"u":${JSON.stringify(user)}`;
+  return user === null || user === undefined ? "" : JSON.stringify(user);
 }
 
 /** The part of a record that follows its owner. */

@@ -1,10 +1,11 @@
+import type { Leases } from "../session-log.ts";
 import type { EndedSessions } from "../session-store.ts";
-import type { RedisScript, ScriptCall } from "./scripts.ts";
+import { asInteger, asList, parseLeases, type RedisScript, type ScriptCall } from "./scripts.ts";
 import { LUA_INDEX } from "./session-index.ts";
 import { LUA_CLOCK, LUA_RECORD, type RedisKeys } from "./session-record.ts";
 
 /**
- * Trims a bounded number of expired members from each index. Returns 1 if there may be more, else 0. Records and users' sets
+ * Trims a bounded number of expired members from each index, and writes the ends of these sessions. Returns 1 if there may be more, else 0. Records and users' sets
  * need no sweep: Redis expires them.
  */
 export const SWEEP: RedisScript = {
@@ -13,16 +14,20 @@ export const SWEEP: RedisScript = {
   local SESSIONS = KEYS[1] -- sessions
   local USERS    = KEYS[2] -- users
   local prefix   = ARGV[1] -- of keys
+  local logSize  = ARGV[2] -- entries that the log keeps at least
 ${LUA_CLOCK}${LUA_INDEX}
-  for _ = 1, 10 do
-    if trimIndices() < MAX_TRIMMED then return 0 end
+  local mayBeMore, trims = 1, 0
+  while mayBeMore == 1 and trims < 10 do
+    if math.max(trimSessions(), trimUsers()) < MAX_TRIMMED then mayBeMore = 0 end
+    trims = trims + 1
   end
-  return 1
+  finish()
+  return mayBeMore
 `,
 };
 
 export function sweepCall(keys: RedisKeys): ScriptCall {
-  return { script: SWEEP, keys: [keys.sessions, keys.users], args: [keys.prefix] };
+  return { script: SWEEP, keys: [keys.sessions, keys.users], args: keys.writeArgs };
 }
 
 /** What the reply says: whether there may be more to sweep. */
@@ -31,8 +36,8 @@ export function isSweepIncomplete(reply: unknown): boolean {
 }
 
 /**
- * Ends up to `limit` sessions, whosever they are. Returns how many of them lived, and 1 if there may be more, else 0: then
- * there was none at this moment.
+ * Ends up to `limit` sessions, whosever they are. Returns how many of them lived, 1 if there may be more, else 0: then there
+ * was none at this moment; and the leases.
  */
 export const END_SOME: RedisScript = {
   readOnly: false,
@@ -40,21 +45,38 @@ export const END_SOME: RedisScript = {
   local SESSIONS = KEYS[1]           -- sessions
   local USERS    = KEYS[2]           -- users
   local prefix   = ARGV[1]           -- of keys
-  local limit    = tonumber(ARGV[2]) -- at most MAX_LISTED
+  local logSize  = ARGV[2]           -- entries that the log keeps at least
+  local limit    = tonumber(ARGV[3]) -- at most MAX_LISTED
 ${LUA_CLOCK}${LUA_RECORD}${LUA_INDEX}
-  local sessids = redis.call('ZRANGE', SESSIONS, 0, limit - 1)
-  if #sessids == 0 then return {0, 0} end
-  local keys = {}
-  for i, sessid in ipairs(sessids) do keys[i] = sessionKeyOf(sessid) end
-  local ended = 0
-  for i, record in ipairs(redis.call('MGET', unpack(keys))) do
-    local user = record and userOf(record)
-    removeFromIndices(sessids[i], user and userKeyOf(user))
-    if isLive(record) then ended = ended + 1 end
+  local function endSome()
+    local listed = redis.call('ZRANGE', SESSIONS, 0, limit - 1, 'WITHSCORES')
+    if #listed == 0 then return 0, 0 end
+    local sessids, keys = {}, {}
+    for i = 1, #listed / 2 do
+      sessids[i] = listed[2 * i - 1]
+      keys[i] = sessionKeyOf(sessids[i])
+    end
+    local owners = redis.call('HMGET', OWNERS, unpack(sessids))
+    local ended = 0
+    for i, record in ipairs(redis.call('MGET', unpack(keys))) do
+      local user, owner
+      if record then user, owner = userOf(record) end
+      removeFromIndices(sessids[i], user and userKeyOf(user))
+      if isLive(record) then
+        logDeleted(sessids[i], owner)
+        ended = ended + 1
+      else
+        logExpired(sessids[i], owners[i] or owner or '', listed[2 * i])
+      end
+    end
+    redis.call('DEL', unpack(keys))
+    return ended, #sessids == limit and 1 or 0
   end
-  redis.call('DEL', unpack(keys))
-  finishIndices()
-  return {ended, #sessids == limit and 1 or 0}
+
+  trimSessions()
+  local ended, mayBeMore = endSome()
+  finish()
+  return addLeases({ ended, mayBeMore })
 `,
 };
 
@@ -62,11 +84,11 @@ ${LUA_CLOCK}${LUA_RECORD}${LUA_INDEX}
 const ENDED_PER_CALL = 250;
 
 export function endSomeCall(keys: RedisKeys): ScriptCall {
-  return { script: END_SOME, keys: [keys.sessions, keys.users], args: [keys.prefix, String(ENDED_PER_CALL)] };
+  return { script: END_SOME, keys: [keys.sessions, keys.users], args: [...keys.writeArgs, String(ENDED_PER_CALL)] };
 }
 
-/** What the reply says; undefined if it is not of this script. */
-export function parseEnded(reply: unknown): EndedSessions | undefined {
-  if (!Array.isArray(reply) || !Number.isSafeInteger(reply[0])) return undefined;
-  return { ended: Number(reply[0]), complete: reply[1] === 0 };
+/** What the reply says. Throws UnexpectedReply. */
+export function parseEnded(reply: unknown): EndedSessions & { readonly leases: Leases } {
+  const [ended, mayBeMore, ...leases] = asList(reply);
+  return { ended: asInteger(ended), complete: mayBeMore === 0, leases: parseLeases(leases) };
 }

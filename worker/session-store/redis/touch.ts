@@ -14,13 +14,15 @@ export const TOUCH: RedisScript = {
   local USERS         = KEYS[2]           -- users
   -- KEYS[2 + i]: s:<sessid>
   local prefix        = ARGV[1]           -- of keys
-  local touchInterval = tonumber(ARGV[2]) -- ms
-  local max           = tonumber(ARGV[3]) -- ms, absolute lifetime
-  -- ARGV[3 + i]: epoch ms of its check
+  local logSize       = ARGV[2]           -- entries that the log keeps at least
+  local touchInterval = tonumber(ARGV[3]) -- ms
+  local max           = tonumber(ARGV[4]) -- ms, absolute lifetime
+  -- ARGV[4 + i]: epoch ms of its check
 ${LUA_CLOCK}${LUA_RECORD}${LUA_RENEWAL}${LUA_INDEX}
+  trimSessions()
   for i = 1, #KEYS - 2 do
     local key = KEYS[2 + i]
-    local at = ARGV[3 + i] < nowText and ARGV[3 + i] or nowText
+    local at = ARGV[4 + i] < nowText and ARGV[4 + i] or nowText
     local record = redis.call('GET', key)
     local expires = isLive(record) and renewedExpiry(record, tonumber(at))
     if expires then
@@ -30,7 +32,7 @@ ${LUA_CLOCK}${LUA_RECORD}${LUA_RENEWAL}${LUA_INDEX}
       addToIndices(idOf(key), user and userKeyOf(user), expiresText)
     end
   end
-  finishIndices()
+  finish()
   return 'OK'
 `,
 };
@@ -45,7 +47,7 @@ export function touchCalls(touches: readonly Touch[], keys: RedisKeys, policy: S
       script: TOUCH,
       keys: [keys.sessions, keys.users, ...part.map(([sessid]) => keys.session(sessid))],
       args: [
-        keys.prefix,
+        ...keys.writeArgs,
         String(policy.touchIntervalMs),
         String(policy.maxMs),
         ...part.map(([, checkedAt]) => String(checkedAt)),

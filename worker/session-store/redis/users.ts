@@ -6,11 +6,12 @@ import {
   asText,
   type BatchCall,
   type CallResult,
+  parseLeases,
   type RedisScript,
   type ScriptCall,
 } from "./scripts.ts";
 import { LUA_INDEX } from "./session-index.ts";
-import { LUA_CLOCK, parseRecord, type RedisKeys } from "./session-record.ts";
+import { LUA_CLOCK, ownerText, parseRecord, type RedisKeys } from "./session-record.ts";
 
 /** The live sessions of a user. Returns sessid, record, sessid, record, ... in the order of their expiry. */
 export const LIST_USER: RedisScript = {
@@ -60,7 +61,7 @@ export class ListUserCall implements BatchCall {
 }
 
 /**
- * Ends all sessions of a user but one. Returns how many lived. Expired sessions that the user's set still holds are removed
+ * Ends all sessions of a user but one. Returns how many lived, then the leases. Expired sessions that the user's set still holds are removed
  * from this set alone: their sessids may belong to another user by now.
  */
 export const DELETE_USER: RedisScript = {
@@ -70,8 +71,11 @@ export const DELETE_USER: RedisScript = {
   local USERS    = KEYS[2] -- users
   local userKey  = KEYS[3] -- u:<user>
   local prefix   = ARGV[1] -- of keys
-  local except   = ARGV[2] -- the sessid that stays, '' for none
+  local logSize  = ARGV[2] -- entries that the log keeps at least
+  local owner    = ARGV[3] -- the user as JSON
+  local except   = ARGV[4] -- the sessid that stays, '' for none
 ${LUA_CLOCK}${LUA_INDEX}
+  trimSessions()
   local sessids = redis.call('ZRANGEBYSCORE', userKey, '(' .. nowText, '+inf')
   local ended, keptUntil = 0, nil
   for _, sessid in ipairs(sessids) do
@@ -80,14 +84,15 @@ ${LUA_CLOCK}${LUA_INDEX}
     else
       redis.call('DEL', sessionKeyOf(sessid))
       removeFromIndices(sessid)
+      logDeleted(sessid, owner)
       ended = ended + 1
     end
   end
   redis.call('DEL', userKey)
   if keptUntil then redis.call('ZADD', userKey, keptUntil, except) end
   updateUser(userKey)
-  finishIndices()
-  return ended
+  finish()
+  return addLeases({ ended })
 `,
 };
 
@@ -108,11 +113,16 @@ export class DeleteUserCall implements BatchCall {
     return {
       script: DELETE_USER,
       keys: [keys.sessions, keys.users, keys.user(user)],
-      args: [keys.prefix, String(except ?? "")],
+      args: [...keys.writeArgs, ownerText(user), String(except ?? "")],
     };
   }
 
   read(reply: unknown): CallResult {
-    return { responses: [{ kind: "deleteUser", status: Status.Ok, deleted: asInteger(reply) }], touches: [] };
+    const [deleted, ...leases] = asList(reply);
+    return {
+      responses: [{ kind: "deleteUser", status: Status.Ok, deleted: asInteger(deleted) }],
+      touches: [],
+      leases: parseLeases(leases),
+    };
   }
 }

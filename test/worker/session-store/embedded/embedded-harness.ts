@@ -22,13 +22,8 @@ export function createEmbeddedHarness(): StoreHarness {
   return {
     idleMs: IDLE_MS,
     isClockStill: true,
-    open: (policy, options) =>
-      new EmbeddedStore({
-        namespace,
-        policy: testPolicy(IDLE_MS, policy),
-        deadlineMs: PATIENT_DEADLINE_MS,
-        ...options,
-      }),
+    open: (policy) =>
+      new EmbeddedStore({ namespace, policy: testPolicy(IDLE_MS, policy), deadlineMs: PATIENT_DEADLINE_MS }),
     now: async () => nowMs,
     async advance(ms) {
       nowMs += ms;

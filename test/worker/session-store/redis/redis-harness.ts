@@ -2,6 +2,8 @@ import { inject } from "vitest";
 import type { Session, SessionResponse } from "../../../../protocol/session-request.ts";
 import { RedisStore } from "../../../../worker/session-store/redis/redis-store.ts";
 import { RedisKeys } from "../../../../worker/session-store/redis/session-record.ts";
+import type { SessionPolicy } from "../../../../worker/session-store/session-lifetime.ts";
+import type { SessionEvent } from "../../../../worker/session-store/session-log.ts";
 import type { SessionStore } from "../../../../worker/session-store/session-store.ts";
 import type { ProvidedKey } from "../../../support/workerd/provided-context.ts";
 import { PATIENT_DEADLINE_MS, type StoreHarness, testPolicy } from "../store-harness.ts";
@@ -17,6 +19,8 @@ export interface RedisHarness extends StoreHarness {
   readonly token: string;
   /** The keys of its stores. */
   readonly keys: RedisKeys;
+  /** Opens a store that waits `deadlineMs` for Redis; a slow machine needs the default. */
+  open(policy?: Partial<SessionPolicy>, deadlineMs?: number): SessionStore;
   /** A time that a store of the harness has returned, as Redis keeps it: `advance` moves what is stored. */
   storedTime(time: number): number;
   /** Runs a command past redis-rest, as an administrator would. */
@@ -27,12 +31,15 @@ export interface RedisHarness extends StoreHarness {
   close(): Promise<void>;
 }
 
-/** Moves every time in Redis `ARGV[1]` ms into the past: of records, of index members, and of the keys' own expiry. */
+/**
+ * Moves every time in Redis `ARGV[1]` ms into the past: of records, of index members, and of the keys' own expiry; not those in
+ * the log. Returns the epoch ms after which nothing was written before it.
+ */
 const AGE_EVERYTHING = `
   local ms = tonumber(ARGV[1])
   for _, key in ipairs(redis.call('KEYS', '*')) do
-    local expires = redis.call('PEXPIRETIME', key)
-    if redis.call('TYPE', key).ok == 'string' then
+    local expires, kind = redis.call('PEXPIRETIME', key), redis.call('TYPE', key).ok
+    if kind == 'string' then
       local record = redis.call('GET', key)
       for _, field in ipairs({ '"e":', '"t":', '"c":' }) do
         record = string.gsub(record, field .. '(%d+)', function(time)
@@ -40,12 +47,14 @@ const AGE_EVERYTHING = `
         end, 1)
       end
       redis.call('SET', key, record, 'KEEPTTL')
-    else
+    elseif kind == 'zset' then
       local members = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
       for i = 1, #members, 2 do redis.call('ZINCRBY', key, -ms, members[i]) end
     end
     if expires > 0 then redis.call('PEXPIREAT', key, string.format('%.0f', expires - ms)) end
   end
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 `;
 
 /**
@@ -57,37 +66,41 @@ export async function startRedisHarness(): Promise<RedisHarness> {
   const started = await call<{ id: string; url: string; faultyUrl: string; token: string }>(controlUrl, "POST");
   const { id, url, token } = started;
   const works: Promise<void>[] = [];
-  let advancedMs = 0;
+  let advances: Advance[] = [];
+  const advancedMs = () => advancedAt(advances, Number.POSITIVE_INFINITY);
+
+  async function serverTime(): Promise<number> {
+    const [seconds, microseconds] = await harness.command<[string, string]>("TIME");
+    return Number(seconds) * 1000 + Math.floor(Number(microseconds) / 1000);
+  }
 
   const harness: RedisHarness = {
     ...started,
     idleMs: IDLE_MS,
     isClockStill: false,
     keys: new RedisKeys(KEY_PREFIX),
-    open(policy, options) {
+    open(policy?: Partial<SessionPolicy>, deadlineMs = PATIENT_DEADLINE_MS) {
       const store = new RedisStore({
         url,
         token,
         policy: testPolicy(IDLE_MS, policy),
         keyPrefix: KEY_PREFIX,
         background: harness.background,
-        deadlineMs: PATIENT_DEADLINE_MS,
-        ...options,
+        deadlineMs,
       });
-      return withLaterTimes(store, () => advancedMs);
+      return withLaterTimes(store, (writtenAt) => advancedAt(advances, writtenAt));
     },
-    async now() {
-      const [seconds, microseconds] = await harness.command<[string, string]>("TIME");
-      return Number(seconds) * 1000 + Math.floor(Number(microseconds) / 1000) + advancedMs;
-    },
+    now: async () => (await serverTime()) + advancedMs(),
     async advance(ms) {
       await harness.settle();
       // The clock runs: a moment that a test computes may have passed already.
       const aheadMs = Math.max(0, ms);
-      await harness.command("EVAL", AGE_EVERYTHING, "0", String(aheadMs));
-      advancedMs += aheadMs;
+      const at = await harness.command<number>("EVAL", AGE_EVERYTHING, "0", String(aheadMs));
+      advances.push({ at, ms: aheadMs });
+      // So what is written from now on can be told from what was written before.
+      while ((await serverTime()) <= at + 1);
     },
-    storedTime: (time) => time - advancedMs,
+    storedTime: (time) => time - advancedMs(),
     async settle() {
       await Promise.all(works.splice(0));
     },
@@ -95,7 +108,7 @@ export async function startRedisHarness(): Promise<RedisHarness> {
     async clear() {
       await harness.settle();
       await harness.command("FLUSHALL");
-      advancedMs = 0;
+      advances = [];
     },
     command: (...command) => call(`${controlUrl}/${id}/command`, "POST", command),
     signal: (name) => call(`${controlUrl}/${id}/signal`, "POST", name),
@@ -105,9 +118,22 @@ export async function startRedisHarness(): Promise<RedisHarness> {
   return harness;
 }
 
-/** A store whose responses have their times moved by `offsetMs()`. */
-function withLaterTimes(store: SessionStore, offsetMs: () => number): SessionStore {
-  const later = (time: number) => time + offsetMs();
+/** By how much the harness's clock was moved at `at`, epoch ms by Redis's own clock. */
+interface Advance {
+  readonly at: number;
+  readonly ms: number;
+}
+
+function advancedAt(advances: readonly Advance[], time: number): number {
+  return advances.filter(({ at }) => at < time).reduce((sum, { ms }) => sum + ms, 0);
+}
+
+/**
+ * A store whose responses have their times moved by as much as the clock had been when they were written: what is stored ages,
+ * except for the log.
+ */
+function withLaterTimes(store: SessionStore, advancedMs: (writtenAt: number) => number): SessionStore {
+  const later = (time: number) => time + advancedMs(Number.POSITIVE_INFINITY);
   const laterSession = (session: Session): Session => ({
     ...session,
     createdAt: later(session.createdAt),
@@ -132,7 +158,8 @@ function withLaterTimes(store: SessionStore, offsetMs: () => number): SessionSto
     async readLog(read) {
       const page = await store.readLog(read);
       if (page.kind !== "events") return page;
-      return { ...page, events: page.events.map((event) => ({ ...event, at: later(event.at) })) };
+      const laterEvent = (event: SessionEvent) => ({ ...event, at: event.at + advancedMs(idTimeOf(event.position)) });
+      return { ...page, events: page.events.map(laterEvent) };
     },
     endAll: () => store.endAll(),
     ping: () => store.ping(),
@@ -140,15 +167,23 @@ function withLaterTimes(store: SessionStore, offsetMs: () => number): SessionSto
   };
 }
 
-/** Everything in Redis as JSON: by key its expiry, and its record or its members with their scores. */
+/** When the entry of the log was written on which a position stands: a stream's ids begin with that. */
+function idTimeOf(position: string): number {
+  return Number.parseInt(position, 10);
+}
+
+/** Everything in Redis but the log as JSON: by key its expiry, and its record, or its members with their scores or values. */
 const DUMP = `
   local dump = {}
   for _, key in ipairs(redis.call('KEYS', '*')) do
     local entry = { expires = redis.call('PEXPIRETIME', key) }
-    if redis.call('TYPE', key).ok == 'string' then
+    local kind = redis.call('TYPE', key).ok
+    if kind == 'string' then
       entry.record = redis.call('GET', key)
-    else
+    elseif kind == 'zset' then
       entry.members = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
+    elseif kind == 'hash' then
+      entry.members = redis.call('HGETALL', key)
     end
     dump[key] = entry
   end
@@ -164,29 +199,42 @@ async function indexFaults({ command, keys }: Pick<RedisHarness, "command" | "ke
   const dump = JSON.parse(await command<string>("EVAL", DUMP, "0")) as Dump;
   const sessions = new Map<string, string>();
   const users = new Map<string, Map<string, string>>();
+  const owners = new Map<string, string>();
   for (const [key, { record }] of Object.entries(dump)) {
     if (record === undefined) continue;
     const { e, u } = JSON.parse(record) as { e: number; u?: string };
     const sessid = key.slice(`${keys.prefix}s:`.length);
     sessions.set(sessid, String(e));
+    if (u !== undefined) owners.set(sessid, JSON.stringify(u));
     if (u !== undefined) users.set(u, (users.get(u) ?? new Map<string, string>()).set(sessid, String(e)));
   }
   const last = (own: ReadonlyMap<string, string>) => String(Math.max(...[...own.values()].map(Number)));
-  const expected = new Map<string, ReadonlyMap<string, string>>([
-    ...[...users].map(([user, own]) => [keys.user(user), own] as const),
+  const lasting = new Map<string, ReadonlyMap<string, string>>([
     [keys.sessions, sessions],
+    [keys.owners, owners],
+  ]);
+  const expected = new Map<string, ReadonlyMap<string, string>>([
+    ...lasting,
+    ...[...users].map(([user, own]) => [keys.user(user), own] as const),
     [keys.users, new Map([...users].map(([user, own]) => [user, last(own)]))],
   ]);
 
   const faults: string[] = [];
   for (const [index, members] of expected) {
     const { members: found = [], expires = 0 } = dump[index] ?? {};
-    const pairs = found.flatMap((member, at) => (at % 2 === 0 ? [[member, found[at + 1] ?? ""] as const] : []));
+    // An owner may be "": of an anonymous session whose number another had.
+    const pairs = found
+      .flatMap((member, at) => (at % 2 === 0 ? [[member, found[at + 1] ?? ""] as const] : []))
+      .filter(([, value]) => value !== "");
     const [actual, wanted] = [asText(new Map(pairs)), asText(members)];
     if (actual !== wanted) faults.push(`${index}: ${actual}, expected ${wanted}`);
-    if (members.size > 0 && expires < Number(last(members))) faults.push(`${index} expires before its last member`);
+    if (lasting.has(index) && expires > 0) faults.push(`${index} expires`);
+    if (!lasting.has(index) && members.size > 0 && expires < Number(last(members))) {
+      faults.push(`${index} expires before its last member`);
+    }
   }
-  const unexpected = Object.entries(dump).filter(([key, { members }]) => members !== undefined && !expected.has(key));
+  const isExpected = (key: string) => expected.has(key) || key === keys.leases;
+  const unexpected = Object.entries(dump).filter(([key, { members }]) => members !== undefined && !isExpected(key));
   return [...faults, ...unexpected.map(([key]) => `${key}: not expected`)];
 }
 

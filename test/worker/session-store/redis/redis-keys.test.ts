@@ -23,18 +23,21 @@ describe("the keys of RedisStore", () => {
       .sort();
   const pttl = (key: string) => harness.command<number>("PTTL", `${prefix}${key}`);
 
-  it("are of four kinds, and none outlives the idle time", async () => {
+  it("are of seven kinds, and none that a verdict needs outlives the idle time", async () => {
     const store = harness.open();
     await store.run([register(1), register(2, { user: "lee" }), register(-3, { user: null })]);
     await check(store, 1);
     await harness.settle();
     await runOne(store, register(2, { user: "lee" }));
-    expect(await keys()).toEqual(["s:-3", "s:1", "s:2", "sessions", "u:kim", "u:lee", "users"]);
-    for (const key of await keys()) {
+    await store.readLog({ after: null, limit: 1, lease: { hub: "a", ms: 1 } });
+    const lasting = ["leases", "log", "owners", "sessions"];
+    expect(await keys()).toEqual([...lasting, "s:-3", "s:1", "s:2", "u:kim", "u:lee", "users"].sort());
+    for (const key of (await keys()).filter((name) => !lasting.includes(name))) {
       const ttlMs = await pttl(key);
       expect(ttlMs, key).toBeGreaterThan(0);
       expect(ttlMs, key).toBeLessThanOrEqual(harness.idleMs);
     }
+    for (const key of lasting) expect(await pttl(key), key).toBe(-1);
   });
 
   it("hold a record that says no more than the session has", async () => {
@@ -56,22 +59,22 @@ describe("the keys of RedisStore", () => {
     expect(record).not.toContain(secret.slice(0, 16));
   });
 
-  it("are all gone when the last session is deleted, one by one or by user", async () => {
+  it("are all gone but the log when the last session is deleted, one by one or by user", async () => {
     const store = harness.open();
     await store.run([register(1), register(2), register(3, { user: "lee" }), register(4, { user: null })]);
     await store.run([
       { kind: "delete", sessid: 1 },
       { kind: "delete", sessid: 2 },
     ]);
-    expect(await keys()).toEqual(["s:3", "s:4", "sessions", "u:lee", "users"]);
+    expect(await keys()).toEqual(["log", "owners", "s:3", "s:4", "sessions", "u:lee", "users"]);
     await store.run([
       { kind: "deleteUser", user: "lee" },
       { kind: "delete", sessid: 4 },
     ]);
-    expect(await keys()).toEqual([]);
+    expect(await keys()).toEqual(["log"]);
   });
 
-  it("are all gone when the last session has expired, without a sweep or another write", async () => {
+  it("are gone when the last session has expired, but for what a sweep needs to write the ends", async () => {
     const store = harness.open();
     await store.run([
       register(1, { idleMs: 700 }),
@@ -80,7 +83,9 @@ describe("the keys of RedisStore", () => {
     ]);
     // Redis keeps a key through the millisecond of its expiry.
     await harness.advance(701);
-    expect(await keys()).toEqual([]);
+    expect(await keys()).toEqual(["log", "owners", "sessions"]);
+    await store.sweep();
+    expect(await keys()).toEqual(["log"]);
   });
 
   it("hold no expired member in an index after a write or a sweep", async () => {
@@ -100,7 +105,7 @@ describe("the keys of RedisStore", () => {
     await store.run(short);
     await harness.advance(200);
     await runOne(store, { kind: "delete", sessid: 1 });
-    expect(await keys()).toEqual([]);
+    expect(await keys()).toEqual(["log"]);
   });
 
   it("hold nothing expired after a sweep, however much there was", async () => {
@@ -156,7 +161,7 @@ describe("the keys of RedisStore", () => {
     expect(responses.every(({ status }) => status === Status.Ok)).toBe(true);
     expect((await runOne(store, { kind: "listUser", user: "kim" })).sessions).toHaveLength(1000);
     expect((await runOne(store, { kind: "deleteUser", user: "kim" })).deleted).toBe(1000);
-    expect(await keys()).toEqual([]);
+    expect(await keys()).toEqual(["log"]);
   });
 });
 
@@ -196,7 +201,7 @@ describe("RedisStore with another key prefix", () => {
     expect(await neighbour.endAll()).toEqual({ ended: 1, complete: true });
     await neighbour.sweep();
     await harness.settle();
-    expect((await harness.command<string[]>("KEYS", "*")).sort()).toEqual(before.sort());
+    expect((await harness.command<string[]>("KEYS", "*")).sort()).toEqual([...before, "shop/2:log"].sort());
     expect(await sessidsOf(store, "kim")).toEqual([1, 2]);
     expect(await count(store)).toEqual([3, 1]);
   });
@@ -215,10 +220,9 @@ describe("RedisStore with another key prefix", () => {
     expect(await count(store)).toEqual([4, 2]);
     expect(await sessidsOf(store, "kim")).toEqual([1, 4]);
     await runOne(store, register(5));
-    for (const index of ["sessions", "users"]) {
-      expect(await harness.command<number>("PTTL", index), index).toBeGreaterThan(0);
-    }
+    expect(await harness.command<number>("PTTL", "users")).toBeGreaterThan(0);
+    expect(await harness.command<number>("PTTL", "sessions")).toBe(-1);
     expect(await store.endAll()).toEqual({ ended: 5, complete: true });
-    expect(await harness.command("KEYS", "*")).toEqual([]);
+    expect(await harness.command("KEYS", "*")).toEqual(["log"]);
   });
 });
