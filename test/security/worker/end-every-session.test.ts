@@ -70,7 +70,7 @@ describe("the end of every session in Redis", () => {
     const store = harness.open();
     await runOne(store, register(1));
     await harness.command("REPLICAOF", "127.0.0.1", "1");
-    expect(await harness.open({}, 300).endAll()).toEqual({ ended: 0, complete: false });
+    expect(await harness.open({}, { deadlineMs: 300 }).endAll()).toEqual({ ended: 0, complete: false });
     await harness.command("REPLICAOF", "NO", "ONE");
     expect(await store.endAll()).toEqual({ ended: 1, complete: true });
   });

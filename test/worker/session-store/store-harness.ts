@@ -1,9 +1,17 @@
 import type { SessionPolicy } from "../../../worker/session-store/session-lifetime.ts";
+import type { AwaitAcknowledgements } from "../../../worker/session-store/session-log.ts";
 import type { SessionStore } from "../../../worker/session-store/session-store.ts";
+
+/** The options of every kind of store. */
+export interface StoreOptions {
+  readonly deadlineMs?: number;
+  readonly logEntries?: number;
+  readonly awaitAcknowledgements?: AwaitAcknowledgements;
+}
 
 /** A kind of store, as the conformance suite needs it. All the stores that it opens share their sessions. */
 export interface StoreHarness {
-  open(policy?: Partial<SessionPolicy>): SessionStore;
+  open(policy?: Partial<SessionPolicy>, options?: StoreOptions): SessionStore;
   /** The idle time of its sessions, which a slow machine does not use up. */
   readonly idleMs: number;
   /** Whether the clock stands still between two calls of `advance`, so that a test can tell milliseconds apart. */

@@ -22,8 +22,13 @@ export function createEmbeddedHarness(): StoreHarness {
   return {
     idleMs: IDLE_MS,
     isClockStill: true,
-    open: (policy) =>
-      new EmbeddedStore({ namespace, policy: testPolicy(IDLE_MS, policy), deadlineMs: PATIENT_DEADLINE_MS }),
+    open: (policy, options) =>
+      new EmbeddedStore({
+        namespace,
+        policy: testPolicy(IDLE_MS, policy),
+        deadlineMs: PATIENT_DEADLINE_MS,
+        ...options,
+      }),
     now: async () => nowMs,
     async advance(ms) {
       nowMs += ms;

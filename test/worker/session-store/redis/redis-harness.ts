@@ -2,7 +2,6 @@ import { inject } from "vitest";
 import type { Session, SessionResponse } from "../../../../protocol/session-request.ts";
 import { RedisStore } from "../../../../worker/session-store/redis/redis-store.ts";
 import { RedisKeys } from "../../../../worker/session-store/redis/session-record.ts";
-import type { SessionPolicy } from "../../../../worker/session-store/session-lifetime.ts";
 import type { SessionEvent } from "../../../../worker/session-store/session-log.ts";
 import type { SessionStore } from "../../../../worker/session-store/session-store.ts";
 import type { ProvidedKey } from "../../../support/workerd/provided-context.ts";
@@ -19,8 +18,6 @@ export interface RedisHarness extends StoreHarness {
   readonly token: string;
   /** The keys of its stores. */
   readonly keys: RedisKeys;
-  /** Opens a store that waits `deadlineMs` for Redis; a slow machine needs the default. */
-  open(policy?: Partial<SessionPolicy>, deadlineMs?: number): SessionStore;
   /** A time that a store of the harness has returned, as Redis keeps it: `advance` moves what is stored. */
   storedTime(time: number): number;
   /** Runs a command past redis-rest, as an administrator would. */
@@ -79,14 +76,15 @@ export async function startRedisHarness(): Promise<RedisHarness> {
     idleMs: IDLE_MS,
     isClockStill: false,
     keys: new RedisKeys(KEY_PREFIX),
-    open(policy?: Partial<SessionPolicy>, deadlineMs = PATIENT_DEADLINE_MS) {
+    open(policy, options) {
       const store = new RedisStore({
         url,
         token,
         policy: testPolicy(IDLE_MS, policy),
         keyPrefix: KEY_PREFIX,
         background: harness.background,
-        deadlineMs,
+        deadlineMs: PATIENT_DEADLINE_MS,
+        ...options,
       });
       return withLaterTimes(store, (writtenAt) => advancedAt(advances, writtenAt));
     },
