@@ -7,6 +7,7 @@ export const PROBLEMS = {
   too_slow: { status: 408, title: "The request did not arrive in time" },
   conflict: { status: 409, title: "In conflict with what there is" },
   too_large: { status: 413, title: "The request is too large" },
+  upgrade_required: { status: 426, title: "A WebSocket is needed" },
   too_many: { status: 429, title: "A limit was reached" },
   unavailable: { status: 503, title: "The session store could not be asked in time" },
   not_configured: { status: 503, title: "This server is not configured for that" },

@@ -14,6 +14,7 @@ import { accounts } from "./routes/accounts.ts";
 import { check } from "./routes/check.ts";
 import { docsPage } from "./routes/docs-page.tsx";
 import { healthz, readyz } from "./routes/health.ts";
+import { leases } from "./routes/leases.ts";
 import { openapi } from "./routes/openapi.ts";
 import { ownSession } from "./routes/own-session.ts";
 import { packets } from "./routes/packets.ts";
@@ -42,6 +43,9 @@ app.route("/v1/check", check);
 // Responses go to bridges, so they have none of the headers for browsers.
 app.use("/v1/packets", provideStore(), requireApiKey(), limitBody(MAX_BATCH_BYTES));
 app.route("/v1/packets", packets);
+
+app.use("/v1/leases", provideStore(), requireApiKey());
+app.route("/v1/leases", leases);
 
 // From here on are routes that return 200 without a credential.
 app.use(requirePlainHost());

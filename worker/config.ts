@@ -1,6 +1,7 @@
 import * as v from "valibot";
 import { ConfigError, flag, List, parseEnvironment, wholeNumber } from "../config/environment.ts";
 import { HOW_TO_MAKE_A_KEY, isLoopbackHost, MIN_KEY_CHARACTERS } from "../config/loopback.ts";
+import { MAX_BOUND_MS, MIN_BOUND_MS } from "../protocol/leases/lease-messages.ts";
 import { DEFAULT_ROOM_LIMITS, type RoomLimits } from "../protocol/reliable/room/room-limits.ts";
 import type { BodyLimits } from "./http/form-body.ts";
 import { Grants } from "./http/schemas.ts";
@@ -14,6 +15,8 @@ export interface WorkerConfig {
     | { readonly kind: "embedded" }
     | { readonly kind: "redis"; readonly url: string; readonly token: string; readonly keyPrefix: string };
   readonly policy: SessionPolicy;
+  /** For how long a bridge may answer from memory after the hub has heard from it, and so how long a revoke may wait for one. */
+  readonly revocationBoundMs: number;
   /** Addresses of proxies whose X-Forwarded-For is believed (http/client-address.ts). */
   readonly trustedProxies: readonly string[];
   /** Browser accounts: what one may enter that has no grants of its own, and whether anybody may make one. */
@@ -86,6 +89,7 @@ export const WorkerVariables = v.object({
     v.picklist(["reject", "evict-oldest"], 'allowed is "reject" or "evict-oldest"'),
     "reject",
   ),
+  REVOCATION_BOUND_MS: wholeNumber(MIN_BOUND_MS, MAX_BOUND_MS, 1000),
   WEB_GRANTS: v.optional(v.pipe(List, Grants), "room:*"),
   SIGNUP: v.optional(v.picklist(["open", "closed"], 'allowed is "open" or "closed"'), "open"),
   FORM_TIMEOUT_SECONDS: wholeNumber(1, 600, 15),
@@ -140,6 +144,7 @@ export function parseWorkerConfig(environment: object): WorkerConfig {
       maxSessionsPerUser: variables.MAX_SESSIONS_PER_USER,
       limitPolicy: variables.SESSION_LIMIT_POLICY,
     },
+    revocationBoundMs: variables.REVOCATION_BOUND_MS,
     web: { grants: variables.WEB_GRANTS, signup: variables.SIGNUP },
     forms: {
       timeoutMs: variables.FORM_TIMEOUT_SECONDS * 1000,

@@ -1,16 +1,19 @@
 import { waitUntil } from "cloudflare:workers";
 import { parseWorkerConfig, type WorkerConfig } from "./config.ts";
 import { BodyIntake } from "./http/form-body.ts";
+import { Acknowledgements, type Acknowledging } from "./leases/acknowledgements.ts";
 import { CoalescingStore } from "./session-store/coalescing-store.ts";
 import type { EmbeddedSessions } from "./session-store/embedded/embedded-sessions.ts";
 import { EmbeddedStore } from "./session-store/embedded/embedded-store.ts";
 import { RedisStore } from "./session-store/redis/redis-store.ts";
 import { CacheInvalidatingStore, SessionCache } from "./session-store/session-cache.ts";
+import type { AwaitAcknowledgements } from "./session-store/session-log.ts";
 import type { SessionStore } from "./session-store/session-store.ts";
 
 /** The worker's bindings that an isolate uses. */
 export interface IsolateBindings {
   readonly EMBEDDED_SESSIONS: DurableObjectNamespace<EmbeddedSessions>;
+  readonly SESSION_HUB: DurableObjectNamespace<Acknowledging>;
 }
 
 /** What an isolate opens once, for its requests and its Durable Objects. */
@@ -40,9 +43,22 @@ export function openIsolate(bindings: IsolateBindings): Isolate {
   return isolate;
 }
 
-function openStore({ store, policy }: WorkerConfig, bindings: IsolateBindings): SessionStore {
-  if (store.kind === "embedded") return new EmbeddedStore({ namespace: bindings.EMBEDDED_SESSIONS, policy });
+/** All bridges of a worker are connected to the object of this name. */
+export function openHub({ SESSION_HUB }: IsolateBindings): DurableObjectStub<Acknowledging> {
+  return SESSION_HUB.getByName("hub");
+}
+
+function openStore({ store, policy, revocationBoundMs }: WorkerConfig, bindings: IsolateBindings): SessionStore {
+  const acknowledgements = new Acknowledgements({
+    hub: () => openHub(bindings),
+    boundMs: revocationBoundMs,
+    background: waitUntil,
+  });
+  const awaitAcknowledgements: AwaitAcknowledgements = (leases) => acknowledgements.wait(leases);
+  if (store.kind === "embedded") {
+    return new EmbeddedStore({ namespace: bindings.EMBEDDED_SESSIONS, policy, awaitAcknowledgements });
+  }
   const { url, token, keyPrefix } = store;
-  const redis = new RedisStore({ url, token, keyPrefix, policy, background: waitUntil });
+  const redis = new RedisStore({ url, token, keyPrefix, policy, background: waitUntil, awaitAcknowledgements });
   return new CoalescingStore({ store: redis, background: waitUntil });
 }

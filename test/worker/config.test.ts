@@ -23,6 +23,7 @@ describe("parseWorkerConfig", () => {
         maxSessionsPerUser: 100,
         limitPolicy: "reject",
       },
+      revocationBoundMs: 1000,
       web: { grants: ["room:*"], signup: "open" },
       forms: { timeoutMs: 15_000, maxWaiting: 256, maxWaitingPerAddress: 64 },
       login: {
@@ -75,6 +76,7 @@ describe("parseWorkerConfig", () => {
       TOUCH_INTERVAL_SECONDS: "0",
       MAX_SESSIONS_PER_USER: "3",
       SESSION_LIMIT_POLICY: "evict-oldest",
+      REVOCATION_BOUND_MS: "200",
       WEB_GRANTS: "room:lobby, /shop/*,",
       SIGNUP: "closed",
       FORM_TIMEOUT_SECONDS: "1",
@@ -117,6 +119,7 @@ describe("parseWorkerConfig", () => {
         maxSessionsPerUser: 3,
         limitPolicy: "evict-oldest",
       },
+      revocationBoundMs: 200,
       web: { grants: ["room:lobby", "/shop/*"], signup: "closed" },
       forms: { timeoutMs: 1000, maxWaiting: 2, maxWaitingPerAddress: 1 },
       login: {
@@ -170,6 +173,8 @@ describe("parseWorkerConfig", () => {
     ["TOUCH_INTERVAL_SECONDS", { ...redis, TOUCH_INTERVAL_SECONDS: "-1" }],
     ["MAX_SESSIONS_PER_USER", { ...redis, MAX_SESSIONS_PER_USER: "1.5" }],
     ["SESSION_LIMIT_POLICY", { ...redis, SESSION_LIMIT_POLICY: "newest" }],
+    ["REVOCATION_BOUND_MS", { ...redis, REVOCATION_BOUND_MS: "199" }],
+    ["REVOCATION_BOUND_MS", { ...redis, REVOCATION_BOUND_MS: "60001" }],
     ["WEB_GRANTS.1", { ...redis, WEB_GRANTS: "room:*,a*b" }],
     ["WEB_GRANTS", { ...redis, WEB_GRANTS: Array(65).fill("a").join(",") }],
     ["SIGNUP", { ...redis, SIGNUP: "yes" }],

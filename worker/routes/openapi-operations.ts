@@ -147,6 +147,10 @@ export const API_OPERATIONS: readonly ApiOperation[] = [
       problems: [400, 413],
     },
   ),
+  operation("service", "get /v1/leases", "A bridge's WebSocket to the hub, which grants it leases", {
+    responses: { 101: ["The WebSocket; lease messages as binary messages"] },
+    problems: [403, 426],
+  }),
   operation("service", "get /v1/rooms/{room}", "Who is in a room, and how far its log is", {
     responses: { 200: ["The room; without members if nobody ever came", RoomView] },
     problems: [400],

@@ -1,4 +1,5 @@
 import { Hono } from "hono";
+import { KEEP_HEADER, writeKeep } from "../../protocol/leases/keep-block.ts";
 import { ByteWriter } from "../../protocol/packet-fields.ts";
 import { MAX_SERVICE_PACKET_BYTES, PacketDecoder, ProtocolError } from "../../protocol/packet-framing.ts";
 import {
@@ -25,7 +26,7 @@ import { hashToken } from "../session-store/secrets.ts";
 /** The largest response of a fixed size, CountUsersResponse: 4 + 1 + 4 + 4. For an Issue, which is rarer, the writer grows. */
 const RESPONSE_BYTES = 13;
 
-/** `/v1/packets`: service packets in, their responses out, in order. */
+/** `/v1/packets`: service packets in, their responses out, in order. A bridge that may keep sessions gets the keep block after them. */
 export const packets = new Hono<AppEnv>().post("/", async (c) => {
   if (c.req.header("Content-Type")?.toLowerCase() !== "application/octet-stream") {
     return problem(c, "invalid", "Content-Type: allowed is application/octet-stream");
@@ -35,9 +36,12 @@ export const packets = new Hono<AppEnv>().post("/", async (c) => {
   if (decoded.length > MAX_BATCH_REQUESTS) {
     return problem(c, "too_large", `body: allowed are ${MAX_BATCH_REQUESTS} packets or fewer`);
   }
-  const responses = await c.get("store").run(await forStore(decoded.filter(isRequest)));
-  const body = encodeAll(decoded, responses.map(forPacket));
-  return c.body(body, 200, { "Content-Type": "application/octet-stream" });
+  const forBridge = c.req.header(KEEP_HEADER) === "1";
+  const responses = await c.get("store").run(await forStore(decoded.filter(isRequest)), { forBridge });
+  const body = new ByteWriter(decoded.length * RESPONSE_BYTES);
+  writeAll(body, decoded, responses.map(forPacket));
+  if (forBridge) writeKeeps(body, decoded, responses);
+  return c.body(body.finish(), 200, { "Content-Type": "application/octet-stream" });
 });
 
 /** The packets of the body; a text that says what is wrong if its framing is, and then none of them is executed. */
@@ -72,22 +76,45 @@ function forPacket(response: SessionResponse): ServiceResponse {
   return { kind, status, session: status === Status.Ok ? { sessid: session.sessid, user: session.user } : null };
 }
 
-function encodeAll(
+function writeAll(
+  writer: ByteWriter,
   decoded: readonly DecodedServiceRequest[],
   responses: readonly ServiceResponse[],
-): Uint8Array<ArrayBuffer> {
-  const writer = new ByteWriter(decoded.length * RESPONSE_BYTES);
+): void {
   let next = 0;
   for (const item of decoded)
     writeServiceResponse(writer, isRequest(item) ? required(responses[next++]) : refusal(item));
-  return writer.finish();
+}
+
+/** The keep block: an entry for each packet, also for one that was refused. */
+function writeKeeps(
+  writer: ByteWriter,
+  decoded: readonly DecodedServiceRequest[],
+  responses: readonly SessionResponse[],
+): void {
+  let next = 0;
+  for (const item of decoded) {
+    if (isRequest(item)) writeKeepOf(writer, required(responses[next++]));
+    else if (item.kind === "invalid") writeKeep(writer, item.request, 0, null);
+  }
+}
+
+function writeKeepOf(writer: ByteWriter, response: SessionResponse): void {
+  if (response.kind === "check") writeKeep(writer, "check", response.keepMs ?? 0, null);
+  else if (response.kind === "checkAccess") {
+    writeKeep(writer, "checkAccess", response.keepMs ?? 0, response.grants ?? null);
+  } else if (response.kind === "identify") {
+    // An anonymous session is nobody's.
+    const { session, keepMs = 0 } = response;
+    writeKeep(writer, "identify", session?.user == null ? 0 : keepMs, session?.grants ?? null);
+  }
 }
 
 function isRequest(item: DecodedServiceRequest): item is ServiceRequest {
   return item.kind !== "invalid" && item.kind !== "unknown";
 }
 
-function required(response: ServiceResponse | undefined): ServiceResponse {
+function required<Response>(response: Response | undefined): Response {
   if (response === undefined) throw new Error("the store returned fewer responses than it got requests");
   return response;
 }

@@ -25,8 +25,11 @@ export function askAsService(method: string, path: string, body?: unknown): Prom
 }
 
 /** Sends service packets. */
-export function askPackets(body: Uint8Array<ArrayBuffer>): Promise<Response> {
-  const headers = { Authorization: `Bearer ${API_KEY}`, "Content-Type": "application/octet-stream" };
+export function askPackets(
+  body: Uint8Array<ArrayBuffer>,
+  more: Readonly<Record<string, string>> = {},
+): Promise<Response> {
+  const headers = { Authorization: `Bearer ${API_KEY}`, "Content-Type": "application/octet-stream", ...more };
   return ask("/v1/packets", { method: "POST", headers, body });
 }
 

@@ -15,8 +15,8 @@ const packet = (type: number, ...payload: Uint8Array[]) => {
   return concat(Uint8Array.of((body.length + 4) & 255, (body.length + 4) >> 8, type & 255, type >> 8), body);
 };
 const tokenBytes = (token: string) => Uint8Array.fromBase64(token, { alphabet: "base64url" });
-const respond = async (body: Uint8Array<ArrayBuffer>) => {
-  const response = await askPackets(body);
+const respond = async (body: Uint8Array<ArrayBuffer>, headers: Readonly<Record<string, string>> = {}) => {
+  const response = await askPackets(body, headers);
   expect(response.status).toBe(200);
   expect(response.headers.get("Content-Type")).toBe("application/octet-stream");
   return new Uint8Array(await response.arrayBuffer());
@@ -162,6 +162,56 @@ describe("POST /v1/packets", () => {
     const refused = await problemOf(await ask("/v1/packets", { method: "POST", headers, body }));
     expect(refused).toMatchObject({ status: 401, code: "unauthenticated" });
     expect((await askAsService("GET", `/v1/sessions/${sessid}`)).status).toBe(200);
+  });
+
+  describe("from a bridge that may keep sessions", () => {
+    /** BRIDGE_CACHE_MS, the longest time: the sessions live longer, and are touched every minute. */
+    const KEPT = Uint8Array.of(30);
+    const NOT_KEPT = Uint8Array.of(0);
+
+    it("appends for each packet how long its session may be kept, and its grants", async () => {
+      const { sessid, token } = await createSession({ grants: ["room:lobby", "é"] });
+      const bytes = tokenBytes(token);
+      const grants = text('["room:lobby","é"]');
+      const asked: readonly (readonly [request: Uint8Array, entry: Uint8Array])[] = [
+        [packet(1, i32(sessid)), KEPT],
+        [packet(11, i32(sessid), text("room:lobby")), concat(KEPT, grants)],
+        [packet(11, i32(sessid), text("room:attic")), NOT_KEPT],
+        [packet(7), new Uint8Array()],
+        [packet(13, bytes, text("")), concat(KEPT, grants)],
+        [packet(13, bytes, text("room:attic")), NOT_KEPT],
+        [packet(13, bytes.with(19, (bytes[19] ?? 0) ^ 1), text("")), NOT_KEPT],
+        [packet(1), NOT_KEPT],
+        [packet(11, i32(sessid)), NOT_KEPT],
+        [packet(99), new Uint8Array()],
+        [packet(3, i32(sessid), i32(0), text("another")), new Uint8Array()],
+        [packet(5, i32(sessid), i32(0), text("another")), new Uint8Array()],
+        [packet(9, i32(0), text(newUser())), new Uint8Array()],
+        [packet(1, i32(sessid)), KEPT],
+      ];
+      const batch = concat(...asked.map(([request]) => request));
+      const responses = await respond(batch, { "X-Artoria-Keep": "1" });
+      const block = concat(...asked.map(([, entry]) => entry));
+      expect(toHex(responses.subarray(-block.length))).toBe(toHex(block));
+      expect(responses.length - block.length).toBe((await respond(batch)).length);
+    });
+
+    it("keeps no session of a browser that has not logged in", async () => {
+      const anonymous = /__Host-sid=([^;]+)/.exec((await ask("/")).headers.get("Set-Cookie") ?? "")?.[1] ?? "";
+      const request = packet(13, tokenBytes(anonymous), text(""));
+      const responses = await respond(request, { "X-Artoria-Keep": "1" });
+      expect(toHex(responses)).toBe("0b000e00" + "01" + "00000000" + "0000" + "00");
+    });
+
+    it.each(["0", "yes", ""])("appends nothing for the header's value %j", async (value) => {
+      const { sessid } = await createSession();
+      const responses = await respond(packet(1, i32(sessid)), { "X-Artoria-Keep": value });
+      expect(toHex(responses)).toBe("0500020000");
+    });
+
+    it("appends to an empty batch an empty block", async () => {
+      expect((await respond(new Uint8Array(), { "X-Artoria-Keep": "1" })).length).toBe(0);
+    });
   });
 
   it("refuses another content type", async () => {

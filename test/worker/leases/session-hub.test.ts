@@ -1,0 +1,293 @@
+import { reset, runInDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { encodeLeaseMessage } from "../../../protocol/leases/lease-messages.ts";
+import type { Bindings } from "../../../worker/app-env.ts";
+import { MAX_BRIDGES, SessionHub } from "../../../worker/leases/session-hub.ts";
+import { EmbeddedSessions } from "../../../worker/session-store/embedded/embedded-sessions.ts";
+import { askAsService, type Created, createSession, newUser, problemOf } from "../routes/edge-client.ts";
+import { dialHub, LeasePeer } from "./lease-peer.ts";
+
+/** REVOCATION_BOUND_MS by default. */
+const BOUND_MS = 1000;
+/** For how long after a renewal a bridge may answer from memory: the bound, less 5 %. */
+const LEASE_MS = 950;
+
+const peers: LeasePeer[] = [];
+
+async function bridge(): Promise<LeasePeer> {
+  const peer = await LeasePeer.dial();
+  peers.push(peer);
+  return peer;
+}
+
+/** A bridge with a lease, and when it sent the renewal. */
+async function leasedBridge(): Promise<{ readonly peer: LeasePeer; readonly sentMs: number }> {
+  const peer = await bridge();
+  return { peer, sentMs: await peer.lease() };
+}
+
+/** Ends the hub, as a deployment does; the next request starts another. */
+async function abortHub(): Promise<void> {
+  const hub = (env as unknown as Bindings).SESSION_HUB.getByName("hub");
+  await expect(runInDurableObject(hub, (_, state) => state.abort("a new version"))).rejects.toThrow("a new version");
+}
+
+/** Ends a session; `answeredMs` is when the edge has said so, undefined until then. */
+function end({ sessid }: Pick<Created, "sessid">) {
+  const state: { answeredMs: number | undefined; readonly answered: Promise<Response> } = {
+    answeredMs: undefined,
+    answered: askAsService("DELETE", `/v1/sessions/${sessid}`).then((response) => {
+      state.answeredMs = Date.now();
+      return response;
+    }),
+  };
+  return state;
+}
+
+/** On a machine on which the test took so long that the lease has run out, the delete may have been answered. */
+function expectNotAnsweredWithin(leaseEndMs: number, deleted: { readonly answeredMs: number | undefined }): void {
+  expect(deleted.answeredMs ?? leaseEndMs).toBeGreaterThanOrEqual(leaseEndMs);
+}
+
+afterEach(async () => {
+  vi.restoreAllMocks();
+  for (const peer of peers.splice(0)) peer.close();
+  // Leases that a test has left behind would make the next one's deletes wait.
+  await reset();
+});
+
+describe("the hub", () => {
+  it("welcomes a bridge with the bound", async () => {
+    const peer = await bridge();
+    await peer.until(() => peer.messages.length > 0);
+    expect(peer.messages).toEqual([{ kind: "welcome", boundMs: BOUND_MS }]);
+  });
+
+  it("grants what a bridge renews", async () => {
+    const { peer } = await leasedBridge();
+    await peer.lease();
+    expect(peer.messages.map(({ kind }) => kind)).toEqual(["welcome", "granted", "granted"]);
+    const [first = 0, second = 0] = peer.all("granted").map(({ renewal }) => renewal);
+    expect(second).toBeGreaterThan(first);
+  });
+
+  it("pushes the end of a session before it grants what was renewed after it", async () => {
+    const { peer } = await leasedBridge();
+    const session = await createSession();
+    const { answered } = end(session);
+    peer.acks = true;
+    expect((await answered).status).toBe(204);
+    await peer.lease();
+    const kinds = peer.messages.map(({ kind }) => kind);
+    expect(kinds.lastIndexOf("changes")).toBeGreaterThan(0);
+    expect(kinds.lastIndexOf("changes")).toBeLessThan(kinds.lastIndexOf("granted"));
+    expect(peer.all("changes").flatMap(({ sessids }) => sessids)).toEqual([session.sessid]);
+  });
+
+  it("pushes a refresh that changed the grants, and no other refresh", async () => {
+    const [user, sessid] = [newUser(), 4711];
+    const register = (grants: readonly string[]) => askAsService("POST", "/v1/sessions", { user, sessid, grants });
+    await register(["a"]);
+    const { peer } = await leasedBridge();
+    peer.acks = true;
+    expect((await register(["b"])).status).toBe(200);
+    await peer.lease();
+    expect(peer.all("changes").flatMap(({ sessids }) => sessids)).toEqual([sessid]);
+  });
+
+  it("grants nothing while the log cannot be read, keeps the connection, and grants again after it", async () => {
+    const { peer } = await leasedBridge();
+    const broken = vi.spyOn(EmbeddedSessions.prototype, "readLog").mockImplementation(() => {
+      throw new Error("the store is down");
+    });
+    let last = 0;
+    await vi.waitFor(
+      () => {
+        last = peer.renew();
+        expect(broken.mock.calls.length).toBeGreaterThan(1);
+      },
+      { timeout: 30_000, interval: 50 },
+    );
+    expect(peer.all("granted").length).toBe(1);
+    broken.mockRestore();
+    await peer.lease();
+    expect(peer.all("granted").at(-1)?.renewal).toBeGreaterThan(last);
+    expect(peer.closeCode).toBeUndefined();
+  });
+});
+
+describe("a delete", () => {
+  it("is answered when every bridge that has a lease has acked it, and not before", async () => {
+    const session = await createSession();
+    const [first, second] = [await leasedBridge(), await leasedBridge()];
+    const deleted = end(session);
+    first.peer.ack((await first.peer.changeOf(session.sessid)).number);
+    const { number } = await second.peer.changeOf(session.sessid);
+    // The hub has the first ack, because it came before this renewal.
+    await first.peer.lease();
+    expectNotAnsweredWithin(second.sentMs + LEASE_MS, deleted);
+    second.peer.ack(number);
+    expect((await deleted.answered).status).toBe(204);
+  });
+
+  it("does not wait for a bridge that has no lease yet", async () => {
+    const acknowledged = vi.spyOn(SessionHub.prototype, "acknowledged");
+    const session = await createSession();
+    const silent = await bridge();
+    const { peer } = await leasedBridge();
+    peer.acks = true;
+    expect((await end(session).answered).status).toBe(204);
+    await silent.changeOf(session.sessid);
+    // If the hub waited for the silent one, it would never answer.
+    expect(await acknowledged.mock.results[0]?.value).toEqual(expect.any(String));
+  });
+
+  it("waits for a bridge that does not ack until its lease has run out, and then is answered", async () => {
+    const session = await createSession();
+    const { sentMs } = await leasedBridge();
+    const deleted = end(session);
+    expect((await deleted.answered).status).toBe(204);
+    expect(deleted.answeredMs).toBeGreaterThanOrEqual(sentMs + LEASE_MS);
+  });
+
+  it("waits for a bridge whose connection was cut until its lease has run out", async () => {
+    const session = await createSession();
+    const { peer, sentMs } = await leasedBridge();
+    peer.close();
+    const deleted = end(session);
+    expect((await deleted.answered).status).toBe(204);
+    expect(deleted.answeredMs).toBeGreaterThanOrEqual(sentMs + LEASE_MS);
+  });
+
+  it("waits for the leases of a hub that was restarted until they have run out", async () => {
+    const session = await createSession();
+    const { peer, sentMs } = await leasedBridge();
+    await abortHub();
+    await peer.until(() => peer.closeCode !== undefined);
+    const next = await leasedBridge();
+    next.peer.acks = true;
+    const deleted = end(session);
+    expect((await deleted.answered).status).toBe(204);
+    expect(deleted.answeredMs).toBeGreaterThanOrEqual(sentMs + LEASE_MS);
+  });
+
+  it.each<readonly [string, () => Promise<string>]>([
+    ["never answers", () => new Promise(() => {})],
+    ["throws", () => Promise.reject(new Error("overloaded"))],
+  ])("waits until the leases have run out while the hub %s", async (_, acknowledged) => {
+    vi.spyOn(SessionHub.prototype, "acknowledged").mockImplementation(acknowledged);
+    const session = await createSession();
+    const { peer, sentMs } = await leasedBridge();
+    peer.acks = true;
+    const deleted = end(session);
+    expect((await deleted.answered).status).toBe(204);
+    expect(deleted.answeredMs).toBeGreaterThanOrEqual(sentMs + LEASE_MS);
+  });
+
+  it("does not delay a check that comes while it waits", async () => {
+    const [ended, other] = [await createSession(), await createSession()];
+    const { peer, sentMs } = await leasedBridge();
+    const deleted = end(ended);
+    const { number } = await peer.changeOf(ended.sessid);
+    const response = await askAsService("POST", "/v1/sessions/check", { sessids: [ended.sessid, other.sessid] });
+    expect(await response.json()).toEqual({ statuses: ["not_found", "ok"] });
+    expectNotAnsweredWithin(sentMs + LEASE_MS, deleted);
+    peer.ack(number);
+    await deleted.answered;
+  });
+
+  it("asks the hub a few times for a hundred at once", async () => {
+    const acknowledged = vi.spyOn(SessionHub.prototype, "acknowledged");
+    const sessions = await Promise.all(Array.from({ length: 100 }, () => createSession()));
+    const { peer } = await leasedBridge();
+    peer.acks = true;
+    await peer.lease();
+    const responses = await Promise.all(sessions.map((session) => end(session).answered));
+    expect(new Set(responses.map(({ status }) => status))).toEqual(new Set([204]));
+    expect(acknowledged.mock.calls.length).toBeGreaterThan(0);
+    expect(acknowledged.mock.calls.length).toBeLessThan(50);
+  });
+
+  it("is answered without the hub if no bridge ever connected", async () => {
+    const acknowledged = vi.spyOn(SessionHub.prototype, "acknowledged");
+    expect((await end(await createSession()).answered).status).toBe(204);
+    expect(acknowledged).not.toHaveBeenCalled();
+  });
+});
+
+describe("what only a broken or hostile bridge sends", () => {
+  it.each<readonly [string, Uint8Array<ArrayBuffer> | string, number]>([
+    ["a text", "renew", 1003],
+    ["nothing", new Uint8Array(), 1002],
+    ["an unknown type", Uint8Array.of(99, 0, 0, 0, 0), 1002],
+    ["a message of a hub", encodeLeaseMessage({ kind: "granted", renewal: 1 }), 1002],
+    ["a renewal that is cut off", encodeLeaseMessage({ kind: "renew", renewal: 1 }).slice(0, 3), 1002],
+    ["a mebibyte", new Uint8Array(2 ** 20).fill(5), 1002],
+    ["an ack of nothing", encodeLeaseMessage({ kind: "ack", number: 1 }), 1002],
+  ])("closes its connection, and no other: %s", async (_, frame, code) => {
+    vi.spyOn(console, "warn").mockImplementation(() => {});
+    const { peer: other } = await leasedBridge();
+    const { peer } = await leasedBridge();
+    peer.send(frame);
+    await peer.until(() => peer.closeCode !== undefined);
+    expect(peer.closeCode).toBe(code);
+    await other.lease();
+  });
+
+  it("is logged once a minute", async () => {
+    const warned = vi.spyOn(console, "warn").mockImplementation(() => {});
+    for (let tries = 0; tries < 5; tries++) {
+      const peer = await bridge();
+      peer.send("garbage");
+      await peer.until(() => peer.closeCode !== undefined);
+    }
+    expect(warned.mock.calls).toEqual([["the hub closed a bridge's connection: a text frame"]]);
+  });
+});
+
+describe("GET /v1/leases", () => {
+  it("needs an API key", async () => {
+    const response = await dialHub({ Authorization: null });
+    expect(response.webSocket).toBeNull();
+    expect(await problemOf(response)).toMatchObject({ status: 401, code: "unauthenticated" });
+  });
+
+  it("refuses a wrong API key", async () => {
+    const response = await dialHub({ Authorization: `Bearer ${"x".repeat(32)}` });
+    expect(response.webSocket).toBeNull();
+    expect(await problemOf(response)).toMatchObject({ status: 401, code: "unauthenticated" });
+  });
+
+  it.each([null, "h2c"])("is only for WebSockets: Upgrade %s", async (Upgrade) => {
+    expect(await problemOf(await dialHub({ Upgrade }))).toMatchObject({ status: 426, code: "upgrade_required" });
+  });
+
+  it("refuses a browser, whatever page it shows", async () => {
+    const response = await dialHub({ Origin: "https://edge.test" });
+    expect(await problemOf(response)).toMatchObject({ status: 403, code: "denied" });
+  });
+
+  it("says that the hub cannot be reached", async () => {
+    vi.spyOn(SessionHub.prototype, "fetch").mockImplementation(() => {
+      throw new Error("overloaded");
+    });
+    expect(await problemOf(await dialHub())).toMatchObject({ status: 503, code: "unavailable" });
+  });
+
+  it(`takes ${MAX_BRIDGES} bridges, refuses the next, and replaces those that have died`, async () => {
+    vi.spyOn(console, "warn").mockImplementation(() => {});
+    const { peer } = await leasedBridge();
+    await Promise.all(Array.from({ length: MAX_BRIDGES - 1 }, () => bridge()));
+    expect(await problemOf(await dialHub())).toMatchObject({ status: 429, code: "too_many" });
+    await peer.lease();
+
+    const later = Date.now() + 60_000;
+    vi.spyOn(Date, "now").mockImplementation(() => later);
+    peer.renew();
+    await vi.waitFor(async () => expect(await bridge()).toBeDefined(), { timeout: 30_000 });
+    vi.restoreAllMocks();
+    await peer.lease();
+    expect(peer.closeCode).toBeUndefined();
+  });
+});

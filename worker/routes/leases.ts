@@ -1,0 +1,23 @@
+import { Hono } from "hono";
+import type { AppEnv } from "../app-env.ts";
+import { problem } from "../http/problem.ts";
+import { openHub } from "../isolate.ts";
+
+/** `/v1/leases`: a bridge's WebSocket to the hub (worker/leases/session-hub.ts). */
+export const leases = new Hono<AppEnv>().get("/", async (c) => {
+  if (c.req.header("Upgrade")?.toLowerCase() !== "websocket") {
+    return problem(c, "upgrade_required", "Upgrade: a WebSocket is needed here");
+  }
+  // Browsers send it with every WebSocket, bridges never do.
+  if (c.req.header("Origin") !== undefined) return problem(c, "denied", "Origin: no browser may connect here");
+  try {
+    // A request of its own: nothing that the client has sent reaches the hub.
+    const response = await openHub(c.env).fetch("https://hub.invalid/", { headers: { Upgrade: "websocket" } });
+    return response.webSocket === null
+      ? problem(c, "too_many", "the hub has as many bridges as it may have")
+      : response;
+  } catch {
+    // The hub is being moved, or is overloaded. A bridge dials again after its back-off.
+    return problem(c, "unavailable", "the hub cannot be reached");
+  }
+});
