@@ -67,7 +67,16 @@ export function wholeNumber(min: number, max: number, byDefault: number) {
 
 /** A port to listen on. */
 export function port(byDefault: number) {
-  return v.optional(digits(0, 65_535, "allowed is a port, 0..65535 (0: any free one)"), String(byDefault));
+  return v.optional(portDigits(), String(byDefault));
+}
+
+/** A port to listen on, undefined if it is not set. */
+export function optionalPort() {
+  return v.optional(portDigits());
+}
+
+function portDigits() {
+  return digits(0, 65_535, "allowed is a port, 0..65535 (0: any free one)");
 }
 
 function digits(min: number, max: number, allowed: string) {

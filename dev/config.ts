@@ -23,6 +23,8 @@ export interface StackConfig {
   readonly playerHost: string;
   readonly playerPort: number;
   readonly metricsPort: number;
+  readonly checkHost: string;
+  readonly checkPort: number;
   /** The key that the bridge shows and the printed commands use. */
   readonly apiKey: string;
   /** The Redis that holds the sessions; undefined: the embedded store. */
@@ -46,6 +48,8 @@ export const StackVariables = v.object({
   PLAYER_HOST: v.optional(Host),
   PLAYER_PORT: port(7001),
   METRICS_PORT: port(7002),
+  CHECK_HOST: v.optional(Host, "127.0.0.1"),
+  CHECK_PORT: port(7003),
   API_KEY: v.optional(v.string()),
   API_KEYS: v.optional(List, ""),
   STATE_DIR: v.optional(v.string()),
@@ -78,8 +82,8 @@ export function parseStackConfig(environment: Environment): StackConfig {
   const variables = parseEnvironment(StackVariables, given);
   // The bridge must show a key that the edge accepts.
   const apiKey = variables.API_KEY ?? variables.API_KEYS[0] ?? "dev-key";
-  const { BRIDGE_HOST, PLAYER_HOST = BRIDGE_HOST, REDIS_URL } = variables;
-  const beyond = variableBeyondLoopback({ REDIS_URL, BRIDGE_HOST, PLAYER_HOST });
+  const { BRIDGE_HOST, PLAYER_HOST = BRIDGE_HOST, CHECK_HOST, REDIS_URL } = variables;
+  const beyond = variableBeyondLoopback({ REDIS_URL, BRIDGE_HOST, PLAYER_HOST, CHECK_HOST });
   if (beyond !== undefined) refuseShortKeys([apiKey, ...variables.API_KEYS], beyond);
   return {
     edgePort: variables.EDGE_PORT,
@@ -88,6 +92,8 @@ export function parseStackConfig(environment: Environment): StackConfig {
     playerHost: PLAYER_HOST,
     playerPort: variables.PLAYER_PORT,
     metricsPort: variables.METRICS_PORT,
+    checkHost: CHECK_HOST,
+    checkPort: variables.CHECK_PORT,
     apiKey,
     redisUrl: REDIS_URL,
     redisRestPort: variables.REDIS_REST_PORT,
@@ -103,6 +109,8 @@ export function parseStackConfig(environment: Environment): StackConfig {
       PLAYER_HOST,
       PLAYER_PORT: String(variables.PLAYER_PORT),
       METRICS_PORT: String(variables.METRICS_PORT),
+      CHECK_HOST,
+      CHECK_PORT: String(variables.CHECK_PORT),
       API_KEY: apiKey,
     },
   };

@@ -12,6 +12,7 @@ export async function assertPortsFree(config: StackConfig): Promise<void> {
   await assertFree("BRIDGE_PORT", config.bridgeHost, config.bridgePort);
   await assertFree("PLAYER_PORT", config.playerHost, config.playerPort);
   await assertFree("METRICS_PORT", "127.0.0.1", config.metricsPort);
+  await assertFree("CHECK_PORT", config.checkHost, config.checkPort);
   if (config.redisUrl !== undefined) await assertFree("REDIS_REST_PORT", "127.0.0.1", config.redisRestPort);
 }
 

@@ -16,6 +16,8 @@ export interface Stack {
   readonly playerAddress: { readonly host: string; readonly port: number };
   /** SHA-256 of the player port's certificate, hex with colons. */
   readonly playerFingerprint: string;
+  /** `/v1/check` of the bridge. */
+  readonly checkUrl: string;
   readonly metricsUrl: string;
   /** Undefined with the embedded store. */
   readonly redisRestUrl: string | undefined;
@@ -47,12 +49,13 @@ export async function startStack(config: StackConfig, options: StackOptions = {}
     const redisRest = await startRedisRestIfAsked(config, started, opened);
     const edge = await startEdgeOn(config, redisRest, started, { opened, transformScript: options.transformScript });
     // Nothing is read from a connection between here and `open`: the bridge listens without waiting for I/O.
-    const { bridge, playerAddress, playerFingerprint } = await startBridgeTo(config, edge, started);
+    const { bridge, playerAddress, playerFingerprint, checkUrl } = await startBridgeTo(config, edge, started);
     const stack = {
       edgeUrl: edge.url,
       gameAddress: { host: bridge.gameAddress.address, port: bridge.gameAddress.port },
       playerAddress: { host: playerAddress.address, port: playerAddress.port },
       playerFingerprint,
+      checkUrl,
       metricsUrl: `http://127.0.0.1:${bridge.metricsAddress.port}`,
       redisRestUrl: redisRest?.server.url,
       edge,
@@ -121,6 +124,7 @@ interface OwnBridge {
   readonly bridge: Bridge;
   readonly playerAddress: AddressInfo;
   readonly playerFingerprint: string;
+  readonly checkUrl: string;
 }
 
 async function startBridgeTo(config: StackConfig, edge: Edge, started: Started): Promise<OwnBridge> {
@@ -131,10 +135,14 @@ async function startBridgeTo(config: StackConfig, edge: Edge, started: Started):
   });
   const bridge = await startBridge(bridgeConfig);
   started.push({ close: () => bridge.drain() });
-  const { playerAddress } = bridge;
+  const { playerAddress, checkAddress } = bridge;
   const cert = bridgeConfig.player?.endpoint.tls?.cert;
   if (playerAddress === undefined || cert === undefined) throw new Error("the bridge has opened no player port");
-  return { bridge, playerAddress, playerFingerprint: new X509Certificate(cert).fingerprint256 };
+  if (checkAddress === undefined) throw new Error("the bridge has opened no check port");
+  const { address, port } = checkAddress;
+  const scheme = bridgeConfig.check?.endpoint.tls === undefined ? "http" : "https";
+  const checkUrl = `${scheme}://${address.includes(":") ? `[${address}]` : address}:${port}/v1/check`;
+  return { bridge, playerAddress, playerFingerprint: new X509Certificate(cert).fingerprint256, checkUrl };
 }
 
 /** The player port's certificate: one made now, unless the developer has one. */

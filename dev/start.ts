@@ -50,6 +50,7 @@ Artoria is running. Ctrl-C stops all of it.
   bridge (TCP)         ${game}
   players (TLS)        ${player}, certificate SHA-256:
                        ${stack.playerFingerprint}
+  checks (HTTP)        ${stack.checkUrl}
   metrics, health      ${stack.metricsUrl}/metrics
   session store        ${storeText(config, stack)}
   API key              ${config.apiKey}
@@ -58,6 +59,9 @@ Try, in another terminal:
 
   # issue a session over HTTP
   curl -H 'Authorization: Bearer ${config.apiKey}' -H 'Content-Type: application/json' -d '{"user":"kim"}' ${stack.edgeUrl}/v1/sessions
+
+  # ask the bridge about its token, as a proxy does: the second time it answers from memory (X-Check-Source: lease)
+  curl -i -H 'Authorization: Bearer <token>' ${stack.checkUrl}
 
   # register session 7 and check it over TCP
   npm run -s artoria -- register 7 --user kim${options} && npm run -s artoria -- check 7${options}

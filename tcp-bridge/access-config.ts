@@ -55,14 +55,18 @@ export const AccessVariables = v.object({
   BRIDGE_TLS_CLIENT_CA: Pem,
   PLAYER_TLS_CERT: Pem,
   PLAYER_TLS_KEY: Pem,
+  CHECK_TLS_CERT: Pem,
+  CHECK_TLS_KEY: Pem,
+  CHECK_TLS_CLIENT_CA: Pem,
   BRIDGE_ALLOW_PLAINTEXT: flag(),
   BRIDGE_ALLOW_ANYONE: flag(),
+  CHECK_ALLOW_PLAINTEXT: flag(),
 });
 
 type AccessValues = v.InferOutput<typeof AccessVariables>;
 
-/** Game servers run older TLS stacks than players do; 1.2 is what RFC 9325 §3.1.1 still allows. */
-const GAME_TLS_MIN_VERSION = "TLSv1.2";
+/** Game servers and proxies run older TLS stacks than players do; 1.2 is what RFC 9325 §3.1.1 still allows. */
+const SERVER_TLS_MIN_VERSION = "TLSv1.2";
 
 /** Players choose the TLS stack of their client: nothing older is accepted (docs/wire-protocol.md). */
 const PLAYER_TLS_VERSION = "TLSv1.3";
@@ -74,12 +78,18 @@ const PLAYER_TLS_VERSION = "TLSv1.3";
  */
 export function parseGameTls(variables: AccessValues): TlsIdentity | undefined {
   const { BRIDGE_TLS_CERT: cert, BRIDGE_TLS_KEY: key, BRIDGE_TLS_CLIENT_CA: clientCa } = variables;
-  return tlsIdentity("BRIDGE", { cert, key, clientCa }, GAME_TLS_MIN_VERSION);
+  return tlsIdentity("BRIDGE", { cert, key, clientCa }, SERVER_TLS_MIN_VERSION);
 }
 
 /** As {@link parseGameTls}, of the player port. */
 export function parsePlayerTls({ PLAYER_TLS_CERT: cert, PLAYER_TLS_KEY: key }: AccessValues): TlsIdentity | undefined {
   return tlsIdentity("PLAYER", { cert, key, clientCa: undefined }, PLAYER_TLS_VERSION);
+}
+
+/** As {@link parseGameTls}, of the check port. */
+export function parseCheckTls(variables: AccessValues): TlsIdentity | undefined {
+  const { CHECK_TLS_CERT: cert, CHECK_TLS_KEY: key, CHECK_TLS_CLIENT_CA: clientCa } = variables;
+  return tlsIdentity("CHECK", { cert, key, clientCa }, SERVER_TLS_MIN_VERSION);
 }
 
 interface PemTexts {
@@ -89,7 +99,7 @@ interface PemTexts {
 }
 
 function tlsIdentity(
-  port: "BRIDGE" | "PLAYER",
+  port: "BRIDGE" | "PLAYER" | "CHECK",
   { cert, key, clientCa }: PemTexts,
   minVersion: SecureVersion,
 ): TlsIdentity | undefined {
@@ -117,6 +127,9 @@ export interface Access {
   readonly gameTls: TlsIdentity | undefined;
   /** Undefined without a player port. */
   readonly playerHost: string | undefined;
+  /** Undefined without a check port. */
+  readonly checkHost: string | undefined;
+  readonly checkTls: TlsIdentity | undefined;
 }
 
 /**
@@ -125,8 +138,20 @@ export interface Access {
  *
  * @throws ConfigError naming the first variable that must be set
  */
-export function checkAccess({ variables, gameHost, gameTls, playerHost }: Access): readonly string[] {
-  const { API_KEY, EDGE_URL, BRIDGE_SERVICE_KEYS, BRIDGE_ALLOW_ANYONE, BRIDGE_ALLOW_PLAINTEXT } = variables;
+export function checkAccess({ variables, gameHost, gameTls, playerHost, ...check }: Access): readonly string[] {
+  const { API_KEY, EDGE_URL } = variables;
+  const warnings = [...checkGameAccess(variables, gameHost, gameTls), ...checkCheckAccess(variables, check)];
+  const hosts = [gameHost, playerHost ?? gameHost, check.checkHost ?? gameHost, new URL(EDGE_URL).hostname];
+  if (API_KEY.length < MIN_KEY_CHARACTERS && !hosts.every(isLoopbackHost)) {
+    throw new ConfigError(
+      `API_KEY: allowed are ${MIN_KEY_CHARACTERS} characters or more, unless BRIDGE_HOST, PLAYER_HOST, CHECK_HOST and EDGE_URL are on loopback`,
+    );
+  }
+  return warnings;
+}
+
+function checkGameAccess(variables: AccessValues, gameHost: string, gameTls: TlsIdentity | undefined): string[] {
+  const { BRIDGE_SERVICE_KEYS, BRIDGE_ALLOW_ANYONE, BRIDGE_ALLOW_PLAINTEXT } = variables;
   const warnings: string[] = [];
   if (!isLoopbackHost(gameHost)) {
     if (gameTls === undefined && !BRIDGE_ALLOW_PLAINTEXT) {
@@ -149,13 +174,21 @@ export function checkAccess({ variables, gameHost, gameTls, playerHost }: Access
       warnings.push("BRIDGE_ALLOW_PLAINTEXT=1: keys and tokens cross the network of the game-server port unencrypted");
     }
   }
-  const hosts = [gameHost, playerHost ?? gameHost, new URL(EDGE_URL).hostname];
-  if (API_KEY.length < MIN_KEY_CHARACTERS && !hosts.every(isLoopbackHost)) {
-    throw new ConfigError(
-      `API_KEY: allowed are ${MIN_KEY_CHARACTERS} characters or more, unless BRIDGE_HOST, PLAYER_HOST and EDGE_URL are on loopback`,
-    );
-  }
   return warnings;
+}
+
+/** At the check port a client proves nothing but its session: the token is the credential. */
+function checkCheckAccess(
+  { CHECK_ALLOW_PLAINTEXT }: AccessValues,
+  { checkHost, checkTls }: Pick<Access, "checkHost" | "checkTls">,
+): string[] {
+  if (checkHost === undefined || isLoopbackHost(checkHost) || checkTls !== undefined) return [];
+  if (CHECK_ALLOW_PLAINTEXT) {
+    return ["CHECK_ALLOW_PLAINTEXT=1: session tokens cross the network of the check port unencrypted"];
+  }
+  throw new ConfigError(
+    `CHECK_HOST: ${checkHost} is beyond loopback, so set CHECK_TLS_CERT and CHECK_TLS_KEY, or CHECK_ALLOW_PLAINTEXT=1`,
+  );
 }
 
 function isEdgeUrl(text: string): boolean {

@@ -1,5 +1,7 @@
 import type { AddressInfo } from "node:net";
 import { type Logger, pino } from "pino";
+import { CheckPort } from "./check/check-port.ts";
+import { EdgeLookup } from "./check/edge-lookup.ts";
 import type { BridgeConfig } from "./config.ts";
 import { maxOpenFiles, shareOpenFiles } from "./core/connection-limits.ts";
 import { countAndLog, type Listener, MAX_LINGERING } from "./core/listener.ts";
@@ -8,7 +10,9 @@ import { BatchDispatcher } from "./edge/batch-dispatcher.ts";
 import { EdgeClient } from "./edge/edge-client.ts";
 import { EdgeFailureLog, EdgeProbe } from "./edge/edge-health.ts";
 import { createGamePort } from "./game/game-port.ts";
+import type { SessionLookup } from "./leases/session-lookup.ts";
 import { BridgeMetrics } from "./metrics/bridge-metrics.ts";
+import { CheckMetrics } from "./metrics/check-metrics.ts";
 import { MetricsServer, type Readiness } from "./metrics/metrics-server.ts";
 import { PlayerMetrics } from "./metrics/player-metrics.ts";
 import { PlayerPort } from "./player/player-port.ts";
@@ -18,6 +22,8 @@ export interface Bridge {
   readonly gameAddress: AddressInfo;
   /** Undefined without a player port. */
   readonly playerAddress: AddressInfo | undefined;
+  /** Undefined without a check port. */
+  readonly checkAddress: AddressInfo | undefined;
   readonly metricsAddress: AddressInfo;
   /**
    * Becomes not ready, accepts no new connections, responds to what was received, tells players to go to another bridge, and then
@@ -64,6 +70,7 @@ export async function startBridge(
   });
   const gamePort = openGamePort(config, dispatcher, metrics, logger);
   const playerPort = openPlayerPort(config, failureLog, metrics, logger);
+  const checkPort = openCheckPort(config, new EdgeLookup(dispatcher), metrics, logger);
   const probe = new EdgeProbe(edge, config.edge.deadlineMs);
   let draining = false;
   const readiness = async (): Promise<Readiness> => {
@@ -78,24 +85,27 @@ export async function startBridge(
   );
 
   const close = async (): Promise<void> => {
-    await Promise.all([gamePort.close(), playerPort?.close(), metricsServer.close()]);
+    await Promise.all([gamePort.close(), playerPort?.close(), checkPort?.close(), metricsServer.close()]);
     await edge.close();
     metrics.close();
   };
   try {
     const gameAddress = await gamePort.open();
     const playerAddress = await playerPort?.open();
+    const checkAddress = await checkPort?.open();
     const metricsAddress = await metricsServer.open();
     const tls = config.game.tls !== undefined;
-    logger.info({ gameAddress, tls, playerAddress: playerAddress ?? "none", metricsAddress }, "the bridge listens");
+    const others = { playerAddress: playerAddress ?? "none", checkAddress: checkAddress ?? "none", metricsAddress };
+    logger.info({ gameAddress, tls, ...others }, "the bridge listens");
     return {
       gameAddress,
       playerAddress,
+      checkAddress,
       metricsAddress,
       drain: async () => {
         draining = true;
         logger.info({ connections: gamePort.connections, players: playerPort?.connections ?? 0 }, "draining");
-        await Promise.all([gamePort.drain(DRAIN_MS), playerPort?.drain(DRAIN_MS)]);
+        await Promise.all([gamePort.drain(DRAIN_MS), playerPort?.drain(DRAIN_MS), checkPort?.drain(DRAIN_MS)]);
         await close();
         logger.info("drained");
       },
@@ -122,20 +132,27 @@ const OWN_FILES = 64;
 function fitOpenFiles(config: BridgeConfig, logger: Logger): BridgeConfig {
   const openFiles = maxOpenFiles();
   if (openFiles === undefined) return config;
-  const { gameLimits, player, metrics } = config;
+  const { gameLimits, player, check, metrics } = config;
   const reserved = OWN_FILES + MAX_LINGERING + metrics.maxConnections + edgeConnections(config);
-  const [game = 1, players = 1] = shareOpenFiles(openFiles, reserved, [
-    { connections: gameLimits.maxConnections, filesEach: 1 },
+  const demanded = [
+    gameLimits.maxConnections,
+    player?.limits.maxConnections ?? 0,
+    check?.limits.maxConnections ?? 0,
+  ] as const;
+  const [game = 1, players = 1, checks = 1] = shareOpenFiles(openFiles, reserved, [
+    { connections: demanded[0], filesEach: 1 },
     // The connection of the player, and the WebSocket to its room.
-    { connections: player?.limits.maxConnections ?? 0, filesEach: 2 },
+    { connections: demanded[1], filesEach: 2 },
+    { connections: demanded[2], filesEach: 1 },
   ]);
-  if (game === gameLimits.maxConnections && players >= (player?.limits.maxConnections ?? 0)) return config;
-  const playersNow = player === undefined ? "none" : players;
-  logger.info({ openFiles, connections: game, players: playersNow }, "too few open files (ulimit -n): limits lowered");
+  if (game >= demanded[0] && players >= demanded[1] && checks >= demanded[2]) return config;
+  const others = { players: player === undefined ? "none" : players, checks: check === undefined ? "none" : checks };
+  logger.info({ openFiles, connections: game, ...others }, "too few open files (ulimit -n): limits lowered");
   return {
     ...config,
     gameLimits: { ...gameLimits, maxConnections: game },
     ...(player === undefined ? {} : { player: { ...player, limits: { ...player.limits, maxConnections: players } } }),
+    ...(check === undefined ? {} : { check: { ...check, limits: { ...check.limits, maxConnections: checks } } }),
   };
 }
 
@@ -163,5 +180,18 @@ function openPlayerPort(
   const parts = { metrics, failureLog };
   const observer = countAndLog("a player's connection", metrics, logger);
   const port: PlayerPort = new PlayerPort(player, edge.url, parts, observer);
+  return port;
+}
+
+function openCheckPort(
+  { check }: BridgeConfig,
+  lookup: SessionLookup,
+  bridgeMetrics: BridgeMetrics,
+  logger: Logger,
+): CheckPort | undefined {
+  if (check === undefined) return undefined;
+  const metrics = new CheckMetrics(bridgeMetrics.registry, { connections: () => port.connections });
+  const onFault = (error: unknown): void => logger.error({ err: error }, "the check port failed");
+  const port: CheckPort = new CheckPort(check, { lookup, metrics, onFault });
   return port;
 }

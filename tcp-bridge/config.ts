@@ -3,13 +3,15 @@ import {
   ConfigError,
   type Environment,
   Host,
+  optionalPort,
   parseEnvironment,
   port,
   renamingWarnings,
   wholeNumber,
 } from "../config/environment.ts";
 import { isLoopbackHost } from "../config/loopback.ts";
-import { AccessVariables, checkAccess, parseGameTls, parsePlayerTls } from "./access-config.ts";
+import { AccessVariables, checkAccess, parseCheckTls, parseGameTls, parsePlayerTls } from "./access-config.ts";
+import type { CheckPortConfig } from "./check/check-port.ts";
 import { DEFAULT_CONNECTION_LIMITS } from "./core/connection-limits.ts";
 import type { GamePortConfig, GamePortLimits } from "./game/game-port.ts";
 import type { MetricsServerConfig } from "./metrics/metrics-server.ts";
@@ -22,6 +24,8 @@ export interface BridgeConfig {
   readonly gameLimits: GamePortLimits;
   /** Absent: no player port. */
   readonly player?: PlayerPortConfig;
+  /** Absent: no check port. */
+  readonly check?: CheckPortConfig;
   /** Plain HTTP, on the game port's host: it shows numbers, no session. */
   readonly metrics: MetricsServerConfig;
   readonly edge: {
@@ -79,6 +83,15 @@ export const BridgeVariables = v.object({
   PLAYER_FAILED_JOIN_DELAY_MS: wholeNumber(1, 60_000, player.failedJoinDelayMs),
   PLAYER_EDGE_DEADLINE_MS: wholeNumber(100, 60_000, player.edgeDeadlineMs),
   PLAYER_MAX_EDGE_BYTES: wholeNumber(1024, 2 ** 30, player.maxEdgeBytes),
+  CHECK_HOST: v.optional(Host, "127.0.0.1"),
+  CHECK_PORT: optionalPort(),
+  CHECK_MAX_CONNECTIONS: wholeNumber(1, 1_000_000, 10_000),
+  CHECK_MAX_CONNECTIONS_PER_ADDRESS: wholeNumber(1, 1_000_000, 1_000),
+  CHECK_HEADERS_MS: wholeNumber(1, MAX_TIMEOUT_MS, 5_000),
+  CHECK_REQUEST_MS: wholeNumber(1, MAX_TIMEOUT_MS, 10_000),
+  CHECK_IDLE_MS: wholeNumber(1, MAX_IDLE_MS, 10 * 60_000),
+  CHECK_MAX_FAILURES_PER_MINUTE: wholeNumber(1, 1_000_000_000, 10_000),
+  CHECK_FAILURE_DELAY_MS: wholeNumber(1, 60_000, 1_000),
 });
 
 type BridgeValues = v.InferOutput<typeof BridgeVariables>;
@@ -101,7 +114,15 @@ export function parseBridgeConfig(environment: Environment): BridgeConfig {
   const host = variables.BRIDGE_HOST;
   const gameTls = parseGameTls(variables);
   const playerPort = parsePlayerPort(environment, variables);
-  const warnings = checkAccess({ variables, gameHost: host, gameTls, playerHost: playerPort?.endpoint.host });
+  const checkPort = parseCheckPort(variables);
+  const warnings = checkAccess({
+    variables,
+    gameHost: host,
+    gameTls,
+    playerHost: playerPort?.endpoint.host,
+    checkHost: checkPort?.endpoint.host,
+    checkTls: checkPort?.endpoint.tls,
+  });
   return {
     game: {
       host,
@@ -122,6 +143,7 @@ export function parseBridgeConfig(environment: Environment): BridgeConfig {
       maxWrongKeysPerMinute: variables.BRIDGE_MAX_WRONG_KEYS_PER_MINUTE,
     },
     ...(playerPort === undefined ? {} : { player: playerPort }),
+    ...(checkPort === undefined ? {} : { check: checkPort }),
     metrics: {
       host,
       port: variables.METRICS_PORT,
@@ -171,6 +193,25 @@ function parsePlayerPort(environment: Environment, variables: BridgeValues): Pla
       failedJoinDelayMs: variables.PLAYER_FAILED_JOIN_DELAY_MS,
       edgeDeadlineMs: variables.PLAYER_EDGE_DEADLINE_MS,
       maxEdgeBytes: variables.PLAYER_MAX_EDGE_BYTES,
+    },
+  };
+}
+
+/** Undefined without CHECK_PORT. */
+function parseCheckPort(variables: BridgeValues): CheckPortConfig | undefined {
+  const { CHECK_HOST: host, CHECK_PORT: port } = variables;
+  if (port === undefined) return undefined;
+  const tls = parseCheckTls(variables);
+  return {
+    endpoint: { host, port, ...(tls === undefined ? {} : { tls }) },
+    limits: {
+      maxConnections: variables.CHECK_MAX_CONNECTIONS,
+      maxConnectionsPerAddress: variables.CHECK_MAX_CONNECTIONS_PER_ADDRESS,
+      headersMs: variables.CHECK_HEADERS_MS,
+      requestMs: variables.CHECK_REQUEST_MS,
+      idleMs: variables.CHECK_IDLE_MS,
+      maxFailuresPerMinute: variables.CHECK_MAX_FAILURES_PER_MINUTE,
+      failureDelayMs: variables.CHECK_FAILURE_DELAY_MS,
     },
   };
 }

@@ -13,8 +13,8 @@ declare class URLSearchParams {
 export type CheckHeader = ClientHeader | "X-Original-URI" | "X-Forwarded-Uri";
 
 /**
- * A header of the request, one character for each byte (RFC 9110 §5.5). The lines of one name are joined by ", " (§5.3), those of
- * Cookie too. null or undefined: there is none.
+ * A header of the request, its bytes decoded as UTF-8. The lines of one name are joined by ", " (RFC 9110 §5.3), those of Cookie
+ * too. null or undefined: there is none.
  */
 export type HeaderReader = (name: CheckHeader) => string | null | undefined;
 
@@ -112,7 +112,9 @@ function namedByPath(path: string): string | RefusedCheck {
 }
 
 function namedAsIs(name: string): string | RefusedCheck {
-  if (name === "" || name.includes("\0") || utf8Length(name) > MAX_RESOURCE_BYTES) {
+  // A UTF-16 unit has at most 3 bytes of UTF-8: a short name need not be encoded.
+  const isTooLong = name.length * 3 > MAX_RESOURCE_BYTES && utf8Length(name) > MAX_RESOURCE_BYTES;
+  if (name === "" || name.includes("\0") || isTooLong) {
     return denied(`resource: allowed are 1..${MAX_RESOURCE_BYTES} bytes of UTF-8 without U+0000`);
   }
   return name;

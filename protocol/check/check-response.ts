@@ -23,6 +23,7 @@ export interface Provenance {
 /** A response to a check. */
 export interface CheckResponse {
   readonly status: number;
+  readonly source: CheckSource;
   readonly headers: Readonly<Record<string, string>>;
   /** null: none. */
   readonly body: string | null;
@@ -51,20 +52,24 @@ export function allowCheck({ sessid, user }: AllowedSession, { source, ageSecond
     "X-Session-Id": String(sessid),
     "X-Session-User": encodeURIComponent(user),
   };
-  return { status: 200, headers, body: null };
+  return { status: 200, source, headers, body: null };
 }
 
 /** A response that lets nobody in: a problem document. */
-export function refuseCheck(code: ProblemCode, detail: string | undefined, provenance: Provenance): CheckResponse {
+export function refuseCheck(
+  code: ProblemCode,
+  detail: string | undefined,
+  { source, ageSeconds }: Provenance,
+): CheckResponse {
   const { status } = PROBLEMS[code];
   const headers = {
     ...HEADERS,
-    "X-Check-Source": provenance.source,
-    Age: String(provenance.ageSeconds),
+    "X-Check-Source": source,
+    Age: String(ageSeconds),
     "Content-Type": PROBLEM_MEDIA_TYPE,
     ...(status === 401 && { "WWW-Authenticate": BEARER_CHALLENGE }),
   };
-  return { status, headers, body: problemDocument(code, detail) };
+  return { status, source, headers, body: problemDocument(code, detail) };
 }
 
 /**

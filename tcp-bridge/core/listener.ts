@@ -259,7 +259,7 @@ export interface PortMetrics {
 }
 
 /** The two ends of a connection: unique while it is open. */
-function endsOf({ remoteAddress, remotePort, localAddress }: Socket): string {
+export function endsOf({ remoteAddress, remotePort, localAddress }: Socket): string {
   return `${remoteAddress} ${remotePort} ${localAddress}`;
 }
 

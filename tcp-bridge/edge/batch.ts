@@ -226,13 +226,15 @@ function respondsTo(requestType: number, responses: Uint8Array, at: number, size
   const type = packetType(responses, at);
   if (statusOf(responses[at + HEADER_BYTES] ?? 255) === undefined) return false;
   const expectedBytes = RESPONSE_BYTES[requestType];
-  if (expectedBytes !== undefined) {
-    const ownUserBytes = userBytes(requestType, responses, at + expectedBytes);
-    return type === requestType + 1 && size === expectedBytes + ownUserBytes && ownUserBytes <= MAX_USER_BYTES;
+  if (type === ERROR_RESPONSE_TYPE) {
+    // An older edge does not know SessionIdentify. Its message's length must match.
+    const isUnknown = expectedBytes === undefined || requestType === REQUEST_TYPES.identify;
+    const messageBytes = (responses[at + 5] ?? 0) | ((responses[at + 6] ?? 0) << 8);
+    return isUnknown && size === HEADER_BYTES + 3 + messageBytes && size <= MAX_SERVICE_PACKET_BYTES;
   }
-  // An ErrorResponse: its status, and a message whose length must match.
-  const messageBytes = (responses[at + 5] ?? 0) | ((responses[at + 6] ?? 0) << 8);
-  return type === ERROR_RESPONSE_TYPE && size === HEADER_BYTES + 3 + messageBytes && size <= MAX_SERVICE_PACKET_BYTES;
+  if (expectedBytes === undefined) return false;
+  const ownUserBytes = userBytes(requestType, responses, at + expectedBytes);
+  return type === requestType + 1 && size === expectedBytes + ownUserBytes && ownUserBytes <= MAX_USER_BYTES;
 }
 
 /** The bytes of the user that ends a SessionIdentifyResponse, whose length ends at `end`; other responses have none. */

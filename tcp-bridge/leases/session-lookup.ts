@@ -19,5 +19,5 @@ export interface SessionLookup {
    * MAX_RESOURCE_BYTES; empty: nothing in particular. The result is there at once if this bridge's memory may answer; otherwise it
    * comes with an ordinary batch, within the deadline of the edge. Does not reject.
    */
-  identify(token: Uint8Array, resource: string): Identity | Promise<Identity>;
+  identify(token: Uint8Array<ArrayBuffer>, resource: string): Identity | Promise<Identity>;
 }

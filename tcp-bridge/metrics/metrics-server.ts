@@ -1,8 +1,9 @@
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo, Socket } from "node:net";
+import type { AddressInfo } from "node:net";
 import type { Registry } from "prom-client";
-import { Admission, addressKey, type Place } from "../core/admission.ts";
+import type { PlaceLimits } from "../core/admission.ts";
+import { HttpPlaces } from "../core/http-places.ts";
 
 /** Whether the bridge can serve requests now; if not, why. */
 export type Readiness = { readonly ready: true } | { readonly ready: false; readonly reason: string };
@@ -57,7 +58,12 @@ export class MetricsServer {
     this.#server.maxRequestsPerSocket = 1;
     this.#server.on("dropRequest", (_request, socket) => socket.destroy());
     this.#server.setTimeout(requestMs);
-    this.#limitConnections();
+    const places = new HttpPlaces(this.#server, false, placeLimits(config), () => undefined);
+    this.#server.on("request", ({ socket }: IncomingMessage, response: ServerResponse) => {
+      const peer = places.peerOf(socket);
+      peer?.requestBegan();
+      response.once("close", () => peer?.requestEnded());
+    });
   }
 
   /** Starts to listen. Rejects with the system's error, for example EADDRINUSE. */
@@ -77,26 +83,11 @@ export class MetricsServer {
     this.#server.closeAllConnections();
     await closed;
   }
+}
 
-  /** A connection keeps its place only while its request is served. */
-  #limitConnections(): void {
-    const { maxConnections } = this.#config;
-    const admission = new Admission({ maxConnections, maxConnectionsPerAddress: maxConnections });
-    const places = new WeakMap<Socket, Place>();
-    this.#server.on("connection", (socket: Socket) => {
-      const place = admission.admit(addressKey(socket.remoteAddress), () => socket.destroy());
-      if (typeof place === "string") {
-        socket.destroy();
-        return;
-      }
-      places.set(socket, place);
-      socket.once("close", () => place.release());
-    });
-    this.#server.on("request", ({ socket }: IncomingMessage, response: ServerResponse) => {
-      places.get(socket)?.prove();
-      response.once("close", () => places.get(socket)?.doubt());
-    });
-  }
+/** All readers share the places: one of them may hold many. */
+function placeLimits({ maxConnections }: MetricsServerConfig): PlaceLimits {
+  return { maxConnections, maxConnectionsPerAddress: maxConnections };
 }
 
 /** The metrics as text. Rendering takes time that the game port needs, so readers that are too frequent get the last text again. */

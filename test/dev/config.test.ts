@@ -11,6 +11,8 @@ describe("parseStackConfig", () => {
       playerHost: "127.0.0.1",
       playerPort: 7001,
       metricsPort: 7002,
+      checkHost: "127.0.0.1",
+      checkPort: 7003,
       apiKey: "dev-key",
       redisUrl: undefined,
       redisRestPort: 8079,
@@ -25,6 +27,8 @@ describe("parseStackConfig", () => {
         PLAYER_HOST: "127.0.0.1",
         PLAYER_PORT: "7001",
         METRICS_PORT: "7002",
+        CHECK_HOST: "127.0.0.1",
+        CHECK_PORT: "7003",
       },
     });
   });
@@ -55,6 +59,7 @@ describe("parseStackConfig", () => {
     ["BRIDGE_PORT", "-1"],
     ["PLAYER_PORT", "tls"],
     ["METRICS_PORT", "http"],
+    ["CHECK_PORT", "check"],
     ["REDIS_REST_PORT", "80.5"],
     ["REDIS_URL", "http://127.0.0.1"],
   ])("%s=%s is refused by name", (name, value) => {

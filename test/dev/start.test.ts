@@ -9,7 +9,14 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { freePort } from "../../dev/free-port.ts";
 import { until } from "../support/until.ts";
 
-const FREE_PORTS = { EDGE_PORT: "0", BRIDGE_PORT: "0", PLAYER_PORT: "0", METRICS_PORT: "0", REDIS_REST_PORT: "0" };
+const FREE_PORTS = {
+  EDGE_PORT: "0",
+  BRIDGE_PORT: "0",
+  PLAYER_PORT: "0",
+  METRICS_PORT: "0",
+  CHECK_PORT: "0",
+  REDIS_REST_PORT: "0",
+};
 
 /** `npm start`'s program in a process group of its own, as a terminal runs it. It prints to a file, so without delay. */
 class StartedProgram {
@@ -91,6 +98,7 @@ describe("dev/start.ts", () => {
     expect(banner).toMatch(
       /players \(TLS\) +127\.0\.0\.1:\d+, certificate SHA-256:\n +([0-9A-F]{2}:){31}[0-9A-F]{2}\n/,
     );
+    expect(banner).toMatch(/checks \(HTTP\) +http:\/\/127\.0\.0\.1:\d+\/v1\/check\n/);
     expect(banner).toContain("npm run -s artoria -- chat --room lobby --user kim");
     expect(banner).toContain("embedded, nothing is kept");
     expect(banner).toMatch(/API key +dev-key\n/);

@@ -25,7 +25,14 @@ export async function startStackOn(
   const redis = store === "redis" ? await startRedisServer() : undefined;
   try {
     const config = parseStackConfig({
-      ...{ EDGE_PORT: "0", BRIDGE_PORT: "0", PLAYER_PORT: "0", METRICS_PORT: "0", REDIS_REST_PORT: "0" },
+      ...{
+        EDGE_PORT: "0",
+        BRIDGE_PORT: "0",
+        PLAYER_PORT: "0",
+        METRICS_PORT: "0",
+        CHECK_PORT: "0",
+        REDIS_REST_PORT: "0",
+      },
       ...(redis && { REDIS_URL: redis.url }),
       ...environment,
     });

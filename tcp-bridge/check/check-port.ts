@@ -1,0 +1,221 @@
+import { once } from "node:events";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer as createTlsServer } from "node:https";
+import type { AddressInfo } from "node:net";
+import type { TLSSocket } from "node:tls";
+import { isLoopbackHost } from "../../config/loopback.ts";
+import type { CheckResponse } from "../../protocol/check/check-response.ts";
+import { AddressBook, type AddressRecord, FailureWindow, type PlaceLimits } from "../core/admission.ts";
+import { type HttpPeer, HttpPlaces, type PlaceRefusal } from "../core/http-places.ts";
+import type { Endpoint } from "../core/listener.ts";
+import type { SessionLookup } from "../leases/session-lookup.ts";
+import { answerCheck, refuse } from "./check-answer.ts";
+
+/** The limits of the check port. */
+export interface CheckPortLimits extends PlaceLimits {
+  /** How long the headers may take from the start of the connection or the request. */
+  readonly headersMs: number;
+  /** How long the whole request may take, its body included, and a response that is not read. */
+  readonly requestMs: number;
+  /** A connection without a request for this time is closed. Proxies keep theirs open: longer than they do. */
+  readonly idleMs: number;
+  /** Tokens of no session that an address may show in a minute. Then the responses to further ones are delayed. */
+  readonly maxFailuresPerMinute: number;
+  /** How long they are delayed. */
+  readonly failureDelayMs: number;
+}
+
+/** Where the check port listens, and how. */
+export interface CheckPortConfig {
+  readonly endpoint: Endpoint;
+  readonly limits: CheckPortLimits;
+}
+
+/** What the check port needs. */
+export interface CheckPortParts {
+  readonly lookup: SessionLookup;
+  readonly metrics: CheckPortMetrics;
+  /** An error that no request should cause. */
+  readonly onFault: (error: unknown) => void;
+}
+
+/** Counts the requests of the port. */
+export interface CheckPortMetrics {
+  answered(response: CheckResponse): void;
+  /** The response to a token of no session is delayed. */
+  delayed(): void;
+  refused(code: PlaceRefusal | "requests_in_progress"): void;
+}
+
+/** More than a proxy passes on: nginx accepts 4 headers of 8 KiB. At the 10,000 connections of the default 320 MiB are in memory at most. */
+const MAX_HEADER_BYTES = 32 * 1024;
+
+/** Requests of one connection that wait for their responses. Proxies send the next one after the response. */
+const MAX_REQUESTS_IN_PROGRESS = 16;
+
+/** How often Node checks its timeouts. Its default of 30 s would delay every shorter one. */
+const MAX_CHECK_INTERVAL_MS = 500;
+
+/** Answers `/v1/check` over HTTP, for proxies and services beside the bridge (docs/http-api.md, "The check port"). */
+export class CheckPort {
+  readonly #config: CheckPortConfig;
+  readonly #parts: CheckPortParts;
+  readonly #server: Server;
+  readonly #places: HttpPlaces;
+  readonly #failures: AddressBook<AddressFailures>;
+  #draining = false;
+
+  constructor(config: CheckPortConfig, parts: CheckPortParts) {
+    const { endpoint, limits } = config;
+    this.#config = config;
+    this.#parts = parts;
+    this.#server = createHttpServer(config);
+    this.#places = new HttpPlaces(this.#server, endpoint.tls !== undefined, limits, parts.metrics.refused);
+    this.#failures = new AddressBook(() => new AddressFailures(limits.maxFailuresPerMinute));
+    const onRequest = (request: IncomingMessage, response: ServerResponse): void => this.#receive(request, response);
+    this.#server.on("request", onRequest);
+    // A body is not asked for, because nobody reads it; and the edge has no expectation that it would refuse.
+    this.#server.on("checkContinue", onRequest);
+    this.#server.on("checkExpectation", onRequest);
+  }
+
+  /** Connections, those in a TLS handshake included. */
+  get connections(): number {
+    return this.#places.connections;
+  }
+
+  /** Starts to listen. Rejects with the system's error, for example EADDRINUSE. */
+  async open(): Promise<AddressInfo> {
+    const { host, port } = this.#config.endpoint;
+    this.#server.listen({ host, port, backlog: 4096 });
+    await once(this.#server, "listening");
+    // A failed accept (too many open files) is no reason to stop: the next one may succeed.
+    this.#server.on("error", this.#parts.onFault);
+    return this.#server.address() as AddressInfo;
+  }
+
+  /**
+   * Accepts no more connections, closes those without a request, and each other one after its response. Resolves when all are
+   * closed; after `deadlineMs` the remaining ones are disconnected.
+   */
+  async drain(deadlineMs: number): Promise<void> {
+    if (!this.#server.listening) return;
+    this.#draining = true;
+    const closed = once(this.#server, "close");
+    this.#server.close();
+    const deadline = setTimeout(() => this.#server.closeAllConnections(), deadlineMs);
+    await closed;
+    clearTimeout(deadline);
+  }
+
+  /** Disconnects all connections. Idempotent. */
+  async close(): Promise<void> {
+    const drained = this.drain(0);
+    this.#server.closeAllConnections();
+    await drained;
+  }
+
+  #receive(request: IncomingMessage, response: ServerResponse): void {
+    const peer = this.#places.peerOf(request.socket);
+    // Its connection was refused.
+    if (peer === undefined) return;
+    peer.requestBegan();
+    try {
+      if (peer.inProgress > MAX_REQUESTS_IN_PROGRESS) {
+        this.#parts.metrics.refused("requests_in_progress");
+        response.shouldKeepAlive = false;
+        this.#send(peer, response, refuse("too_many", `allowed are ${MAX_REQUESTS_IN_PROGRESS} requests at once`));
+        return;
+      }
+      const { url: target = "", rawHeaders } = request;
+      const answer = answerCheck({ target, rawHeaders }, this.#parts.lookup);
+      if (answer instanceof Promise) this.#sendLater(peer, request, response, answer);
+      else this.#send(peer, response, answer);
+    } catch (error) {
+      this.#fail(peer, response, error);
+    }
+  }
+
+  #sendLater(peer: HttpPeer, request: IncomingMessage, response: ServerResponse, answer: Promise<CheckResponse>): void {
+    answer
+      .then((answered) => {
+        const delayMs = answered.status === 401 ? this.#delayMs(peer, request) : 0;
+        if (delayMs === 0) this.#send(peer, response, answered);
+        else setTimeout(() => this.#send(peer, response, answered), delayMs);
+      })
+      .catch((error: unknown) => this.#fail(peer, response, error));
+  }
+
+  /** How long a client that has shown the token of no session waits for its response. */
+  #delayMs(peer: HttpPeer, { socket }: IncomingMessage): number {
+    if (isTrusted(socket)) return 0;
+    const nowMs = performance.now();
+    const failures = this.#failures.of(peer.address, nowMs);
+    if (failures.countOne(nowMs)) return 0;
+    this.#parts.metrics.delayed();
+    return this.#config.limits.failureDelayMs;
+  }
+
+  #send(peer: HttpPeer, response: ServerResponse, answered: CheckResponse): void {
+    const { status, headers, body } = answered;
+    if (this.#draining) response.shouldKeepAlive = false;
+    response.writeHead(status, { ...headers, "Content-Length": body === null ? 0 : Buffer.byteLength(body) });
+    response.end(body ?? undefined);
+    peer.requestEnded();
+    this.#parts.metrics.answered(answered);
+  }
+
+  #fail(peer: HttpPeer, response: ServerResponse, error: unknown): void {
+    this.#parts.onFault(error);
+    if (response.headersSent) response.destroy();
+    else this.#send(peer, response, refuse("unavailable", "an unexpected error, it was logged"));
+  }
+}
+
+function createHttpServer({ endpoint: { tls }, limits }: CheckPortConfig): Server {
+  const { headersMs, requestMs, idleMs, failureDelayMs } = limits;
+  const options = {
+    maxHeaderSize: MAX_HEADER_BYTES,
+    headersTimeout: Math.min(headersMs, requestMs),
+    requestTimeout: requestMs,
+    keepAliveTimeout: idleMs,
+    connectionsCheckingInterval: Math.min(MAX_CHECK_INTERVAL_MS, Math.ceil(headersMs / 2)),
+  };
+  const server =
+    tls === undefined
+      ? createServer(options)
+      : createTlsServer({
+          ...options,
+          cert: tls.cert,
+          key: tls.key,
+          minVersion: tls.minVersion,
+          ...(tls.clientCa === undefined ? {} : { ca: tls.clientCa, requestCert: true, rejectUnauthorized: true }),
+          handshakeTimeout: headersMs,
+        });
+  // While a request is in progress: for a client that does not read its response.
+  return server.setTimeout(requestMs + failureDelayMs);
+}
+
+/** Whether all clients may share this peer's address: it is a proxy on this machine, or one with a certificate of the port's authority. */
+function isTrusted(socket: IncomingMessage["socket"]): boolean {
+  return (socket as Partial<TLSSocket>).authorized === true || isLoopbackHost(socket.remoteAddress ?? "");
+}
+
+/** The tokens of no session that an address has shown. */
+class AddressFailures implements AddressRecord {
+  readonly #window: FailureWindow;
+
+  constructor(maxPerMinute: number) {
+    this.#window = new FailureWindow(maxPerMinute);
+  }
+
+  isIdle(nowMs: number): boolean {
+    return this.#window.failures(nowMs) === 0;
+  }
+
+  /** Counts a failure; whether the limit allows it. */
+  countOne(nowMs: number): boolean {
+    this.#window.count(1, nowMs);
+    return this.#window.allowance(nowMs) >= 0;
+  }
+}
