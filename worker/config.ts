@@ -6,6 +6,7 @@ import { DEFAULT_ROOM_LIMITS, type RoomLimits } from "../protocol/reliable/room/
 import type { BodyLimits } from "./http/form-body.ts";
 import { Grants } from "./http/schemas.ts";
 import type { SessionPolicy } from "./session-store/session-lifetime.ts";
+import { DEFAULT_LOG_ENTRIES } from "./session-store/session-log.ts";
 
 /** The worker's variables and secrets, parsed (docs/configuration.md). */
 export interface WorkerConfig {
@@ -15,6 +16,8 @@ export interface WorkerConfig {
     | { readonly kind: "embedded" }
     | { readonly kind: "redis"; readonly url: string; readonly token: string; readonly keyPrefix: string };
   readonly policy: SessionPolicy;
+  /** The entries that the log of sessions keeps at least. */
+  readonly logEntries: number;
   /** For how long a bridge may answer from memory after the hub has heard from it, and so how long a revoke may wait for one. */
   readonly revocationBoundMs: number;
   /** Addresses of proxies whose X-Forwarded-For is believed (http/client-address.ts). */
@@ -54,6 +57,9 @@ export interface LoginLimits {
 /** Ten years: longer is a typing error, not a lifetime. */
 const MAX_SECONDS = 10 * 365 * 24 * 3600;
 
+/** An entry is about one session or up to 1,000: some 100 bytes to 30 KB of Redis's memory. */
+const MAX_LOG_ENTRIES = 10_000_000;
+
 /** More a minute are no limit. */
 const MAX_TRIES = 100_000;
 
@@ -89,6 +95,7 @@ export const WorkerVariables = v.object({
     v.picklist(["reject", "evict-oldest"], 'allowed is "reject" or "evict-oldest"'),
     "reject",
   ),
+  SESSION_LOG_ENTRIES: wholeNumber(10, MAX_LOG_ENTRIES, DEFAULT_LOG_ENTRIES),
   REVOCATION_BOUND_MS: wholeNumber(MIN_BOUND_MS, MAX_BOUND_MS, 1000),
   WEB_GRANTS: v.optional(v.pipe(List, Grants), "room:*"),
   SIGNUP: v.optional(v.picklist(["open", "closed"], 'allowed is "open" or "closed"'), "open"),
@@ -144,6 +151,7 @@ export function parseWorkerConfig(environment: object): WorkerConfig {
       maxSessionsPerUser: variables.MAX_SESSIONS_PER_USER,
       limitPolicy: variables.SESSION_LIMIT_POLICY,
     },
+    logEntries: variables.SESSION_LOG_ENTRIES,
     revocationBoundMs: variables.REVOCATION_BOUND_MS,
     web: { grants: variables.WEB_GRANTS, signup: variables.SIGNUP },
     forms: {

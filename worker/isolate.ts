@@ -48,7 +48,8 @@ export function openHub({ SESSION_HUB }: IsolateBindings): DurableObjectStub<Ack
   return SESSION_HUB.getByName("hub");
 }
 
-function openStore({ store, policy, revocationBoundMs }: WorkerConfig, bindings: IsolateBindings): SessionStore {
+function openStore(config: WorkerConfig, bindings: IsolateBindings): SessionStore {
+  const { store, policy, logEntries, revocationBoundMs } = config;
   const acknowledgements = new Acknowledgements({
     hub: () => openHub(bindings),
     boundMs: revocationBoundMs,
@@ -56,9 +57,17 @@ function openStore({ store, policy, revocationBoundMs }: WorkerConfig, bindings:
   });
   const awaitAcknowledgements: AwaitAcknowledgements = (leases) => acknowledgements.wait(leases);
   if (store.kind === "embedded") {
-    return new EmbeddedStore({ namespace: bindings.EMBEDDED_SESSIONS, policy, awaitAcknowledgements });
+    return new EmbeddedStore({ namespace: bindings.EMBEDDED_SESSIONS, policy, logEntries, awaitAcknowledgements });
   }
   const { url, token, keyPrefix } = store;
-  const redis = new RedisStore({ url, token, keyPrefix, policy, background: waitUntil, awaitAcknowledgements });
+  const redis = new RedisStore({
+    url,
+    token,
+    keyPrefix,
+    policy,
+    logEntries,
+    background: waitUntil,
+    awaitAcknowledgements,
+  });
   return new CoalescingStore({ store: redis, background: waitUntil });
 }

@@ -1,3 +1,4 @@
+import type { Leases } from "../session-store/session-log.ts";
 import { settledWithin } from "../session-store/session-store.ts";
 
 /** The hub as isolates ask it (session-hub.ts, which this file cannot import). */
@@ -47,9 +48,9 @@ export class Acknowledgements {
    * (a worker of another deployment, or this one's before a restart) until its leases have run out. A hub that does not answer
    * counts as another. It does not reject.
    *
-   * @param leases by the hub's name in the store, the ms for which its leases may still run
+   * Its type is AwaitAcknowledgements (session-log.ts).
    */
-  async wait(leases: ReadonlyMap<string, number>): Promise<void> {
+  async wait(leases: Leases): Promise<void> {
     // One timer each: no clock but the timers' is monotonic here.
     const running = [...leases].map(([hub, ms]) => {
       const { promise: end, resolve } = Promise.withResolvers<undefined>();

@@ -66,7 +66,8 @@ export type Leases = ReadonlyMap<string, number>;
 export type AwaitAcknowledgements = (leases: Leases) => Promise<void>;
 
 /** For a store that is told of no hub: waits until the leases have run out. */
-export const outlastLeases: AwaitAcknowledgements = (leases) => scheduler.wait(Math.max(...leases.values()));
+export const outlastLeases: AwaitAcknowledgements = (leases) =>
+  new Promise((resolve) => setTimeout(resolve, Math.max(...leases.values())));
 
 /**
  * An entry of a log: what one step of the store did to sessions. Stores keep and find the entries; where a reader stands among
