@@ -400,12 +400,14 @@ class SessionMemory {
 
   put(session: LeasedSession, begunMs: number, keepMs: number, nowMs: number): void {
     const { sessid } = session;
-    const old = this.#entries.get(sessid);
+    const kept = this.#entries.get(sessid);
+    // After the end of its keep the number may be another session's, of which the change is still on its way.
+    const old = kept !== undefined && nowMs < kept.keepUntilMs ? kept : undefined;
     this.delete(sessid);
     const user = session.user ?? old?.user ?? null;
     const secret = session.secret ?? old?.secret ?? null;
     const grants = session.grants ?? old?.grants ?? null;
-    const keepUntilMs = Math.max(begunMs + keepMs, old?.keepUntilMs ?? 0);
+    const keepUntilMs = begunMs + keepMs;
     const dueMs = keepUntilMs - keepMs * leadOf(sessid);
     const bytes = bytesOf(user, secret, grants);
     const entry = { sessid, user, secret, grants, keepUntilMs, dueMs, bytes, isUsed: false, isDue: false, step: 0 };
