@@ -76,7 +76,10 @@ async function startOnce(options: RedisServerOptions, port: number): Promise<Red
     port,
     pid: program.pid,
     signal: (name) => program.signal(name),
-    exited: program.ended().then(() => undefined),
+    // Whoever waits for it does so for a bounded time.
+    get exited() {
+      return program.ended().then(() => undefined);
+    },
     stop,
   };
 }

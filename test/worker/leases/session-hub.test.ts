@@ -5,8 +5,8 @@ import { encodeLeaseMessage } from "../../../protocol/leases/lease-messages.ts";
 import type { Bindings } from "../../../worker/app-env.ts";
 import { MAX_BRIDGES, SessionHub } from "../../../worker/leases/session-hub.ts";
 import { EmbeddedSessions } from "../../../worker/session-store/embedded/embedded-sessions.ts";
-import { askAsService, type Created, createSession, newUser, problemOf } from "../routes/edge-client.ts";
-import { dialHub, LeasePeer } from "./lease-peer.ts";
+import { LeasePeer } from "../../support/peers/lease-peer.ts";
+import { API_KEY, ask, askAsService, type Created, createSession, newUser, problemOf } from "../routes/edge-client.ts";
 
 /** REVOCATION_BOUND_MS by default. */
 const BOUND_MS = 1000;
@@ -15,8 +15,18 @@ const LEASE_MS = 950;
 
 const peers: LeasePeer[] = [];
 
+/** The edge's response to a bridge's upgrade; a null header is left out. */
+function dialHub(headers: Readonly<Record<string, string | null>> = {}): Promise<Response> {
+  const sent = { Upgrade: "websocket", Authorization: `Bearer ${API_KEY}`, ...headers };
+  const shown = Object.entries(sent).filter((entry): entry is [string, string] => entry[1] !== null);
+  return ask("/v1/leases", { headers: shown });
+}
+
 async function bridge(): Promise<LeasePeer> {
-  const peer = await LeasePeer.dial();
+  const { webSocket, status } = await dialHub();
+  if (webSocket === null) throw new Error(`the edge responded with ${status}`);
+  const peer = new LeasePeer(webSocket);
+  webSocket.accept();
   peers.push(peer);
   return peer;
 }

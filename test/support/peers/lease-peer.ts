@@ -1,22 +1,30 @@
 import { decodeHubMessage, encodeLeaseMessage, type HubMessage } from "../../../protocol/leases/lease-messages.ts";
-import { API_KEY, ask } from "../routes/edge-client.ts";
+
+/** What the WebSockets of workerd and of `ws` have in common. */
+interface PeerSocket {
+  binaryType: string;
+  send(frame: Uint8Array<ArrayBuffer> | string): void;
+  close(code: number): void;
+  addEventListener(type: "message", listener: (event: { readonly data: unknown }) => void): void;
+  addEventListener(type: "close", listener: (event: { readonly code: number }) => void): void;
+}
 
 const RENEWAL_INTERVAL_MS = 50;
 
 /** A message of one kind. */
 type MessageOf<Kind extends HubMessage["kind"]> = Extract<HubMessage, { kind: Kind }>;
 
-/** A bridge's end of the connection to the hub, which does only what a test says. */
+/** A bridge's end of the connection to the hub, which does only what a test says. It runs in Node and in workerd. */
 export class LeasePeer {
   readonly messages: HubMessage[] = [];
   /** Whether it acks each message that must be acked as soon as it comes. */
   acks = false;
   closeCode: number | undefined;
-  readonly #socket: WebSocket;
+  readonly #socket: PeerSocket;
   #renewals = 0;
   #changed = Promise.withResolvers<void>();
 
-  private constructor(socket: WebSocket) {
+  constructor(socket: PeerSocket) {
     this.#socket = socket;
     socket.binaryType = "arraybuffer";
     socket.addEventListener("message", ({ data }) => {
@@ -29,13 +37,6 @@ export class LeasePeer {
       this.closeCode = code;
       this.#notify();
     });
-    socket.accept();
-  }
-
-  static async dial(): Promise<LeasePeer> {
-    const { webSocket, status } = await dialHub();
-    if (webSocket === null) throw new Error(`the edge responded with ${status}`);
-    return new LeasePeer(webSocket);
   }
 
   /**
@@ -46,7 +47,7 @@ export class LeasePeer {
     const sentMs = new Map<number, number>();
     for (;;) {
       sentMs.set(this.renew(), Date.now());
-      await Promise.race([this.#changed.promise, scheduler.wait(RENEWAL_INTERVAL_MS)]);
+      await Promise.race([this.#changed.promise, pause(RENEWAL_INTERVAL_MS)]);
       const granted = this.all("granted").findLast(({ renewal }) => sentMs.has(renewal));
       if (granted !== undefined) return sentMs.get(granted.renewal) ?? 0;
       if (this.closeCode !== undefined) throw new Error(`the connection was closed: ${this.closeCode}`);
@@ -81,6 +82,11 @@ export class LeasePeer {
     return this.until(() => this.all("changes").find(({ sessids }) => sessids.includes(sessid)));
   }
 
+  /** Resolves when the next message has come, or the connection has ended. */
+  next(): Promise<void> {
+    return this.#changed.promise;
+  }
+
   async until<T>(probe: () => T | undefined | false): Promise<T> {
     for (;;) {
       const value = probe();
@@ -95,9 +101,6 @@ export class LeasePeer {
   }
 }
 
-/** The edge's response to a bridge's upgrade; a null header is left out. */
-export function dialHub(headers: Readonly<Record<string, string | null>> = {}): Promise<Response> {
-  const sent = { Upgrade: "websocket", Authorization: `Bearer ${API_KEY}`, ...headers };
-  const shown = Object.entries(sent).filter((entry): entry is [string, string] => entry[1] !== null);
-  return ask("/v1/leases", { headers: shown });
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
 }
