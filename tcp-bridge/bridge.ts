@@ -9,7 +9,10 @@ import { LANES } from "./edge/batch.ts";
 import { BatchDispatcher } from "./edge/batch-dispatcher.ts";
 import { EdgeClient } from "./edge/edge-client.ts";
 import { EdgeFailureLog, EdgeProbe } from "./edge/edge-health.ts";
-import { createGamePort } from "./game/game-port.ts";
+import { createGamePort, type GamePortParts } from "./game/game-port.ts";
+import { DueChecks } from "./leases/due-checks.ts";
+import { HubConnection } from "./leases/hub-connection.ts";
+import { KeptSessions } from "./leases/kept-sessions.ts";
 import type { SessionLookup } from "./leases/session-lookup.ts";
 import { BridgeMetrics } from "./metrics/bridge-metrics.ts";
 import { CheckMetrics } from "./metrics/check-metrics.ts";
@@ -51,6 +54,7 @@ export async function startBridge(
   const edge = new EdgeClient({
     url: config.edge.url,
     apiKey: config.edge.apiKey,
+    asksKeep: config.cache !== undefined,
     maxConnections: edgeConnections(config),
     connectTimeoutMs: config.edge.deadlineMs,
   });
@@ -59,18 +63,24 @@ export async function startBridge(
     connections: () => gamePort.connections,
     batchesInFlight: () => dispatcher.batchesInFlight,
     packetsWaiting: () => dispatcher.packetsWaiting,
+    keptSessions: () => hub?.sessions.size ?? 0,
+    holdsLease: () => hub?.holdsLease ?? false,
   });
+  const hub = openHub(config, metrics, logger);
+  const kept = hub && new KeptSessions(hub.sessions);
   const { maxBatchesInFlight, deadlineMs } = config.edge;
   const dispatcher = new BatchDispatcher(edge, {
     maxBatchesInFlight,
     deadlineMs,
-    revocationBoundMs: () => DEFAULT_REVOCATION_BOUND_MS,
+    revocationBoundMs: () => hub?.sessions.boundMs ?? DEFAULT_REVOCATION_BOUND_MS,
+    kept,
     metrics,
     failureLog,
   });
-  const gamePort = openGamePort(config, dispatcher, metrics, logger);
+  const dueChecks = hub && new DueChecks(hub.sessions, dispatcher, config.cache?.maxSessions ?? 0);
+  const gamePort = openGamePort(config, { dispatcher, kept, metrics }, logger);
   const playerPort = openPlayerPort(config, failureLog, metrics, logger);
-  const checkPort = openCheckPort(config, new EdgeLookup(dispatcher), metrics, logger);
+  const checkPort = openCheckPort(config, new EdgeLookup(dispatcher, kept), metrics, logger);
   const probe = new EdgeProbe(edge, config.edge.deadlineMs);
   let draining = false;
   const readiness = async (): Promise<Readiness> => {
@@ -84,8 +94,13 @@ export async function startBridge(
     logger.error({ err: error }, "the metrics port failed"),
   );
 
+  const closeHub = async (): Promise<void> => {
+    dueChecks?.stop();
+    await hub?.close();
+  };
   const close = async (): Promise<void> => {
-    await Promise.all([gamePort.close(), playerPort?.close(), checkPort?.close(), metricsServer.close()]);
+    const ports = [gamePort.close(), playerPort?.close(), checkPort?.close(), metricsServer.close()];
+    await Promise.all([...ports, closeHub()]);
     await edge.close();
     metrics.close();
   };
@@ -94,6 +109,8 @@ export async function startBridge(
     const playerAddress = await playerPort?.open();
     const checkAddress = await checkPort?.open();
     const metricsAddress = await metricsServer.open();
+    hub?.open();
+    dueChecks?.start();
     const tls = config.game.tls !== undefined;
     const others = { playerAddress: playerAddress ?? "none", checkAddress: checkAddress ?? "none", metricsAddress };
     logger.info({ gameAddress, tls, ...others }, "the bridge listens");
@@ -105,7 +122,8 @@ export async function startBridge(
       drain: async () => {
         draining = true;
         logger.info({ connections: gamePort.connections, players: playerPort?.connections ?? 0 }, "draining");
-        await Promise.all([gamePort.drain(DRAIN_MS), playerPort?.drain(DRAIN_MS), checkPort?.drain(DRAIN_MS)]);
+        const ports = [gamePort.drain(DRAIN_MS), playerPort?.drain(DRAIN_MS), checkPort?.drain(DRAIN_MS)];
+        await Promise.all([...ports, closeHub()]);
         await close();
         logger.info("drained");
       },
@@ -119,6 +137,9 @@ export async function startBridge(
 
 /** What a worker promises by default (REVOCATION_BOUND_MS, docs/configuration.md). */
 const DEFAULT_REVOCATION_BOUND_MS = 1_000;
+
+/** BRIDGE_CACHE_SESSIONS bounds the memory as well: sessions with longer users and grants than this, in the mean, are fewer. */
+const MAX_MEAN_ENTRY_BYTES = 1_024;
 
 /** Each batch may need a second connection for its retry, and the probe needs one. */
 function edgeConnections({ edge }: BridgeConfig): number {
@@ -158,12 +179,24 @@ function fitOpenFiles(config: BridgeConfig, logger: Logger): BridgeConfig {
 
 function openGamePort(
   config: BridgeConfig,
-  dispatcher: BatchDispatcher,
-  metrics: BridgeMetrics,
+  parts: GamePortParts & { metrics: BridgeMetrics },
   logger: Logger,
 ): Listener {
-  const parts = { dispatcher, metrics };
-  return createGamePort(config.game, config.gameLimits, parts, countAndLog("a connection", metrics, logger));
+  return createGamePort(config.game, config.gameLimits, parts, countAndLog("a connection", parts.metrics, logger));
+}
+
+/** Undefined if the bridge keeps nothing. */
+function openHub({ edge, cache }: BridgeConfig, metrics: BridgeMetrics, logger: Logger): HubConnection | undefined {
+  if (cache === undefined) return undefined;
+  const limits = { ...cache, maxBytes: cache.maxSessions * MAX_MEAN_ENTRY_BYTES };
+  return new HubConnection({
+    edgeUrl: edge.url,
+    apiKey: edge.apiKey,
+    connectTimeoutMs: edge.deadlineMs,
+    limits,
+    metrics,
+    logger,
+  });
 }
 
 function openPlayerPort(

@@ -10,6 +10,7 @@ import {
   wholeNumber,
 } from "../config/environment.ts";
 import { isLoopbackHost } from "../config/loopback.ts";
+import { MAX_KEEP_MS } from "../protocol/leases/leased-sessions.ts";
 import { AccessVariables, checkAccess, parseCheckTls, parseGameTls, parsePlayerTls } from "./access-config.ts";
 import type { CheckPortConfig } from "./check/check-port.ts";
 import { DEFAULT_CONNECTION_LIMITS } from "./core/connection-limits.ts";
@@ -33,6 +34,11 @@ export interface BridgeConfig {
     readonly apiKey: string;
     readonly deadlineMs: number;
     readonly maxBatchesInFlight: number;
+  };
+  /** What the bridge may keep of sessions; absent: nothing, the edge answers everything. */
+  readonly cache?: {
+    readonly maxKeepMs: number;
+    readonly maxSessions: number;
   };
   readonly logLevel: string;
   /** What the operator has allowed and should not forget: logged at each start. */
@@ -69,6 +75,8 @@ export const BridgeVariables = v.object({
   BRIDGE_MAX_WRONG_KEYS_PER_MINUTE: wholeNumber(1, 1_000_000_000, 60),
   BRIDGE_EDGE_DEADLINE_MS: wholeNumber(100, 60_000, 2000),
   BRIDGE_MAX_BATCHES_IN_FLIGHT: wholeNumber(1, 256, 4),
+  BRIDGE_CACHE_MS: wholeNumber(1_000, MAX_KEEP_MS, 30_000),
+  BRIDGE_CACHE_SESSIONS: wholeNumber(0, 10_000_000, 100_000),
   PLAYER_HOST: v.optional(Host),
   PLAYER_PORT: port(7001),
   PLAYER_MAX_CONNECTIONS: wholeNumber(1, 1_000_000, player.maxConnections),
@@ -157,6 +165,9 @@ export function parseBridgeConfig(environment: Environment): BridgeConfig {
       deadlineMs: variables.BRIDGE_EDGE_DEADLINE_MS,
       maxBatchesInFlight: variables.BRIDGE_MAX_BATCHES_IN_FLIGHT,
     },
+    ...(variables.BRIDGE_CACHE_SESSIONS > 0 && {
+      cache: { maxKeepMs: variables.BRIDGE_CACHE_MS, maxSessions: variables.BRIDGE_CACHE_SESSIONS },
+    }),
     logLevel: variables.LOG_LEVEL,
     warnings: [...warnings, ...renamingWarnings(environment, RENAMED_BRIDGE_VARIABLES)],
   };

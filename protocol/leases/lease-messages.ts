@@ -63,15 +63,20 @@ export const MAX_CHANGED_SESSIDS = 4096;
 /** The longest message in bytes: a full Changes. */
 export const MAX_LEASE_MESSAGE_BYTES = 1 + 4 + 4 * MAX_CHANGED_SESSIDS;
 
-const TYPES = { welcome: 1, changes: 2, reset: 3, granted: 4, renew: 5, ack: 6 } as const satisfies Record<
-  LeaseMessage["kind"],
-  number
->;
+/** The first byte of each message. */
+export const LEASE_MESSAGE_TYPES = {
+  welcome: 1,
+  changes: 2,
+  reset: 3,
+  granted: 4,
+  renew: 5,
+  ack: 6,
+} as const satisfies Record<LeaseMessage["kind"], number>;
 
 /** Encodes one message. It does not check the fields. */
 export function encodeLeaseMessage(message: LeaseMessage): Uint8Array<ArrayBuffer> {
   const sessids = message.kind === "changes" ? message.sessids : [];
-  const writer = new ByteWriter(1 + 4 + 4 * sessids.length).u8(TYPES[message.kind]);
+  const writer = new ByteWriter(1 + 4 + 4 * sessids.length).u8(LEASE_MESSAGE_TYPES[message.kind]);
   switch (message.kind) {
     case "welcome":
       return writer.u32(message.boundMs).finish();
@@ -103,7 +108,7 @@ export function decodeHubMessage(frame: Uint8Array): HubMessage {
   const reader = new ByteReader(frame);
   const type = reader.u8("type");
   switch (type) {
-    case TYPES.welcome: {
+    case LEASE_MESSAGE_TYPES.welcome: {
       const boundMs = reader.u32("boundMs");
       if (boundMs < MIN_BOUND_MS || boundMs > MAX_BOUND_MS) {
         throw new ProtocolError("out_of_range", `boundMs: ${boundMs}, allowed is ${MIN_BOUND_MS}..${MAX_BOUND_MS}`);
@@ -111,16 +116,16 @@ export function decodeHubMessage(frame: Uint8Array): HubMessage {
       reader.end();
       return { kind: "welcome", boundMs };
     }
-    case TYPES.changes: {
+    case LEASE_MESSAGE_TYPES.changes: {
       const number = reader.u32("number");
       return { kind: "changes", number, sessids: readSessids(reader, frame.byteLength - 1 - 4) };
     }
-    case TYPES.reset: {
+    case LEASE_MESSAGE_TYPES.reset: {
       const number = reader.u32("number");
       reader.end();
       return { kind: "reset", number };
     }
-    case TYPES.granted: {
+    case LEASE_MESSAGE_TYPES.granted: {
       const renewal = reader.u32("renewal");
       reader.end();
       return { kind: "granted", renewal };
@@ -138,12 +143,12 @@ export function decodeHubMessage(frame: Uint8Array): HubMessage {
 export function decodeBridgeMessage(frame: Uint8Array): BridgeMessage {
   const reader = new ByteReader(frame);
   const type = reader.u8("type");
-  if (type !== TYPES.renew && type !== TYPES.ack) {
+  if (type !== LEASE_MESSAGE_TYPES.renew && type !== LEASE_MESSAGE_TYPES.ack) {
     throw new ProtocolError("unknown_type", `type: ${type} is no message of a bridge`);
   }
-  const number = reader.u32(type === TYPES.renew ? "renewal" : "number");
+  const number = reader.u32(type === LEASE_MESSAGE_TYPES.renew ? "renewal" : "number");
   reader.end();
-  return type === TYPES.renew ? { kind: "renew", renewal: number } : { kind: "ack", number };
+  return type === LEASE_MESSAGE_TYPES.renew ? { kind: "renew", renewal: number } : { kind: "ack", number };
 }
 
 function readSessids(reader: ByteReader, bytes: number): number[] {

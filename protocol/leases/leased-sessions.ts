@@ -78,6 +78,7 @@ export class LeasedSessions {
   #changes = new RecentChanges();
   #leaseUntilMs = Number.NEGATIVE_INFINITY;
   #connection: HubConnection | undefined;
+  #boundMs: number | undefined;
 
   constructor(limits: LeasedSessionsLimits, output: LeasedSessionsOutput) {
     this.#limits = limits;
@@ -97,6 +98,11 @@ export class LeasedSessions {
       this.#leaseUntilMs = Number.NEGATIVE_INFINITY;
     }
     return this.#clock.nowMs;
+  }
+
+  /** REVOCATION_BOUND_MS of the edge, as the last connection was told; undefined before the first. */
+  get boundMs(): number | undefined {
+    return this.#boundMs;
   }
 
   /** How many sessions are kept. */
@@ -199,6 +205,7 @@ export class LeasedSessions {
     switch (message.kind) {
       case "welcome":
         connection.boundMs = message.boundMs;
+        this.#boundMs = message.boundMs;
         this.#clock.toleranceMs = Math.min(MAX_CLOCK_TOLERANCE_MS, message.boundMs * CLOCK_TOLERANCE);
         this.#renew(connection, nowMs);
         break;

@@ -1,5 +1,8 @@
+import type { Lookup } from "../../protocol/leases/leased-sessions.ts";
+import { ProtocolError } from "../../protocol/packet-framing.ts";
 import { MAX_BATCH_REQUESTS } from "../../protocol/session-request.ts";
 import { Status } from "../../protocol/status-codes.ts";
+import type { KeptSessions } from "../leases/kept-sessions.ts";
 import {
   Batch,
   bridgeResponses,
@@ -20,6 +23,8 @@ export interface DispatcherOptions {
   readonly deadlineMs: number;
   /** How much longer the edge may take for a write: it waits for the bridges that hold leases. */
   readonly revocationBoundMs: () => number;
+  /** Absent: nothing is kept. */
+  readonly kept: KeptSessions | undefined;
   readonly metrics: DispatchMetrics;
   readonly failureLog: { log(failure: EdgeFailure): void };
 }
@@ -175,37 +180,63 @@ class BatchLane {
   }
 
   /** The responses to each segment, undefined if the edge did not give them within the deadline. */
-  async #responsesTo(batch: Batch, requests: Uint8Array): Promise<Uint8Array[] | undefined> {
+  async #responsesTo(batch: Batch, requests: Uint8Array): Promise<readonly Uint8Array[] | undefined> {
     const waitMs = this.lane === Lane.Read ? 0 : this.#options.revocationBoundMs();
     const deadlineAtMs = batch.oldestMs + this.#options.deadlineMs + waitMs;
     const leftMs = deadlineAtMs - performance.now();
     const once = holdsIssue(requests);
     const firstMs = once ? leftMs : (leftMs - waitMs) * FIRST_ATTEMPT_SHARE + waitMs;
     const first = await this.#attempt(batch, requests, firstMs);
-    if (Array.isArray(first)) return first;
+    if (!isFailure(first)) return first;
     const secondMs = deadlineAtMs - performance.now();
     if (once || !first.worthRetrying || secondMs <= 0) return undefined;
     const second = await this.#attempt(batch, requests, secondMs);
-    return Array.isArray(second) ? second : undefined;
+    return isFailure(second) ? undefined : second;
   }
 
-  async #attempt(batch: Batch, requests: Uint8Array, timeoutMs: number): Promise<Uint8Array[] | EdgeFailure> {
+  async #attempt(batch: Batch, requests: Uint8Array, timeoutMs: number): Promise<readonly Uint8Array[] | EdgeFailure> {
+    const { kept, metrics, failureLog } = this.#options;
+    const writes = this.lane !== Lane.Read;
+    if (writes) kept?.forgetWritten(requests);
+    const lookup = kept?.begin();
     const startMs = performance.now();
     const result = await this.#edge.post(requests, Math.max(1, Math.floor(timeoutMs)));
-    const outcome = result.kind === "failed" ? result : split(batch, requests, result.body);
+    if (writes) kept?.forgetWritten(requests);
+    const outcome = result.kind === "failed" ? result : this.#read(batch, requests, result.body, lookup);
     const durationMs = performance.now() - startMs;
     this.#coalescer.recordLatency(durationMs);
-    const { metrics, failureLog } = this.#options;
-    const failure = Array.isArray(outcome) ? undefined : outcome;
+    const failure = isFailure(outcome) ? outcome : undefined;
     metrics.attemptDone(durationMs, failure?.code);
     if (failure !== undefined) failureLog.log(failure);
     return outcome;
   }
+
+  /** The responses in a body to each segment; keeps the sessions that the keep block behind them allows to keep. */
+  #read(
+    batch: Batch,
+    requests: Uint8Array,
+    body: Uint8Array,
+    lookup: Lookup | undefined,
+  ): readonly Uint8Array[] | EdgeFailure {
+    const { kept } = this.#options;
+    const split = splitResponses(requests, batch.segments, body);
+    if (typeof split === "string") return edgeFailure("edge_bad_response", split);
+    const { parts, bytes } = split;
+    // An edge that does not know the keep header sends no block.
+    if (bytes === body.byteLength) return parts;
+    try {
+      if (kept === undefined) throw new ProtocolError("payload_too_long", "bytes after the last response");
+      kept.keep(lookup, requests, body.subarray(0, bytes), body.subarray(bytes));
+    } catch (error) {
+      if (error instanceof ProtocolError) return edgeFailure("edge_bad_response", error.message);
+      throw error;
+    }
+    return parts;
+  }
 }
 
-function split(batch: Batch, requests: Uint8Array, responses: Uint8Array): Uint8Array[] | EdgeFailure {
-  const parts = splitResponses(requests, batch.segments, responses);
-  return typeof parts === "string" ? edgeFailure("edge_bad_response", parts) : parts;
+function isFailure(outcome: readonly Uint8Array[] | EdgeFailure): outcome is EdgeFailure {
+  return "kind" in outcome;
 }
 
 /**

@@ -194,6 +194,14 @@ function shareRoom(batch: Batch, sources: readonly PacketSource[]): void {
   }
 }
 
+/** The responses to a batch. */
+export interface SplitResponses {
+  /** Those to each segment. */
+  readonly parts: readonly Uint8Array[];
+  /** How many bytes they take. A keep block may follow. */
+  readonly bytes: number;
+}
+
 /**
  * Splits the edge's `responses` into those of each segment, or says what is wrong with them. Each packet's framing, type, size and
  * status must fit its request. Otherwise no response of the batch reaches a connection: it could be the response to another request.
@@ -202,7 +210,7 @@ export function splitResponses(
   requests: Uint8Array,
   segments: Iterable<Segment>,
   responses: Uint8Array,
-): Uint8Array[] | string {
+): SplitResponses | string {
   const parts: Uint8Array[] = [];
   let requestAt = 0;
   let at = 0;
@@ -219,7 +227,7 @@ export function splitResponses(
     }
     parts.push(responses.subarray(start, at));
   }
-  return at === responses.byteLength ? parts : `${responses.byteLength - at} bytes after the last response`;
+  return { parts, bytes: at };
 }
 
 function respondsTo(requestType: number, responses: Uint8Array, at: number, size: number): boolean {

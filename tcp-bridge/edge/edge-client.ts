@@ -1,4 +1,5 @@
 import { type Dispatcher, Pool } from "undici";
+import { KEEP_HEADER } from "../../protocol/leases/keep-block.ts";
 import { MAX_SERVICE_PACKET_BYTES } from "../../protocol/packet-framing.ts";
 import { MAX_BATCH_REQUESTS } from "../../protocol/session-request.ts";
 
@@ -42,13 +43,15 @@ export interface EdgeClientOptions {
   /** Only its origin and path are used. */
   readonly url: URL;
   readonly apiKey: string;
+  /** Whether to ask with each batch for how long its sessions may be kept. */
+  readonly asksKeep: boolean;
   /** Connections, and so requests, at the same time. */
   readonly maxConnections: number;
   readonly connectTimeoutMs: number;
 }
 
-/** Every response packet has at most its cap. */
-const MAX_RESPONSE_BYTES = MAX_BATCH_REQUESTS * MAX_SERVICE_PACKET_BYTES;
+/** Every response packet has at most its cap, and its entry of the keep block the largest grants (protocol/leases/keep-block.ts). */
+const MAX_RESPONSE_BYTES = MAX_BATCH_REQUESTS * (MAX_SERVICE_PACKET_BYTES + 1 + 2 + 0xffff);
 
 /** An idle connection stays open this long, unless the edge says less: a new connection costs round trips. */
 const KEEP_ALIVE_MS = 60_000;
@@ -58,7 +61,7 @@ export class EdgeClient {
   readonly #pool: Pool;
   readonly #request: Dispatcher.DispatchOptions;
 
-  constructor({ url, apiKey, maxConnections, connectTimeoutMs }: EdgeClientOptions) {
+  constructor({ url, apiKey, asksKeep, maxConnections, connectTimeoutMs }: EdgeClientOptions) {
     this.#pool = new Pool(url.origin, {
       connections: maxConnections,
       connect: { timeout: connectTimeoutMs },
@@ -73,7 +76,11 @@ export class EdgeClient {
     this.#request = {
       method: "POST",
       path: `${url.pathname.replace(/\/$/, "")}/v1/packets`,
-      headers: { authorization: `Bearer ${apiKey}`, "content-type": "application/octet-stream" },
+      headers: {
+        authorization: `Bearer ${apiKey}`,
+        "content-type": "application/octet-stream",
+        ...(asksKeep && { [KEEP_HEADER]: "1" }),
+      },
     };
   }
 

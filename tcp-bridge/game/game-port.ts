@@ -15,6 +15,7 @@ import {
   serviceKeyResponse,
 } from "../edge/batch.ts";
 import type { BatchDispatcher } from "../edge/batch-dispatcher.ts";
+import type { KeptSessions } from "../leases/kept-sessions.ts";
 import { GameAddress, type GameAddressLimits, isGuess, ServiceKeys } from "./game-access.ts";
 
 /** The limits of the game-server port. */
@@ -31,11 +32,14 @@ export interface GamePortConfig extends Endpoint {
   readonly serviceKeys: readonly string[];
 }
 
+/** What the port uses of the bridge. */
+export type GamePortParts = Pick<GameConnectionOptions, "dispatcher" | "kept" | "metrics">;
+
 /** The port for game servers (docs/wire-protocol.md, "Service packets"). */
 export function createGamePort(
   config: GamePortConfig,
   limits: GamePortLimits,
-  parts: Pick<GameConnectionOptions, "dispatcher" | "metrics">,
+  parts: GamePortParts,
   observer: PortObserver,
 ): Listener {
   const { maxWaitingPackets, firstByteMs } = limits;
@@ -63,6 +67,8 @@ export interface GameConnectionOptions {
   readonly firstByteMs: number;
   readonly serviceKeys: ServiceKeys;
   readonly addresses: AddressBook<GameAddress>;
+  /** Answers from memory; absent: none. */
+  readonly kept: KeptSessions | undefined;
   readonly metrics: GameConnectionMetrics;
 }
 
@@ -70,6 +76,8 @@ export interface GameConnectionOptions {
 export interface GameConnectionMetrics {
   /** Whole response packets are sent to a client. */
   responsesSent(responses: Uint8Array): void;
+  /** So many of them did not come from the edge. */
+  answeredFromMemory(responses: number): void;
   /** A limit refused requests: they get TooMany. */
   refused(code: "failing_checks" | "wrong_keys", requests?: number): void;
 }
@@ -114,7 +122,7 @@ class GameConnection extends Connection implements PacketSource {
       completed = true;
       // If the service key is missing or wrong, no packet of the same chunk is executed.
       if (this.#receiveEnded) return;
-      if (this.#received === "packets") this.#inbox.push(run, packets, nowMs);
+      if (this.#received === "packets") this.#receivePackets(run, packets, nowMs);
       else this.#receiveFirst(run, packets, nowMs);
     });
     if (error !== undefined) {
@@ -214,7 +222,20 @@ class GameConnection extends Connection implements PacketSource {
       return;
     }
     const left = packets - (hasKey ? 1 : 0);
-    if (left > 0) this.#inbox.push(run.subarray(keyBytes), left, nowMs);
+    if (left > 0) this.#receivePackets(run.subarray(keyBytes), left, nowMs);
+  }
+
+  /** Answers the packets at the front from memory, unless earlier ones have no response yet. The others wait for the edge. */
+  #receivePackets(run: Uint8Array, packets: number, nowMs: number): void {
+    const isNext = this.#inFlight === 0 && this.#inbox.packets === 0;
+    const answer = isNext ? this.#options.kept?.answer(run) : undefined;
+    if (answer === undefined) {
+      this.#inbox.push(run, packets, nowMs);
+      return;
+    }
+    this.#options.metrics.answeredFromMemory(answer.packets);
+    this.#respond(answer.responses);
+    if (answer.packets < packets) this.#inbox.push(run.subarray(answer.bytes), packets - answer.packets, nowMs);
   }
 
   #checkKey(packet: Uint8Array, nowMs: number): Status {

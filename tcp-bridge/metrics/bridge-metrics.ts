@@ -1,18 +1,27 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import { HEADER_BYTES, packetSizeAt, packetType } from "../../protocol/packet-framing.ts";
-import { ERROR_RESPONSE_TYPE, SERVICE_KEY_RESPONSE_TYPE, serviceRequestKind } from "../../protocol/service-packets.ts";
+import {
+  ERROR_RESPONSE_TYPE,
+  REQUEST_TYPES,
+  SERVICE_KEY_RESPONSE_TYPE,
+  serviceRequestKind,
+} from "../../protocol/service-packets.ts";
 import { MAX_BATCH_REQUESTS } from "../../protocol/session-request.ts";
 import { Status, statusName } from "../../protocol/status-codes.ts";
 import type { DisconnectCode, LimitCode } from "../core/connection-limits.ts";
 import type { DispatchMetrics } from "../edge/batch-dispatcher.ts";
 import type { EdgeFailureCode } from "../edge/edge-client.ts";
 import type { GameConnectionMetrics } from "../game/game-port.ts";
+import type { HubMetrics } from "../leases/hub-connection.ts";
 
 /** Read when the metrics are requested. */
 export interface GaugeSources {
   readonly connections: () => number;
   readonly batchesInFlight: () => number;
   readonly packetsWaiting: () => number;
+  /** Sessions that the bridge keeps, and whether it may answer by them now. */
+  readonly keptSessions: () => number;
+  readonly holdsLease: () => boolean;
 }
 
 /** In seconds: from less than the latency of an edge in the same rack to the deadline of the bridge. */
@@ -22,9 +31,12 @@ const LATENCY_BUCKETS_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0
 const BATCH_BUCKETS_PACKETS = [1, 2, 5, 10, 25, 50, 100, 250, 500, MAX_BATCH_REQUESTS];
 
 /** The metrics of the bridge, for Prometheus. No label contains a session, a user or an address. */
-export class BridgeMetrics implements DispatchMetrics, GameConnectionMetrics {
+export class BridgeMetrics implements DispatchMetrics, GameConnectionMetrics, HubMetrics {
   readonly registry = new Registry();
   readonly #packets = new PacketTally();
+  /** Responses from memory. A plain number: it grows with every chunk that is received. */
+  #fromMemory = 0;
+  readonly #hubMessages: Counter<"kind">;
   readonly #batchPackets: Histogram;
   readonly #edgeSeconds: Histogram<"outcome">;
   readonly #refusals: Counter<"code">;
@@ -41,7 +53,23 @@ export class BridgeMetrics implements DispatchMetrics, GameConnectionMetrics {
       sources.batchesInFlight,
     );
     gauge(registers, "artoria_bridge_packets_waiting", "Packets that wait for a batch", sources.packetsWaiting);
+    gauge(registers, "artoria_bridge_cache_sessions", "Sessions that the bridge keeps", sources.keptSessions);
+    gauge(registers, "artoria_bridge_lease_held", "1 while the bridge may answer from memory", () =>
+      sources.holdsLease() ? 1 : 0,
+    );
+    counter(
+      registers,
+      "artoria_bridge_cache_hits_total",
+      "Checks that the bridge answered from memory",
+      () => this.#fromMemory,
+    );
     const packets = this.#packets;
+    counter(
+      registers,
+      "artoria_bridge_cache_misses_total",
+      "Checks that the bridge did not answer from memory",
+      () => packets.checks - this.#fromMemory,
+    );
     new Counter({
       name: "artoria_bridge_packets_total",
       help: "Response packets by the type of their request and their status",
@@ -51,6 +79,12 @@ export class BridgeMetrics implements DispatchMetrics, GameConnectionMetrics {
         this.reset();
         for (const { type, status, count } of packets.entries()) this.inc({ type, status }, count);
       },
+    });
+    this.#hubMessages = new Counter({
+      name: "artoria_bridge_hub_messages_total",
+      help: "Messages of the hub: granted (a lease was renewed), changes (sessions ended or changed), reset (all are forgotten)",
+      labelNames: ["kind"],
+      registers,
     });
     this.#batchPackets = new Histogram({
       name: "artoria_bridge_batch_packets",
@@ -81,6 +115,22 @@ export class BridgeMetrics implements DispatchMetrics, GameConnectionMetrics {
 
   responsesSent(responses: Uint8Array): void {
     this.#packets.add(responses);
+  }
+
+  answeredFromMemory(responses: number): void {
+    this.#fromMemory += responses;
+  }
+
+  leaseGranted(): void {
+    this.#hubMessages.inc({ kind: "granted" });
+  }
+
+  changesReceived(): void {
+    this.#hubMessages.inc({ kind: "changes" });
+  }
+
+  resetReceived(): void {
+    this.#hubMessages.inc({ kind: "reset" });
   }
 
   batchSent(packets: number): void {
@@ -115,7 +165,23 @@ function gauge(registers: Registry[], name: string, help: string, read: () => nu
   });
 }
 
+/** A counter that someone else counts. */
+function counter(registers: Registry[], name: string, help: string, read: () => number): void {
+  new Counter({
+    name,
+    help,
+    registers,
+    collect() {
+      this.reset();
+      this.inc(read());
+    },
+  });
+}
+
 const STATUSES = Object.values(Status);
+
+/** The requests that memory can answer. */
+const CHECK_TYPES = [REQUEST_TYPES.check, REQUEST_TYPES.checkAccess, REQUEST_TYPES.identify];
 
 /** Counts response packets by type and status, in an array: it runs for every packet. */
 class PacketTally {
@@ -127,6 +193,15 @@ class PacketTally {
       const cell = packetType(responses, at) * STATUSES.length + (responses[at + HEADER_BYTES] ?? 0);
       this.#counts[cell] = (this.#counts[cell] ?? 0) + 1;
     }
+  }
+
+  /** Checks of all kinds, whatever their status. */
+  get checks(): number {
+    let sum = 0;
+    for (const type of CHECK_TYPES) {
+      for (const status of STATUSES) sum += this.#counts[(type + 1) * STATUSES.length + status] ?? 0;
+    }
+    return sum;
   }
 
   /** Every count but 0, with the kind of the request ("unknown" for an ErrorResponse) and the name of the status. */

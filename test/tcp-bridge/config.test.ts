@@ -30,9 +30,14 @@ describe("the bridge's configuration", () => {
       },
       metrics: { host: "127.0.0.1", port: 7002, maxConnections: 64, headersMs: 5_000, requestMs: 10_000 },
       edge: { url: new URL("https://edge.example/"), apiKey: needed.API_KEY, deadlineMs: 2000, maxBatchesInFlight: 4 },
+      cache: { maxKeepMs: 30_000, maxSessions: 100_000 },
       logLevel: "info",
       warnings: [],
     });
+  });
+
+  it("no session is kept with BRIDGE_CACHE_SESSIONS=0", () => {
+    expect(parseBridgeConfig({ ...needed, BRIDGE_CACHE_SESSIONS: "0" })).not.toHaveProperty("cache");
   });
 
   it("a connection may be silent before its first byte for as long as later on loopback, and for 10 s beyond it", () => {

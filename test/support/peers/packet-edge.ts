@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { buffer } from "node:stream/consumers";
+import { KEEP_HEADER, writeKeep } from "../../../protocol/leases/keep-block.ts";
 import { ByteWriter } from "../../../protocol/packet-fields.ts";
 import { MAX_SERVICE_PACKET_BYTES } from "../../../protocol/packet-framing.ts";
 import {
@@ -15,6 +16,7 @@ import { failedResponse, type ServiceRequest, type ServiceResponse } from "../..
 import { makeToken, splitToken } from "../../../protocol/session-token.ts";
 import { Status } from "../../../protocol/status-codes.ts";
 import { splitPackets } from "../packets/cut-and-mutate.ts";
+import { FakeHub } from "./fake-hub.ts";
 
 /** What a fault does with a batch instead of, or before, the right response. */
 export type EdgeFault = (
@@ -40,12 +42,17 @@ export class PacketEdge {
   readonly batches: string[][] = [];
   readonly faults: EdgeFault[] = [];
   fault: EdgeFault | undefined;
+  /** `/v1/leases`. It refuses bridges, as an edge does that knows no leases, until a test lets them in. */
+  readonly hub = new FakeHub();
+  /** For how long a bridge that asks may keep a session; undefined: it is not told, as by an edge that does not know the question. */
+  keepSeconds: number | undefined;
   readonly #server: Server = createServer((request, response) => {
     this.#respond(request, response).catch((error: unknown) => response.destroy(error as Error));
   });
 
   static async open(port = 0): Promise<PacketEdge> {
     const edge = new PacketEdge();
+    edge.#server.on("upgrade", (request, socket, head) => edge.hub.upgrade(request, socket, head));
     edge.#server.listen(port, "127.0.0.1");
     await once(edge.#server, "listening");
     return edge;
@@ -62,6 +69,7 @@ export class PacketEdge {
   /** Idempotent. */
   async close(): Promise<void> {
     if (!this.#server.listening) return;
+    await this.hub.close();
     const closed = once(this.#server, "close");
     this.#server.close();
     this.#server.closeAllConnections();
@@ -76,7 +84,8 @@ export class PacketEdge {
       return;
     }
     const requests = splitPackets(MAX_SERVICE_PACKET_BYTES, [body]).map(decodeServiceRequest);
-    const batch: EdgeBatch = { requests, responses: () => this.#run(requests) };
+    const asksKeep = request.headers[KEEP_HEADER] === "1" && this.keepSeconds !== undefined;
+    const batch: EdgeBatch = { requests, responses: () => this.#run(requests, asksKeep) };
     if (requests.length > 0) {
       this.batches.push(requests.map(({ kind }) => kind));
       const fault = this.faults.shift() ?? this.fault;
@@ -86,10 +95,17 @@ export class PacketEdge {
     response.end(batch.responses());
   }
 
-  #run(requests: readonly DecodedServiceRequest[]): Uint8Array {
+  #run(requests: readonly DecodedServiceRequest[], asksKeep: boolean): Uint8Array {
     const writer = new ByteWriter();
-    for (const request of requests) writeServiceResponse(writer, this.#responseTo(request));
-    return writer.finish();
+    const block = new ByteWriter();
+    for (const request of requests) {
+      const response = this.#responseTo(request);
+      writeServiceResponse(writer, response);
+      const keepMs = response.status === Status.Ok ? (this.keepSeconds ?? 0) * 1000 : 0;
+      if (request.kind !== "unknown" && request.kind !== "invalid") writeKeep(block, request.kind, keepMs, GRANTS);
+      else if (request.kind === "invalid") writeKeep(block, request.request, 0, null);
+    }
+    return asksKeep ? Buffer.concat([writer.finish(), block.finish()]) : writer.finish();
   }
 
   #responseTo(request: DecodedServiceRequest): ServiceResponsePacket {
@@ -122,6 +138,9 @@ export const breakConnection: EdgeFault = (_batch, response) => {
   response.destroy();
   return "done";
 };
+
+/** The grants of every session. */
+const GRANTS = ["open:*"];
 
 /** The secret of every token of a {@link SessionMap}. */
 const SECRET = new Uint8Array(16).fill(7);

@@ -30,6 +30,8 @@ export class PlayerBridge {
       PLAYER_TLS_CERT: certificate.cert,
       PLAYER_TLS_KEY: certificate.key,
       ...{ BRIDGE_PORT: "0", PLAYER_PORT: "0", METRICS_PORT: "0" },
+      // The edges of players' tests count the WebSockets that they are asked for.
+      BRIDGE_CACHE_SESSIONS: "0",
       ...variables,
     });
     return new PlayerBridge(await startBridge(config, logger), certificate, log);

@@ -1,6 +1,7 @@
 import { pino } from "pino";
 import { type Bridge, startBridge } from "../../../tcp-bridge/bridge.ts";
 import { type BridgeConfig, parseBridgeConfig } from "../../../tcp-bridge/config.ts";
+import { until } from "../until.ts";
 import { GamePeer } from "./game-peer.ts";
 import { PacketEdge } from "./packet-edge.ts";
 
@@ -18,13 +19,32 @@ export class TestBridge {
     this.log = log;
   }
 
-  /** Starts both; `variables` are the bridge's. */
-  static async open(variables: Readonly<Record<string, string>> = {}): Promise<TestBridge> {
+  /** Starts both; `variables` are the bridge's. `prepare` changes the edge before the bridge knows it. */
+  static async open(
+    variables: Readonly<Record<string, string>> = {},
+    prepare: (edge: PacketEdge) => void = () => undefined,
+  ): Promise<TestBridge> {
     const edge = await PacketEdge.open();
+    prepare(edge);
     const log: string[] = [];
     const logger = pino({ level: "debug" }, { write: (line: string) => log.push(line) });
     const bridge = await startBridge(testConfig(edge, variables), logger);
     return new TestBridge(edge, bridge, log);
+  }
+
+  /** Starts a bridge that holds a lease, in front of an edge that lets it keep sessions for 60 s. */
+  static async openWithLease(variables: Readonly<Record<string, string>> = {}): Promise<TestBridge> {
+    const stack = await TestBridge.open({ BRIDGE_CACHE_MS: "60000", ...variables }, (edge) => {
+      edge.hub.refusal = undefined;
+      edge.keepSeconds = 60;
+    });
+    await stack.holdsLease();
+    return stack;
+  }
+
+  /** Resolves when the bridge holds a lease, or when it holds none. */
+  async holdsLease(held = true): Promise<void> {
+    await until(async () => (await this.metric("artoria_bridge_lease_held")) === (held ? 1 : 0));
   }
 
   async connect(localAddress?: string): Promise<GamePeer> {
