@@ -148,7 +148,8 @@ export class CheckPort {
 
   /** How long a client that has shown the token of no session waits for its response. */
   #delayMs(peer: HttpPeer, { socket }: IncomingMessage): number {
-    if (isTrusted(socket)) return 0;
+    // All clients of a proxy share its address: one on this machine, or one with a certificate of the port's authority.
+    if (isLoopbackHost(this.#config.endpoint.host) || (socket as Partial<TLSSocket>).authorized === true) return 0;
     const nowMs = performance.now();
     const failures = this.#failures.of(peer.address, nowMs);
     if (failures.countOne(nowMs)) return 0;
@@ -194,11 +195,6 @@ function createHttpServer({ endpoint: { tls }, limits }: CheckPortConfig): Serve
         });
   // While a request is in progress: for a client that does not read its response.
   return server.setTimeout(requestMs + failureDelayMs);
-}
-
-/** Whether all clients may share this peer's address: it is a proxy on this machine, or one with a certificate of the port's authority. */
-function isTrusted(socket: IncomingMessage["socket"]): boolean {
-  return (socket as Partial<TLSSocket>).authorized === true || isLoopbackHost(socket.remoteAddress ?? "");
 }
 
 /** The tokens of no session that an address has shown. */

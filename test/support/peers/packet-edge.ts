@@ -36,7 +36,7 @@ export interface EdgeBatch {
  * memory. Each fault in {@link faults} is used for one batch, in order, then {@link fault} for all, if it is set.
  */
 export class PacketEdge {
-  readonly apiKey = "test-key";
+  readonly apiKey = "test-key-0123456789-0123456789-01";
   readonly sessions = new SessionMap();
   /** The kinds of the requests of each batch that came, the empty ones of readiness left out. */
   readonly batches: string[][] = [];

@@ -1,4 +1,3 @@
-import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 
 /** A response as it stood on the wire. */
@@ -55,10 +54,12 @@ export class RawConnection {
     socket.on("error", () => undefined);
   }
 
+  /** A refused one is closed. */
   static async open(url: string, localAddress = "127.0.0.1"): Promise<RawConnection> {
     const { hostname, port } = new URL(url);
     const connection = new RawConnection(connect({ host: hostname, port: Number(port), localAddress }));
-    await Promise.race([once(connection.socket, "connect"), once(connection.socket, "close")]);
+    const { socket } = connection;
+    await new Promise((resolve) => socket.once("connect", resolve).once("close", resolve));
     return connection;
   }
 
@@ -78,7 +79,8 @@ export class RawConnection {
 
   /** All that came, once the server has closed the connection. */
   async ended(): Promise<string> {
-    if (!this.socket.closed) await once(this.socket, "close");
+    const { socket } = this;
+    if (!socket.closed) await new Promise((resolve) => socket.once("close", resolve));
     return this.#received;
   }
 

@@ -53,6 +53,11 @@ export class TestBridge {
     return peer;
   }
 
+  /** The check port, for a bridge with CHECK_PORT. */
+  get checkUrl(): string {
+    return `http://127.0.0.1:${this.bridge.checkAddress?.port}`;
+  }
+
   /** The response to a GET of `/metrics`, `/healthz` or `/readyz`. */
   async watch(path: string): Promise<{ status: number; body: string }> {
     const response = await fetch(`http://127.0.0.1:${this.bridge.metricsAddress.port}${path}`);
