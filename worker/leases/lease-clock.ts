@@ -25,9 +25,9 @@ export class LeaseClock {
     return end === undefined ? nowMs : Math.min(nowMs, end - 1);
   }
 
-  /** A lease begins now. */
-  begin(): void {
-    const end = this.nowMs + this.#leaseMs;
+  /** A lease has begun at `beganMs`, a time that this clock has just told. */
+  begin(beganMs: number): void {
+    const end = beganMs + this.#leaseMs;
     this.#ends.push(end);
     setTimeout(() => {
       this.#ends.shift();

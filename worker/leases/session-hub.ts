@@ -37,13 +37,15 @@ export class SessionHub extends DurableObject<IsolateBindings> implements Acknow
   /** When each bridge last sent something, epoch ms. */
   readonly #heardMs = new Map<WebSocket, number>();
   #loggedMs = 0;
+  /** The time that the hub was last told. */
+  #toldMs = 0;
 
   constructor(ctx: DurableObjectState, env: IsolateBindings) {
     super(ctx, env);
     const { store, config } = openIsolate(env);
     this.#store = store;
     this.#deadAfterMs = Math.max(DEAD_AFTER_MS, DEAD_AFTER_BOUNDS * config.revocationBoundMs);
-    this.#clock = new LeaseClock(config.revocationBoundMs, () => this.#hub.tick(this.#clock.nowMs));
+    this.#clock = new LeaseClock(config.revocationBoundMs, () => this.#hub.tick(this.#tell()));
     const output: HubOutput<WebSocket> = {
       send: (socket, frame) => {
         // A socket whose other end is gone cannot send; its close event follows.
@@ -76,27 +78,33 @@ export class SessionHub extends DurableObject<IsolateBindings> implements Acknow
    */
   async acknowledged(): Promise<string | null> {
     const { promise, resolve } = Promise.withResolvers<boolean>();
-    this.#hub.acknowledged(resolve, this.#clock.nowMs);
+    this.#hub.acknowledged(resolve, this.#tell());
     return (await promise) ? this.#name : null;
   }
 
   #receive(socket: WebSocket, data: ArrayBuffer | string): void {
     this.#heardMs.set(socket, Date.now());
-    this.#hub.received(socket, typeof data === "string" ? data : new Uint8Array(data), this.#clock.nowMs);
+    this.#hub.received(socket, typeof data === "string" ? data : new Uint8Array(data), this.#tell());
   }
 
   #disconnect(socket: WebSocket): void {
     this.#heardMs.delete(socket);
-    this.#hub.disconnected(socket, this.#clock.nowMs);
+    this.#hub.disconnected(socket, this.#tell());
+  }
+
+  /** The time, for an input of the hub. */
+  #tell(): number {
+    this.#toldMs = this.#clock.nowMs;
+    return this.#toldMs;
   }
 
   async #read({ after, leaseMs }: HubRead): Promise<void> {
-    // Every lease counts from the beginning of the read after which it is granted.
-    if (leaseMs !== null) this.#clock.begin();
+    // A lease counts from the beginning of the read after which it is granted.
+    if (leaseMs !== null) this.#clock.begin(this.#toldMs);
     const lease = leaseMs !== null && { lease: { hub: this.#name, ms: leaseMs } };
     const read = this.#store.readLog({ after, limit: MAX_LOG_PAGE, ...lease });
     const page = await settledWithin<LogPage>(2 * STORE_DEADLINE_MS, read);
-    this.#hub.readDone(page ?? { kind: "unavailable" }, this.#clock.nowMs);
+    this.#hub.readDone(page ?? { kind: "unavailable" }, this.#tell());
   }
 
   #closeDead(): void {

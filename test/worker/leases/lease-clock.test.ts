@@ -25,7 +25,7 @@ it("is the wall clock while no lease runs", () => {
 
 it("comes to the end of a lease when its timer does, and says so", () => {
   const began = clock.nowMs;
-  clock.begin();
+  clock.begin(clock.nowMs);
   vi.advanceTimersByTime(LEASE_MS - 1);
   expect(ended).toEqual([]);
   expect(clock.nowMs).toBe(began + LEASE_MS - 1);
@@ -35,11 +35,11 @@ it("comes to the end of a lease when its timer does, and says so", () => {
 
 it("ends no lease early when the wall clock is set forward", () => {
   const began = clock.nowMs;
-  clock.begin();
+  clock.begin(clock.nowMs);
   vi.advanceTimersByTime(100);
   setWallClock(5000);
   const later = clock.nowMs;
-  clock.begin();
+  clock.begin(clock.nowMs);
   expect(later).toBeLessThan(began + LEASE_MS);
   vi.advanceTimersByTime(LEASE_MS - 100);
   expect(clock.nowMs).toBeGreaterThanOrEqual(began + LEASE_MS);
@@ -50,7 +50,7 @@ it("ends no lease early when the wall clock is set forward", () => {
 
 it("prolongs no lease when the wall clock is set back", () => {
   const began = clock.nowMs;
-  clock.begin();
+  clock.begin(clock.nowMs);
   setWallClock(-60_000);
   vi.advanceTimersByTime(LEASE_MS);
   expect(clock.nowMs).toBe(began + LEASE_MS);
