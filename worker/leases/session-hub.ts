@@ -1,7 +1,7 @@
 import { DurableObject } from "cloudflare:workers";
 import { type HubOutput, type HubRead, LeaseHub } from "../../protocol/leases/lease-hub.ts";
 import { type IsolateBindings, openIsolate } from "../isolate.ts";
-import { type LogPage, MAX_LOG_PAGE } from "../session-store/session-log.ts";
+import { type LogPage, MAX_LOG_PAGE, type SessionEvent } from "../session-store/session-log.ts";
 import { type SessionStore, STORE_DEADLINE_MS, settledWithin } from "../session-store/session-store.ts";
 import type { Acknowledging } from "./acknowledgements.ts";
 import { LeaseClock } from "./lease-clock.ts";
@@ -15,6 +15,9 @@ const DEAD_AFTER_BOUNDS = 3;
 
 /** Closed connections are logged at most once in this time. */
 const LOG_INTERVAL_MS = 60_000;
+
+/** What bridges hear of: they keep no session that they did not ask for. */
+const REVOKING: ReadonlySet<SessionEvent["kind"]> = new Set(["changed", "ended"]);
 
 /** WebSocket close codes (RFC 6455 §7.4.1). */
 const CLOSE_GOING_AWAY = 1001;
@@ -102,7 +105,7 @@ export class SessionHub extends DurableObject<IsolateBindings> implements Acknow
     // A lease counts from the beginning of the read after which it is granted.
     if (leaseMs !== null) this.#clock.begin(this.#toldMs);
     const lease = leaseMs !== null && { lease: { hub: this.#name, ms: leaseMs } };
-    const read = this.#store.readLog({ after, limit: MAX_LOG_PAGE, ...lease });
+    const read = this.#store.readLog({ after, limit: MAX_LOG_PAGE, kinds: REVOKING, ...lease });
     const page = await settledWithin<LogPage>(2 * STORE_DEADLINE_MS, read);
     this.#hub.readDone(page ?? { kind: "unavailable" }, this.#tell());
   }

@@ -28,6 +28,8 @@ export interface LogRead {
   readonly after: string | null;
   /** The most events that the page may have: 1..{@link MAX_LOG_PAGE}. */
   readonly limit: number;
+  /** The kinds of events that the page may have; absent: all. */
+  readonly kinds?: ReadonlySet<SessionEvent["kind"]>;
   /**
    * The leases that the reader is about to grant to bridges, under the name `hub`, run for at most `ms` from this read on. The store
    * notes that in the same step as it reads: every change after this page knows of them ({@link AwaitAcknowledgements}).
@@ -38,7 +40,7 @@ export interface LogRead {
 /** The most events in one page of the log. */
 export const MAX_LOG_PAGE = 1000;
 
-/** What a read of the log brings. It shows everything that happened before it, if no `more` is left. */
+/** What a read of the log brings. It shows everything of its kinds that happened before it, if no `more` is left. */
 export type LogPage =
   /** What followed the reader's position, in order. `position` is where the reader stands now. `more`: read on at once. */
   | {
@@ -122,28 +124,35 @@ export function endOf(entry: LogEntry): string {
 /**
  * The page that a reader gets who stands on `after`.
  *
- * @param entries neighbours in the log's order, the first of which is the one that `after` stands on if the log has it; no more
- *   of them are taken than the page needs
+ * @param entries in the log's order; the first is the one that `after` stands on if the log has it, and none is missing from
+ *   there on that has events of the kinds wanted. No more of them are taken than the page needs
  * @param last the last entry of the log
  */
-export function pageOf(after: string, limit: number, entries: Iterable<LogEntry>, last: LogEntry): LogPage {
+export function pageOf(
+  after: string,
+  { limit, kinds }: Pick<LogRead, "limit" | "kinds">,
+  entries: Iterable<LogEntry>,
+  last: LogEntry,
+): LogPage {
   const place = placeOf(after);
   const events: SessionEvent[] = [];
-  let stands = false;
+  let position: string | undefined;
   let seen = place?.seen ?? 0;
   for (const entry of entries) {
     const digest = digestOf(entry);
-    stands ||= entry.id === place?.id && digest === place.digest && seen <= entry.changes.length;
-    if (!stands) break;
-    for (const change of entry.changes.slice(seen, seen + limit - events.length)) {
+    const stands = entry.id === place?.id && digest === place.digest && seen <= entry.changes.length;
+    if (position === undefined && !stands) break;
+    for (const change of entry.changes.slice(seen)) {
+      if (events.length === limit) break;
       seen += 1;
-      events.push(eventOf(change, entry.at, `${entry.id}.${seen}.${digest}`));
+      const event = eventOf(change, entry.at, `${entry.id}.${seen}.${digest}`);
+      if (kinds?.has(event.kind) ?? true) events.push(event);
     }
+    position = `${entry.id}.${seen}.${digest}`;
     if (events.length === limit) break;
     seen = 0;
   }
-  if (!stands) return { kind: "reset", position: endOf(last) };
-  const position = events.at(-1)?.position ?? after;
+  if (position === undefined) return { kind: "reset", position: endOf(last) };
   return { kind: "events", events, position, more: position !== endOf(last) };
 }
 

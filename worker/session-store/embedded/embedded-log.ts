@@ -37,7 +37,8 @@ export class EmbeddedLog {
   }
 
   /** A page of the log. A log without entries gets one at `now` (epoch ms), for the reader to stand on. */
-  read({ after, limit }: LogRead, now: number): LogPage {
+  read(read: LogRead, now: number): LogPage {
+    const { after } = read;
     if (this.#ends() === null) this.#add("[]", now, 1);
     const last = this.#sql.exec<Row>("SELECT * FROM log ORDER BY number DESC LIMIT 1").one();
     if (after === null) return { kind: "events", events: [], position: endOf(entryOf(last)), more: false };
@@ -46,7 +47,7 @@ export class EmbeddedLog {
       "SELECT * FROM log WHERE number >= ? ORDER BY number",
       Number.isSafeInteger(from) ? from : 0,
     );
-    return pageOf(after, limit, entriesOf(rows), entryOf(last));
+    return pageOf(after, read, entriesOf(rows), entryOf(last));
   }
 
   #add(changes: string, at: number, maxEntries: number): void {

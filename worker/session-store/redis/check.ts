@@ -44,7 +44,7 @@ ${LUA_CLOCK}${LUA_RECORD}${LUA_RENEWAL}
 
   local characters = { nowText }
   local allFound = true
-  for i, record in ipairs(redis.call('MGET', unpack(KEYS))) do
+  for i, record in ipairs(call('MGET', unpack(KEYS))) do
     local expires = record and sub(record, 6, 18)
     if not record or expires <= nowText then
       allFound = false

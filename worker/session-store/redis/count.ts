@@ -12,7 +12,7 @@ export const COUNT: RedisScript = {
   local USERS    = KEYS[2] -- users
 ${LUA_CLOCK}
   local above = '(' .. nowText
-  return { redis.call('ZCOUNT', SESSIONS, above, '+inf'), redis.call('ZCOUNT', USERS, above, '+inf') }
+  return { call('ZCOUNT', SESSIONS, above, '+inf'), call('ZCOUNT', USERS, above, '+inf') }
 `,
 };
 

@@ -25,16 +25,17 @@ import { LUA_CLOCK, LUA_RECORD, ownerText, type RedisKeys, restText } from "./se
 const LUA_CREATE = `
   local mayHoldExpired = trimSessions() == MAX_TRIMMED -- the index of all sessions
   local hasEvicted = false
+  local evicted = {}    -- by the session's key
   local liveCounts = {} -- by the key of the user's set, of users that this script has counted
 
   -- The sessids of a user, the oldest session first.
   local function byCreation(userKey)
-    local sessids = redis.call('ZRANGE', userKey, 0, -1)
+    local sessids = call('ZRANGE', userKey, 0, -1)
     local created = {}
     for first = 1, #sessids, MAX_LISTED do
       local keys = {}
       for i = first, math.min(first + MAX_LISTED - 1, #sessids) do keys[#keys + 1] = sessionKeyOf(sessids[i]) end
-      for i, record in ipairs(redis.call('MGET', unpack(keys))) do
+      for i, record in ipairs(call('MGET', unpack(keys))) do
         created[sessids[first + i - 1]] = record and createdOf(record) or 0
       end
     end
@@ -48,9 +49,11 @@ const LUA_CREATE = `
   local function evict(userKey, owner, count)
     local oldest = byCreation(userKey)
     for i = 1, count do
-      redis.call('DEL', sessionKeyOf(oldest[i]))
+      local key = sessionKeyOf(oldest[i])
+      call('DEL', key)
+      evicted[key] = true
       removeFromIndices(oldest[i], userKey)
-      logEvicted(oldest[i], owner)
+      log('e', oldest[i], owner)
     end
     hasEvicted = true
   end
@@ -59,8 +62,8 @@ const LUA_CREATE = `
   local function admits(userKey, owner)
     local count = liveCounts[userKey]
     if not count then
-      count = redis.call('ZCARD', userKey)
-      if count > 0 then count = count - redis.call('ZREMRANGEBYSCORE', userKey, '-inf', nowText) end
+      count = call('ZCARD', userKey)
+      if count > 0 then count = count - call('ZREMRANGEBYSCORE', userKey, '-inf', nowText) end
       liveCounts[userKey] = count
     end
     if cap > 0 and count >= cap then
@@ -86,26 +89,26 @@ const LUA_CREATE = `
   end
 
   -- Writes a session that starts now; returns its expiry. idle: ms as text
-  local function write(sessionKey, userKey, idle, owner, rest)
+  local function write(sessionKey, sessid, userKey, idle, owner, rest)
     local start = startOf(idle)
     local record = owner == '' and start.head .. rest or start.head .. ',"u":' .. owner .. rest
-    redis.call('SET', sessionKey, record, 'PXAT', start.expiresText)
-    addToIndices(idOf(sessionKey), owner ~= '' and userKey, start.expiresText)
+    call('SET', sessionKey, record, 'PXAT', start.expiresText)
+    addToIndices(sessid, owner ~= '' and userKey, start.expiresText)
     return start.expires
   end
 
   -- The same for a session that did not live; one that expired under this sessid may still be in the index.
   local function create(sessionKey, userKey, idle, owner, rest)
     local sessid = idOf(sessionKey)
-    if mayHoldExpired and sessionExpiries[sessid] == nil then
-      local expired = redis.call('ZSCORE', SESSIONS, sessid)
+    if mayHoldExpired and not ended[sessid] then
+      local expired = call('ZSCORE', SESSIONS, sessid)
       if expired then
-        logExpired(sessid, redis.call('HGET', OWNERS, sessid) or '', expired)
-        sessionExpiries[sessid] = false
+        log('x' .. expired, sessid, call('HGET', OWNERS, sessid) or '')
+        ended[sessid] = true
       end
     end
     logBegan(sessid, owner)
-    return write(sessionKey, userKey, idle, owner, rest)
+    return write(sessionKey, sessid, userKey, idle, owner, rest)
   end
 `;
 
@@ -128,34 +131,38 @@ export const REGISTER: RedisScript = {
   local max         = tonumber(ARGV[4]) -- ms, absolute lifetime
   local cap         = tonumber(ARGV[5]) -- live sessions a user may have, 0: any number
   local evictOldest = ARGV[6] == '1'    -- at the cap: evict, else reject
-  -- ARGV[4 + 3i]: owner, '' for an anonymous session
-  -- ARGV[5 + 3i]: rest of the record; a refresh without a secret or grants keeps what the session has
-  -- ARGV[6 + 3i]: idle ms; '' for the default, and in a refresh for what the session has
+  local hasRepeats  = ARGV[7] == '1'    -- whether a session comes more than once
+  -- ARGV[5 + 3i]: owner, '' for an anonymous session
+  -- ARGV[6 + 3i]: rest of the record; a refresh without a secret or grants keeps what the session has
+  -- ARGV[7 + 3i]: idle ms; '' for the default, and in a refresh for what the session has
 ${LUA_CLOCK}${LUA_RECORD}${LUA_INDEX}${LUA_CREATE}
   local CREATED, REFRESHED, OF_ANOTHER_USER, TOO_MANY = 0, 1, 2, 3
 
   local hasChanged = false
 
-  local function register(sessionKey, userKey, owner, rest, idle)
-    local record = redis.call('GET', sessionKey)
+  -- record: as it was before the script
+  local function register(record, sessionKey, userKey, owner, rest, idle)
+    if hasRepeats or evicted[sessionKey] then record = call('GET', sessionKey) end
     if not isLive(record) then
       if owner ~= '' and not admits(userKey, owner) then return TOO_MANY, 0 end
       return CREATED, create(sessionKey, userKey, idle == '' and defaultIdle or idle, owner, rest)
     end
     if not belongsTo(record, owner) then return OF_ANOTHER_USER, 0 end
     local newRest, gives, changes = inherit(rest, record)
-    local expires = write(sessionKey, userKey, idle == '' and idleTextOf(record) or idle, owner, newRest)
+    local sessid = idOf(sessionKey)
+    local expires = write(sessionKey, sessid, userKey, idle == '' and idleTextOf(record) or idle, owner, newRest)
     local isEarlier = expires < expiresOf(record)
     if isEarlier and owner ~= '' then userExpiries[userKey] = false end
-    if isEarlier or changes then logChanged(idOf(sessionKey), owner) end
+    if isEarlier or changes then log('c', sessid, owner) end
     hasChanged = hasChanged or isEarlier or gives
     return REFRESHED, expires
   end
 
-  local reply = {}
-  for i = 1, (#KEYS - 2) / 2 do
+  local sessionKeys, reply = {}, {}
+  for i = 1, (#KEYS - 2) / 2 do sessionKeys[i] = KEYS[1 + 2 * i] end
+  for i, record in ipairs(call('MGET', unpack(sessionKeys))) do
     reply[2 * i - 1], reply[2 * i] =
-      register(KEYS[1 + 2 * i], KEYS[2 + 2 * i], ARGV[4 + 3 * i], ARGV[5 + 3 * i], ARGV[6 + 3 * i])
+      register(record, KEYS[1 + 2 * i], KEYS[2 + 2 * i], ARGV[5 + 3 * i], ARGV[6 + 3 * i], ARGV[7 + 3 * i])
   end
   finish()
   if hasEvicted or hasChanged then return addLeases(reply) end
@@ -196,6 +203,7 @@ export class RegisterCall implements BatchCall {
       args: [
         ...keys.writeArgs,
         ...creationArgs(policy),
+        new Set(this.requests.map(({ sessid }) => sessid)).size < this.requests.length ? "1" : "0",
         ...this.requests.flatMap((request) => [ownerText(request.user), restText(request), idleText(request.idleMs)]),
       ],
     };
@@ -241,7 +249,7 @@ ${LUA_CLOCK}${LUA_RECORD}${LUA_INDEX}${LUA_CREATE}
   local function issue()
     local free
     for i = 4, #KEYS do
-      local record = redis.call('GET', KEYS[i])
+      local record = call('GET', KEYS[i])
       if not isLive(record) then
         free = free or i
       elseif secretHashOf(record) == secretHash and belongsTo(record, owner) then

@@ -34,14 +34,14 @@ ${LUA_CLOCK}${LUA_RECORD}${LUA_INDEX}
   local ENDED, NOT_FOUND, OF_ANOTHER = 0, 1, 2
 
   local function delete(key, owner, secretHash)
-    local record = redis.call('GET', key)
+    local record = call('GET', key)
     if not isLive(record) then return NOT_FOUND end
     if owner ~= '' and not belongsTo(record, owner) then return OF_ANOTHER end
     if secretHash ~= '' and secretHashOf(record) ~= secretHash then return OF_ANOTHER end
     local user, itsOwner = userOf(record)
-    redis.call('DEL', key)
+    call('DEL', key)
     removeFromIndices(idOf(key), user and userKeyOf(user))
-    logDeleted(idOf(key), itsOwner)
+    log('d', idOf(key), itsOwner)
     return ENDED
   end
 

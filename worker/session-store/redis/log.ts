@@ -14,7 +14,7 @@ import { LUA_CLOCK, type RedisKeys } from "./session-record.ts";
 
 /*
  * The log is a stream. A script that changes sessions adds one entry for all of them, in the same atomic step. An entry has one
- * field, a text: the moment of the script, epoch ms, then a line per change. A line is a letter of CHANGES, for an expiry the 13
+ * field, "b" if all its sessions began, else "e", and that is a text: the moment of the script, epoch ms, then a line per change. A line is a letter of CHANGES, for an expiry the 13
  * digits of when it expired, the sessid, and the user as JSON, nothing for an anonymous session:
  *
  *     1763700000000
@@ -41,7 +41,8 @@ const NOWHERE = "0-0";
  * Reads the log from an entry on. First it writes the ends of sessions that have expired, so that they are read too. It is not
  * read-only, so it runs on the primary: "everything up to now" is true there alone.
  *
- * Returns 1 if there may be more expired sessions, else 0; then id and text of the last entry, and of each from the wanted one on.
+ * Returns 1 if there may be more expired sessions, else 0; then id and text of the last entry, of the one asked for, and of those
+ * that follow.
  */
 export const LOG_READ: RedisScript = {
   readOnly: false,
@@ -51,51 +52,65 @@ export const LOG_READ: RedisScript = {
   local logSize  = ARGV[2]           -- entries that the log keeps at least
   local limit    = tonumber(ARGV[3]) -- changes to return; the first and the last entry may have more
   local from     = ARGV[4]           -- id of the first entry to return, '' for none
-  local hub      = ARGV[5]           -- whose leases may run from now on, '' for none
-  local leaseMs  = ARGV[6]           -- for so long
+  local skips    = ARGV[5] == '1'    -- whether to leave out entries of beginnings
+  local hub      = ARGV[6]           -- whose leases may run from now on, '' for none
+  local leaseMs  = ARGV[7]           -- for so long
 ${LUA_CLOCK}${LUA_INDEX}
   local MAX_TRIMS = 10
-  local MAX_PART  = 100
+  local MAX_PARTS = 10
+  local MAX_PART  = 100     -- entries
   local MAX_BYTES = 1048576 -- of a reply, and one entry more
+
+  local function linesOf(text)
+    local _, count = string.gsub(text, '\\n', '')
+    return count
+  end
 
   -- Appends the entries from 'from' on to the reply. Returns the last one of the log if it came so far.
   local function read(reply)
-    local part = redis.call('XRANGE', LOG, from, '+', 'COUNT', MAX_PART)
-    local changes, bytes = 0, 0
-    while #part > 0 do
+    local lines, bytes = 0, 0
+    local skipped
+    local function add(entry)
+      reply[#reply + 1] = entry[1]
+      reply[#reply + 1] = entry[2][2]
+      bytes = bytes + #entry[2][2]
+    end
+    local part = call('XRANGE', LOG, from, '+', 'COUNT', MAX_PART)
+    for parts = 1, MAX_PARTS do
       for i, entry in ipairs(part) do
-        local text = entry[2][2]
-        if changes >= limit or bytes >= MAX_BYTES then return nil end
-        reply[#reply + 1] = entry[1]
-        reply[#reply + 1] = text
-        -- Of the first entry, the reader may have seen all.
-        if #reply > 5 then
-          local _, count = string.gsub(text, '\\n', '')
-          changes = changes + count
-        end
-        bytes = bytes + #text
+        if lines >= limit or bytes >= MAX_BYTES then return nil end
+        -- Of the first, on which the reader stands, it may have seen all.
+        local isFirst = parts == 1 and i == 1
+        skipped = not isFirst and skips and entry[2][1] == 'b' and entry
+        if not skipped then add(entry) end
+        if not skipped and not isFirst then lines = lines + linesOf(entry[2][2]) end
       end
-      if #part < MAX_PART then return part[#part] end
-      part = redis.call('XRANGE', LOG, '(' .. part[#part][1], '+', 'COUNT', MAX_PART)
+      local last = part[#part]
+      if #part < MAX_PART or parts == MAX_PARTS then
+        -- The reader will stand on it.
+        if skipped then add(skipped) end
+        return #part < MAX_PART and last
+      end
+      part = call('XRANGE', LOG, '(' .. last[1], '+', 'COUNT', MAX_PART)
     end
   end
 
   local function lastEntry()
-    return redis.call('XREVRANGE', LOG, '+', '-', 'COUNT', 1)[1]
+    return call('XREVRANGE', LOG, '+', '-', 'COUNT', 1)[1]
   end
 
   local trims = 1
   while trimSessions() == MAX_TRIMMED and trims < MAX_TRIMS do trims = trims + 1 end
   writeLog()
-  if hub ~= '' and redis.call('ZADD', LEASES, 'GT', string.format('%.0f', now + leaseMs), hub) == 1 then
-    redis.call('ZREMRANGEBYSCORE', LEASES, '-inf', nowText)
+  if hub ~= '' and call('ZADD', LEASES, 'GT', string.format('%.0f', now + leaseMs), hub) == 1 then
+    call('ZREMRANGEBYSCORE', LEASES, '-inf', nowText)
   end
 
   local reply = { trims == MAX_TRIMS and 1 or 0, '', '' }
   local last = from ~= '' and read(reply) or lastEntry()
   if not last then
     -- A reader stands on an entry, so that it notices if the log is lost: this one says nothing.
-    redis.call('XADD', LOG, '*', 'e', nowText)
+    call('XADD', LOG, '*', 'e', nowText)
     last = lastEntry()
   end
   reply[2], reply[3] = last[1], last[2][2]
@@ -103,7 +118,7 @@ ${LUA_CLOCK}${LUA_INDEX}
 `,
 };
 
-export function logReadCall(keys: RedisKeys, { after, limit, lease }: LogRead): ScriptCall {
+export function logReadCall(keys: RedisKeys, { after, limit, kinds, lease }: LogRead): ScriptCall {
   return {
     script: LOG_READ,
     keys: [keys.sessions],
@@ -111,6 +126,7 @@ export function logReadCall(keys: RedisKeys, { after, limit, lease }: LogRead): 
       ...keys.writeArgs,
       String(limit),
       after === null ? "" : streamIdOf(after),
+      kinds?.has("began") === false ? "1" : "0",
       lease?.hub ?? "",
       String(lease?.ms ?? 0),
     ],
@@ -123,12 +139,12 @@ function streamIdOf(position: string): string {
 }
 
 /** The page of a reply to {@link logReadCall}. Throws UnexpectedReply. */
-export function parseLogPage(reply: unknown, { after, limit }: LogRead): LogPage {
+export function parseLogPage(reply: unknown, read: LogRead): LogPage {
   const [mayHoldExpired, ...items] = asList(reply);
   const [last, ...entries] = entriesOf(items);
   if (last === undefined) throw new UnexpectedReply();
-  if (after === null) return { kind: "events", events: [], position: endOf(last), more: false };
-  const page = pageOf(after, limit, entries, last);
+  if (read.after === null) return { kind: "events", events: [], position: endOf(last), more: false };
+  const page = pageOf(read.after, read, entries, last);
   return page.kind === "events" ? { ...page, more: page.more || asInteger(mayHoldExpired) === 1 } : page;
 }
 

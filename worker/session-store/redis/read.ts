@@ -29,7 +29,7 @@ export const READ: RedisScript = {
 ${LUA_CLOCK}${LUA_RECORD}${LUA_RENEWAL}
   local characters = { nowText }
   local reply = {}
-  for i, record in ipairs(redis.call('MGET', unpack(KEYS))) do
+  for i, record in ipairs(call('MGET', unpack(KEYS))) do
     local live = isLive(record)
     characters[i + 1] = not live and '0' or renewedExpiry(record, now) and '2' or '1'
     reply[i + 1] = live and record

@@ -4,7 +4,7 @@ export const LUA_LEASES = `
 
   -- Adds to a reply: hub, ms, hub, ms, ... of the leases that may still run.
   local function addLeases(reply)
-    local leases = redis.call('ZRANGEBYSCORE', LEASES, '(' .. nowText, '+inf', 'WITHSCORES')
+    local leases = call('ZRANGEBYSCORE', LEASES, '(' .. nowText, '+inf', 'WITHSCORES')
     for i = 1, #leases, 2 do
       reply[#reply + 1] = leases[i]
       reply[#reply + 1] = tonumber(leases[i + 1]) - now
@@ -33,98 +33,101 @@ export const LUA_INDEX = `${LUA_LEASES}
   local ID_AT = #prefix + #'s:' + 1 -- also where a user begins in the key of its set
   local function sessionKeyOf(sessid) return prefix .. 's:' .. sessid end
   local function userKeyOf(user) return prefix .. 'u:' .. user end
-  local function idOf(key) return string.sub(key, ID_AT) end
+  local slice = string.sub
+  local function idOf(key) return slice(key, ID_AT) end
 
   -- SESSIONS, USERS, OWNERS and LOG are written at the end: one command with many members costs less than many commands.
-  local lines = {}           -- of the log
-  local newOwners = {}       -- sessid, owner, sessid, owner, ...
-  local sessionExpiries = {} -- by sessid; false: ended
-  local userExpiries = {}    -- by the key of the user's set: the latest that this script put there; false: the set has to be read
+  local lines = {}        -- of the log
+  local entryKind = 'b'   -- the field of its entry: 'b' if all lines are beginnings, else 'e'
+  local owners = {}       -- sessid, owner, sessid, owner, ... of sessions that began
+  local expiries = {}     -- expiry, sessid, expiry, sessid, ...; of a sessid that comes again the last counts
+  local ended = {}        -- by sessid: true if its session has ended, and no other has taken the sessid
+  local userExpiries = {} -- by the key of the user's set: the latest that this script put there; false: the set has to be read
 
   -- userKey: nil or false for an anonymous session
   local function addToIndices(sessid, userKey, expires)
-    sessionExpiries[sessid] = expires
+    local count = #expiries
+    expiries[count + 1] = expires
+    expiries[count + 2] = sessid
     if not userKey then return end
-    redis.call('ZADD', userKey, expires, sessid)
+    call('ZADD', userKey, expires, sessid)
     local latest = userExpiries[userKey]
     if latest == nil or latest and latest < expires then userExpiries[userKey] = expires end
   end
 
   local function removeFromIndices(sessid, userKey)
-    sessionExpiries[sessid] = false
+    ended[sessid] = true
     if not userKey then return end
-    redis.call('ZREM', userKey, sessid)
+    call('ZREM', userKey, sessid)
     userExpiries[userKey] = false
   end
 
   -- owner: of a session, the user as JSON, '' for an anonymous one
   local function logBegan(sessid, owner)
     lines[#lines + 1] = 'b' .. sessid .. owner
-    if owner == '' and sessionExpiries[sessid] == nil then return end
-    newOwners[#newOwners + 1] = sessid
-    newOwners[#newOwners + 1] = owner
+    if owner == '' and not ended[sessid] then return end
+    ended[sessid] = nil
+    local count = #owners
+    owners[count + 1] = sessid
+    owners[count + 2] = owner
   end
 
-  local function logChanged(sessid, owner) lines[#lines + 1] = 'c' .. sessid .. owner end
-  local function logDeleted(sessid, owner) lines[#lines + 1] = 'd' .. sessid .. owner end
-  local function logEvicted(sessid, owner) lines[#lines + 1] = 'e' .. sessid .. owner end
-  local function logExpired(sessid, owner, expired) lines[#lines + 1] = 'x' .. expired .. sessid .. owner end
+  -- change: 'c' changed, 'd' deleted, 'e' evicted, 'x' and when it did: expired
+  local function log(change, sessid, owner)
+    lines[#lines + 1] = change .. sessid .. owner
+    entryKind = 'e'
+  end
 
   local function writeLog()
     for first = 1, #lines, MAX_LISTED do
       local text = table.concat(lines, '\\n', first, math.min(first + MAX_LISTED - 1, #lines))
-      redis.call('XADD', LOG, 'MAXLEN', '~', logSize, '*', 'e', nowText .. '\\n' .. text)
+      call('XADD', LOG, 'MAXLEN', '~', logSize, '*', entryKind, nowText .. '\\n' .. text)
     end
   end
 
   -- An index expires no earlier than its last member, and no later than a session may live.
   local function keepUntil(index, expires)
-    if now + redis.call('PTTL', index) < tonumber(expires) then redis.call('PEXPIREAT', index, expires) end
+    if now + call('PTTL', index) < tonumber(expires) then call('PEXPIREAT', index, expires) end
   end
 
   local function writeSessions()
-    local kept, ended = {}, {}
-    for sessid, expires in pairs(sessionExpiries) do
-      if expires then
-        kept[#kept + 1] = expires
-        kept[#kept + 1] = sessid
-      else
-        ended[#ended + 1] = sessid
-      end
+    if #owners > 0 then call('HSET', OWNERS, unpack(owners)) end
+    if #expiries > 0 then
+      call('ZADD', SESSIONS, unpack(expiries))
+      -- Redis must not drop a session that the log does not know to have ended. Older versions let this key expire.
+      call('PERSIST', SESSIONS)
     end
-    if #newOwners > 0 then redis.call('HSET', OWNERS, unpack(newOwners)) end
-    for first = 1, #ended, MAX_LISTED do
-      local last = math.min(first + MAX_LISTED - 1, #ended)
-      redis.call('ZREM', SESSIONS, unpack(ended, first, last))
-      redis.call('HDEL', OWNERS, unpack(ended, first, last))
+    if next(ended) == nil then return end
+    local sessids = {}
+    for sessid in pairs(ended) do sessids[#sessids + 1] = sessid end
+    for first = 1, #sessids, MAX_LISTED do
+      local last = math.min(first + MAX_LISTED - 1, #sessids)
+      call('ZREM', SESSIONS, unpack(sessids, first, last))
+      call('HDEL', OWNERS, unpack(sessids, first, last))
     end
-    if #kept == 0 then return end
-    redis.call('ZADD', SESSIONS, unpack(kept))
-    -- Redis must not drop a session that the log does not know to have ended. Older versions let this key expire.
-    redis.call('PERSIST', SESSIONS)
   end
 
   -- Reads a user's set; writes its last expiry to USERS and to the set's own; returns it, nil if the set is empty.
   local function updateUser(userKey)
-    local expires = redis.call('ZREVRANGE', userKey, 0, 0, 'WITHSCORES')[2]
+    local expires = call('ZREVRANGE', userKey, 0, 0, 'WITHSCORES')[2]
     if expires and expires > nowText then
-      redis.call('PEXPIREAT', userKey, expires)
-      redis.call('ZADD', USERS, expires, idOf(userKey))
+      call('PEXPIREAT', userKey, expires)
+      call('ZADD', USERS, expires, idOf(userKey))
       return expires
     end
-    redis.call('DEL', userKey)
-    redis.call('ZREM', USERS, idOf(userKey))
+    call('DEL', userKey)
+    call('ZREM', USERS, idOf(userKey))
   end
 
   -- The same for users who only got sessions: their last expiry can only have grown, so the sets need not be read.
   local function updateGrownUsers(userKeys, scores)
-    local moved = redis.call('ZADD', USERS, 'GT', 'CH', unpack(scores))
+    local moved = call('ZADD', USERS, 'GT', 'CH', unpack(scores))
     if moved < #userKeys then
       local users = {}
       for i = 1, #userKeys do users[i] = scores[2 * i] end
-      for i, expires in ipairs(redis.call('ZMSCORE', USERS, unpack(users))) do scores[2 * i - 1] = expires end
+      for i, expires in ipairs(call('ZMSCORE', USERS, unpack(users))) do scores[2 * i - 1] = expires end
     end
-    for i, userKey in ipairs(userKeys) do redis.call('PEXPIREAT', userKey, scores[2 * i - 1]) end
+    for i, userKey in ipairs(userKeys) do call('PEXPIREAT', userKey, scores[2 * i - 1]) end
   end
 
   local function writeUsers()
@@ -143,30 +146,31 @@ export const LUA_INDEX = `${LUA_LEASES}
     if last > nowText then keepUntil(USERS, last) end
   end
 
+  -- A user expires with a session, so this is called with trimSessions.
+  local function trimUsers()
+    local expired = call('ZRANGEBYSCORE', USERS, '-inf', nowText, 'LIMIT', 0, MAX_TRIMMED)
+    if #expired > 0 then call('ZREM', USERS, unpack(expired)) end
+    return #expired
+  end
+
   -- Takes expired sessions out of the index and writes their ends; returns how many, MAX_TRIMMED if there may be more.
   local function trimSessions()
-    local expired = redis.call('ZRANGEBYSCORE', SESSIONS, '-inf', nowText, 'WITHSCORES', 'LIMIT', 0, MAX_TRIMMED)
+    local expired = call('ZRANGEBYSCORE', SESSIONS, '-inf', nowText, 'WITHSCORES', 'LIMIT', 0, MAX_TRIMMED)
     if #expired == 0 then return 0 end
     local sessids = {}
     for i = 1, #expired, 2 do sessids[#sessids + 1] = expired[i] end
-    for i, owner in ipairs(redis.call('HMGET', OWNERS, unpack(sessids))) do
-      logExpired(sessids[i], owner or '', expired[2 * i])
+    for i, owner in ipairs(call('HMGET', OWNERS, unpack(sessids))) do
+      log('x' .. expired[2 * i], sessids[i], owner or '')
     end
-    redis.call('ZREM', SESSIONS, unpack(sessids))
-    redis.call('HDEL', OWNERS, unpack(sessids))
+    call('ZREM', SESSIONS, unpack(sessids))
+    call('HDEL', OWNERS, unpack(sessids))
+    trimUsers()
     return #sessids
-  end
-
-  local function trimUsers()
-    local expired = redis.call('ZRANGEBYSCORE', USERS, '-inf', nowText, 'LIMIT', 0, MAX_TRIMMED)
-    if #expired > 0 then redis.call('ZREM', USERS, unpack(expired)) end
-    return #expired
   end
 
   local function finish()
     writeSessions()
     writeUsers()
-    trimUsers()
     writeLog()
   end
 `;

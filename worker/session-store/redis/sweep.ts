@@ -49,27 +49,27 @@ export const END_SOME: RedisScript = {
   local limit    = tonumber(ARGV[3]) -- at most MAX_LISTED
 ${LUA_CLOCK}${LUA_RECORD}${LUA_INDEX}
   local function endSome()
-    local listed = redis.call('ZRANGE', SESSIONS, 0, limit - 1, 'WITHSCORES')
+    local listed = call('ZRANGE', SESSIONS, 0, limit - 1, 'WITHSCORES')
     if #listed == 0 then return 0, 0 end
     local sessids, keys = {}, {}
     for i = 1, #listed / 2 do
       sessids[i] = listed[2 * i - 1]
       keys[i] = sessionKeyOf(sessids[i])
     end
-    local owners = redis.call('HMGET', OWNERS, unpack(sessids))
+    local owners = call('HMGET', OWNERS, unpack(sessids))
     local ended = 0
-    for i, record in ipairs(redis.call('MGET', unpack(keys))) do
+    for i, record in ipairs(call('MGET', unpack(keys))) do
       local user, owner
       if record then user, owner = userOf(record) end
       removeFromIndices(sessids[i], user and userKeyOf(user))
       if isLive(record) then
-        logDeleted(sessids[i], owner)
+        log('d', sessids[i], owner)
         ended = ended + 1
       else
-        logExpired(sessids[i], owners[i] or owner or '', listed[2 * i])
+        log('x' .. listed[2 * i], sessids[i], owners[i] or owner or '')
       end
     end
-    redis.call('DEL', unpack(keys))
+    call('DEL', unpack(keys))
     return ended, #sessids == limit and 1 or 0
   end
 

@@ -23,11 +23,11 @@ ${LUA_CLOCK}${LUA_RECORD}${LUA_RENEWAL}${LUA_INDEX}
   for i = 1, #KEYS - 2 do
     local key = KEYS[2 + i]
     local at = ARGV[4 + i] < nowText and ARGV[4 + i] or nowText
-    local record = redis.call('GET', key)
+    local record = call('GET', key)
     local expires = isLive(record) and renewedExpiry(record, tonumber(at))
     if expires then
       local expiresText = string.format('%.0f', expires)
-      redis.call('SET', key, withTimes(record, expiresText, at), 'PXAT', expiresText)
+      call('SET', key, withTimes(record, expiresText, at), 'PXAT', expiresText)
       local user = userOf(record)
       addToIndices(idOf(key), user and userKeyOf(user), expiresText)
     end

@@ -21,8 +21,8 @@ export const LIST_USER: RedisScript = {
   local prefix  = ARGV[1] -- of keys
 ${LUA_CLOCK}
   local reply = {}
-  for _, sessid in ipairs(redis.call('ZRANGEBYSCORE', userKey, '(' .. nowText, '+inf')) do
-    local record = redis.call('GET', prefix .. 's:' .. sessid)
+  for _, sessid in ipairs(call('ZRANGEBYSCORE', userKey, '(' .. nowText, '+inf')) do
+    local record = call('GET', prefix .. 's:' .. sessid)
     if record then
       reply[#reply + 1] = sessid
       reply[#reply + 1] = record
@@ -76,20 +76,20 @@ export const DELETE_USER: RedisScript = {
   local except   = ARGV[4] -- the sessid that stays, '' for none
 ${LUA_CLOCK}${LUA_INDEX}
   trimSessions()
-  local sessids = redis.call('ZRANGEBYSCORE', userKey, '(' .. nowText, '+inf')
+  local sessids = call('ZRANGEBYSCORE', userKey, '(' .. nowText, '+inf')
   local ended, keptUntil = 0, nil
   for _, sessid in ipairs(sessids) do
     if sessid == except then
-      keptUntil = redis.call('ZSCORE', userKey, sessid)
+      keptUntil = call('ZSCORE', userKey, sessid)
     else
-      redis.call('DEL', sessionKeyOf(sessid))
+      call('DEL', sessionKeyOf(sessid))
       removeFromIndices(sessid)
-      logDeleted(sessid, owner)
+      log('d', sessid, owner)
       ended = ended + 1
     end
   end
-  redis.call('DEL', userKey)
-  if keptUntil then redis.call('ZADD', userKey, keptUntil, except) end
+  call('DEL', userKey)
+  if keptUntil then call('ZADD', userKey, keptUntil, except) end
   updateUser(userKey)
   finish()
   return addLeases({ ended })

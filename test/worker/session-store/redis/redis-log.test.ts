@@ -18,6 +18,11 @@ async function endOfLog(store: SessionStore): Promise<string> {
   return page.position;
 }
 
+function positionOf(page: LogPage): string {
+  if (page.kind === "unavailable") throw new Error("the log is unavailable");
+  return page.position;
+}
+
 function eventsOf(page: LogPage): readonly SessionEvent[] {
   if (page.kind !== "events") throw new Error(`the log is ${page.kind}`);
   return page.events;
@@ -65,6 +70,26 @@ describe("the log of RedisStore", () => {
     expect(events.map(short)).toEqual(['began 1 l/e"\ne', 'expired 1 l/e"\ne', "began 1 null"]);
     expect(events[1]?.at).toBe(expiresAt);
     expect(events[2]?.at).toBe((await live(store, 1)).createdAt);
+  });
+
+  it("leaves beginnings out for a reader that does not want them, and the reader advances all the same", async () => {
+    const store = harness.open();
+    const kinds = new Set(["changed", "ended"] as const);
+    const start = await endOfLog(store);
+    await store.run([register(1)]);
+    await store.run([register(1, { grants: ["a"] }), register(2)]);
+    for (let sessid = 3; sessid < 1300; sessid++)
+      await harness.command("XADD", harness.keys.log, "*", "b", `1\nb${sessid}"kim"`);
+    const first = await store.readLog({ after: start, limit: LIMIT, kinds });
+    expect(eventsOf(first).map(short)).toEqual(["changed 1 kim"]);
+    expect(first).toMatchObject({ more: true });
+    const rest = await store.readLog({ after: positionOf(first), limit: LIMIT, kinds });
+    expect(rest).toMatchObject({ events: [], more: false, position: await endOfLog(store) });
+    expect(await since(store, positionOf(rest))).toEqual([]);
+    await store.run([register(1, { idleMs: 1000 })]);
+    expect(eventsOf(await store.readLog({ after: positionOf(rest), limit: LIMIT, kinds })).map(short)).toEqual([
+      "changed 1 kim",
+    ]);
   });
 
   it("resets a reader whose entry is gone, and leaves it at the end", async () => {
