@@ -74,15 +74,16 @@ const CLOSE_TRY_AGAIN_LATER = 1013;
  * | input | what the hub does |
  * | --- | --- |
  * | a bridge connects | Welcome |
- * | Renew | it waits; a read begins if none runs and the last began long enough ago |
+ * | Renew | it waits; a read begins if none runs and the last began long enough ago, otherwise with the next Renew |
  * | acknowledged | it waits; a read begins if none runs |
  * | a read is done | Changes or a Reset to all bridges, then Granted to the renewals that came before it began; waiters wait for acks |
  * | Ack | waiters whose bridges have all acked are done |
  * | a bridge disconnects | its lease counts until it has run out |
  * | the time of `deadlineMs` | waiters whose other bridges' leases have run out are done |
  *
- * A lease runs at most `boundMs` from when its renewal came. Times are of one clock that advances at the rate of real time, give or
- * take 1 %.
+ * A lease counts as running for `boundMs` from the beginning of the read after which it was granted: the bridge sent its renewal
+ * before that. Times are of one clock that advances at most 1 % faster than real time. A clock that is late, or was set back, only
+ * makes waiters wait longer.
  */
 export class LeaseHub<Bridge> {
   readonly #boundMs: number;
@@ -134,7 +135,7 @@ export class LeaseHub<Bridge> {
     if (message instanceof ProtocolError) {
       this.#close(state, CLOSE_PROTOCOL_ERROR, message.message, nowMs);
     } else if (message.kind === "renew") {
-      state.renewal = { number: message.renewal, cameMs: nowMs };
+      state.renewal = message.renewal;
       this.#readIfDue(nowMs);
     } else if (state.ack(message.number)) {
       this.#settle(nowMs);
@@ -214,14 +215,14 @@ export class LeaseHub<Bridge> {
       this.#wait(waiters, nowMs);
       return;
     }
-    const renewals: RenewalOf<Bridge>[] = [];
+    const renewals: Renewal<Bridge>[] = [];
     for (const state of this.#bridges.values()) {
-      if (state.renewal !== undefined && !state.isOverdue(nowMs, this.#boundMs))
-        renewals.push({ state, ...state.renewal });
+      const { renewal } = state;
+      if (renewal !== undefined && !state.isOverdue(nowMs, this.#boundMs)) renewals.push({ state, number: renewal });
       state.renewal = undefined;
     }
     this.#readBeganMs = nowMs;
-    this.#readOn({ waiters, renewals, changes: 0, skips: false });
+    this.#readOn({ beganMs: nowMs, waiters, renewals, changes: 0, skips: false });
   }
 
   /** Reads the next page. */
@@ -268,9 +269,9 @@ export class LeaseHub<Bridge> {
   #conclude(read: CurrentRead<Bridge>, nowMs: number): void {
     // Before the grants: a bridge that is granted a longer lease gets the changes first.
     this.#wait(read.waiters, nowMs);
-    for (const { state, number, cameMs } of read.renewals) {
+    for (const { state, number } of read.renewals) {
       if (this.#bridges.get(state.bridge) !== state) continue;
-      state.leaseUntilMs = Math.max(state.leaseUntilMs, cameMs + this.#boundMs);
+      state.leaseUntilMs = Math.max(state.leaseUntilMs, read.beganMs + this.#boundMs);
       state.grants += 1;
       if (state.grants > GRANTS_UNTIL_PROBE && state.unackedMessages === 0) {
         this.#pushTo(state, encodeLeaseMessage({ kind: "changes", number: 0, sessids: [] }), nowMs);
@@ -319,19 +320,16 @@ interface Waiter {
   readonly done: (isAcknowledged: boolean) => void;
 }
 
-interface Renewal {
-  readonly number: number;
-  readonly cameMs: number;
-}
-
-interface RenewalOf<Bridge> extends Renewal {
+interface Renewal<Bridge> {
   readonly state: BridgeState<Bridge>;
+  readonly number: number;
 }
 
 interface CurrentRead<Bridge> {
+  readonly beganMs: number;
   readonly waiters: readonly Waiter[];
   /** They came before it began. */
-  readonly renewals: readonly RenewalOf<Bridge>[];
+  readonly renewals: readonly Renewal<Bridge>[];
   /** The changes of all its pages. */
   changes: number;
   /** Whether it goes on at the end of the log, because there are too many changes. */
@@ -372,7 +370,7 @@ class WaiterGroup<Bridge> {
 class BridgeState<Bridge> {
   readonly bridge: Bridge;
   /** The newest renewal that no read serves yet. */
-  renewal: Renewal | undefined;
+  renewal: number | undefined;
   /** Until then its lease may run. */
   leaseUntilMs = Number.NEGATIVE_INFINITY;
   /** Grants since its last Ack. */
