@@ -54,7 +54,7 @@ describe("deploy/kubernetes.yaml", () => {
     const outside = manifests.filter(({ kind, spec }) => kind === "Service" && spec.type !== "ClusterIP");
     expect(outside.flatMap(({ spec }) => spec.ports.map((port: { port: number }) => port.port))).toEqual([7001]);
     const inside = manifests.filter(({ kind, spec }) => kind === "Service" && spec.type === "ClusterIP");
-    expect(inside.flatMap(({ spec }) => spec.ports.map((port: { port: number }) => port.port))).toEqual([7000]);
+    expect(inside.flatMap(({ spec }) => spec.ports.map((port: { port: number }) => port.port))).toEqual([7000, 7003]);
   });
 
   it("lets nobody but players in from anywhere, and out only to DNS and https", () => {

@@ -5,6 +5,8 @@ import { type AddressInfo, connect, type Socket } from "node:net";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { type Edge, startEdge } from "../../dev/edge.ts";
 import { freePort } from "../../dev/free-port.ts";
+import { type Bridge, startBridge } from "../../tcp-bridge/bridge.ts";
+import { parseBridgeConfig } from "../../tcp-bridge/config.ts";
 import { CookieClient } from "../support/peers/cookie-client.ts";
 import { type ProxyProgram, startCaddy, startNginx } from "../support/processes/proxies.ts";
 
@@ -31,10 +33,17 @@ const PROXIES = [
   },
 ];
 
+/** Who checks: the files name the check port of a bridge, and say how the edge checks where there is no bridge. */
+const CASES = PROXIES.flatMap((proxy) => [
+  { ...proxy, checks: "a bridge" },
+  { ...proxy, checks: "the edge" },
+]);
+
 let edge: Edge;
+let bridge: Bridge;
 let site: Server;
 let sitePort: number;
-/** Stands before the edge and keeps what the proxies hand to it. */
+/** Stands for who checks, and keeps what the proxies hand to it. */
 let listener: Server;
 let listenerPort: number;
 let checks: IncomingMessage[] = [];
@@ -42,6 +51,12 @@ let checks: IncomingMessage[] = [];
 beforeAll(async () => {
   const variables = { API_KEYS: "test-key", WEB_GRANTS: "/*", TRUSTED_PROXIES: "127.0.0.1" };
   edge = await startEdge({ host: "127.0.0.1", port: 0, variables });
+  bridge = await startBridge(
+    parseBridgeConfig({
+      ...{ EDGE_URL: edge.url, API_KEY: "test-key", LOG_LEVEL: "silent" },
+      ...{ BRIDGE_PORT: "0", METRICS_PORT: "0", CHECK_PORT: "0" },
+    }),
+  );
   // The protected site: it shows what it was sent, as WSGI and CGI give it to a program too.
   site = createServer((request, response) =>
     response.end(JSON.stringify({ url: request.url, ...request.headers, folded: folded(request) })),
@@ -62,27 +77,34 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
+  await bridge.close();
   await edge.close();
   site.close();
   listener.close();
 });
 
-describe.each(PROXIES)("a site behind $name", ({ name, start, file, listen }) => {
+describe.each(CASES)("a site behind $name, where $checks checks", ({ name, checks: checker, start, file, listen }) => {
   let proxy: ProxyProgram | undefined;
   let browser: CookieClient;
   /** A client that never ends its headers. It waits for the proxy's timeout while the other tests run. */
   let slowClient: Socket | undefined;
 
-  const startBefore = async (edgeHost: string) => {
+  /** Accounts of this case. */
+  const account = (user: string) => `${name}-${checker === "a bridge" ? "b" : "e"}-${user}`;
+
+  const startBefore = async (checkHost: string) => {
     const text = await readFile(file, "utf8");
     const placed = text
-      .replaceAll("127.0.0.1:8787", edgeHost)
+      .replaceAll("127.0.0.1:8787", new URL(edge.url).host)
+      .replaceAll("127.0.0.1:7003", checkHost)
       .replaceAll("127.0.0.1:3000", `127.0.0.1:${sitePort}`)
       .replaceAll(":8786", `:${await freePort()}`);
     return start((port) => listen(placed, port));
   };
   beforeAll(async () => {
-    proxy = await startBefore(new URL(edge.url).host);
+    proxy = await startBefore(
+      checker === "a bridge" ? `127.0.0.1:${bridge.checkAddress?.port}` : new URL(edge.url).host,
+    );
     slowClient = connect(Number(new URL(proxy.url).port), "127.0.0.1").resume();
     slowClient.write(`GET / HTTP/1.1\r\nHost: ${SITE}\r\n`);
   });
@@ -100,7 +122,7 @@ describe.each(PROXIES)("a site behind $name", ({ name, start, file, listen }) =>
     const page = await browser.open("/login?return=/cart?a=b&c=%2Fd");
     expect(await page.text()).toContain('name="return" value="/cart?a=b&amp;c=%2Fd"');
     expect((await browser.open("/cart")).status).toBe(303);
-    const signedUp = await signUp(browser, `${name}-kim`, "/cart?a=b&c=%2Fd");
+    const signedUp = await signUp(browser, account("kim"), "/cart?a=b&c=%2Fd");
     expect([signedUp.status, signedUp.headers.get("Location")]).toEqual([303, "/cart?a=b&c=%2Fd"]);
     expect(await seen(browser, "/cart?a=b&c=%2Fd")).toMatchObject({ url: "/cart?a=b&c=%2Fd" });
   });
@@ -121,8 +143,8 @@ describe.each(PROXIES)("a site behind $name", ({ name, start, file, listen }) =>
   });
 
   test("is told the user, whatever a client sends under that name", async () => {
-    await signUp(browser, `${name}-김`);
-    const user = encodeURIComponent(`web:${name.toLowerCase()}-김`);
+    await signUp(browser, account("김"));
+    const user = encodeURIComponent(`web:${account("김").toLowerCase()}`);
     expect(await seen(browser, "/")).toMatchObject({ "x-session-user": user });
     const forged = { "X-Session-User": "root", "X-Session-Id": "1", X_Session_User: "root" };
     const { "x-session-user": told, "x-session-id": id } = await seen(browser, "/", forged);
@@ -263,7 +285,7 @@ describe.each(PROXIES)("a site behind $name", ({ name, start, file, listen }) =>
   });
 
   test("gets none of the pages' forms, whose fields are passwords", async () => {
-    await signUp(browser, `${name}-jung`);
+    await signUp(browser, account("jung"));
     const pages = [
       "/login",
       "/signup",
@@ -284,7 +306,7 @@ describe.each(PROXIES)("a site behind $name", ({ name, start, file, listen }) =>
   });
 
   test("is closed again after the logout", async () => {
-    await signUp(browser, `${name}-lee`);
+    await signUp(browser, account("lee"));
     const { cookie } = browser;
     expect((await browser.open("/")).status).toBe(200);
     expect((await browser.submit("/logout", {})).status).toBe(303);
@@ -293,14 +315,14 @@ describe.each(PROXIES)("a site behind $name", ({ name, start, file, listen }) =>
   });
 
   test("refuses a form of another site", async () => {
-    await signUp(browser, `${name}-park`);
+    await signUp(browser, account("park"));
     const init = { method: "POST", headers: { Origin: "https://evil.example", "X-Forwarded-Host": "evil.example" } };
     expect((await browser.open("/logout", init)).status).toBe(403);
     expect((await browser.open("/")).status).toBe(200);
   });
 
   test("sees a client's own address in the session", async () => {
-    const body = new URLSearchParams({ user: `${name}-choi`, password: PASSWORD }).toString();
+    const body = new URLSearchParams({ user: account("choi"), password: PASSWORD }).toString();
     const form = [`Origin: http://${SITE}`, "Content-Type: application/x-www-form-urlencoded"];
     const forged = ["CF-Connecting-IP: 192.0.2.1", "X-Forwarded-For: 192.0.2.1"];
     const lines = [...form, ...forged, `Content-Length: ${body.length}`];

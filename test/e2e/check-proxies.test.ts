@@ -1,5 +1,5 @@
-import { describe, expect, it } from "vitest";
-import { ask, createSession } from "./edge-client.ts";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { askAsService, type RunningStack, startStackOn } from "../support/processes/running-stack.ts";
 
 /** The requests of proxies that are not in Debian, as their documentation and source describe them, for GET /shop/cart?a=b. */
 const REQUESTS: [proxy: string, path: string, method: string, headers: Record<string, string>][] = [
@@ -40,21 +40,38 @@ const REQUESTS: [proxy: string, path: string, method: string, headers: Record<st
   ["nginx auth_request", "/v1/check", "GET", { "X-Original-URI": "/shop/cart?a=b", "Cache-Control": "max-age=2" }],
 ];
 
-describe.each(REQUESTS)("%s", (_, path, method, proxyHeaders) => {
+const CASES = REQUESTS.flatMap(([proxy, ...request]) => [
+  { proxy, where: "the edge", request },
+  { proxy, where: "the check port", request },
+]);
+
+let stack: RunningStack;
+beforeAll(async () => {
+  stack = await startStackOn("embedded");
+});
+afterAll(() => stack?.close());
+
+describe.each(CASES)("$proxy at $where", ({ where, request: [path, method, proxyHeaders] }) => {
   const asked = (token: string | undefined) =>
-    ask(path, { method, headers: { ...proxyHeaders, ...(token && { Cookie: `theme=dark; __Host-sid=${token}` }) } });
+    fetch(new URL(path, where === "the edge" ? stack.edgeUrl : stack.checkUrl), {
+      method,
+      headers: { ...proxyHeaders, ...(token && { Cookie: `theme=dark; __Host-sid=${token}` }) },
+    });
 
   it("learns the user if the grants allow the path", async () => {
-    const { token, user } = await createSession({ user: "김 철수", grants: ["/shop/*"] });
-    const response = await asked(token);
+    const response = await asked(await issue("김 철수", ["/shop/*"]));
     expect(response.status).toBe(200);
-    expect(response.headers.get("X-Session-User")).toBe(encodeURIComponent(user));
+    expect(response.headers.get("X-Session-User")).toBe(encodeURIComponent("김 철수"));
   });
 
   it("gets 403 if they do not, and 401 without a session", async () => {
-    const { token } = await createSession({ grants: ["/admin"] });
-    expect((await asked(token)).status).toBe(403);
+    expect((await asked(await issue("lee", ["/admin"]))).status).toBe(403);
     const refused = await asked(undefined);
     expect([refused.status, refused.headers.has("Set-Cookie")]).toEqual([401, false]);
   });
 });
+
+async function issue(user: string, grants: readonly string[]): Promise<string> {
+  const response = await askAsService(stack, "POST", "/v1/sessions", { user, grants });
+  return ((await response.json()) as { token: string }).token;
+}
