@@ -4,6 +4,7 @@ import { formatToken, makeToken, parseToken, splitToken } from "../../protocol/s
 import { CookieClient } from "../support/peers/cookie-client.ts";
 import { askRaw, type RawRequest, type RawResponse } from "../support/peers/raw-http.ts";
 import { askAsService, type RunningStack, startStackOn } from "../support/processes/running-stack.ts";
+import { until } from "../support/until.ts";
 
 /** `/v1/check` has the same rules at the edge and at the check port of a bridge: this is the one suite for both. */
 const PLACES = [
@@ -179,6 +180,48 @@ describe.each(PLACES)("/v1/check of $place", ({ place, from }) => {
     for (let round = 0; round < 3; round++) expect((await askAs(token)).status).toBe(200);
     await askAsService(stack, "DELETE", `/v1/sessions/${sessid}`);
     expect((await askAs(token)).status).toBe(401);
+  });
+});
+
+describe("the check port, once the bridge knows a session", () => {
+  const ask = (token: string, lines: readonly string[] = []) =>
+    askRaw(stack.checkUrl, { lines: [`Authorization: Bearer ${token}`, ...lines] });
+  const asked = async (token: string, lines: readonly string[] = []) => {
+    const response = await ask(token, lines);
+    return [response.status, header(response, "x-check-source")];
+  };
+
+  test("answers from its memory, for each resource that the grants allow; what they do not allow, the store says", async () => {
+    const { token } = await issue("ann");
+    await until(async () => header(await ask(token), "x-check-source") === "lease");
+    expect(await asked(token, ["X-Original-URI: /shop/cart"])).toEqual([200, "lease"]);
+    expect(await asked(token, ["X-Original-URI: /\xc3\xbc", "Cache-Control: no-cache"])).toEqual([200, "lease"]);
+    expect(await asked(token, ["X-Original-URI: /admin"])).toEqual([403, "store"]);
+    expect(await asked(token)).toEqual([200, "lease"]);
+  });
+
+  test("does not know it by its number: another secret gets the store's 401", async () => {
+    const { sessid, token } = await issue("ben");
+    await until(async () => header(await ask(token), "x-check-source") === "lease");
+    expect(await asked(formatToken(makeToken(sessid, new Uint8Array(16))))).toEqual([401, "store"]);
+    expect(await asked(token)).toEqual([200, "lease"]);
+  });
+
+  test("answers 401 as soon as the session's end has been answered, whatever ended it", async () => {
+    const ends: ((session: { sessid: number; token: string; user: string }) => Promise<Response>)[] = [
+      ({ sessid }) => askAsService(stack, "DELETE", `/v1/sessions/${sessid}`),
+      ({ user }) => askAsService(stack, "DELETE", `/v1/users/${user}/sessions`),
+      ({ sessid, user }) => askAsService(stack, "POST", "/v1/sessions", { sessid, user }),
+      ({ token }) =>
+        fetch(`${stack.edgeUrl}/v1/session`, { method: "DELETE", headers: { Authorization: `Bearer ${token}` } }),
+    ];
+    for (const [index, end] of ends.entries()) {
+      const user = `user-${index}`;
+      const { sessid, token } = await issue(user);
+      await until(async () => header(await ask(token), "x-check-source") === "lease");
+      expect((await end({ sessid, token, user })).ok).toBe(true);
+      expect(await asked(token)).toEqual([401, "store"]);
+    }
   });
 });
 
