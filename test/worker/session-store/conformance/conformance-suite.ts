@@ -5,7 +5,12 @@ import { batchBehaviour } from "./batch-behaviour.ts";
 import { countBehaviour } from "./count-behaviour.ts";
 import { endAllBehaviour } from "./end-all-behaviour.ts";
 import { issueBehaviour } from "./issue-behaviour.ts";
+import { keepBehaviour } from "./keep-behaviour.ts";
+import { leaseBehaviour } from "./lease-behaviour.ts";
 import { lifetimeBehaviour } from "./lifetime-behaviour.ts";
+import { logBehaviour } from "./log-behaviour.ts";
+import { logModelBehaviour } from "./log-model-behaviour.ts";
+import { logPositionBehaviour } from "./log-position-behaviour.ts";
 import { modelBehaviour } from "./model-behaviour.ts";
 import { ownershipBehaviour } from "./ownership-behaviour.ts";
 import { registerBatchBehaviour } from "./register-batch-behaviour.ts";
@@ -24,5 +29,10 @@ export function conformanceSuite(harnessOf: () => StoreHarness): void {
   describe("access", () => accessBehaviour(harnessOf));
   describe("issue", () => issueBehaviour(harnessOf));
   describe("the end of all sessions", () => endAllBehaviour(harnessOf));
+  describe("the log", () => logBehaviour(harnessOf));
+  describe("the log of random batches", () => logModelBehaviour(harnessOf));
+  describe("a position in the log", () => logPositionBehaviour(harnessOf));
+  describe("leases", () => leaseBehaviour(harnessOf));
+  describe("what a bridge may keep", () => keepBehaviour(harnessOf));
   describe("model", () => modelBehaviour(harnessOf));
 }
