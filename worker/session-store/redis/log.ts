@@ -30,7 +30,8 @@ const CHANGES: Readonly<Record<string, "began" | "changed" | EndReason>> = {
   x: "expired",
 };
 
-const LINE = /^(?:[bcde]|x(\d{13}))(-?\d+)(".*")?$/;
+/** A name may hold what JavaScript takes for the end of a line (U+2028), so the dot matches that too. */
+const LINE = /^(?:[bcde]|x(\d{13}))(-?\d+)(".*")?$/s;
 
 const STREAM_ID = /^\d{1,15}-\d{1,15}$/;
 
