@@ -91,16 +91,22 @@ export class PacketDecoder {
 
   /**
    * As {@link push}, for a caller that forwards packets without reading each one: `onRun` gets all whole packets that are
-   * adjacent in memory, and their number. A run stays valid as long as `chunk` does; the decoder does not keep or change it.
+   * adjacent in memory, and their number. A run stays valid as long as `chunk` does; the decoder does not keep or change it. Returns
+   * how many packets the chunk completed.
    */
-  pushRuns(chunk: Uint8Array, onRun: (run: Uint8Array, packets: number) => void): void {
+  pushRuns(chunk: Uint8Array, onRun: (run: Uint8Array, packets: number) => void): number {
     if (this.#broken !== undefined) throw this.#broken;
+    if (this.#heldBytes === 0) return this.#readFrom(chunk, 0, onRun);
     let at = 0;
-    while (at < chunk.byteLength) {
-      at = this.#heldBytes > 0 ? this.#continueHeld(chunk, at, onRun) : this.#readFrom(chunk, at, onRun);
+    let packets = 0;
+    while (at < chunk.byteLength && this.#heldBytes > 0) {
+      at = this.#continueHeld(chunk, at, onRun);
+      if (this.#heldBytes === 0) packets += 1;
     }
+    return at < chunk.byteLength ? packets + this.#readFrom(chunk, at, onRun) : packets;
   }
 
+  /** Returns the number of whole packets. */
   #readFrom(chunk: Uint8Array, start: number, onRun: (run: Uint8Array, packets: number) => void): number {
     let at = start;
     let packets = 0;
@@ -115,12 +121,13 @@ export class PacketDecoder {
       }
     } finally {
       // Also when the next size is broken: the packets before it are valid.
-      if (packets > 0) onRun(chunk.subarray(start, at), packets);
+      if (packets > 0) onRun(at - start === chunk.byteLength ? chunk : chunk.subarray(start, at), packets);
     }
     if (at < chunk.byteLength) this.#hold(size ?? HEADER_BYTES, chunk.subarray(at));
-    return chunk.byteLength;
+    return packets;
   }
 
+  /** Returns where the chunk goes on. */
   #continueHeld(chunk: Uint8Array, start: number, onRun: (run: Uint8Array, packets: number) => void): number {
     let at = start;
     if (this.#heldBytes < 2) {

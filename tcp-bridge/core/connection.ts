@@ -53,8 +53,8 @@ export abstract class Connection {
   /** The connection started. Called once, before any other callback. */
   protected onConnected(): void {}
 
-  /** Bytes arrived. The chunk belongs to the connection and is not changed later. */
-  protected abstract onReceive(chunk: Uint8Array): void;
+  /** Bytes arrived at `nowMs`. The chunk belongs to the connection and is not changed later. */
+  protected abstract onReceive(chunk: Uint8Array, nowMs: number): void;
 
   /** The peer sends no more. It may still read. */
   protected onReceiveEnd(): void {
@@ -124,8 +124,9 @@ export abstract class Connection {
     const socket = this.#socket;
     if (this.#context.isKnown) this.prove();
     socket.on("data", (chunk: Buffer) => {
-      this.#lastActivityMs = performance.now();
-      if (this.#state === "open") this.guard(() => this.onReceive(chunk));
+      const nowMs = performance.now();
+      this.#lastActivityMs = nowMs;
+      if (this.#state === "open") this.guard(() => this.onReceive(chunk, nowMs));
     });
     socket.on("end", () => {
       if (this.#state === "open") this.guard(() => this.onReceiveEnd());
@@ -144,15 +145,20 @@ export abstract class Connection {
 
   /** Sends bytes, which must not change later. All bytes of one turn of the event loop are sent as one write. */
   send(bytes: Uint8Array): void {
-    if (this.#state !== "open") return;
-    const socket = this.#socket;
-    if (!this.#corked) {
+    if (this.#state === "open" && !this.#corked) {
       this.#corked = true;
-      socket.cork();
+      this.#socket.cork();
       process.nextTick(uncork, this);
     }
-    this.#lastActivityMs = performance.now();
-    if (this.#stalledSinceMs === 0) this.#stalledSinceMs = this.#lastActivityMs;
+    this.sendAtOnce(bytes, performance.now());
+  }
+
+  /** As {@link send}, but as a write of its own: cheaper if nothing else is sent in this turn. */
+  protected sendAtOnce(bytes: Uint8Array, nowMs: number): void {
+    if (this.#state !== "open") return;
+    const socket = this.#socket;
+    this.#lastActivityMs = nowMs;
+    if (this.#stalledSinceMs === 0) this.#stalledSinceMs = nowMs;
     this.#outputFull = !socket.write(bytes, this.#onWritten);
     if (socket.writableLength > this.#context.limits.maxUnreadBytes) this.disconnect("unread_responses");
     else if (this.#outputFull) this.#applyReading();
@@ -261,19 +267,16 @@ export class PacketReceiver {
     nowMs: number,
     onRun: (run: Uint8Array, packets: number) => void,
   ): ProtocolError | undefined {
-    let completed = false;
+    let completed = 0;
     let error: ProtocolError | undefined;
     try {
-      this.#decoder.pushRuns(chunk, (run, packets) => {
-        completed = true;
-        onRun(run, packets);
-      });
+      completed = this.#decoder.pushRuns(chunk, onRun);
     } catch (caught) {
       if (!(caught instanceof ProtocolError)) throw caught;
       error = caught;
     }
     if (this.#decoder.heldBytes === 0) this.#incompleteSinceMs = 0;
-    else if (completed || this.#incompleteSinceMs === 0) this.#incompleteSinceMs = nowMs;
+    else if (completed > 0 || this.#incompleteSinceMs === 0) this.#incompleteSinceMs = nowMs;
     return error;
   }
 

@@ -96,6 +96,8 @@ class GameConnection extends Connection implements PacketSource {
   readonly #addressRecord: GameAddress;
   readonly #startedMs = performance.now();
   #received: "nothing" | "bytes" | "packets" = "nothing";
+  /** When the last chunk came. */
+  #receivedMs = 0;
   /** Packets in a batch. While there are any, new packets wait in the inbox. */
   #inFlight = 0;
   /** Its packets wait because packets of the same address are in flight, which may use up the failures that the address has left. */
@@ -113,25 +115,26 @@ class GameConnection extends Connection implements PacketSource {
     this.#addressRecord.connected();
   }
 
-  protected onReceive(chunk: Uint8Array): void {
+  protected onReceive(chunk: Uint8Array, nowMs: number): void {
     if (this.#receiveEnded) return;
-    const nowMs = performance.now();
     if (this.#received === "nothing") this.#received = "bytes";
-    let completed = false;
-    const error = this.#receiver.receive(chunk, nowMs, (run, packets) => {
-      completed = true;
-      // If the service key is missing or wrong, no packet of the same chunk is executed.
-      if (this.#receiveEnded) return;
-      if (this.#received === "packets") this.#receivePackets(run, packets, nowMs);
-      else this.#receiveFirst(run, packets, nowMs);
-    });
+    this.#receivedMs = nowMs;
+    const error = this.#receiver.receive(chunk, nowMs, this.#onRun);
     if (error !== undefined) {
       this.#fault = { code: "protocol_error", message: error.message };
       this.#receiveEnded = true;
     }
-    if (completed && !this.#receiveEnded) this.prove();
     this.#update();
   }
+
+  /** Whole packets of a chunk. One function for the life of the connection: it runs for every chunk. */
+  readonly #onRun = (run: Uint8Array, packets: number): void => {
+    // If the service key is missing or wrong, no packet of the same chunk is executed.
+    if (this.#receiveEnded) return;
+    if (this.#received === "packets") this.#receivePackets(run, packets);
+    else this.#receiveFirst(run, packets);
+    if (!this.#receiveEnded) this.prove();
+  };
 
   protected override onReceiveEnd(): void {
     this.#receiveEnded = true;
@@ -205,12 +208,12 @@ class GameConnection extends Connection implements PacketSource {
   }
 
   /** Receives the first packets, and decides whether the client may send requests. */
-  #receiveFirst(run: Uint8Array, packets: number, nowMs: number): void {
+  #receiveFirst(run: Uint8Array, packets: number): void {
     this.#received = "packets";
     const hasKey = packetType(run) === SERVICE_KEY_REQUEST_TYPE;
     const keyBytes = hasKey ? packetSizeAt(run, 0) : 0;
     if (hasKey) {
-      const status = this.#checkKey(run.subarray(0, keyBytes), nowMs);
+      const status = this.#checkKey(run.subarray(0, keyBytes), this.#receivedMs);
       this.#respond(serviceKeyResponse(status));
       this.#receiveEnded = status !== Status.Ok;
     } else if (this.#options.serviceKeys.areNeeded) {
@@ -222,20 +225,23 @@ class GameConnection extends Connection implements PacketSource {
       return;
     }
     const left = packets - (hasKey ? 1 : 0);
-    if (left > 0) this.#receivePackets(run.subarray(keyBytes), left, nowMs);
+    if (left > 0) this.#receivePackets(run.subarray(keyBytes), left);
   }
 
   /** Answers the packets at the front from memory, unless earlier ones have no response yet. The others wait for the edge. */
-  #receivePackets(run: Uint8Array, packets: number, nowMs: number): void {
+  #receivePackets(run: Uint8Array, packets: number): void {
     const isNext = this.#inFlight === 0 && this.#inbox.packets === 0;
     const answer = isNext ? this.#options.kept?.answer(run) : undefined;
     if (answer === undefined) {
-      this.#inbox.push(run, packets, nowMs);
+      this.#inbox.push(run, packets, this.#receivedMs);
       return;
     }
-    this.#options.metrics.answeredFromMemory(answer.packets);
-    this.#respond(answer.responses);
-    if (answer.packets < packets) this.#inbox.push(run.subarray(answer.bytes), packets - answer.packets, nowMs);
+    const { metrics } = this.#options;
+    metrics.responsesSent(answer.responses);
+    metrics.answeredFromMemory(answer.packets);
+    this.sendAtOnce(answer.responses, this.#receivedMs);
+    const left = packets - answer.packets;
+    if (left > 0) this.#inbox.push(run.subarray(answer.bytes), left, this.#receivedMs);
   }
 
   #checkKey(packet: Uint8Array, nowMs: number): Status {

@@ -101,9 +101,8 @@ export class PlayerConnection extends Connection {
     this.#addressRecord.connected();
   }
 
-  protected onReceive(chunk: Uint8Array): void {
+  protected onReceive(chunk: Uint8Array, nowMs: number): void {
     if (this.#isClosing) return;
-    const nowMs = performance.now();
     this.#heardMs = nowMs;
     const error = this.#receiver.receive(chunk, nowMs, (run) => {
       if (!this.#isClosing) this.#receiveRun(run);
