@@ -14,13 +14,15 @@ import { instrumentWorker, WalkRecorder } from "../support/walk-recorder.ts";
 const RECORDINGS = 3;
 /** What a response has started, such as the renewal of a session, has ended by then. */
 const AFTER_RESPONSE_MS = 100;
+/** A bridge that keeps nothing: every check takes the whole way, and no lease is renewed beside it. */
+const ENVIRONMENT = { API_KEY: "walk-key-0123456789-0123456789-01", BRIDGE_CACHE_SESSIONS: "0" };
 const ACCOUNT = { user: "walker", password: "correct horse battery staple" };
 
 let stack: RunningStack;
 let recorder: WalkRecorder;
 
 beforeAll(async () => {
-  stack = await startStackOn("redis", { API_KEY: "walk-key-0123456789-0123456789-01" }, instrumentWorker);
+  stack = await startStackOn("redis", ENVIRONMENT, instrumentWorker);
   recorder = await WalkRecorder.start(stack.edgeUrl);
 });
 
