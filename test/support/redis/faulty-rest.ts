@@ -27,27 +27,35 @@ const FAULTS: Readonly<Record<string, Fault>> = {
   },
 };
 
-/** Executed by Redis, but the caller never learns it: the first response to each path is lost on its way. */
-async function loseFirstResponse(request: IncomingMessage, response: ServerResponse, target: string, isFirst: boolean) {
+/** Executed by Redis, but the caller may never learn it: the response is lost on its way. */
+async function loseResponse(request: IncomingMessage, response: ServerResponse, target: string, isLost: boolean) {
   const healthy = await fetch(`${target}/pipeline`, {
     method: "POST",
     headers: { authorization: request.headers.authorization ?? "", "content-type": "application/json" },
     body: await buffer(request),
   });
   const body = await healthy.text();
-  if (isFirst) request.socket.destroy();
+  if (isLost) request.socket.destroy();
   else response.writeHead(healthy.status).end(body);
 }
 
-/** Starts a server whose paths are faults; `/lose-first-response/<anything>` passes on to `target`. */
+/** Which of the responses to a path get lost; the first has the number 1. */
+const LOST: Readonly<Record<string, (number: number) => boolean>> = {
+  "lose-first-response": (number) => number === 1,
+  "lose-all-but-second-response": (number) => number !== 2,
+};
+
+/** Starts a server whose paths are faults; those of {@link LOST}, with anything behind them, pass on to `target`. */
 export async function startFaultyRest(target: string): Promise<FaultyRest> {
-  const seen = new Set<string>();
+  const requests = new Map<string, number>();
   const http = createServer((request, response) => {
     const [, name = "", scenario = ""] = (request.url ?? "").split("/");
-    if (name === "lose-first-response") {
-      const isFirst = !seen.has(scenario);
-      seen.add(scenario);
-      loseFirstResponse(request, response, target, isFirst).catch(() => request.socket.destroy());
+    const isLost = LOST[name];
+    if (isLost !== undefined) {
+      const key = `${name}/${scenario}`;
+      const number = (requests.get(key) ?? 0) + 1;
+      requests.set(key, number);
+      loseResponse(request, response, target, isLost(number)).catch(() => request.socket.destroy());
       return;
     }
     void FAULTS[name]?.(request, response, target);

@@ -49,6 +49,7 @@ export const LOG_READ: RedisScript = {
   readOnly: false,
   source: `
   local SESSIONS = KEYS[1]           -- sessions
+  local USERS    = KEYS[2]           -- users
   local prefix   = ARGV[1]           -- of keys
   local logSize  = ARGV[2]           -- entries that the log keeps at least
   local limit    = tonumber(ARGV[3]) -- changes to return; the first and the last entry may have more
@@ -122,7 +123,7 @@ ${LUA_CLOCK}${LUA_INDEX}
 export function logReadCall(keys: RedisKeys, { after, limit, kinds, lease }: LogRead): ScriptCall {
   return {
     script: LOG_READ,
-    keys: [keys.sessions],
+    keys: [keys.sessions, keys.users],
     args: [
       ...keys.writeArgs,
       String(limit),
