@@ -14,6 +14,9 @@ const MAX_CHANGES_PER_ENTRY = 1000;
 /** Entries over the limit, because it was lowered, that one append removes. */
 const MAX_REMOVED_PER_APPEND = 100;
 
+/** Entries that one read looks at, whose changes may all be of kinds that its reader does not want. */
+const MAX_READ_ENTRIES = 10_000;
+
 /** Where the numbers of a new table begin: one that is emptied does not give a number again. Numbers stay exact below 2^53. */
 const FIRST_NUMBER_BELOW = 2 ** 48;
 
@@ -44,8 +47,9 @@ export class EmbeddedLog {
     if (after === null) return { kind: "events", events: [], position: endOf(entryOf(last)), more: false };
     const from = Number(entryIdOf(after));
     const rows = this.#sql.exec<Row>(
-      "SELECT * FROM log WHERE number >= ? ORDER BY number",
+      "SELECT * FROM log WHERE number >= ? ORDER BY number LIMIT ?",
       Number.isSafeInteger(from) ? from : 0,
+      MAX_READ_ENTRIES,
     );
     return pageOf(after, read, entriesOf(rows), entryOf(last));
   }

@@ -1,6 +1,7 @@
 import { DurableObject } from "cloudflare:workers";
 import {
   type CheckRequest,
+  DEFAULT_GRANTS,
   type DeleteRequest,
   type DeleteUserRequest,
   failedResponse,
@@ -284,7 +285,7 @@ class Run {
     const refreshed = this.#ifLive(before);
     const idleMs = request.idleMs ?? refreshed?.idleMs ?? this.#settings.policy.idleMs;
     const expiresAt = firstExpiry(this.#now, idleMs, this.#settings.policy);
-    const grantsJson = request.grants === undefined ? (refreshed?.grantsJson ?? null) : JSON.stringify(request.grants);
+    const grantsJson = request.grants === undefined ? (refreshed?.grantsJson ?? null) : grantsText(request.grants);
     this.#table.put({ sessid, user, ip, createdAt: this.#now, expiresAt, idleMs, secretHash, grantsJson });
     if (before !== null && refreshed === null) {
       this.changes.push(expiryOf({ sessid, user: before.session.user, expires: before.session.expiresAt }));
@@ -328,6 +329,14 @@ class Run {
   #ifLive(row: SessionRow | null): SessionRow | null {
     return row !== null && row.session.expiresAt > this.#now ? row : null;
   }
+}
+
+const DEFAULT_GRANTS_JSON = JSON.stringify(DEFAULT_GRANTS);
+
+/** Grants as the table keeps them: null for the default, also where a request names it. */
+function grantsText(grants: readonly string[]): string | null {
+  const json = JSON.stringify(grants);
+  return json === DEFAULT_GRANTS_JSON ? null : json;
 }
 
 function timesOf({ session: { createdAt, expiresAt }, touchedAt, idleMs }: SessionRow): SessionTimes {

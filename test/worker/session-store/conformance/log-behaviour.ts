@@ -121,6 +121,14 @@ export function logBehaviour(harnessOf: () => StoreHarness): void {
     expect(await reader.read()).toEqual([]);
   });
 
+  it("does not tell of a refresh that names the default grants where the session has them", async () => {
+    const store = harnessOf().open();
+    await store.run([register(1), register(2, { grants: ["*"] })]);
+    const reader = await LogReader.open(store);
+    await store.run([register(1, { grants: ["*"] }), register(2)]);
+    expect(await reader.read()).toEqual([]);
+  });
+
   const changes: [what: string, choice: Parameters<typeof register>[1]][] = [
     ["has other grants", { grants: ["room:*"] }],
     ["has grants where it had the default", { grants: [] }],

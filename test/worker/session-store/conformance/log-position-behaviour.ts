@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
-import type { LogPage } from "../../../../worker/session-store/session-log.ts";
+import type { LogPage, SessionEvent } from "../../../../worker/session-store/session-log.ts";
 import type { StoreHarness } from "../store-harness.ts";
-import { LogReader } from "./log-reader.ts";
+import { LogReader, told } from "./log-reader.ts";
 import { register } from "./session-requests.ts";
 
 const numbers = (count: number) => Array.from({ length: count }, (_, index) => index + 1);
@@ -66,6 +66,36 @@ export function logPositionBehaviour(harnessOf: () => StoreHarness): void {
     await store.run([register(1)]);
     const page = await store.readLog({ after: position, limit: 10 });
     expect(page).toMatchObject({ kind: "events", events: [{ kind: "began", sessid: 1 }] });
+  });
+
+  it("moves on past events of kinds that the reader does not want, also where there are no others", async () => {
+    const store = harnessOf().open();
+    const { position: start } = await LogReader.open(store);
+    const kinds = new Set(["changed", "ended"] as const);
+    await store.run(numbers(5).map((sessid) => register(sessid)));
+    await store.run([register(6)]);
+    const { position: afterBeginnings } = await LogReader.open(store);
+    const none = { kind: "events", events: [], position: afterBeginnings, more: false };
+    expect(await store.readLog({ after: start, limit: 1, kinds })).toEqual(none);
+    await store.run([register(7), { kind: "delete", sessid: 7 }, register(6, { grants: [] }), register(8)]);
+    await store.run([{ kind: "delete", sessid: 1 }]);
+    const wanted: SessionEvent[] = [];
+    for (let [position, more] = [start, true]; more; ) {
+      const page = await store.readLog({ after: position, limit: 1, kinds });
+      if (page.kind !== "events") throw new Error(page.kind);
+      wanted.push(...page.events);
+      ({ position, more } = page);
+    }
+    expect(wanted.map(told)).toEqual(["ended 7 of kim, deleted", "changed 6 of kim", "ended 1 of kim, deleted"]);
+    for (const { position } of wanted) {
+      const rest = await store.readLog({ after: position, limit: 10, kinds });
+      const seen = wanted.findIndex((event) => event.position === position) + 1;
+      expect(rest).toMatchObject({ kind: "events", events: wanted.slice(seen), more: false });
+    }
+    expect(await store.readLog({ after: start, limit: 10, kinds: new Set(["began"]) })).toMatchObject({
+      events: [1, 2, 3, 4, 5, 6, 7, 8].map((sessid) => ({ kind: "began", sessid })),
+      more: false,
+    });
   });
 
   it("tells a reader whose entry was trimmed, and shows it the end to go on from", async () => {
