@@ -1,18 +1,22 @@
-import { mkdir } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
+import { inspect } from "node:util";
 import { Command, InvalidArgumentError } from "commander";
 import { coldStart } from "./groups/cold-start.ts";
 import { count } from "./groups/count.ts";
-import { floor, httpChecks } from "./groups/http-checks.ts";
+import { checkPort, floor, httpChecks } from "./groups/http-checks.ts";
 import { idleMemory, idlePlayers } from "./groups/idle-memory.ts";
-import { checks, registers } from "./groups/packets.ts";
+import { idleFleets, revocations } from "./groups/leases.ts";
+import { checks, coldChecks, registers } from "./groups/packets.ts";
 import { redisSize } from "./groups/redis-size.ts";
 import { resume } from "./groups/resume.ts";
 import { bridgeRooms, rooms } from "./groups/rooms.ts";
 import { soak } from "./groups/soak.ts";
+import { world } from "./groups/world.ts";
 import type { BenchGroup, BenchOptions } from "./harness/bench-case.ts";
 import { installPeers } from "./install-peers.ts";
 import { writeCharts } from "./report/chart.ts";
+import { withResults } from "./report/markdown.ts";
 import { type CaseResult, describeMachine, formatJson, readResults, writeResults } from "./report/results.ts";
 import { formatTable } from "./report/table.ts";
 
@@ -21,11 +25,19 @@ const LATEST = fileURLToPath(new URL("results/", import.meta.url));
 /** The last results of all groups, with the charts that docs/performance.md shows. */
 const PUBLISHED = fileURLToPath(new URL("../docs/performance/", import.meta.url));
 
+/** The page with the table of those results. */
+const PAGE = fileURLToPath(new URL("../docs/performance.md", import.meta.url));
+
 /** All groups, in the order in which they are measured. */
 const EVERY_GROUP: readonly BenchGroup[] = [
   checks,
+  coldChecks,
+  revocations,
+  idleFleets,
+  checkPort,
   httpChecks,
   floor,
+  world,
   registers,
   count,
   rooms,
@@ -57,6 +69,7 @@ async function main(): Promise<void> {
   }
   const groups = EVERY_GROUP.filter(({ name }) => options.only?.includes(name) ?? true);
   await installPeers();
+  for (const { prepare } of groups) prepare?.();
   const cases: CaseResult[] = [];
   const machine = describeMachine();
   for (const group of groups) {
@@ -75,7 +88,11 @@ async function main(): Promise<void> {
 }
 
 async function drawCharts(resultsFile: string, directory: string): Promise<void> {
-  for (const file of await writeCharts(directory, await readResults(resultsFile))) log(`wrote ${file}`);
+  const results = await readResults(resultsFile);
+  for (const file of await writeCharts(directory, results)) log(`wrote ${file}`);
+  if (directory !== PUBLISHED) return;
+  await writeFile(PAGE, withResults(await readFile(PAGE, "utf8"), results));
+  log(`wrote ${PAGE}`);
 }
 
 function parseOptions(): Options {
@@ -87,7 +104,10 @@ function parseOptions(): Options {
     .option("--pairs <n>", "legs of each side, 5 or more for a verdict", parsePositive, 5)
     .option("--soak-seconds <n>", "length of the soak, which a run of all groups ends with", parsePositive, 600)
     .option("--json", "one JSON document on stdout instead of a table")
-    .option("--chart <results.json>", "measure nothing: draw the charts of these results")
+    .option(
+      "--chart <results.json>",
+      "measure nothing: draw the charts of these results, and the table of docs/performance.md",
+    )
     .option("--chart-directory <directory>", "where --chart writes them", PUBLISHED)
     .parse()
     .opts<Options>();
@@ -110,13 +130,15 @@ function log(line: string): void {
   process.stderr.write(`bench: ${line}\n`);
 }
 
-// Exit handlers end what was started.
+// Exit handlers end what was started, one for each program.
+process.setMaxListeners(0);
 for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(130));
 
 main().then(
   () => process.exit(0),
   (error: unknown) => {
-    log(error instanceof Error ? (error.stack ?? error.message) : String(error));
+    // With its causes: what a failed fetch says is in them.
+    log(inspect(error));
     process.exit(1);
   },
 );

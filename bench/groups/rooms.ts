@@ -38,7 +38,7 @@ export const rooms: BenchGroup = {
   run: (options) =>
     Cleanup.around(async (cleanup) => {
       const worker = cleanup.addRemoval(await buildOurWorker());
-      const ours = cleanup.add(await startOurs(worker, NO_BUDGET));
+      const ours = cleanup.add(await startOurs(worker, { edge: NO_BUDGET }));
       const peer = await startSocketIo();
       cleanup.add(peer.program);
       const tokens = await issueTokens(ours, Math.max(...SIZES.map(({ members }) => members)));
@@ -67,7 +67,7 @@ export const bridgeRooms: BenchGroup = {
     Cleanup.around(async (cleanup) => {
       const certificate = await loopbackCertificate();
       const worker = cleanup.addRemoval(await buildOurWorker());
-      const ours = cleanup.add(await startOurs(worker, NO_BUDGET));
+      const ours = cleanup.add(await startOurs(worker, { edge: NO_BUDGET }));
       const bridge = await startPlayerBridge(ours, certificate);
       cleanup.add(bridge.program);
       const peer = await startSocketIo(certificate);

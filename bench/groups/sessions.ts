@@ -1,5 +1,8 @@
 import { Redis } from "ioredis";
+import { ByteWriter } from "../../protocol/packet-fields.ts";
+import { writeServiceRequest } from "../../protocol/service-packets.ts";
 import { LoadDriver } from "../harness/load-driver.ts";
+import type { PacketJob } from "../load/packet-load.ts";
 import type { Ours } from "../ours/start-ours.ts";
 
 /** How many sessions of how many users a Redis is filled with. */
@@ -68,7 +71,10 @@ function userOf(index: number, users: number): string {
 const AT_ONCE = 20;
 
 /** Issues sessions over HTTP and returns their tokens. */
-export async function issueTokens({ edgePort, apiKey }: Ours, count: number): Promise<readonly string[]> {
+export async function issueTokens(
+  { edgePort, apiKey }: Pick<Ours, "edgePort" | "apiKey">,
+  count: number,
+): Promise<readonly string[]> {
   const tokens: string[] = [];
   while (tokens.length < count) {
     const part = Array.from({ length: Math.min(AT_ONCE, count - tokens.length) }, (_, index) =>
@@ -97,12 +103,28 @@ export const SESSIONS = 100_000;
 const PIPELINED = 50;
 
 /** Registers the sessions 1..{@link SESSIONS} over a port that accepts service packets, once each. */
-export async function seedSessions(port: number): Promise<void> {
-  const job = { kind: "register", port, connections: 16, pipelined: PIPELINED, sessions: SESSIONS };
+export function seedSessions(port: number): Promise<void> {
+  return sendOnce("register", port);
+}
+
+/** Checks the sessions 1..{@link SESSIONS} once each, so that a bridge knows them afterwards. */
+export function checkSessions(port: number): Promise<void> {
+  return sendOnce("check", port);
+}
+
+async function sendOnce(kind: PacketJob["kind"], port: number): Promise<void> {
+  const job: PacketJob = { kind, port, connections: 16, pipelined: PIPELINED, sessions: SESSIONS };
   const driver = await LoadDriver.start("packet-load.ts", job, []);
   try {
     await driver.runOnce();
   } finally {
     await driver.stop();
   }
+}
+
+/** The packet of a check, as the text that an open load sends. */
+export function checkPacket(sessid: number): string {
+  const writer = new ByteWriter();
+  writeServiceRequest(writer, { kind: "check", sessid });
+  return Buffer.from(writer.finish()).toString("latin1");
 }

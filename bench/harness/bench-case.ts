@@ -26,6 +26,8 @@ export interface BenchOptions {
 /** Cases that share what they start. */
 export interface BenchGroup {
   readonly name: string;
+  /** Installs what it needs, or throws; called before anything is measured. */
+  readonly prepare?: () => void;
   run(options: BenchOptions): Promise<CaseResult[]>;
 }
 

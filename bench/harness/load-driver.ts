@@ -12,6 +12,8 @@ export interface LoadReport {
   readonly cpuShare: number;
   /** Of each response, where the load measures it. */
   readonly latencyMs?: { readonly p50: number; readonly p99: number };
+  /** The 1st to the 99th percentile of the latency, where the load gives them all. */
+  readonly percentilesMs?: readonly number[];
 }
 
 /** A leg's report, with the CPU share of each process of the side that was measured. */
@@ -61,6 +63,8 @@ export class LoadDriver {
   }
 
   async stop(): Promise<void> {
+    // It ends by itself when it received a wrong response.
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
     const gone = once(this.#child, "exit");
     this.#child.kill();
     await gone;

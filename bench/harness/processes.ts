@@ -44,13 +44,10 @@ export async function startProgram({ name, command, args, env, port }: ProgramOp
   });
   const killWithBench = () => void child.kill("SIGKILL");
   process.once("exit", killWithBench);
-  const deadline = performance.now() + START_LIMIT_MS;
-  while (!(await accepts(port))) {
-    if (failure !== undefined || child.exitCode !== null || performance.now() > deadline) {
-      child.kill("SIGKILL");
-      throw new Error(`${name} did not start: ${failure?.message ?? output}`);
-    }
-    await wait(POLL_MS);
+  const hasEnded = () => failure !== undefined || child.exitCode !== null;
+  if (!(await untilAccepts(port, hasEnded))) {
+    child.kill("SIGKILL");
+    throw new Error(`${name} did not start: ${failure?.message ?? output}`);
   }
   return {
     name,
@@ -60,6 +57,16 @@ export async function startProgram({ name, command, args, env, port }: ProgramOp
       await end(child);
     },
   };
+}
+
+/** Resolves with true when a port on loopback accepts connections; with false after a time, or when it never will. */
+export async function untilAccepts(port: number, isHopeless = () => false): Promise<boolean> {
+  const deadline = performance.now() + START_LIMIT_MS;
+  while (!(await accepts(port))) {
+    if (isHopeless() || performance.now() > deadline) return false;
+    await wait(POLL_MS);
+  }
+  return true;
 }
 
 export interface NodeProgramOptions extends Omit<ProgramOptions, "command" | "args"> {

@@ -1,7 +1,7 @@
 import type { LoadOrder, LoadReport } from "../harness/load-driver.ts";
 
 /** Runs one leg until `untilMs` (performance.now()), or everything once if that is Infinity; resolves with how much was done. */
-export type RunLeg = (untilMs: number) => Promise<Pick<LoadReport, "done" | "latencyMs">>;
+export type RunLeg = (untilMs: number) => Promise<Pick<LoadReport, "done" | "latencyMs" | "percentilesMs">>;
 
 /** The driver's job, which is this process's only argument. */
 export function loadJob<Job>(): Job {

@@ -21,8 +21,14 @@ export interface Ours {
   stop(): Promise<void>;
 }
 
-/** Starts the parts in the order in which they need each other, with their defaults but for `variables` of the worker. */
-export async function startOurs(worker: BuiltWorker, variables: Record<string, string> = {}): Promise<Ours> {
+/** Variables of some parts, over their defaults. */
+export interface OursVariables {
+  readonly edge?: Readonly<Record<string, string>>;
+  readonly bridge?: Readonly<Record<string, string>>;
+}
+
+/** Starts the parts in the order in which they need each other. */
+export async function startOurs(worker: BuiltWorker, variables: OursVariables = {}): Promise<Ours> {
   const programs: Program[] = [];
   const stop = async () => {
     for (const program of programs.splice(0).reverse()) await program.stop();
@@ -30,17 +36,15 @@ export async function startOurs(worker: BuiltWorker, variables: Record<string, s
   try {
     const redis = await startRedis();
     programs.push(redis.program);
-    const token = randomBytes(24).toString("base64url");
-    const restPort = await freePort();
-    const rest = { REDIS_URL: redis.url, REDIS_REST_PORT: String(restPort), REDIS_REST_TOKEN: token };
-    programs.push(await start("redis-rest", REDIS_REST, restPort, rest));
+    const rest = await startRedisRest(redis.url);
+    programs.push(rest.program);
 
     const apiKey = randomBytes(24).toString("base64url");
     const { port: edgePort, program } = await startWorker(worker, {
-      ...variables,
+      ...variables.edge,
       API_KEYS: apiKey,
-      UPSTASH_REDIS_REST_URL: `http://127.0.0.1:${restPort}`,
-      UPSTASH_REDIS_REST_TOKEN: token,
+      UPSTASH_REDIS_REST_URL: `http://127.0.0.1:${rest.port}`,
+      UPSTASH_REDIS_REST_TOKEN: rest.token,
     });
     programs.push(program);
 
@@ -52,6 +56,7 @@ export async function startOurs(worker: BuiltWorker, variables: Record<string, s
       BRIDGE_PORT: String(gamePort),
       METRICS_PORT: String(metricsPort),
       LOG_LEVEL: "warn",
+      ...variables.bridge,
     };
     programs.push(await start("bridge", BRIDGE, gamePort, bridge));
     return { gamePort, metricsPort, edgePort, redisUrl: redis.url, apiKey, programs: [...programs], stop };
@@ -63,6 +68,19 @@ export async function startOurs(worker: BuiltWorker, variables: Record<string, s
 
 function start(name: string, file: string, port: number, env: Record<string, string>): Promise<Program> {
   return startNode({ name, file, port, env, nodeOptions: NODE_OPTIONS });
+}
+
+export interface RunningRedisRest {
+  readonly port: number;
+  readonly token: string;
+  readonly program: Program;
+}
+
+export async function startRedisRest(redisUrl: string): Promise<RunningRedisRest> {
+  const token = randomBytes(24).toString("base64url");
+  const port = await freePort();
+  const env = { REDIS_URL: redisUrl, REDIS_REST_PORT: String(port), REDIS_REST_TOKEN: token };
+  return { port, token, program: await start("redis-rest", REDIS_REST, port, env) };
 }
 
 export interface RunningRedis {

@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { rmSync } from "node:fs";
-import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -9,7 +9,7 @@ import { promisify } from "node:util";
 import workerd from "workerd";
 import { unstable_readConfig } from "wrangler";
 import { freePort, type Program, startProgram } from "../harness/processes.ts";
-import { plainConfig, productionConfig } from "./worker-config.ts";
+import { type EdgeService, plainConfig, productionConfig } from "./worker-config.ts";
 
 /** A bundle that plain workerd can run. */
 export interface BuiltWorker {
@@ -35,16 +35,37 @@ export async function buildPeerWorker(script: string): Promise<BuiltWorker> {
 
 /** Starts plain workerd on any free port. */
 export async function startWorker(built: BuiltWorker, variables: Record<string, string> = {}): Promise<RunningWorker> {
-  const { directory, kind } = built;
   const port = await freePort();
-  const config =
-    kind === "production" ? productionConfig({ port, directory, variables }) : plainConfig(port, directory);
-  await mkdir(join(directory, "data"), { recursive: true });
-  const file = join(directory, "config.capnp");
-  await writeFile(file, config, { mode: 0o600 });
-  const args = ["serve", "--experimental", file];
-  const program = await startProgram({ name: "workerd", command: workerd.default, args, port });
+  const program = await startWorkerd(built, port, (directory) =>
+    built.kind === "production" ? productionConfig(directory, [{ port, variables }]) : plainConfig(directory, port),
+  );
   return { port, program };
+}
+
+/**
+ * Starts one process with several edges: each is a service with isolates, a port and variables of its own, as at Cloudflare's
+ * locations. All Durable Objects are those of the first. Its first isolate starts with its first request.
+ */
+export async function startEdges(
+  built: BuiltWorker,
+  variables: readonly Readonly<Record<string, string>>[],
+): Promise<{ readonly ports: readonly number[]; readonly program: Program }> {
+  const edges: EdgeService[] = [];
+  for (const each of variables) edges.push({ port: await freePort(), variables: each });
+  const ports = edges.map(({ port }) => port);
+  const program = await startWorkerd(built, ports[0] ?? 0, (directory) => productionConfig(directory, edges));
+  return { ports, program };
+}
+
+/** Each process has a folder of its own: two that share one would share the storage of the Durable Objects. */
+async function startWorkerd(built: BuiltWorker, port: number, config: (directory: string) => string): Promise<Program> {
+  const directory = await mkdtemp(join(built.directory, "run-"));
+  await mkdir(join(directory, "data"));
+  await copyFile(join(built.directory, "index.js"), join(directory, "index.js"));
+  const file = join(directory, "config.capnp");
+  await writeFile(file, config(directory), { mode: 0o600 });
+  const args = ["serve", "--experimental", file];
+  return startProgram({ name: "workerd", command: workerd.default, args, port });
 }
 
 async function build(kind: BuiltWorker["kind"], bundle: (directory: string) => Promise<void>): Promise<BuiltWorker> {

@@ -9,30 +9,30 @@ interface NamedClass {
   readonly class_name: string;
 }
 
-/** How workerd is to run a bundle. */
-export interface WorkerConfig {
+/** Our worker, once. */
+export interface EdgeService {
   readonly port: number;
-  /** Holds index.js and an empty folder `data` for the Durable Objects. */
-  readonly directory: string;
   /** Variables and secrets, over those of wrangler.toml. */
   readonly variables: Readonly<Record<string, string>>;
 }
 
 /**
- * The text of workerd's configuration for our bundle in `directory`, with the bindings that wrangler.toml gives to the
- * production environment. Some of them exist on Cloudflare's network only, so they have stand-ins that no measured request
- * asks: rate limits always agree, the account database, the password hasher and the static files have no server.
+ * The text of workerd's configuration for our bundle, with the bindings that wrangler.toml gives to the production
+ * environment. Some of them exist on Cloudflare's network only, so they have stand-ins that no measured request asks: rate
+ * limits always agree, the account database, the password hasher and the static files have no server.
+ *
+ * @param directory holds index.js and an empty folder `data` for the Durable Objects, which the first edge has for all
  */
-export function productionConfig({ port, directory, variables }: WorkerConfig): string {
+export function productionConfig(directory: string, edges: readonly EdgeService[]): string {
   const config = unstable_readConfig({ config: WRANGLER_TOML, env: "production" }, { hideWarnings: true });
   const classes = config.durable_objects.bindings;
-  const bindings = [
+  const bindingsOf = (variables: EdgeService["variables"]) => [
     ...Object.entries({ ...config.vars, ...variables }).map(
       ([name, value]) => `(name = ${text(name)}, text = ${text(String(value))})`,
     ),
     ...classes.map(
       ({ name, class_name }: NamedClass) =>
-        `(name = ${text(name)}, durableObjectNamespace = (className = ${text(class_name)}))`,
+        `(name = ${text(name)}, durableObjectNamespace = (className = ${text(class_name)}, serviceName = "worker0"))`,
     ),
     ...config.ratelimits.map(
       ({ name }: { name: string }) => `(name = ${text(name)}, wrapped = (moduleName = "bench:rate-limit"))`,
@@ -48,37 +48,55 @@ export function productionConfig({ port, directory, variables }: WorkerConfig): 
     ({ class_name }: NamedClass) =>
       `(className = ${text(class_name)}, uniqueKey = ${text(class_name)}, enableSql = true)`,
   );
-  return configText(port, directory, {
+  const workers = edges.map(({ port, variables }, index) => ({
+    port,
     compatibilityDate: config.compatibility_date ?? "",
     compatibilityFlags: config.compatibility_flags,
-    bindings,
-    namespaces,
-  });
+    bindings: bindingsOf(variables),
+    namespaces: index === 0 ? namespaces : [],
+  }));
+  return configText(directory, workers);
 }
 
 /** The same for a bundle without bindings. */
-export function plainConfig(port: number, directory: string): string {
+export function plainConfig(directory: string, port: number): string {
   const { compatibility_date } = unstable_readConfig({ config: WRANGLER_TOML }, { hideWarnings: true });
-  return configText(port, directory, {
-    compatibilityDate: compatibility_date ?? "",
-    compatibilityFlags: [],
-    bindings: [],
-    namespaces: [],
-  });
+  return configText(directory, [
+    { port, compatibilityDate: compatibility_date ?? "", compatibilityFlags: [], bindings: [], namespaces: [] },
+  ]);
 }
 
 interface WorkerParts {
+  readonly port: number;
   readonly compatibilityDate: string;
   readonly compatibilityFlags: readonly string[];
   readonly bindings: readonly string[];
   readonly namespaces: readonly string[];
 }
 
-function configText(port: number, directory: string, parts: WorkerParts): string {
+function configText(directory: string, workers: readonly WorkerParts[]): string {
   return `using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
   services = [
-    (name = "worker", worker = (
+    ${workers.map(serviceText).join(",\n    ")},
+    (name = "data", disk = (path = ${text(`${directory}/data`)}, writable = true)),
+    (name = "network", network = (allow = ["local", "private", "public"])),
+    (name = "nowhere", external = (address = "127.0.0.1:1", http = ())),
+  ],
+  sockets = [${workers
+    .map(
+      ({ port }, index) =>
+        `(name = "http${index}", address = "127.0.0.1:${port}", http = (), service = "worker${index}")`,
+    )
+    .join(",\n    ")}],
+  extensions = [(modules = [(name = "bench:rate-limit", internal = true,
+    esModule = "export default () => ({ limit: async () => ({ success: true }) });")])],
+);
+`;
+}
+
+function serviceText(parts: WorkerParts, index: number): string {
+  return `(name = "worker${index}", worker = (
       modules = [(name = "index.js", esModule = embed "index.js")],
       compatibilityDate = ${text(parts.compatibilityDate)},
       compatibilityFlags = [${parts.compatibilityFlags.map(text).join(", ")}],
@@ -86,16 +104,7 @@ const config :Workerd.Config = (
       durableObjectNamespaces = [${parts.namespaces.join(", ")}],
       durableObjectStorage = (localDisk = "data"),
       globalOutbound = "network",
-    )),
-    (name = "data", disk = (path = ${text(`${directory}/data`)}, writable = true)),
-    (name = "network", network = (allow = ["local", "private", "public"])),
-    (name = "nowhere", external = (address = "127.0.0.1:1", http = ())),
-  ],
-  sockets = [(name = "http", address = "127.0.0.1:${port}", http = (), service = "worker")],
-  extensions = [(modules = [(name = "bench:rate-limit", internal = true,
-    esModule = "export default () => ({ limit: async () => ({ success: true }) });")])],
-);
-`;
+    ))`;
 }
 
 /** Cap'n Proto's text literals escape as JSON's do, for what stands here. */

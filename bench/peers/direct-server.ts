@@ -5,12 +5,14 @@ import { Redis } from "ioredis";
  * What a game's own session server would be: Node, TCP, and one command to Redis per packet, with no edge between.
  * It uses the same packets. With AUTO_PIPELINING, the commands of one turn of the event loop leave in one write, as the
  * README of ioredis advises; without it each command is its own write, which is the default of ioredis. The responses of one read
- * leave in one write, in order.
+ * leave in one write, in order. With INDICES a register also keeps the three indices that Artoria keeps, which counts and lists need.
  */
 const CHECK = 1;
 const REGISTER = 3;
 const TTL_SECONDS = 1800;
 const RESPONSE_BYTES = 5;
+
+const INDICES = process.env["INDICES"] === "true";
 
 const redis = new Redis(process.env["REDIS_URL"] ?? "", {
   enableAutoPipelining: process.env["AUTO_PIPELINING"] === "true",
@@ -47,8 +49,21 @@ async function execute(type: number, bytes: Buffer, at: number): Promise<number>
   if (type !== REGISTER) return 4;
   const ip = bytes.readInt32LE(at + 8);
   const user = bytes.toString("utf8", at + 14, at + 14 + bytes.readUInt16LE(at + 12));
-  await redis.set(`s:${sessid}`, JSON.stringify({ user, ip }), "EX", TTL_SECONDS);
+  if (INDICES) await registerWithIndices(sessid, user, ip);
+  else await redis.set(`s:${sessid}`, JSON.stringify({ user, ip }), "EX", TTL_SECONDS);
   return 0;
+}
+
+/** One pipeline: the session, and the sets of all sessions, of the user's and of all users, sorted by expiry. */
+async function registerWithIndices(sessid: number, user: string, ip: number): Promise<void> {
+  const expires = Date.now() + TTL_SECONDS * 1_000;
+  await Promise.all([
+    redis.set(`s:${sessid}`, JSON.stringify({ user, ip }), "EX", TTL_SECONDS),
+    redis.zadd("sessions", expires, sessid),
+    redis.zadd(`u:${user}`, expires, sessid),
+    redis.zadd("users", expires, user),
+    redis.pexpireat(`u:${user}`, expires),
+  ]);
 }
 
 function encode(types: readonly number[], statuses: readonly number[]): Buffer {

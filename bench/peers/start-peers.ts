@@ -2,16 +2,28 @@ import { fileURLToPath } from "node:url";
 import { type Cleanup, freePort, type Program, startNode } from "../harness/processes.ts";
 import { type LoopbackCertificate, startRedis } from "../ours/start-ours.ts";
 
-/** A direct server with a Redis of its own; `autoPipelining` is what ioredis is told, off by default there. */
+export interface DirectServerOptions {
+  /** What ioredis is told; off by default there. */
+  readonly autoPipelining: boolean;
+  /** Whether a register keeps indices as Artoria does. */
+  readonly indices?: boolean;
+}
+
+/** A direct server with a Redis of its own. */
 export async function startDirectServer(
   cleanup: Cleanup,
-  autoPipelining: boolean,
+  { autoPipelining, indices = false }: DirectServerOptions,
 ): Promise<{ port: number; programs: readonly Program[] }> {
   const redis = await startRedis();
   cleanup.add(redis.program);
   const port = await freePort();
   const file = fileURLToPath(new URL("direct-server.ts", import.meta.url));
-  const settings = { PORT: String(port), REDIS_URL: redis.url, AUTO_PIPELINING: String(autoPipelining) };
+  const settings = {
+    PORT: String(port),
+    REDIS_URL: redis.url,
+    AUTO_PIPELINING: String(autoPipelining),
+    INDICES: String(indices),
+  };
   const server = cleanup.add(await startNode({ name: "server", file, port, env: settings }));
   return { port, programs: [redis.program, server] };
 }

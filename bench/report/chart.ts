@@ -1,44 +1,43 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { parse, View } from "vega";
-import { compile, type TopLevelSpec } from "vega-lite";
+import type { TopLevelSpec } from "vega-lite";
 import { type CaseResult, formatFigure, type Results } from "./results.ts";
+import { FONT, THEMES, type Theme, toSvg } from "./theme.ts";
+import { drawWorldChart, isWorldMeasured } from "./world-chart.ts";
 
 /** The groups that the chart shows, under the headings of its parts. Cases without a peer are in the table only. */
 const PARTS = [
-  { heading: "Sessions over TCP", groups: ["checks", "registers"] },
-  { heading: "Checks over HTTP", groups: ["http", "floor"] },
+  { heading: "Sessions over TCP", groups: ["checks", "cold-checks", "registers"] },
+  { heading: "Checks over HTTP", groups: ["check-port", "http", "floor"] },
   { heading: "Rooms", groups: ["rooms", "bridge-rooms", "resume"] },
   { heading: "Memory", groups: ["redis-bytes", "memory", "player-memory"] },
 ] as const;
 
-/** Colours of GitHub's two backgrounds (Primer); the marks keep 4.5:1 against their background, and differ to the colour-blind. */
-const THEMES = {
-  light: { text: "#1f2328", muted: "#59636e", line: "#d1d9e0", ahead: "#0969da", behind: "#bc4c00" },
-  dark: { text: "#f0f6fc", muted: "#9198a1", line: "#3d444d", ahead: "#4493f8", behind: "#f0883e" },
-} as const;
-type Theme = keyof typeof THEMES;
-
-const FONT = "-apple-system, BlinkMacSystemFont, Segoe UI, Helvetica, Arial, sans-serif";
 const ROW_HEIGHT = 34;
 const PLOT_WIDTH = 300;
 const PADDING = { left: 330, top: 60, right: 170, bottom: 40 };
 
-/** Writes `ratios-light.svg` and `ratios-dark.svg` into the directory, and gives their paths. */
+/** Writes `ratios-light.svg` and `ratios-dark.svg` into the directory, `world-` likewise if it was measured, and gives their paths. */
 export async function writeCharts(directory: string, results: Results): Promise<readonly string[]> {
   await mkdir(directory, { recursive: true });
+  const charts = [
+    ["ratios", drawChart] as const,
+    ...(isWorldMeasured(results) ? [["world", drawWorldChart] as const] : []),
+  ];
   const files: string[] = [];
-  for (const theme of ["light", "dark"] as const) {
-    const file = join(directory, `ratios-${theme}.svg`);
-    await writeFile(file, `${await drawChart(results, theme)}\n`);
-    files.push(file);
+  for (const [name, draw] of charts) {
+    for (const theme of ["light", "dark"] as const) {
+      const file = join(directory, `${name}-${theme}.svg`);
+      await writeFile(file, `${await draw(results, theme)}\n`);
+      files.push(file);
+    }
   }
   return files;
 }
 
 /** How Artoria compares with each peer, as an SVG document with a transparent background. */
 export function drawChart(results: Results, theme: Theme): Promise<string> {
-  return new View(parse(compile(chartOf(results, theme)).spec), { renderer: "none" }).toSVG();
+  return toSvg(chartOf(results, theme));
 }
 
 /** A row of the chart: a heading, or a case. */

@@ -29,6 +29,8 @@ const CaseResult = v.object({
   /** What the median ratio must be: `>= 4`, `<= 1`. */
   target: v.pipe(v.string(), v.regex(/^[<>]= /)),
   met: v.boolean(),
+  /** Where a case is about latency, and the chart of the world shows it: the 1st to the 99th percentile, in `unit`. */
+  percentiles: v.exactOptional(v.object({ ours: v.array(v.number()), peer: v.array(v.number()) })),
   /** Medians of what was measured beside it: CPU shares of the load and of each process. */
   seen: v.exactOptional(v.record(v.string(), v.number())),
 });

@@ -3,7 +3,9 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { drawChart, writeCharts } from "../../bench/report/chart.ts";
+import { formatMarkdown, withResults } from "../../bench/report/markdown.ts";
 import { type CaseResult, type Results, readResults } from "../../bench/report/results.ts";
+import { drawWorldChart, isWorldMeasured } from "../../bench/report/world-chart.ts";
 
 const PUBLISHED = "docs/performance";
 
@@ -27,6 +29,52 @@ function resultsOf(...cases: readonly CaseResult[]): Results {
 function textsOf(svg: string): readonly (string | undefined)[] {
   return [...svg.matchAll(/<text [^>]*>([^<]+)<\/text>/g)].map(([, text]) => text);
 }
+
+const WORLD: CaseResult = {
+  ...CASE,
+  group: "world",
+  name: "time to a verdict, bridge, p50",
+  unit: "ms",
+  target: "<= 0.1",
+  percentiles: {
+    ours: Array.from({ length: 99 }, (_, index) => 0.1 + index / 100),
+    peer: Array.from({ length: 99 }, (_, index) => 10 + index),
+  },
+};
+
+describe("the chart of the world", () => {
+  test("names each way to a verdict, with as many curves", async () => {
+    const edge = { ...WORLD, name: "time to a verdict, edge, p50" };
+    const svg = await drawWorldChart(resultsOf(CASE, edge, WORLD), "light");
+    expect(textsOf(svg)).toEqual(expect.arrayContaining(["central Express", "edge", "bridge"]));
+    expect(svg.match(/stroke-width="2.5"/g)).toHaveLength(3);
+  });
+
+  test("is drawn only if the world was measured", () => {
+    expect(isWorldMeasured(resultsOf(CASE))).toBe(false);
+    expect(isWorldMeasured(resultsOf(CASE, WORLD))).toBe(true);
+  });
+});
+
+describe("the table of docs/performance.md", () => {
+  test("says of each case what was measured, and the verdict", () => {
+    expect(formatMarkdown(resultsOf(CASE, { ...CASE, target: ">= 0" }, { ...CASE, met: false }))).toBe(
+      [
+        "| case | against | ours | peer | unit | ratio | target |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| checks, 2 connections | another server | 300,000 | 100,000 | checks/s | 3 (2 .. 4) | >= 2, met |",
+        "| checks, 2 connections | another server | 300,000 | 100,000 | checks/s | 3 (2 .. 4) | - |",
+        "| checks, 2 connections | another server | 300,000 | 100,000 | checks/s | 3 (2 .. 4) | >= 2, **missed** |",
+        "",
+      ].join("\n"),
+    );
+  });
+
+  test("is what the saved results give", async () => {
+    const page = await readFile("docs/performance.md", "utf8");
+    expect(withResults(page, await readResults(`${PUBLISHED}/results.json`))).toBe(page);
+  });
+});
 
 describe("the chart of the bench", () => {
   test("names each case, its peer, both figures, and how many times better Artoria is", async () => {
@@ -67,7 +115,9 @@ describe("the chart of the bench", () => {
     const directory = await mkdtemp(join(tmpdir(), "artoria-chart-"));
     try {
       const files = await writeCharts(directory, await readResults(`${PUBLISHED}/results.json`));
-      expect(files.map((file) => basename(file))).toEqual(["ratios-light.svg", "ratios-dark.svg"]);
+      expect(files.map((file) => basename(file))).toEqual(
+        expect.arrayContaining(["ratios-light.svg", "ratios-dark.svg"]),
+      );
       for (const file of files) {
         expect(await readFile(file, "utf8")).toBe(await readFile(`${PUBLISHED}/${basename(file)}`, "utf8"));
       }
