@@ -142,6 +142,7 @@ export const API_OPERATIONS: readonly ApiOperation[] = [
     "post /v1/packets",
     "Service packets in, their responses out, in order; at most 1000 packets, 512 KiB",
     {
+      parameters: [header("X-Artoria-Keep", "1: a keep block follows, for a bridge that answers from memory")],
       body: "packets",
       responses: { 200: ["One response packet for each packet", "packets"] },
       problems: [400, 413],
