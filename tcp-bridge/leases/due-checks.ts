@@ -3,6 +3,7 @@ import { ByteWriter } from "../../protocol/packet-fields.ts";
 import { writeServiceRequest } from "../../protocol/service-packets.ts";
 import { type Batch, Lane, type PacketSource } from "../edge/batch.ts";
 import type { BatchDispatcher } from "../edge/batch-dispatcher.ts";
+import { leaseTime } from "./hub-connection.ts";
 
 /** Sessions that have become due are collected this often. */
 const TICK_MS = 250;
@@ -72,7 +73,7 @@ export class DueChecks implements PacketSource {
   }
 
   #tick(): void {
-    const due = this.#sessions.takeDue(this.#sessions.timeAt(performance.now(), Date.now()));
+    const due = this.#sessions.takeDue(leaseTime(this.#sessions));
     // What could not be asked in a whole turn is not in the memory any more.
     if (this.#due.length < this.#maxPerTick * (FULL_TURN_MS / TICK_MS)) this.#due.push(...due);
     this.#left = this.#maxPerTick;

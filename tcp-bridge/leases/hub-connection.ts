@@ -47,6 +47,18 @@ const CLOSE_MS = 1_000;
 const LOG_INTERVAL_MS = 60_000;
 
 /**
+ * The time for the calls of `sessions`. Both clocks are read in one moment: a pause of the process between them would look like a
+ * clock that was set.
+ */
+export function leaseTime(sessions: LeasedSessions): number {
+  for (;;) {
+    const monotonicMs = performance.now();
+    const wallMs = Date.now();
+    if (performance.now() - monotonicMs < 1) return sessions.timeAt(monotonicMs, wallMs);
+  }
+}
+
+/**
  * Holds the WebSocket to the hub, `/v1/leases` of the edge, and dials again whenever it is lost. What comes on it drives
  * {@link sessions}. While there is none, the edge answers everything.
  */
@@ -96,7 +108,7 @@ export class HubConnection {
     const ifCurrent = (callback: () => void): void => {
       if (this.#socket === socket) callback();
     };
-    socket.on("open", () => ifCurrent(() => this.sessions.connected(this.#now())));
+    socket.on("open", () => ifCurrent(() => this.#opened()));
     socket.on("message", (data: RawData, isBinary: boolean) => {
       // With the binaryType "nodebuffer" data is one Buffer.
       ifCurrent(() => this.#received(data as Buffer, isBinary));
@@ -126,7 +138,13 @@ export class HubConnection {
   }
 
   #now(): number {
-    return this.sessions.timeAt(performance.now(), Date.now());
+    return leaseTime(this.sessions);
+  }
+
+  #opened(): void {
+    const nowMs = this.#now();
+    this.sessions.connected(nowMs);
+    this.#arm(nowMs);
   }
 
   #received(frame: Buffer, isBinary: boolean): void {

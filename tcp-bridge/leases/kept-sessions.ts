@@ -11,6 +11,7 @@ import {
 import { grantsAllow } from "../../protocol/session-request.ts";
 import { TOKEN_BYTES, TOKEN_SECRET_BYTES } from "../../protocol/session-token.ts";
 import { Status } from "../../protocol/status-codes.ts";
+import { leaseTime } from "./hub-connection.ts";
 
 /** The responses to the packets at the front of a run. */
 export interface MemoryAnswer {
@@ -138,9 +139,8 @@ export class KeptSessions {
     for (const verdict of verdicts) this.#sessions.put(lookup, verdict, nowMs);
   }
 
-  /** Both clocks are read together: the machine compares them. */
   #now(): number {
-    return this.#sessions.timeAt(performance.now(), Date.now());
+    return leaseTime(this.#sessions);
   }
 
   /** How many packets at the front are checks that memory answers. */

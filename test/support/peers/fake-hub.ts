@@ -62,6 +62,8 @@ export class FakeHub {
   boundMs = 60_000;
   /** Whether each renewal is granted as it comes. */
   grants = true;
+  /** Whether connections get a Welcome. */
+  welcomes = true;
   /** Upgrades that bridges have asked for. */
   dials = 0;
   readonly peers: HubPeer[] = [];
@@ -84,7 +86,7 @@ export class FakeHub {
     this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => {
       const peer = new HubPeer(webSocket, request, this);
       this.peers.push(peer);
-      peer.send({ kind: "welcome", boundMs: this.boundMs });
+      if (this.welcomes) peer.send({ kind: "welcome", boundMs: this.boundMs });
       this.#changes.notify();
     });
   }

@@ -103,6 +103,16 @@ describe("the connection to the hub", () => {
     expect(await ask()).toBe("store");
   });
 
+  it("is closed and dialled again when the hub says nothing for 10 s", async () => {
+    stack = await TestBridge.open({}, (edge) => {
+      letIn(edge);
+      edge.hub.welcomes = false;
+    });
+    expect(await (await stack.edge.hub.peer()).closed()).toBe(1001);
+    stack.edge.hub.welcomes = true;
+    await stack.holdsLease();
+  });
+
   it("is closed when the hub sends a frame that is too long", async () => {
     await openKnowing7();
     const hub = await stack.edge.hub.peer();
