@@ -52,7 +52,7 @@ export interface HubLimits {
 export const DEFAULT_HUB_LIMITS: HubLimits = {
   maxChanges: 10_000,
   maxUnackedMessages: 1024,
-  maxUnackedBytes: 256 * 1024,
+  maxUnackedBytes: 64 * 1024,
   maxWaiters: 10_000,
 };
 

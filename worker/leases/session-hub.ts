@@ -1,22 +1,16 @@
 import { DurableObject } from "cloudflare:workers";
-import {
-  DEFAULT_HUB_LIMITS,
-  type HubLimits,
-  type HubOutput,
-  type HubRead,
-  LeaseHub,
-} from "../../protocol/leases/lease-hub.ts";
+import { type HubOutput, type HubRead, LeaseHub } from "../../protocol/leases/lease-hub.ts";
 import { type IsolateBindings, openIsolate } from "../isolate.ts";
 import { type LogPage, MAX_LOG_PAGE, type SessionEvent } from "../session-store/session-log.ts";
 import { type SessionStore, STORE_DEADLINE_MS, settledWithin } from "../session-store/session-store.ts";
 import type { Acknowledging } from "./acknowledgements.ts";
 import { LeaseClock } from "./lease-clock.ts";
 
-/** The bridges that may be connected. Each change is sent to each of them, so more would make every delete slow. */
+/**
+ * The bridges that may be connected. Each change is sent to each of them, so more would make every delete slow; and workerd holds
+ * what they do not read: 1,000 * 64 KiB (DEFAULT_HUB_LIMITS) = 64 MiB of an object's 128.
+ */
 export const MAX_BRIDGES = 1000;
-
-/** workerd holds what a bridge does not read: 1,000 * 64 KiB = 64 MiB of an object's 128. */
-const LIMITS: HubLimits = { ...DEFAULT_HUB_LIMITS, maxUnackedBytes: 64 * 1024 };
 
 /** A bridge sends something three times in each bound, so one that was silent for so long and so many bounds has died. */
 const DEAD_AFTER_MS = 10_000;
@@ -66,7 +60,7 @@ export class SessionHub extends DurableObject<IsolateBindings> implements Acknow
       close: (socket, code, reason) => this.#close(socket, code, reason),
       read: (read) => this.ctx.waitUntil(this.#read(read)),
     };
-    this.#hub = new LeaseHub(config.revocationBoundMs, output, LIMITS);
+    this.#hub = new LeaseHub(config.revocationBoundMs, output);
   }
 
   /** A bridge's upgrade, which the worker has admitted; 429 if there are as many bridges as there may be. */
