@@ -10,7 +10,7 @@ import {
   wholeNumber,
 } from "../config/environment.ts";
 import { isLoopbackHost } from "../config/loopback.ts";
-import { MAX_KEEP_MS } from "../protocol/leases/leased-sessions.ts";
+import { MAX_KEEP_MS } from "../protocol/leases/session-memory.ts";
 import { AccessVariables, checkAccess, parseCheckTls, parseGameTls, parsePlayerTls } from "./access-config.ts";
 import type { CheckPortConfig } from "./check/check-port.ts";
 import { DEFAULT_CONNECTION_LIMITS } from "./core/connection-limits.ts";

@@ -1,7 +1,8 @@
 import type { Logger } from "pino";
 import { type RawData, WebSocket } from "ws";
 import { LEASE_MESSAGE_TYPES, MAX_LEASE_MESSAGE_BYTES } from "../../protocol/leases/lease-messages.ts";
-import { LeasedSessions, type LeasedSessionsLimits } from "../../protocol/leases/leased-sessions.ts";
+import { LeasedSessions } from "../../protocol/leases/leased-sessions.ts";
+import type { LeasedSessionsLimits } from "../../protocol/leases/session-memory.ts";
 
 /** Where the hub is, and what the bridge keeps. */
 export interface HubConnectionOptions {

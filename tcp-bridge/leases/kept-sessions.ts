@@ -1,5 +1,6 @@
 import { KeepReader } from "../../protocol/leases/keep-block.ts";
-import type { LeasedSession, LeasedSessions, Lookup, Verdict } from "../../protocol/leases/leased-sessions.ts";
+import type { LeasedSessions, Lookup, Verdict } from "../../protocol/leases/leased-sessions.ts";
+import type { LeasedSession } from "../../protocol/leases/session-memory.ts";
 import { ByteReader } from "../../protocol/packet-fields.ts";
 import { HEADER_BYTES, ProtocolError, packetSizeAt, packetType } from "../../protocol/packet-framing.ts";
 import {

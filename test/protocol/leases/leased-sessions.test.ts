@@ -1,11 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { decodeBridgeMessage, encodeLeaseMessage, type LeaseMessage } from "../../../protocol/leases/lease-messages.ts";
-import {
-  LeasedSessions,
-  type LeasedSessionsLimits,
-  type Lookup,
-  type Verdict,
-} from "../../../protocol/leases/leased-sessions.ts";
+import { LeasedSessions, type Lookup, type Verdict } from "../../../protocol/leases/leased-sessions.ts";
+import type { LeasedSessionsLimits } from "../../../protocol/leases/session-memory.ts";
 
 const BOUND_MS = 1000;
 /** 5 % less. */

@@ -1,11 +1,7 @@
 import { type HubLimits, type HubOutput, LeaseHub } from "../../../protocol/leases/lease-hub.ts";
 import { decodeBridgeMessage, decodeHubMessage, encodeLeaseMessage } from "../../../protocol/leases/lease-messages.ts";
-import {
-  LeasedSessions,
-  type LeasedSessionsLimits,
-  type LeasedSessionsOutput,
-  type Lookup,
-} from "../../../protocol/leases/leased-sessions.ts";
+import { LeasedSessions, type LeasedSessionsOutput, type Lookup } from "../../../protocol/leases/leased-sessions.ts";
+import type { LeasedSessionsLimits } from "../../../protocol/leases/session-memory.ts";
 import { type Parts, SOUND_PARTS } from "./lease-scenario.ts";
 import { type GameRequest, SimulatedBridge } from "./simulated-bridge.ts";
 import { SimulatedHub } from "./simulated-hub.ts";

@@ -1,9 +1,5 @@
-import {
-  LeasedSessions,
-  type LeasedSessionsLimits,
-  type LeasedSessionsOutput,
-  type Lookup,
-} from "../../../protocol/leases/leased-sessions.ts";
+import { LeasedSessions, type LeasedSessionsOutput, type Lookup } from "../../../protocol/leases/leased-sessions.ts";
+import type { LeasedSessionsLimits } from "../../../protocol/leases/session-memory.ts";
 import type { Random } from "../random.ts";
 import type { VirtualClock } from "../simulator/virtual-clock.ts";
 import type { LeaseWitness } from "./lease-witness.ts";
