@@ -22,6 +22,7 @@ import { LUA_CLOCK, LUA_RECORD, LUA_RENEWAL, type RedisKeys } from "./session-re
  */
 export const CHECK: RedisScript = {
   readOnly: true,
+  locksOnlyKeys: true,
   source: `
   -- KEYS[1..n]: s:<sessid>, at most 1000
   local touchInterval = tonumber(ARGV[1]) -- ms

@@ -8,8 +8,16 @@ import type { RedisKeys } from "./session-record.ts";
 export interface RedisScript {
   /** Runs as EVALSHA_RO, which redis-rest may send to a replica, unless the primary has to be asked. */
   readonly readOnly: boolean;
+  /** It reads, and its KEYS name every key that it touches: Upstash need not lock the whole database for it. */
+  readonly locksOnlyKeys?: true;
   readonly source: string;
 }
+
+/**
+ * Upstash runs a script under one lock for the database, unless it begins with this line
+ * (https://upstash.com/docs/redis/features/key-locking). Redis refuses to load a script with a flag that it does not know.
+ */
+const KEY_LOCKING = "#!lua flags=no-writes,allow-key-locking\n";
 
 /** A script with its KEYS and ARGV. */
 export interface ScriptCall {
@@ -78,8 +86,12 @@ export interface RedisEndpoint {
 export class ScriptRunner {
   readonly #pipeline: RedisPipeline;
   readonly #scripts: readonly RedisScript[];
+  /** By the script, the same with {@link KEY_LOCKING}. */
+  readonly #lockingOnlyKeys: ReadonlyMap<RedisScript, RedisScript>;
   #shas: ReadonlyMap<RedisScript, string> | undefined;
   #loaded = false;
+  /** Whether the server has loaded scripts with {@link KEY_LOCKING}; undefined until it was asked. */
+  #knowsKeyLocking: boolean | undefined;
 
   /**
    * @param scripts all that may run. They are loaded together: if one of them were missing alone, its call would be
@@ -88,28 +100,40 @@ export class ScriptRunner {
   constructor(endpoint: RedisEndpoint, scripts: readonly RedisScript[], deadlineMs: number) {
     this.#pipeline = new RedisPipeline(endpoint, deadlineMs);
     this.#scripts = scripts;
+    this.#lockingOnlyKeys = new Map(
+      scripts
+        .filter(({ locksOnlyKeys }) => locksOnlyKeys)
+        .map((script) => [script, { ...script, source: KEY_LOCKING + script.source }]),
+    );
   }
 
   /**
    * Runs the calls in their order in one round trip and returns the outcome of each; undefined if Redis could not be asked
    * before `endsAt` (epoch ms): then some or all of the calls may have been executed, once or twice. It does not reject.
    *
-   * An isolate's first request brings the scripts along, so a deploy that changes one costs no second round trip.
+   * An isolate's first request brings the scripts along, so a deploy that changes one costs no second round trip. It also finds
+   * out whether the server knows {@link KEY_LOCKING}.
    *
    * @param atPrimary whether reads may not be served by a replica
    */
   async run(calls: readonly ScriptCall[], endsAt: number, atPrimary = false): Promise<ScriptOutcomes | undefined> {
-    this.#shas ??= await shasOf(this.#scripts);
+    this.#shas ??= await shasOf([...this.#scripts, ...this.#lockingOnlyKeys.values()]);
     const shas = this.#shas;
     const loads = this.#loaded ? [] : this.#loadCommands();
+    const shaOf = (script: RedisScript) =>
+      shas.get((this.#knowsKeyLocking && this.#lockingOnlyKeys.get(script)) || script) ?? "";
     const verbOf = (call: ScriptCall, verb: string) => (call.script.readOnly && !atPrimary ? `${verb}_RO` : verb);
     const run = await this.#pipeline.run(
-      [...loads, ...calls.map((call) => evalCommand(call, verbOf(call, "EVALSHA"), shas.get(call.script) ?? ""))],
+      [...loads, ...calls.map((call) => evalCommand(call, verbOf(call, "EVALSHA"), shaOf(call.script)))],
       endsAt,
     );
     if (run === undefined) return undefined;
     this.#loaded = true;
     const outcomes = run.outcomes.slice(loads.length);
+    if (loads.length > 0) {
+      const tried = run.outcomes.slice(this.#scripts.length, loads.length);
+      this.#knowsKeyLocking ??= tried.every((outcome) => "result" in outcome);
+    }
 
     // The calls whose script was missing, in their order: none of them was executed. They carry their source, because a replica
     // that serves reads does not have what was loaded at its primary.
@@ -134,7 +158,9 @@ export class ScriptRunner {
   }
 
   #loadCommands(): RedisCommand[] {
-    return this.#scripts.map(({ source }) => ["SCRIPT", "LOAD", source]);
+    const refused = this.#knowsKeyLocking === false;
+    const scripts = refused ? this.#scripts : [...this.#scripts, ...this.#lockingOnlyKeys.values()];
+    return scripts.map(({ source }) => ["SCRIPT", "LOAD", source]);
   }
 }
 

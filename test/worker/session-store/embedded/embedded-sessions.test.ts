@@ -107,9 +107,16 @@ describe("what EmbeddedSessions writes", () => {
     expect(await rowsWritten(() => store.run(registers(100)))).toBe(301);
     expect(await rowsWritten(() => store.run([register(101)]))).toBe(4);
     expect(await rowsWritten(() => store.run(registers(1)))).toBe(3);
+    expect(await rowsWritten(() => store.run([register(1, { grants: [] })]))).toBe(4);
     expect(await rowsWritten(() => store.run([{ kind: "check", sessid: 1 }]))).toBe(0);
     expect(await rowsWritten(() => store.run([{ kind: "delete", sessid: 1 }]))).toBe(2);
     expect(await rowsWritten(() => store.readLog({ after: null, limit: 1 }))).toBe(0);
+    await harness.advance(60_000);
+    const touches = async () => {
+      await store.run([{ kind: "check", sessid: 2 }]);
+      await harness.settle();
+    };
+    expect(await rowsWritten(touches)).toBe(3);
   });
 
   it("is one row where a full log drops one, and fewer entries once the limit is lowered", async () => {
