@@ -37,6 +37,7 @@ export async function fillOurs(url: string, { sessions, users }: Population, fro
       pipeline.zadd(`${KEY_PREFIX}u:${user}`, expires, sessid);
       pipeline.pexpireat(`${KEY_PREFIX}u:${user}`, expires);
       pipeline.zadd(`${KEY_PREFIX}users`, expires, user);
+      pipeline.hset(`${KEY_PREFIX}owners`, sessid, `"${user}"`);
     }
     await pipeline.exec();
   }

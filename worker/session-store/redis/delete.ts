@@ -33,23 +33,27 @@ export const DELETE: RedisScript = {
 ${LUA_CLOCK}${LUA_RECORD}${LUA_INDEX}
   local ENDED, NOT_FOUND, OF_ANOTHER = 0, 1, 2
 
-  local function delete(key, owner, secretHash)
-    local record = call('GET', key)
-    if not isLive(record) then return NOT_FOUND end
+  local deleted = {}
+
+  -- record: as it was before the script
+  local function delete(record, key, owner, secretHash)
+    local sessid = idOf(key)
+    if not isLive(record) or ended[sessid] then return NOT_FOUND end
     if owner ~= '' and not belongsTo(record, owner) then return OF_ANOTHER end
     if secretHash ~= '' and secretHashOf(record) ~= secretHash then return OF_ANOTHER end
     local user, itsOwner = userOf(record)
-    call('DEL', key)
-    removeFromIndices(idOf(key), user and userKeyOf(user))
-    log('d', idOf(key), itsOwner)
+    deleted[#deleted + 1] = key
+    removeFromIndices(sessid, user and userKeyOf(user))
+    log('d', sessid, itsOwner)
     return ENDED
   end
 
   trimSessions()
   local reply = {}
-  for i = 1, #KEYS - 2 do
-    reply[i] = delete(KEYS[2 + i], ARGV[1 + 2 * i], ARGV[2 + 2 * i])
+  for i, record in ipairs(call('MGET', unpack(KEYS, 3))) do
+    reply[i] = delete(record, KEYS[2 + i], ARGV[1 + 2 * i], ARGV[2 + 2 * i])
   end
+  if #deleted > 0 then call('DEL', unpack(deleted)) end
   finish()
   return addLeases(reply)
 `,

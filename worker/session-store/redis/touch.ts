@@ -12,7 +12,7 @@ export const TOUCH: RedisScript = {
   source: `
   local SESSIONS      = KEYS[1]           -- sessions
   local USERS         = KEYS[2]           -- users
-  -- KEYS[2 + i]: s:<sessid>
+  -- KEYS[2 + i]: s:<sessid>, each one once
   local prefix        = ARGV[1]           -- of keys
   local logSize       = ARGV[2]           -- entries that the log keeps at least
   local touchInterval = tonumber(ARGV[3]) -- ms
@@ -20,10 +20,9 @@ export const TOUCH: RedisScript = {
   -- ARGV[4 + i]: epoch ms of its check
 ${LUA_CLOCK}${LUA_RECORD}${LUA_RENEWAL}${LUA_INDEX}
   trimSessions()
-  for i = 1, #KEYS - 2 do
+  for i, record in ipairs(call('MGET', unpack(KEYS, 3))) do
     local key = KEYS[2 + i]
     local at = ARGV[4 + i] < nowText and ARGV[4 + i] or nowText
-    local record = call('GET', key)
     local expires = isLive(record) and renewedExpiry(record, tonumber(at))
     if expires then
       local expiresText = string.format('%.0f', expires)
