@@ -240,8 +240,11 @@ class Run {
     if (refreshed === null && !this.#admits(user)) return failedResponse("register", Status.TooMany);
     const expiresAt = this.#put(sessid, request, row, secretHash ?? refreshed?.secretHash ?? null);
     if (refreshed !== null) {
-      // Grants and tokens that the session had: an earlier register, whose response was lost, may have given them.
-      this.mayRevoke ||= grants !== undefined || secretHash !== undefined || expiresAt < refreshed.session.expiresAt;
+      // Also if it changes nothing: an earlier register, whose response was lost, may have given the same, or evicted a session.
+      const { maxSessionsPerUser, limitPolicy } = this.#settings.policy;
+      const mayRepeatEviction = maxSessionsPerUser > 0 && limitPolicy === "evict-oldest";
+      const gives = grants !== undefined || secretHash !== undefined;
+      this.mayRevoke ||= gives || mayRepeatEviction || expiresAt < refreshed.session.expiresAt;
     }
     return { kind: "register", status: Status.Ok, created: refreshed === null, expiresAt };
   }

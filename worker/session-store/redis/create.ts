@@ -154,7 +154,8 @@ ${LUA_CLOCK}${LUA_RECORD}${LUA_INDEX}${LUA_CREATE}
     local isEarlier = expires < expiresOf(record)
     if isEarlier and owner ~= '' then userExpiries[userKey] = false end
     if isEarlier or changes then log('c', sessid, owner) end
-    hasChanged = hasChanged or isEarlier or gives
+    -- Or it may repeat, at a user's cap, the register that created the session and evicted another.
+    hasChanged = hasChanged or isEarlier or gives or (evictOldest and cap > 0)
     return REFRESHED, expires
   end
 

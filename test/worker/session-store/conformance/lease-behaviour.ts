@@ -94,6 +94,15 @@ export function leaseBehaviour(harnessOf: () => StoreHarness): void {
     expect(waits).toHaveLength(1);
   });
 
+  it("are awaited by a register that may repeat one that evicted and whose response was lost", async () => {
+    const { store, waits } = openWaiting({ maxSessionsPerUser: 1, limitPolicy: "evict-oldest" });
+    await store.run([before]);
+    await grant(store, "hub");
+    await store.run([register(2)]);
+    await store.run([register(2)]);
+    expect(waits).toHaveLength(2);
+  });
+
   it("are awaited by the end of all sessions, which more than one step ends, once", async () => {
     const { store, waits } = openWaiting();
     for (let first = 1; first <= 2000; first += 1000) {
