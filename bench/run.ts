@@ -17,7 +17,14 @@ import type { BenchGroup, BenchOptions } from "./harness/bench-case.ts";
 import { installPeers } from "./install-peers.ts";
 import { writeCharts } from "./report/chart.ts";
 import { withResults } from "./report/markdown.ts";
-import { type CaseResult, describeMachine, formatJson, readResults, writeResults } from "./report/results.ts";
+import {
+  type CaseResult,
+  describeMachine,
+  formatJson,
+  type Results,
+  readResults,
+  writeResults,
+} from "./report/results.ts";
 import { formatTable } from "./report/table.ts";
 
 /** The last results, of whatever was measured. */
@@ -55,6 +62,7 @@ interface Options {
   readonly seconds: number;
   readonly pairs: number;
   readonly soakSeconds: number;
+  readonly publish?: true;
   readonly json?: true;
   readonly chart?: string;
   readonly chartDirectory: string;
@@ -69,6 +77,7 @@ async function main(): Promise<void> {
   }
   const groups = EVERY_GROUP.filter(({ name }) => options.only?.includes(name) ?? true);
   await installPeers();
+  await mkdir(LATEST, { recursive: true });
   for (const { prepare } of groups) prepare?.();
   const cases: CaseResult[] = [];
   const machine = describeMachine();
@@ -76,15 +85,23 @@ async function main(): Promise<void> {
     const { seconds, pairs, soakSeconds } = options;
     const bench: BenchOptions = { seconds, pairs, soakSeconds, progress: log };
     cases.push(...(await group.run(bench)));
+    // After each group: a later one may fail.
+    await writeResults(`${LATEST}latest.json`, { machine, cases });
   }
   const results = { machine, cases };
-  await mkdir(LATEST, { recursive: true });
-  await writeResults(`${LATEST}latest.json`, results);
-  if (options.only === undefined) {
-    await writeResults(`${PUBLISHED}results.json`, results);
-    await drawCharts(`${PUBLISHED}results.json`, PUBLISHED);
-  }
+  if (options.only === undefined || options.publish) await publish(results);
   process.stdout.write(options.json ? formatJson(results) : formatTable(results));
+}
+
+/** Replaces the published results of the groups that were measured, and draws what is made from them. */
+async function publish({ machine, cases }: Results): Promise<void> {
+  const file = `${PUBLISHED}results.json`;
+  const measured = new Set(cases.map(({ group }) => group));
+  const kept = (await readResults(file)).cases.filter(({ group }) => !measured.has(group));
+  const order = EVERY_GROUP.map(({ name }) => name);
+  const all = [...kept, ...cases].toSorted((a, b) => order.indexOf(a.group) - order.indexOf(b.group));
+  await writeResults(file, { machine, cases: all });
+  await drawCharts(file, PUBLISHED);
 }
 
 async function drawCharts(resultsFile: string, directory: string): Promise<void> {
@@ -103,6 +120,7 @@ function parseOptions(): Options {
     .option("--seconds <n>", "length of one leg", parsePositive, 3)
     .option("--pairs <n>", "legs of each side, 5 or more for a verdict", parsePositive, 5)
     .option("--soak-seconds <n>", "length of the soak, which a run of all groups ends with", parsePositive, 600)
+    .option("--publish", "with --only: these groups replace theirs in docs/performance, as a run of all groups does")
     .option("--json", "one JSON document on stdout instead of a table")
     .option(
       "--chart <results.json>",

@@ -15,15 +15,15 @@ import { startCityBridges } from "../world/city-bridges.ts";
 import { type DelayedRoute, startDelayProxy } from "../world/delay-proxy.ts";
 import { checkPacket, connectRedisId, fillConnectRedis, issueTokens } from "./sessions.ts";
 
-/** Clients in each city, and how often each of them is checked: the parts of a page, or the packets of a game. */
-const CLIENTS_PER_CITY = 2;
+/** Clients in each city, and how often each of them is checked in a second: the parts of a page, or the packets of a game. */
+const CLIENTS_PER_CITY = 1;
 const CHECKS_PER_CLIENT = 4;
 const CHECKS_PER_SECOND = CITIES.length * CLIENTS_PER_CITY * CHECKS_PER_CLIENT;
 
-/** At 8 checks a second and 280 ms, 3 are in flight; the others are for checks that take longer. */
-const CONNECTIONS_PER_CITY = 8;
+/** At 4 checks a second and 280 ms, 2 are in flight; the others are for checks that take longer. */
+const CONNECTIONS_PER_CITY = 6;
 
-const MIN_LEG_SECONDS = 3;
+const MIN_LEG_SECONDS = 4;
 
 /** Ways to a verdict; the first is what the others are compared with. */
 const WAYS = [
@@ -60,7 +60,7 @@ type Drivers = ReadonlyMap<WayName, LoadDriver>;
 
 /** Starts the programs, the distances between them, and a load for each way to a verdict. */
 async function startWorld(cleanup: Cleanup, { progress }: BenchOptions): Promise<Drivers> {
-  progress(`world: ${CITIES.length} cities with ${CLIENTS_PER_CITY} clients each`);
+  progress(`world: ${CITIES.length} cities, ${CHECKS_PER_SECOND} checks a second`);
   const redis = await startRedis();
   cleanup.add(redis.program);
   const rest = await startRedisRest(redis.url);
