@@ -1,7 +1,8 @@
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
+import { setTimeout as pause } from "node:timers/promises";
 import type { TLSSocket } from "node:tls";
 import { isLoopbackHost } from "../../config/loopback.ts";
 import type { CheckResponse } from "../../protocol/check/check-response.ts";
@@ -9,7 +10,8 @@ import { AddressBook, type AddressRecord, FailureWindow, type PlaceLimits } from
 import { type HttpPeer, HttpPlaces, type PlaceRefusal } from "../core/http-places.ts";
 import type { Endpoint } from "../core/listener.ts";
 import type { SessionLookup } from "../leases/session-lookup.ts";
-import { answerCheck, refuse } from "./check-answer.ts";
+import { answerCheck, type ReceivedRequest, refuse } from "./check-answer.ts";
+import { PlainConnection, type PlainConnectionOptions } from "./plain-connection.ts";
 
 /** The limits of the check port. */
 export interface CheckPortLimits extends PlaceLimits {
@@ -53,16 +55,24 @@ const MAX_HEADER_BYTES = 32 * 1024;
 /** Requests of one connection that wait for their responses. Proxies send the next one after the response. */
 const MAX_REQUESTS_IN_PROGRESS = 16;
 
+const TOO_MANY = refuse("too_many", `allowed are ${MAX_REQUESTS_IN_PROGRESS} requests at once`);
+const FAULT = refuse("unavailable", "an unexpected error, it was logged");
+
 /** How often Node checks its timeouts. Its default of 30 s would delay every shorter one. */
 const MAX_CHECK_INTERVAL_MS = 500;
 
-/** Answers `/v1/check` over HTTP, for proxies and services beside the bridge (docs/http-api.md, "The check port"). */
+/**
+ * Answers `/v1/check` over HTTP, for proxies and services beside the bridge (docs/http-api.md, "The check port"). Plain requests are
+ * read here ({@link PlainConnection}); node:http reads everything else.
+ */
 export class CheckPort {
   readonly #config: CheckPortConfig;
   readonly #parts: CheckPortParts;
   readonly #server: Server;
   readonly #places: HttpPlaces;
   readonly #failures: AddressBook<AddressFailures>;
+  /** The connections that node:http does not know. */
+  readonly #plain = new Map<Socket, PlainConnection>();
   #draining = false;
 
   constructor(config: CheckPortConfig, parts: CheckPortParts) {
@@ -72,6 +82,7 @@ export class CheckPort {
     this.#server = createHttpServer(config);
     this.#places = new HttpPlaces(this.#server, endpoint.tls !== undefined, limits, parts.metrics.refused);
     this.#failures = new AddressBook(() => new AddressFailures(limits.maxFailuresPerMinute));
+    this.#answerPlainRequests(endpoint.tls === undefined ? "connection" : "secureConnection");
     const onRequest = (request: IncomingMessage, response: ServerResponse): void => this.#receive(request, response);
     this.#server.on("request", onRequest);
     // A body is not asked for, because nobody reads it; and the edge has no expectation that it would refuse.
@@ -103,7 +114,8 @@ export class CheckPort {
     this.#draining = true;
     const closed = once(this.#server, "close");
     this.#server.close();
-    const deadline = setTimeout(() => this.#server.closeAllConnections(), deadlineMs);
+    for (const connection of this.#plain.values()) connection.drain();
+    const deadline = setTimeout(() => this.#disconnectAll(), deadlineMs);
     await closed;
     clearTimeout(deadline);
   }
@@ -111,65 +123,111 @@ export class CheckPort {
   /** Disconnects all connections. Idempotent. */
   async close(): Promise<void> {
     const drained = this.drain(0);
-    this.#server.closeAllConnections();
+    this.#disconnectAll();
     await drained;
   }
 
+  #disconnectAll(): void {
+    this.#server.closeAllConnections();
+    for (const socket of this.#plain.keys()) socket.destroy();
+  }
+
+  /** Takes the connections before node:http does. `event`: with which Node gives a connection to its HTTP server. */
+  #answerPlainRequests(event: "connection" | "secureConnection"): void {
+    const server = this.#server;
+    const { headersMs, requestMs, idleMs } = this.#config.limits;
+    // The server itself must listen: only then does Node check the timeouts of its connections.
+    const [byNode] = server.listeners(event);
+    if (byNode === undefined) throw new Error(`node:http does not listen to "${event}"`);
+    server.removeListener(event, byNode as (socket: Socket) => void);
+    const options: PlainConnectionOptions = {
+      answer: (request, socket) => this.#answerPlain(request, socket),
+      handOver: (socket, received) => {
+        this.#plain.delete(socket);
+        socket.pause();
+        socket.unshift(received);
+        byNode.call(server, socket);
+        socket.resume();
+      },
+      isDraining: () => this.#draining,
+      firstMs: Math.min(headersMs, requestMs),
+      idleMs,
+      unreadMs: requestMs,
+    };
+    server.on(event, (socket: Socket) => {
+      // Its connection was refused.
+      if (this.#places.peerOf(socket) === undefined) return;
+      this.#plain.set(socket, new PlainConnection(socket, options));
+      socket.once("close", () => this.#plain.delete(socket));
+    });
+  }
+
+  #answerPlain(request: ReceivedRequest, socket: Socket): CheckResponse | Promise<CheckResponse> {
+    const peer = this.#places.peerOf(socket);
+    if (peer === undefined) return refuse("unavailable", "the connection has ended");
+    peer.requestBegan();
+    const answer = this.#answer(request, peer, socket);
+    if (!(answer instanceof Promise)) return this.#answered(peer, answer);
+    return answer.then((answered) => this.#answered(peer, answered));
+  }
+
   #receive(request: IncomingMessage, response: ServerResponse): void {
-    const peer = this.#places.peerOf(request.socket);
+    const { socket, url: target = "", rawHeaders } = request;
+    const peer = this.#places.peerOf(socket);
     // Its connection was refused.
     if (peer === undefined) return;
     peer.requestBegan();
+    if (peer.inProgress > MAX_REQUESTS_IN_PROGRESS) {
+      this.#parts.metrics.refused("requests_in_progress");
+      response.shouldKeepAlive = false;
+      this.#send(response, this.#answered(peer, TOO_MANY));
+      return;
+    }
+    const answer = this.#answer({ target, rawHeaders }, peer, socket);
+    if (!(answer instanceof Promise)) this.#send(response, this.#answered(peer, answer));
+    else void answer.then((answered) => this.#send(response, this.#answered(peer, answered)));
+  }
+
+  /** Answers a request, late if its address has shown too many tokens of no session. Does not throw and does not reject. */
+  #answer(request: ReceivedRequest, peer: HttpPeer, socket: Socket): CheckResponse | Promise<CheckResponse> {
+    const fail = (error: unknown): CheckResponse => {
+      this.#parts.onFault(error);
+      return FAULT;
+    };
     try {
-      if (peer.inProgress > MAX_REQUESTS_IN_PROGRESS) {
-        this.#parts.metrics.refused("requests_in_progress");
-        response.shouldKeepAlive = false;
-        this.#send(peer, response, refuse("too_many", `allowed are ${MAX_REQUESTS_IN_PROGRESS} requests at once`));
-        return;
-      }
-      const { url: target = "", rawHeaders } = request;
-      const answer = answerCheck({ target, rawHeaders }, this.#parts.lookup);
-      if (answer instanceof Promise) this.#sendLater(peer, request, response, answer);
-      else this.#send(peer, response, answer);
+      const answer = answerCheck(request, this.#parts.lookup);
+      if (!(answer instanceof Promise)) return answer;
+      return answer
+        .then((answered) => {
+          const delayMs = answered.status === 401 ? this.#delayMs(peer, socket) : 0;
+          return delayMs === 0 ? answered : pause(delayMs, answered);
+        })
+        .catch(fail);
     } catch (error) {
-      this.#fail(peer, response, error);
+      return fail(error);
     }
   }
 
-  #sendLater(peer: HttpPeer, request: IncomingMessage, response: ServerResponse, answer: Promise<CheckResponse>): void {
-    answer
-      .then((answered) => {
-        const delayMs = answered.status === 401 ? this.#delayMs(peer, request) : 0;
-        if (delayMs === 0) this.#send(peer, response, answered);
-        else setTimeout(() => this.#send(peer, response, answered), delayMs);
-      })
-      .catch((error: unknown) => this.#fail(peer, response, error));
+  #answered(peer: HttpPeer, answered: CheckResponse): CheckResponse {
+    peer.requestEnded();
+    this.#parts.metrics.answered(answered);
+    return answered;
   }
 
   /** How long a client that has shown the token of no session waits for its response. */
-  #delayMs(peer: HttpPeer, { socket }: IncomingMessage): number {
+  #delayMs(peer: HttpPeer, socket: Socket): number {
     // All clients of a proxy share its address: one on this machine, or one with a certificate of the port's authority.
     if (isLoopbackHost(this.#config.endpoint.host) || (socket as Partial<TLSSocket>).authorized === true) return 0;
     const nowMs = performance.now();
-    const failures = this.#failures.of(peer.address, nowMs);
-    if (failures.countOne(nowMs)) return 0;
+    if (this.#failures.of(peer.address, nowMs).countOne(nowMs)) return 0;
     this.#parts.metrics.delayed();
     return this.#config.limits.failureDelayMs;
   }
 
-  #send(peer: HttpPeer, response: ServerResponse, answered: CheckResponse): void {
-    const { status, headers, body } = answered;
+  #send(response: ServerResponse, { status, headers, body }: CheckResponse): void {
     if (this.#draining) response.shouldKeepAlive = false;
     response.writeHead(status, { ...headers, "Content-Length": body === null ? 0 : Buffer.byteLength(body) });
     response.end(body ?? undefined);
-    peer.requestEnded();
-    this.#parts.metrics.answered(answered);
-  }
-
-  #fail(peer: HttpPeer, response: ServerResponse, error: unknown): void {
-    this.#parts.onFault(error);
-    if (response.headersSent) response.destroy();
-    else this.#send(peer, response, refuse("unavailable", "an unexpected error, it was logged"));
   }
 }
 

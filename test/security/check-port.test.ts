@@ -47,6 +47,11 @@ async function serves(from?: string): Promise<boolean> {
   return (await askRaw(stack.checkUrl, { lines: [BEARER] }, from)).status === 200;
 }
 
+/** Whether the port answers what it answers without the edge. */
+async function serves404(): Promise<boolean> {
+  return (await askRaw(stack.checkUrl, { target: "/" })).status === 404;
+}
+
 describe("a request that two readers could take apart in two ways", () => {
   const chunked = "Transfer-Encoding: chunked";
   it.each([
@@ -143,11 +148,24 @@ describe("a client that takes more than its share", () => {
     await open({ BRIDGE_EDGE_DEADLINE_MS: "60000" });
     stack.edge.fault = hang;
     const connection = await dial();
-    connection.send(HIDDEN.repeat(500));
+    // With a length, a request is not plain: node:http reads ahead.
+    connection.send(HIDDEN.replace("\r\n\r\n", "\r\nContent-Length: 0\r\n\r\n").repeat(500));
     const refused = () => stack.metric('artoria_bridge_check_refusals_total{code="requests_in_progress"}');
     await until(async () => ((await refused()) ?? 0) > 0);
     const asked = stack.edge.batches.flat().length + ((await stack.metric("artoria_bridge_packets_waiting")) ?? 0);
     expect(asked).toBeLessThanOrEqual(16);
+  });
+
+  it("occupies the edge with one plain request of a connection, and the bridge with none of the others", async () => {
+    await open({ BRIDGE_EDGE_DEADLINE_MS: "60000" });
+    stack.edge.fault = hang;
+    const connection = await dial();
+    // More than fits into the buffers of both sockets: 20 MB.
+    connection.send(HIDDEN.repeat(200_000));
+    await until(() => stack.edge.batches.length === 1);
+    expect(await serves404()).toBe(true);
+    expect(stack.edge.batches).toEqual([["identify"]]);
+    expect(connection.socket.writableLength).toBeGreaterThan(0);
   });
 });
 

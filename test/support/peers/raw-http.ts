@@ -1,4 +1,5 @@
 import { connect, type Socket } from "node:net";
+import { until } from "../until.ts";
 
 /** A response as it stood on the wire. */
 export interface RawResponse {
@@ -16,28 +17,32 @@ export interface RawRequest {
   readonly lines?: readonly string[];
   readonly body?: string;
   readonly version?: string;
+  /** Whether the connection stays open after the response, without a word about it. */
+  readonly keepsOpen?: boolean;
 }
 
-/** The bytes of a request, each as a character; the connection ends after its response. */
-export function rawRequest({
-  method = "GET",
-  target = "/v1/check",
-  lines = [],
-  body = "",
-  version = "1.1",
-}: RawRequest) {
-  return [`${method} ${target} HTTP/${version}`, "Host: check.test", "Connection: close", ...lines, "", body].join(
-    "\r\n",
-  );
+/** The bytes of a request, each as a character. */
+function rawRequest(request: RawRequest): string {
+  const { method = "GET", target = "/v1/check", lines = [], body = "", version = "1.1", keepsOpen } = request;
+  const connection = keepsOpen ? [] : ["Connection: close"];
+  return [`${method} ${target} HTTP/${version}`, "Host: check.test", ...connection, ...lines, "", body].join("\r\n");
 }
 
 /** The response to a request on a connection of its own. */
 export async function askRaw(url: string, request: RawRequest, from = "127.0.0.1"): Promise<RawResponse> {
   const connection = await RawConnection.open(url, from);
-  connection.send(rawRequest(request));
-  const [response] = parseResponses(await connection.ended(), request.method);
-  if (response === undefined) throw new Error(`no response to ${JSON.stringify(request)}`);
-  return response;
+  const { method, keepsOpen } = request;
+  try {
+    connection.send(rawRequest(request));
+    const text = keepsOpen
+      ? await until(() => parseResponses(connection.received, method).length > 0 && connection.received)
+      : await connection.ended();
+    const [response] = parseResponses(text, method);
+    if (response === undefined) throw new Error(`no response to ${JSON.stringify(request)}`);
+    return response;
+  } finally {
+    connection.close();
+  }
 }
 
 /** A connection on which a test writes what it likes. */

@@ -84,8 +84,8 @@ describe("the check port", () => {
     await open();
     stack.edge.fault = hang;
     const [connection, other] = [await dial(), await dial()];
-    connection.send(request(TOKEN).repeat(17));
-    stack.edge.faults.push(() => "respond");
+    // With a length, a request is not plain.
+    connection.send(request(TOKEN, "Content-Length: 0").repeat(17));
     await connection.ended();
     const statuses = connection.responses.map(({ status }) => status);
     expect([statuses.length, statuses.at(-1)]).toEqual([17, 429]);
@@ -93,6 +93,35 @@ describe("the check port", () => {
     stack.edge.fault = undefined;
     other.send(request(TOKEN));
     expect(await until(() => other.responses[0]?.status)).toBe(200);
+  });
+
+  it("asks about one plain request of a connection after the other, and answers in that order however they are split", async () => {
+    await open();
+    const texts = [
+      request(TOKEN),
+      request(STRANGER),
+      request("none"),
+      request(TOKEN, "Content-Length: 0"),
+      request(TOKEN),
+    ];
+    const whole = texts.join("");
+    for (let cut = 1; cut < whole.length; cut += 7) {
+      const connection = await dial();
+      connection.send(whole.slice(0, cut));
+      await new Promise(setImmediate);
+      connection.send(whole.slice(cut));
+      const responses = await until(() => connection.responses.length === 5 && connection.responses);
+      expect([cut, responses.map(({ status }) => status)]).toEqual([cut, [200, 401, 401, 200, 200]]);
+      connection.close();
+    }
+  });
+
+  it("answers a client that has closed its side", async () => {
+    await open();
+    const connection = await dial();
+    connection.socket.end(request(TOKEN));
+    await connection.ended();
+    expect(connection.responses.map(({ status }) => status)).toEqual([200]);
   });
 
   it("answers 503 within the deadline of the edge, and asks again when the edge is back", async () => {
