@@ -10,7 +10,7 @@ export class BridgeState<Bridge> {
   /** Messages that it must ack, acked ones included. */
   pushedMessages = 0;
   unackedBytes = 0;
-  #unacked: { readonly bytes: number; readonly pushedMs: number }[] = [];
+  #unacked: UnackedMessage<Bridge>[] = [];
 
   constructor(bridge: Bridge) {
     this.bridge = bridge;
@@ -18,10 +18,6 @@ export class BridgeState<Bridge> {
 
   get unackedMessages(): number {
     return this.#unacked.length;
-  }
-
-  get ackedMessages(): number {
-    return this.pushedMessages - this.#unacked.length;
   }
 
   /** The number of the message that was pushed last. */
@@ -32,14 +28,24 @@ export class BridgeState<Bridge> {
   pushed(bytes: number, nowMs: number): void {
     this.pushedMessages += 1;
     this.unackedBytes += bytes;
-    this.#unacked.push({ bytes, pushedMs: nowMs });
+    this.#unacked.push({ bytes, pushedMs: nowMs, awaitedBy: [] });
+  }
+
+  /** Lets a group wait until all that was pushed is acked, and returns whether something is not. */
+  awaitAcks(group: WaiterGroup<Bridge>): boolean {
+    const last = this.#unacked.at(-1);
+    last?.awaitedBy.push(group);
+    return last !== undefined;
   }
 
   /** Takes an Ack; returns false if no unacked message has this number. */
   ack(number: number): boolean {
-    const count = (number - this.ackedMessages) >>> 0;
+    const count = (number - (this.pushedMessages - this.#unacked.length)) >>> 0;
     if (count < 1 || count > this.#unacked.length) return false;
-    for (const { bytes } of this.#unacked.splice(0, count)) this.unackedBytes -= bytes;
+    for (const { bytes, awaitedBy } of this.#unacked.splice(0, count)) {
+      this.unackedBytes -= bytes;
+      for (const group of awaitedBy) group.acked(this);
+    }
     this.grants = 0;
     return true;
   }
@@ -51,37 +57,55 @@ export class BridgeState<Bridge> {
   }
 }
 
+/** A Changes or a Reset. */
+interface UnackedMessage<Bridge> {
+  readonly bytes: number;
+  readonly pushedMs: number;
+  /** They wait for its ack. */
+  readonly awaitedBy: WaiterGroup<Bridge>[];
+}
+
 /** A call that waits until no bridge answers by the old state. */
 export interface Waiter {
   readonly done: (isAcknowledged: boolean) => void;
 }
 
-/** What a group of waiters still needs of one bridge: an ack of its first `count` pushed messages. */
-export interface AckNeed<Bridge> {
-  readonly state: BridgeState<Bridge>;
-  readonly count: number;
-  readonly untilMs: number;
-}
-
-/** Waiters that one read has served. */
+/** Waiters that one read has served: they wait for the same acks. */
 export class WaiterGroup<Bridge> {
   readonly waiters: readonly Waiter[];
   readonly #goneUntilMs: number;
-  #needs: readonly AckNeed<Bridge>[];
+  /** The bridges that must still ack, and when the lease of each has run out. */
+  readonly #leases = new Map<BridgeState<Bridge>, number>();
+  /** When the first of these leases has run out, or earlier. */
+  #firstMs = Number.POSITIVE_INFINITY;
 
-  constructor(waiters: readonly Waiter[], needs: readonly AckNeed<Bridge>[], goneUntilMs: number) {
+  /** `goneUntilMs`: when the leases of bridges have run out that cannot ack any more. */
+  constructor(waiters: readonly Waiter[], goneUntilMs: number) {
     this.waiters = waiters;
-    this.#needs = needs;
     this.#goneUntilMs = goneUntilMs;
   }
 
   /** When it is settled without another ack. */
   get untilMs(): number {
-    return this.#needs.reduce((latest, { untilMs }) => Math.max(latest, untilMs), this.#goneUntilMs);
+    return Math.max(this.#goneUntilMs, ...this.#leases.values());
+  }
+
+  /** A bridge must ack what was pushed to it, unless its lease, as it is now, has run out. */
+  waitFor(bridge: BridgeState<Bridge>): void {
+    if (!bridge.awaitAcks(this)) return;
+    this.#leases.set(bridge, bridge.leaseUntilMs);
+    this.#firstMs = Math.min(this.#firstMs, bridge.leaseUntilMs);
+  }
+
+  acked(bridge: BridgeState<Bridge>): void {
+    this.#leases.delete(bridge);
   }
 
   isSettled(nowMs: number): boolean {
-    this.#needs = this.#needs.filter(({ state, count, untilMs }) => untilMs > nowMs && state.ackedMessages < count);
-    return this.#needs.length === 0 && this.#goneUntilMs <= nowMs;
+    if (nowMs >= this.#firstMs) {
+      for (const [bridge, untilMs] of this.#leases) if (untilMs <= nowMs) this.#leases.delete(bridge);
+      this.#firstMs = Math.min(...this.#leases.values());
+    }
+    return this.#leases.size === 0 && this.#goneUntilMs <= nowMs;
   }
 }

@@ -1,5 +1,5 @@
 import { ProtocolError } from "../packet-framing.ts";
-import { type AckNeed, BridgeState, type Waiter, WaiterGroup } from "./bridge-acks.ts";
+import { BridgeState, type Waiter, WaiterGroup } from "./bridge-acks.ts";
 import {
   type BridgeMessage,
   decodeBridgeMessage,
@@ -284,13 +284,9 @@ export class LeaseHub<Bridge> {
   /** Lets them wait until each bridge has acked all that was pushed, or its lease as it is now has run out. */
   #wait(waiters: readonly Waiter[], nowMs: number): void {
     if (waiters.length === 0) return;
-    const needs: AckNeed<Bridge>[] = [];
-    for (const state of this.#bridges.values()) {
-      if (state.leaseUntilMs > nowMs && state.unackedMessages > 0) {
-        needs.push({ state, count: state.pushedMessages, untilMs: state.leaseUntilMs });
-      }
-    }
-    this.#groups.push(new WaiterGroup(waiters, needs, this.#goneUntilMs));
+    const group = new WaiterGroup<Bridge>(waiters, this.#goneUntilMs);
+    for (const state of this.#bridges.values()) if (state.leaseUntilMs > nowMs) group.waitFor(state);
+    this.#groups.push(group);
     this.#settle(nowMs);
   }
 

@@ -323,6 +323,40 @@ describe("acknowledged", () => {
     expect(call.result).toBe(true);
   });
 
+  test("waits for the bridges that have not acked, and not for the lease of one that has", () => {
+    const stage = new Stage();
+    stage.connect("a", "b");
+    stage.lease("a");
+    stage.nowMs = 300;
+    stage.renew("b");
+    stage.readDone();
+    stage.end(7);
+    const call = stage.acknowledged();
+    stage.readDone();
+    expect(stage.hub.deadlineMs).toBe(300 + BOUND_MS);
+    stage.receive("b", { kind: "ack", number: 1 });
+    expect(stage.hub.deadlineMs).toBe(BOUND_MS);
+    stage.nowMs = BOUND_MS;
+    stage.hub.tick(stage.nowMs);
+    expect(call.result).toBe(true);
+  });
+
+  test("is true for all calls at once when one ack is for the changes of all", () => {
+    const stage = new Stage();
+    stage.connect("a");
+    stage.lease("a");
+    const calls = [1, 2, 3].map((sessid) => {
+      stage.end(sessid);
+      const call = stage.acknowledged();
+      stage.readDone();
+      return call;
+    });
+    stage.receive("a", { kind: "ack", number: 2 });
+    expect(calls.map(({ result }) => result)).toEqual([true, true, undefined]);
+    stage.receive("a", { kind: "ack", number: 3 });
+    expect(calls[2]?.result).toBe(true);
+  });
+
   test("is false if the log cannot be read", () => {
     const stage = new Stage();
     stage.connect("a");
