@@ -7,6 +7,17 @@ export interface Recording {
   readonly toClient: Buffer;
 }
 
+/** One connection: of the client to the proxy, and of the proxy to the server. */
+interface Pair {
+  readonly client: Socket;
+  readonly target: Socket;
+  /** What the client sent first. */
+  opening: string;
+}
+
+/** Enough to tell a request by. */
+const OPENING_BYTES = 64;
+
 /**
  * A network between a client and a server. It cuts connections, goes silent without ending them, and, if asked to, records
  * every byte.
@@ -17,10 +28,11 @@ export class TcpProxy {
   /** What clients send goes no further. */
   swallowing = false;
   readonly #server: Server;
-  readonly #pairs = new Set<readonly [Socket, Socket]>();
+  readonly #pairs = new Set<Pair>();
   readonly #recorded: { fromClient: Buffer[]; toClient: Buffer[] }[] = [];
   readonly #records: boolean;
   #refusing = false;
+  #held: RegExp | undefined;
 
   private constructor(targetPort: number, records: boolean) {
     this.#records = records;
@@ -47,14 +59,37 @@ export class TcpProxy {
     }));
   }
 
-  /** Destroys what is connected now. */
-  cut(): void {
-    for (const pair of this.#pairs) for (const socket of pair) socket.destroy();
+  /** Destroys what is connected now, or what of it begins like this. */
+  cut(opening = /^/): void {
+    for (const { client, target } of this.#beginningWith(opening)) {
+      client.destroy();
+      target.destroy();
+    }
+  }
+
+  /** Lets no byte through on connections that begin like this, until {@link release}; then all that was sent arrives. */
+  hold(opening: RegExp): void {
+    this.#held = opening;
+    for (const { client, target } of this.#beginningWith(opening)) {
+      client.pause();
+      target.pause();
+    }
+  }
+
+  release(): void {
+    const held = this.#held ?? /^/;
+    this.#held = undefined;
+    for (const { client, target } of this.#beginningWith(held)) {
+      client.resume();
+      target.resume();
+    }
   }
 
   /** What is connected now stays so, but no byte gets through any more: half-open, as after a change of network. */
   freeze(): void {
-    for (const pair of this.#pairs) for (const socket of pair) socket.pause().removeAllListeners("data");
+    for (const { client, target } of this.#pairs) {
+      for (const socket of [client, target]) socket.pause().removeAllListeners("data");
+    }
   }
 
   /** No byte gets through any more, neither on what is connected now nor on what is not yet: a partition, until {@link heal}. */
@@ -85,11 +120,18 @@ export class TcpProxy {
     await once(this.#server, "close");
   }
 
+  #beginningWith(opening: RegExp): readonly Pair[] {
+    return [...this.#pairs].filter((pair) => opening.test(pair.opening));
+  }
+
   #join(client: Socket, target: Socket): void {
-    const pair = [client, target] as const;
+    const pair: Pair = { client, target, opening: "" };
     this.dials += 1;
     this.#pairs.add(pair);
-    for (const [from, to] of [pair, [target, client] as const]) {
+    for (const [from, to] of [
+      [client, target],
+      [target, client],
+    ] as const) {
       from
         .setNoDelay(true)
         .on("error", () => undefined)
@@ -103,6 +145,11 @@ export class TcpProxy {
     const recorded = { fromClient: [] as Buffer[], toClient: [] as Buffer[] };
     if (this.#records) this.#recorded.push(recorded);
     client.on("data", (chunk: Buffer) => {
+      if (pair.opening === "") pair.opening = chunk.toString("latin1", 0, OPENING_BYTES);
+      if (this.#held?.test(pair.opening) === true) {
+        client.pause().unshift(chunk);
+        return;
+      }
       if (this.#records) recorded.fromClient.push(chunk);
       if (!this.swallowing) target.write(chunk);
     });
@@ -110,6 +157,6 @@ export class TcpProxy {
       if (this.#records) recorded.toClient.push(chunk);
       client.write(chunk);
     });
-    if (this.#refusing) for (const socket of pair) socket.destroy();
+    if (this.#refusing) for (const socket of [client, target]) socket.destroy();
   }
 }

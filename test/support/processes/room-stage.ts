@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Edge, startEdge } from "../../../dev/edge.ts";
@@ -6,6 +6,7 @@ import { parseToken } from "../../../protocol/session-token.ts";
 import { type Certificate, selfSigned } from "../peers/certificates.ts";
 import { BridgeProgram } from "./bridge-program.ts";
 import { Haproxy } from "./proxies.ts";
+import { killWorkerd } from "./workerd.ts";
 
 const API_KEY = "key";
 
@@ -35,7 +36,7 @@ export class RoomStage {
       const edge = await startEdgeOn(stateDir, 0);
       stops.unshift(() => edge.close());
       const startBridge = async (): Promise<BridgeProgram> => {
-        const bridge = await BridgeProgram.start(edge.url, certificate);
+        const bridge = await BridgeProgram.start({ edgeUrl: edge.url, certificate });
         stops.unshift(() => bridge.kill());
         return bridge;
       };
@@ -75,7 +76,7 @@ export class RoomStage {
   /** Ends workerd, or kills it, and starts it again: at the same address, on what it has stored. */
   async restartEdge(how: "end" | "kill"): Promise<void> {
     const port = Number(new URL(this.#edge.url).port);
-    if (how === "kill") for (const pid of await childrenNamed("workerd")) process.kill(pid, "SIGKILL");
+    if (how === "kill") await killWorkerd(this.#edge);
     await this.#edge.close();
     this.#edge = await startEdgeOn(this.#stateDir, port);
   }
@@ -86,16 +87,6 @@ export class RoomStage {
     await this.#edge.close();
     await rm(this.#stateDir, { recursive: true, force: true });
   }
-}
-
-/** The processes of this name that this process has started, by /proc/<pid>/stat: "pid (name) state ppid ...". */
-async function childrenNamed(name: string): Promise<number[]> {
-  const pids = (await readdir("/proc")).filter((entry) => /^\d+$/.test(entry));
-  const stats = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/stat`, "utf8").catch(() => "")));
-  return stats.flatMap((stat) => {
-    const [, pid, program, parent] = /^(\d+) \((.*)\) \S (\d+) /.exec(stat) ?? [];
-    return program === name && Number(parent) === process.pid ? [Number(pid)] : [];
-  });
 }
 
 function startEdgeOn(stateDir: string, port: number): Promise<Edge> {
