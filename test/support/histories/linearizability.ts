@@ -167,6 +167,8 @@ class Search<State extends Value, Input, Output> {
       }
       for (const index of this.#candidates(effected)) {
         for (const after of this.#step(state, index)) {
+          // Without a response, what changes nothing has not happened yet, or never does.
+          if (after === state && this.#at(index).output === undefined) continue;
           this.states.add(after);
           open.push({ state: after, effected: [...effected, index].sort((one, other) => one - other) });
         }

@@ -9,7 +9,8 @@ import type { Model, Operation } from "./linearizability.ts";
 
 /** What was asked. `token` is a token's text. */
 export type SessionCall =
-  | { readonly kind: "check" | "get"; readonly sessid: number }
+  | { readonly kind: "check"; readonly sessid: number }
+  | { readonly kind: "get"; readonly sessid: number }
   | { readonly kind: "checkAccess"; readonly sessid: number; readonly resource: string }
   | { readonly kind: "identify"; readonly sessid: number; readonly token: string; readonly resource: string | null }
   /** With `grants` null a session keeps its own; `renewsToken` is so over HTTP. */
@@ -61,10 +62,14 @@ export interface SessionRules {
   readonly evicts: boolean;
   /** A session ends so long after it was created or refreshed, whatever is asked of it; null: after any history. */
   readonly lifetimeMs: number | null;
+  /** Connections between bridges and workers break: a write that is repeated may take effect twice before it is answered. */
+  readonly repeats: boolean;
 }
 
 /** A call as one session sees it: to others of its user, a new session may be the end. */
-export type SessionInput = SessionCall | { readonly kind: "evict"; readonly user: string };
+export type SessionInput = SessionEffect | { readonly kind: "again"; readonly effect: SessionEffect };
+
+type SessionEffect = SessionCall | { readonly kind: "evict"; readonly user: string };
 
 export type SessionOperation = Operation<SessionInput, SessionAnswer>;
 
@@ -82,8 +87,10 @@ function historyOf(sessid: number, calls: readonly RecordedCall[], rules: Sessio
     const input = inputOf(sessid, recorded, rules);
     if (input === undefined) return [];
     const { client, throughBridge, answer, calledAt, returnedAt } = recorded;
-    const output = answer && answerAbout(sessid, input, answer);
-    return [{ throughBridge, operation: { client, input, output, calledAt, returnedAt } }];
+    const operation = { client, input, output: answer && answerAbout(sessid, input, answer), calledAt, returnedAt };
+    const again = { ...operation, input: { kind: "again", effect: input } as const };
+    const isRepeated = rules.repeats && throughBridge && !READS.has(input.kind) && input.kind !== "issue";
+    return (isRepeated ? [operation, again] : [operation]).map((one) => ({ throughBridge, operation: one }));
   });
   const ends = seen.map(({ operation }) => operation).filter(({ input }) => mayEndOrChange(input));
   return seen.map(({ throughBridge, operation }) => {
@@ -115,7 +122,7 @@ function sessidOf(call: SessionCall, answer: SessionAnswer | undefined): number 
   return "sessid" in call ? call.sessid : answer?.sessid;
 }
 
-function inputOf(sessid: number, { call, answer }: RecordedCall, { evicts }: SessionRules): SessionInput | undefined {
+function inputOf(sessid: number, { call, answer }: RecordedCall, { evicts }: SessionRules): SessionEffect | undefined {
   if (call.kind === "list" || call.kind === "deleteUser" || sessidOf(call, answer) === sessid) return call;
   if (!evicts || (call.kind !== "register" && call.kind !== "issue")) return undefined;
   const begins = answer === undefined || (answer.status === "Ok" && answer.created !== false);
@@ -157,13 +164,7 @@ export function sessionModel({ lifetimeMs }: SessionRules): Model<string | null,
       const expired = mayHaveExpired(session, operation) ? leave(null, operation) : [];
       return [...new Set([...after, ...expired].map((left) => left && JSON.stringify(left)))];
     },
-    describe: ({ input: { kind, ...rest }, output: { status, ...told } = { status: "Unavailable" } }) =>
-      `${[
-        kind,
-        ...Object.values(rest)
-          .filter((value) => value !== null)
-          .map(short),
-      ].join(" ")} -> ${told === undefined ? status : [status, ...Object.values(told).map(short)].join(" ")}`,
+    describe: ({ input, output = { status: "Unavailable" } }) => `${words(input)} -> ${words(output)}`,
   };
 
   /** What the operation leaves of the session; nothing if it cannot have had its output. */
@@ -195,6 +196,8 @@ export function sessionModel({ lifetimeMs }: SessionRules): Model<string | null,
         return [session?.user === input.user ? null : session];
       case "evict":
         return session?.user === input.user ? [null, session] : [session];
+      case "again":
+        return [session, ...leave(session, { ...operation, input: input.effect, output: undefined })];
     }
   }
 
@@ -252,8 +255,12 @@ function mayHaveExpired(session: LiveSession | null, { returnedAt }: SessionOper
   return returnedAt >= expiresAfter - CLOCK_MS;
 }
 
-/** Tokens are told apart by their ends. */
-function short(value: unknown): string {
-  if (typeof value === "string" && value.length === 27) return `token ..${value.slice(-4)}`;
-  return typeof value === "object" ? JSON.stringify(value) : String(value);
+/** The values alone: "register 7 kim ["room:a"] Ok". Tokens are told apart by their ends. */
+function words(value: unknown): string {
+  if (Array.isArray(value)) return JSON.stringify(value);
+  if (typeof value === "object" && value !== null) {
+    const values = Object.values(value).filter((one) => one !== null && typeof one !== "boolean");
+    return values.map(words).join(" ");
+  }
+  return typeof value === "string" && value.length === 27 ? `token ..${value.slice(-4)}` : String(value);
 }

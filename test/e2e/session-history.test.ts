@@ -9,7 +9,7 @@ import {
   sessionModel,
 } from "../support/histories/session-history.ts";
 
-const RULES: SessionRules = { boundMs: 1_000, evicts: false, lifetimeMs: null };
+const RULES: SessionRules = { boundMs: 1_000, evicts: false, lifetimeMs: null, repeats: false };
 const TOKEN = "AAAAAAAAAAAAAAAAAAAAAAAA-one";
 const NEXT_TOKEN = "AAAAAAAAAAAAAAAAAAAAAAAA-two";
 
@@ -114,6 +114,17 @@ describe("a history of sessions is explained", () => {
       "when a newer session of the user evicts it",
       [BEGUN, made(register("kim", null, 8), "Ok", 3, 4), made(CHECK, "NotFound", 5, 6)],
       { evicts: true },
+    ],
+    [
+      "when a repeated register begins it twice",
+      [
+        made(register("kim"), "Ok", 1, 20),
+        made(CHECK, "Ok", 2, 3, "edge"),
+        made(DELETE, "Ok", 4, 5, "edge"),
+        made(CHECK, "NotFound", 6, 7, "edge"),
+        made(CHECK, "Ok", 21, 22, "edge"),
+      ],
+      { repeats: true },
     ],
     [
       "when it expires after its lifetime",
