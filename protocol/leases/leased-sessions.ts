@@ -111,7 +111,7 @@ export class LeasedSessions {
 
   /**
    * Keeps a session for which the store's primary said Ok, unless anything about it came since the lookup began. What is null in
-   * the verdict stays as it is kept.
+   * the verdict stays as it is kept, unless the verdict shows that the session has changed.
    */
   put(lookup: Lookup, verdict: Verdict, nowMs: number): void {
     if (this.#connection?.isJoined !== true || nowMs - lookup.begunMs > MAX_LOOKUP_MS) return;

@@ -77,7 +77,7 @@ export class SessionMemory {
     const { sessid } = session;
     const kept = this.#entries.get(sessid);
     // After the end of its keep the number may be another session's, of which the change is still on its way.
-    const old = kept !== undefined && nowMs < kept.keepUntilMs ? kept : undefined;
+    const old = kept !== undefined && nowMs < kept.keepUntilMs && mayBeOfOneState(kept, session) ? kept : undefined;
     this.delete(sessid);
     const user = session.user ?? old?.user ?? null;
     const secret = session.secret ?? old?.secret ?? null;
@@ -180,6 +180,20 @@ export class RecentChanges {
 
 /** Bounds {@link RecentChanges}, about 100 bytes each: above it, all lookups that have begun are not kept. */
 const MAX_RECENT_CHANGES = 50_000;
+
+/**
+ * Whether what was kept and what is told now may be said together. If the grants are others, the change between them is still on
+ * its way to the bridge: a mixture would let the token that it has ended enter by the grants that came with another.
+ */
+function mayBeOfOneState(kept: LeasedSession, told: LeasedSession): boolean {
+  // Who tells the secret tells everything; a plain check tells nothing.
+  if (told.secret !== null) return false;
+  return told.grants === null || (kept.grants !== null && isSameList(told.grants, kept.grants));
+}
+
+function isSameList(one: readonly string[], other: readonly string[]): boolean {
+  return one.length === other.length && one.every((item, index) => item === other[index]);
+}
 
 function stepOf(atMs: number): number {
   return Math.floor(atMs / STEP_MS);

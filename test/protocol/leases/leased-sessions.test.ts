@@ -227,8 +227,22 @@ describe("a session", () => {
     stage.put(7, { user: "kim", secret, grants: ["a"] });
     stage.put(7);
     expect(stage.sessions.get(7, stage.nowMs)).toMatchObject({ sessid: 7, user: "kim", secret, grants: ["a"] });
-    stage.put(7, { grants: [] });
-    expect(stage.sessions.get(7, stage.nowMs)).toMatchObject({ user: "kim", grants: [] });
+    stage.put(7, { grants: ["a"] });
+    expect(stage.sessions.get(7, stage.nowMs)).toMatchObject({ user: "kim", secret, grants: ["a"] });
+  });
+
+  test("has no token any more when it is found to have other grants, which came with another token perhaps", () => {
+    const stage = new Stage().join();
+    stage.put(7, { user: "kim", secret: new Uint8Array(16).fill(7), grants: ["a"] });
+    stage.put(7, { grants: ["b"] });
+    expect(stage.sessions.get(7, stage.nowMs)).toMatchObject({ user: null, secret: null, grants: ["b"] });
+  });
+
+  test("has no grants any more when another token of it is shown, whose grants are not told", () => {
+    const stage = new Stage().join();
+    stage.put(7, { grants: ["a"] });
+    stage.put(7, { user: "kim", secret: new Uint8Array(16).fill(8) });
+    expect(stage.sessions.get(7, stage.nowMs)).toMatchObject({ user: "kim", grants: null });
   });
 
   test("is kept from when its lookup began, for 2 % less than the edge said", () => {
