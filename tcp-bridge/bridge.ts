@@ -12,7 +12,6 @@ import { EdgeFailureLog, EdgeProbe } from "./edge/edge-health.ts";
 import { createGamePort, type GamePortParts } from "./game/game-port.ts";
 import { DueChecks } from "./leases/due-checks.ts";
 import { HubConnection } from "./leases/hub-connection.ts";
-import { KeptSessions } from "./leases/kept-sessions.ts";
 import type { SessionLookup } from "./leases/session-lookup.ts";
 import { BridgeMetrics } from "./metrics/bridge-metrics.ts";
 import { CheckMetrics } from "./metrics/check-metrics.ts";
@@ -64,10 +63,10 @@ export async function startBridge(
     batchesInFlight: () => dispatcher.batchesInFlight,
     packetsWaiting: () => dispatcher.packetsWaiting,
     keptSessions: () => hub?.sessions.size ?? 0,
-    holdsLease: () => hub?.holdsLease ?? false,
+    holdsLease: () => hub?.kept.holdsLease ?? false,
   });
   const hub = openHub(config, metrics, logger);
-  const kept = hub && new KeptSessions(hub.sessions);
+  const kept = hub?.kept;
   const { maxBatchesInFlight, deadlineMs } = config.edge;
   const dispatcher = new BatchDispatcher(edge, {
     maxBatchesInFlight,
@@ -77,7 +76,7 @@ export async function startBridge(
     metrics,
     failureLog,
   });
-  const dueChecks = hub && new DueChecks(hub.sessions, dispatcher, config.cache?.maxSessions ?? 0);
+  const dueChecks = hub && new DueChecks(hub, dispatcher, config.cache?.maxSessions ?? 0);
   const gamePort = openGamePort(config, { dispatcher, kept, metrics }, logger);
   const playerPort = openPlayerPort(config, failureLog, metrics, logger);
   const checkPort = openCheckPort(config, new EdgeLookup(dispatcher, kept), metrics, logger);

@@ -3,7 +3,7 @@ import { ByteWriter } from "../../protocol/packet-fields.ts";
 import { writeServiceRequest } from "../../protocol/service-packets.ts";
 import { type Batch, Lane, type PacketSource } from "../edge/batch.ts";
 import type { BatchDispatcher } from "../edge/batch-dispatcher.ts";
-import { leaseTime } from "./hub-connection.ts";
+import type { HubConnection } from "./hub-connection.ts";
 
 /** Sessions that have become due are collected this often. */
 const TICK_MS = 250;
@@ -24,6 +24,7 @@ const MAX_PER_BATCH = 500;
 export class DueChecks implements PacketSource {
   readonly lane = Lane.Read;
   readonly #sessions: LeasedSessions;
+  readonly #now: () => number;
   readonly #dispatcher: BatchDispatcher;
   readonly #maxPerTick: number;
   #due: number[] = [];
@@ -33,8 +34,9 @@ export class DueChecks implements PacketSource {
   #timer: NodeJS.Timeout | undefined;
 
   /** `maxSessions`: how many sessions the bridge keeps. */
-  constructor(sessions: LeasedSessions, dispatcher: BatchDispatcher, maxSessions: number) {
+  constructor({ sessions, kept }: HubConnection, dispatcher: BatchDispatcher, maxSessions: number) {
     this.#sessions = sessions;
+    this.#now = () => kept.now();
     this.#dispatcher = dispatcher;
     this.#maxPerTick = Math.ceil((maxSessions * TICK_MS) / FULL_TURN_MS);
   }
@@ -73,7 +75,7 @@ export class DueChecks implements PacketSource {
   }
 
   #tick(): void {
-    const due = this.#sessions.takeDue(leaseTime(this.#sessions));
+    const due = this.#sessions.takeDue(this.#now());
     // What could not be asked in a whole turn is not in the memory any more.
     if (this.#due.length < this.#maxPerTick * (FULL_TURN_MS / TICK_MS)) this.#due.push(...due);
     this.#left = this.#maxPerTick;

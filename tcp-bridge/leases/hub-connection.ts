@@ -3,6 +3,7 @@ import { type RawData, WebSocket } from "ws";
 import { LEASE_MESSAGE_TYPES, MAX_LEASE_MESSAGE_BYTES } from "../../protocol/leases/lease-messages.ts";
 import { LeasedSessions } from "../../protocol/leases/leased-sessions.ts";
 import type { LeasedSessionsLimits } from "../../protocol/leases/session-memory.ts";
+import { KeptSessions } from "./kept-sessions.ts";
 
 /** Where the hub is, and what the bridge keeps. */
 export interface HubConnectionOptions {
@@ -48,23 +49,12 @@ const CLOSE_MS = 1_000;
 const LOG_INTERVAL_MS = 60_000;
 
 /**
- * The time for the calls of `sessions`. Both clocks are read in one moment: a pause of the process between them would look like a
- * clock that was set.
- */
-export function leaseTime(sessions: LeasedSessions): number {
-  for (;;) {
-    const monotonicMs = performance.now();
-    const wallMs = Date.now();
-    if (performance.now() - monotonicMs < 1) return sessions.timeAt(monotonicMs, wallMs);
-  }
-}
-
-/**
  * Holds the WebSocket to the hub, `/v1/leases` of the edge, and dials again whenever it is lost. What comes on it drives
  * {@link sessions}. While there is none, the edge answers everything.
  */
 export class HubConnection {
   readonly sessions: LeasedSessions;
+  readonly kept: KeptSessions;
   readonly #options: HubConnectionOptions;
   readonly #url: URL;
   readonly #log: StateLog;
@@ -86,11 +76,7 @@ export class HubConnection {
       send: (frame) => this.#socket?.send(frame),
       close: (code, reason) => this.#giveUp(code, reason),
     });
-  }
-
-  /** Whether the bridge may answer from memory now. */
-  get holdsLease(): boolean {
-    return this.sessions.holdsLease(this.#now());
+    this.kept = new KeptSessions(this.sessions);
   }
 
   /** Dials, and keeps dialling until {@link close}. */
@@ -138,18 +124,14 @@ export class HubConnection {
     if (socket !== undefined) await closed(socket, 1000, "");
   }
 
-  #now(): number {
-    return leaseTime(this.sessions);
-  }
-
   #opened(): void {
-    const nowMs = this.#now();
+    const nowMs = this.kept.now();
     this.sessions.connected(nowMs);
     this.#arm(nowMs);
   }
 
   #received(frame: Buffer, isBinary: boolean): void {
-    const nowMs = this.#now();
+    const nowMs = this.kept.now();
     this.sessions.received(isBinary ? frame : frame.toString(), nowMs);
     this.#arm(nowMs);
     const { metrics } = this.#options;
@@ -171,7 +153,7 @@ export class HubConnection {
     this.#timer = setTimeout(
       () => {
         this.#timerAtMs = Number.POSITIVE_INFINITY;
-        const firedMs = this.#now();
+        const firedMs = this.kept.now();
         this.sessions.tick(firedMs);
         this.#arm(firedMs);
       },
@@ -190,7 +172,7 @@ export class HubConnection {
   #lost(end: HubEnd): void {
     this.#socket = undefined;
     this.sessions.disconnected();
-    if (this.#grantedMs !== undefined && this.#now() - this.#grantedMs >= GOOD_MS) this.#dials = 0;
+    if (this.#grantedMs !== undefined && this.kept.now() - this.#grantedMs >= GOOD_MS) this.#dials = 0;
     const delayMs = end.isLasting
       ? REFUSED_DELAY_MS * (1 - Math.random() / 2)
       : Math.random() * Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** this.#dials);

@@ -12,7 +12,6 @@ import {
 import { grantsAllow } from "../../protocol/session-request.ts";
 import { TOKEN_BYTES, TOKEN_SECRET_BYTES } from "../../protocol/session-token.ts";
 import { Status } from "../../protocol/status-codes.ts";
-import { leaseTime } from "./hub-connection.ts";
 
 /** The responses to the packets at the front of a run. */
 export interface MemoryAnswer {
@@ -58,9 +57,21 @@ const SCRATCH_LIMIT = scratch.byteLength - IDENTITY_BYTES - MAX_USER_BYTES;
  */
 export class KeptSessions {
   readonly #sessions: LeasedSessions;
+  readonly #clocks = new Clocks();
 
   constructor(sessions: LeasedSessions) {
     this.#sessions = sessions;
+  }
+
+  /** The time of the machine, by both clocks. */
+  now(): number {
+    const { monotonicMs, wallMs } = this.#clocks.read();
+    return this.#sessions.timeAt(monotonicMs, wallMs);
+  }
+
+  /** Whether memory answers now. */
+  get holdsLease(): boolean {
+    return this.#sessions.holdsLease(this.now());
   }
 
   /**
@@ -68,7 +79,7 @@ export class KeptSessions {
    * holds whole packets.
    */
   answer(run: Uint8Array): MemoryAnswer | undefined {
-    const nowMs = this.#now();
+    const nowMs = this.now();
     if (!this.#sessions.holdsLease(nowMs)) return undefined;
     let packets = this.#leadingChecks(run, nowMs);
     let at = packets * SESSID_PACKET_BYTES;
@@ -90,7 +101,7 @@ export class KeptSessions {
 
   /** Whose session a token is, if memory may say so and the session may enter `resource`; empty: nothing in particular. */
   identify(token: Uint8Array, resource: string): { readonly sessid: number; readonly user: string } | undefined {
-    const session = this.#ofToken(token, 0, this.#now());
+    const session = this.#ofToken(token, 0, this.now());
     if (session === undefined || session.user === null) return undefined;
     if (resource !== "" && (session.grants === null || !grantsAllow(session.grants, resource))) return undefined;
     return { sessid: session.sessid, user: session.user };
@@ -98,7 +109,7 @@ export class KeptSessions {
 
   /** Forgets the sessions that these requests write. Call it before they are sent, and again when they were answered. */
   forgetWritten(requests: Uint8Array): void {
-    const nowMs = this.#now();
+    const nowMs = this.now();
     for (let at = 0; at < requests.byteLength; at += packetSizeAt(requests, at)) {
       const type = packetType(requests, at);
       if (type !== register && type !== deletion) continue;
@@ -108,7 +119,7 @@ export class KeptSessions {
 
   /** Call it before requests are sent, for {@link keep}. */
   begin(): Lookup | undefined {
-    return this.#sessions.begin(this.#now());
+    return this.#sessions.begin(this.now());
   }
 
   /**
@@ -120,13 +131,17 @@ export class KeptSessions {
   keep(lookup: Lookup | undefined, requests: Uint8Array, responses: Uint8Array, block: Uint8Array): void {
     const reader = new KeepReader(block);
     const verdicts: Verdict[] = [];
+    const ended: number[] = [];
     let requestAt = 0;
     for (let at = 0; at < responses.byteLength; at += packetSizeAt(responses, at)) {
       const kind = keptKind(packetType(requests, requestAt));
       if (kind !== undefined) {
         const { seconds, grants } = reader.next(kind);
-        if (seconds > 0 && responses[at + HEADER_BYTES] === Status.Ok) {
-          const sessid = sessidAt(requests, requestAt);
+        const status = responses[at + HEADER_BYTES];
+        const sessid = sessidAt(requests, requestAt);
+        // An identify may also have shown a wrong secret.
+        if (status === Status.NotFound && kind !== "identify") ended.push(sessid);
+        if (status === Status.Ok && seconds > 0) {
           const user = kind === "identify" ? userOf(responses, at) : null;
           const secret = kind === "identify" ? secretAt(requests, requestAt + HEADER_BYTES) : null;
           verdicts.push({ sessid, user, secret, grants, keepMs: seconds * 1000 });
@@ -135,13 +150,12 @@ export class KeptSessions {
       requestAt += packetSizeAt(requests, requestAt);
     }
     reader.end();
+    const nowMs = this.now();
+    for (const sessid of ended) {
+      if (this.#sessions.get(sessid, nowMs) !== undefined) this.#sessions.invalidate(sessid, nowMs);
+    }
     if (lookup === undefined) return;
-    const nowMs = this.#now();
     for (const verdict of verdicts) this.#sessions.put(lookup, verdict, nowMs);
-  }
-
-  #now(): number {
-    return leaseTime(this.#sessions);
   }
 
   /** How many packets at the front are checks that memory answers. */
@@ -187,6 +201,31 @@ export class KeptSessions {
   #ofToken(bytes: Uint8Array, at: number, nowMs: number): LeasedSession | undefined {
     const session = this.#sessions.get(i32At(bytes, at), nowMs);
     return session?.secret != null && isSecretAt(session.secret, bytes, at) ? session : undefined;
+  }
+}
+
+/** The two readings of a time are less than this apart. Date.now() is in whole ms. */
+const MAX_READING_MS = 2;
+
+/** Reads both clocks together: a pause of the process between the readings would look like a clock that was set. */
+class Clocks {
+  /** By how much the wall clock was ahead of the monotonic one. */
+  #aheadMs = Number.NaN;
+
+  read(): { readonly monotonicMs: number; readonly wallMs: number } {
+    let monotonicMs = performance.now();
+    let wallMs = Date.now();
+    if (!(Math.abs(wallMs - monotonicMs - this.#aheadMs) < MAX_READING_MS)) {
+      // A pause, or a clock that was set. Read without a pause, a clock that was set says the same again.
+      let beforeMs: number;
+      do {
+        beforeMs = monotonicMs;
+        wallMs = Date.now();
+        monotonicMs = performance.now();
+      } while (monotonicMs - beforeMs >= MAX_READING_MS);
+      this.#aheadMs = wallMs - monotonicMs;
+    }
+    return { monotonicMs, wallMs };
   }
 }
 

@@ -7,6 +7,7 @@ import { parseToken } from "../../protocol/session-token.ts";
 import { CookieClient } from "../support/peers/cookie-client.ts";
 import { join, playerBytes, publish } from "../support/peers/player-peer.ts";
 import { askAsService, type RunningStack, startStackOn } from "../support/processes/running-stack.ts";
+import { until } from "../support/until.ts";
 import { listedFiles, type WalkName, withoutRedisRest } from "../support/walk-lists.ts";
 import { instrumentWorker, WalkRecorder } from "../support/walk-recorder.ts";
 
@@ -15,21 +16,25 @@ const RECORDINGS = 3;
 /** What a response has started, such as the renewal of a session, has ended by then. */
 const AFTER_RESPONSE_MS = 100;
 /** A bridge that keeps nothing: every check takes the whole way, and no lease is renewed beside it. */
-const ENVIRONMENT = { API_KEY: "walk-key-0123456789-0123456789-01", BRIDGE_CACHE_SESSIONS: "0" };
+const NOTHING_KEPT = { BRIDGE_CACHE_SESSIONS: "0" };
+const API_KEY = "walk-key-0123456789-0123456789-01";
 const ACCOUNT = { user: "walker", password: "correct horse battery staple" };
 
 let stack: RunningStack;
 let recorder: WalkRecorder;
 
-beforeAll(async () => {
-  stack = await startStackOn("redis", ENVIRONMENT, instrumentWorker);
+async function open(environment: Readonly<Record<string, string>>): Promise<void> {
+  stack = await startStackOn("redis", { API_KEY, ...environment }, instrumentWorker);
   recorder = await WalkRecorder.start(stack.edgeUrl);
-});
+}
 
-afterAll(async () => {
+async function close(): Promise<void> {
   recorder?.stop();
   await stack?.close();
-});
+}
+
+beforeAll(() => open(NOTHING_KEPT));
+afterAll(close);
 
 /** The files that run in each of several walks. */
 async function record(walk: () => Promise<void>): Promise<string[]> {
@@ -56,8 +61,8 @@ async function issue(user: string): Promise<{ readonly sessid: number; readonly 
   return (await response.json()) as { sessid: number; token: string };
 }
 
-test("every file that a SessionCheck over TCP runs stands in the page's list", async () => {
-  const { sessid } = await issue("kim");
+/** Checks the session over TCP, on a new connection for each recording, and returns the files. */
+async function recordCheck(sessid: number): Promise<string[]> {
   // SessionCheckRequest: size 8, type 1, sessid.
   const request = Buffer.from([8, 0, 1, 0, 0, 0, 0, 0]);
   request.writeInt32LE(sessid, 4);
@@ -71,7 +76,12 @@ test("every file that a SessionCheck over TCP runs stands in the page's list", a
     expect(response).toEqual(Buffer.from([5, 0, 2, 0, 0]));
   });
   for (const socket of sockets) socket.destroy();
-  expectListed("SessionCheck over TCP", files);
+  return files;
+}
+
+test("every file that a SessionCheck over TCP runs stands in the page's list", async () => {
+  const { sessid } = await issue("kim");
+  expectListed("SessionCheck over TCP", await recordCheck(sessid));
 });
 
 test("every file that GET /v1/check with a cookie runs stands in the page's list", async () => {
@@ -107,6 +117,19 @@ test("every file that a player's Publish runs stands in the page's list", async 
   sender.destroy();
   receiver.destroy();
   expectListed("a player's Publish", withoutRedisRest(files));
+});
+
+test("every file that a SessionCheck from memory runs stands in the page's list", async () => {
+  await close();
+  // With the longest bound, the bridge renews its lease so seldom that a walk is recorded in between.
+  await open({ REVOCATION_BOUND_MS: "60000" });
+  const { sessid } = await issue("kim");
+  // The bridge learns the session as soon as it holds a lease.
+  const files = await until(async () => {
+    const recorded = await recordCheck(sessid);
+    return recorded.some((file) => file.startsWith("worker/")) ? undefined : recorded;
+  });
+  expectListed("SessionCheck from memory", files);
 });
 
 /** A player's connection that has joined a room and sends nothing by itself. */
