@@ -1,4 +1,4 @@
-import { type HubLimits, type HubOutput, LeaseHub } from "../../../protocol/leases/lease-hub.ts";
+import { type HubOutput, LeaseHub } from "../../../protocol/leases/lease-hub.ts";
 import { decodeBridgeMessage, decodeHubMessage, encodeLeaseMessage } from "../../../protocol/leases/lease-messages.ts";
 import { LeasedSessions, type LeasedSessionsOutput, type Lookup } from "../../../protocol/leases/leased-sessions.ts";
 import type { LeasedSessionsLimits } from "../../../protocol/leases/session-memory.ts";
@@ -184,7 +184,7 @@ class ForgetsNothingWhenCutOff extends SimulatedBridge {
 }
 
 class WaitsForTheGoneForEver extends SimulatedHub {
-  protected override createMachine(limits: HubLimits, output: HubOutput<SimulatedWire>): LeaseHub<SimulatedWire> {
+  protected override createMachine(output: HubOutput<SimulatedWire>): LeaseHub<SimulatedWire> {
     return new (class extends LeaseHub<SimulatedWire> {
       #isOneGone = false;
 
@@ -196,7 +196,7 @@ class WaitsForTheGoneForEver extends SimulatedHub {
       override acknowledged(done: (isAcknowledged: boolean) => void, nowMs: number): void {
         super.acknowledged((isAcknowledged) => this.#isOneGone || done(isAcknowledged), nowMs);
       }
-    })(this.setup.boundMs, output, limits);
+    })(this.setup.boundMs, output, this.setup.limits);
   }
 }
 

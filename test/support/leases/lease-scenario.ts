@@ -1,3 +1,4 @@
+import { DEFAULT_HUB_LIMITS } from "../../../protocol/leases/lease-hub.ts";
 import { type Random, seededRandom } from "../random.ts";
 import { VirtualClock } from "../simulator/virtual-clock.ts";
 import { LeaseWitness } from "./lease-witness.ts";
@@ -38,6 +39,8 @@ export interface LeaseReport {
   readonly connects: number;
   /** Messages that told a bridge to forget everything. */
   readonly resets: number;
+  /** Bridges that a hub closed because they left too much unacked. */
+  readonly closes: number;
   /** Writes that waited for a lease to run out. */
   readonly longWaits: number;
 }
@@ -74,7 +77,10 @@ class LeaseScenario {
     this.#witness = new LeaseWitness(clock, store, boundMs);
     const pageEvents = random.chance(0.3) ? random.integer(1, 4) : 1000;
     const maxChanges = random.chance(0.3) ? random.integer(1, 8) : 10_000;
-    this.#hubSetup = { clock, random, store, boundMs, latencyMs: latencyMs(), pageEvents, maxChanges };
+    // So few that a bridge which stands still is closed for them; a page at a time would need more.
+    const maxUnackedMessages = pageEvents === 1000 && random.chance(0.3) ? random.integer(3, 8) : 1024;
+    const limits = { ...DEFAULT_HUB_LIMITS, maxChanges, maxUnackedMessages };
+    this.#hubSetup = { clock, random, store, boundMs, latencyMs: latencyMs(), pageEvents, limits };
     this.#startHub();
     const findHub = () => (random.chance(store.lossRate) ? undefined : this.#findHub());
     this.#writer = new parts.Writer({ clock, random, store, findHub });
@@ -102,6 +108,7 @@ class LeaseScenario {
       lapses: total(this.#bridges.map(({ lapses }) => lapses)),
       connects: total(this.#bridges.map(({ connects }) => connects)),
       resets: total(this.#everyHub.map(({ resets }) => resets)),
+      closes: total(this.#everyHub.map(({ closes }) => closes)),
       longWaits: longWaits.length,
     };
   }

@@ -8,7 +8,7 @@ const SEEDS_TO_FIND = 2_000;
 /** Runs the scenarios of these seeds; it fails with the seed and the fault of each that breaks the promise. */
 export function runLeaseScenarios(seeds: readonly number[]): void {
   const broken: string[] = [];
-  const total = { troubledHits: 0, calmHits: 0, lapses: 0, connects: 0, resets: 0, longWaits: 0 };
+  const total = { troubledHits: 0, calmHits: 0, lapses: 0, connects: 0, resets: 0, closes: 0, longWaits: 0 };
   for (const seed of seeds) {
     const report = runOrExplain(seed);
     for (const fault of report.faults) broken.push(`LEASE_SEED=${seed} ${fault}`);
@@ -18,7 +18,8 @@ export function runLeaseScenarios(seeds: readonly number[]): void {
   expect(broken).toEqual([]);
   if (seeds.length < 1000) return;
   // All this must happen in the scenarios, or they would prove nothing about it.
-  const { troubledHits, calmHits, ...rare } = total;
+  const { troubledHits, calmHits, closes, ...rare } = total;
+  expect(closes).toBeGreaterThan(seeds.length / 100);
   expect(Math.min(troubledHits, calmHits)).toBeGreaterThan(seeds.length * 20);
   expect(Math.min(...Object.values(rare))).toBeGreaterThan(seeds.length / 4);
 }

@@ -1,4 +1,4 @@
-import { DEFAULT_HUB_LIMITS, type HubLimits, type HubOutput, LeaseHub } from "../../../protocol/leases/lease-hub.ts";
+import { type HubLimits, type HubOutput, LeaseHub } from "../../../protocol/leases/lease-hub.ts";
 import { decodeHubMessage } from "../../../protocol/leases/lease-messages.ts";
 import type { Random } from "../random.ts";
 import type { VirtualClock } from "../simulator/virtual-clock.ts";
@@ -18,8 +18,7 @@ export interface HubSetup {
   readonly latencyMs: number;
   /** How many events a page of the log has. */
   readonly pageEvents: number;
-  /** See {@link HubLimits}. */
-  readonly maxChanges: number;
+  readonly limits: HubLimits;
 }
 
 /** An instance of the hub: a Durable Object with the sockets of the bridges. */
@@ -27,6 +26,7 @@ export class SimulatedHub {
   readonly token: string;
   readonly process: SimulatedProcess;
   resets = 0;
+  closes = 0;
   protected readonly setup: HubSetup;
   protected readonly machine: LeaseHub<SimulatedWire>;
   readonly #wires = new Set<SimulatedWire>();
@@ -35,11 +35,11 @@ export class SimulatedHub {
     this.setup = setup;
     this.token = `hub-${number}`;
     this.process = new SimulatedProcess(setup.clock, setup.random);
-    const limits = { ...DEFAULT_HUB_LIMITS, maxChanges: setup.maxChanges };
-    this.machine = this.createMachine(limits, {
+    this.machine = this.createMachine({
       send: (wire, frame) => this.send(wire, frame),
       close: (wire, code, reason) => {
         if (code === 1002 || code === 1003) throw new Error(`the hub calls a bridge's frame garbage: ${reason}`);
+        this.closes += 1;
         this.#wires.delete(wire);
         wire.close(TO_HUB);
       },
@@ -96,8 +96,8 @@ export class SimulatedHub {
     );
   }
 
-  protected createMachine(limits: HubLimits, output: HubOutput<SimulatedWire>): LeaseHub<SimulatedWire> {
-    return new LeaseHub(this.setup.boundMs, output, limits);
+  protected createMachine(output: HubOutput<SimulatedWire>): LeaseHub<SimulatedWire> {
+    return new LeaseHub(this.setup.boundMs, output, this.setup.limits);
   }
 
   protected send(wire: SimulatedWire, frame: Uint8Array): void {
