@@ -86,15 +86,21 @@ export async function issueTokens(
   return tokens;
 }
 
+/** The first requests of an isolate may find the store too slow; a session that was created in vain does not matter here. */
+const ISSUE_TRIES = 5;
+
 async function issue(edgePort: number, apiKey: string, user: string): Promise<string> {
-  const response = await fetch(`http://127.0.0.1:${edgePort}/v1/sessions`, {
-    method: "POST",
-    headers: { Authorization: `Bearer ${apiKey}`, "Content-Type": "application/json" },
-    body: JSON.stringify({ user }),
-  });
-  if (response.status !== 201) throw new Error(`a session was refused with ${response.status}`);
-  const { token } = (await response.json()) as { token: string };
-  return token;
+  for (let tries = 1; ; tries++) {
+    const response = await fetch(`http://127.0.0.1:${edgePort}/v1/sessions`, {
+      method: "POST",
+      headers: { Authorization: `Bearer ${apiKey}`, "Content-Type": "application/json" },
+      body: JSON.stringify({ user }),
+    });
+    const body = (await response.json()) as { token: string };
+    if (response.status === 201) return body.token;
+    if (response.status !== 503 || tries === ISSUE_TRIES)
+      throw new Error(`a session was refused with ${response.status}`);
+  }
 }
 
 /** The cases that check existing sessions use the sessids 1..SESSIONS. */
