@@ -43,13 +43,3 @@ export function keepMsOf(
 export function firstExpiry(now: number, idleMs: number, policy: SessionPolicy): number {
   return now + Math.min(idleMs, policy.maxMs);
 }
-
-/**
- * Whether the use of a session now makes a touch due: a write that moves its expiry. The Lua of the Redis store has the same
- * rule (redis/session-record.ts); one conformance suite holds both to it.
- */
-export function touchIsDue(times: SessionTimes, now: number, policy: SessionPolicy): boolean {
-  const elapsedMs = now - times.touchedAt;
-  if (elapsedMs < policy.touchIntervalMs && elapsedMs < times.idleMs / 10) return false;
-  return Math.min(now + times.idleMs, times.createdAt + policy.maxMs) > times.expiresAt;
-}

@@ -9,6 +9,7 @@ import {
 } from "../../protocol/session-request.ts";
 import { Status } from "../../protocol/status-codes.ts";
 import { sameSecret } from "./secrets.ts";
+import type { SessionPolicy, SessionTimes } from "./session-lifetime.ts";
 
 /** A live session as a store keeps it: what readers see, and the hash of its token's secret, null for one without a token. */
 export interface StoredSession {
@@ -43,6 +44,16 @@ export function readVerdict(request: ReadRequest, stored: StoredSession | null):
       }
       return { response: { kind: "identify", status: access(session, request.resource), session }, used: true };
   }
+}
+
+/**
+ * Whether the use of a session now makes a touch due: a write that moves its expiry. The Lua of the Redis store has the same
+ * rule (redis/session-record.ts); one conformance suite holds both to it.
+ */
+export function touchIsDue(times: SessionTimes, now: number, policy: SessionPolicy): boolean {
+  const elapsedMs = now - times.touchedAt;
+  if (elapsedMs < policy.touchIntervalMs && elapsedMs < times.idleMs / 10) return false;
+  return Math.min(now + times.idleMs, times.createdAt + policy.maxMs) > times.expiresAt;
 }
 
 /** The Ok response to a read as a bridge gets it, which may keep the session for so long. */

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { firstExpiry, type SessionPolicy, touchIsDue } from "../../../worker/session-store/session-lifetime.ts";
+import { firstExpiry, type SessionPolicy } from "../../../worker/session-store/session-lifetime.ts";
+import { touchIsDue } from "../../../worker/session-store/stored-session.ts";
 
 const policy: SessionPolicy = {
   idleMs: 1_000,

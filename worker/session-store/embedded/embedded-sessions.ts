@@ -11,10 +11,10 @@ import {
 import { makeToken } from "../../../protocol/session-token.ts";
 import { Status } from "../../../protocol/status-codes.ts";
 import { sameSecret } from "../secrets.ts";
-import { firstExpiry, keepMsOf, type SessionPolicy, type SessionTimes, touchIsDue } from "../session-lifetime.ts";
+import { firstExpiry, keepMsOf, type SessionPolicy, type SessionTimes } from "../session-lifetime.ts";
 import type { EndReason, Leases, LoggedChange, LogPage, LogRead } from "../session-log.ts";
 import type { EndedSessions, PreparedIssue, PreparedRequest, RunOptions } from "../session-store.ts";
-import { keepable, type ReadRequest, readVerdict } from "../stored-session.ts";
+import { keepable, type ReadRequest, readVerdict, touchIsDue } from "../stored-session.ts";
 import { EmbeddedLeases, EmbeddedLog } from "./embedded-log.ts";
 import { EmbeddedTable, type RemovedSession, type SessionRow } from "./embedded-table.ts";
 

@@ -82,7 +82,7 @@ const LUA_CREATE = `
     if not start then
       local expires = now + math.min(tonumber(idle), max)
       local text = string.format('%.0f', expires)
-      start = { expires = expires, expiresText = text, head = headOf(text, nowText, nowText, idle) }
+      start = { expires = expires, expiresText = text, lasts = lastOf(expires), head = headOf(text, nowText, nowText, idle) }
       starts[idle] = start
     end
     return start
@@ -92,7 +92,7 @@ const LUA_CREATE = `
   local function write(sessionKey, sessid, userKey, idle, owner, rest)
     local start = startOf(idle)
     local record = owner == '' and start.head .. rest or start.head .. ',"u":' .. owner .. rest
-    call('SET', sessionKey, record, 'PXAT', start.expiresText)
+    call('SET', sessionKey, record, 'PXAT', start.lasts)
     addToIndices(sessid, owner ~= '' and userKey, start.expiresText)
     return start.expires
   end

@@ -21,6 +21,7 @@ import {
   type BatchCall,
   type CallResult,
   type CommandOutcome,
+  isScript,
   parseLeases,
   type RedisEndpoint,
   type RedisScript,
@@ -98,9 +99,9 @@ export class RedisStore implements SessionStore {
     // A thousand checks need no thousand promises.
     const prepared = requests.every((request) => request.kind !== "issue") ? requests : await prepareIssues(requests);
     const calls = planCalls(prepared);
-    const scriptCalls = calls.map((call) => call.toScript(this.#keys, this.#policy));
-    const run = await this.#scripts.run(scriptCalls, endsAt, options?.forBridge);
     const forBridge = options?.forBridge ?? false;
+    const scriptCalls = calls.map((call) => call.toScript(this.#keys, this.#policy, forBridge));
+    const run = await this.#scripts.run(scriptCalls, endsAt, forBridge);
     const results = calls.map((call, index) => this.#resultOf(call, run?.outcomes[index], forBridge));
     const touches = results.flatMap((result) => result.touches);
     // A touch that is lost costs its session at most one touch interval.
@@ -108,7 +109,10 @@ export class RedisStore implements SessionStore {
       const written = this.#scripts.run(touchCalls(touches, this.#keys, this.#policy), this.#deadline());
       this.#background(written.then(() => undefined));
     }
-    const isWrite = (index: number) => scriptCalls[index]?.script.readOnly === false;
+    const isWrite = (index: number) => {
+      const call = scriptCalls[index];
+      return call !== undefined && isScript(call) && !call.script.readOnly;
+    };
     const leases = calls.some((_, index) => isWrite(index)) ? await this.#leasesAfter(results, run?.isRepeat) : NONE;
     await this.#outlive(leases ?? NONE);
     return results.flatMap(({ responses }, index) =>

@@ -19,6 +19,11 @@ export interface RedisScript {
  */
 const KEY_LOCKING = "#!lua flags=no-writes,allow-key-locking\n";
 
+/** A read that is a command of Redis's own. */
+export interface PlainRead {
+  readonly command: RedisCommand;
+}
+
 /** A script with its KEYS and ARGV. */
 export interface ScriptCall {
   readonly script: RedisScript;
@@ -35,7 +40,7 @@ export interface BatchCall {
   readonly requests: readonly PreparedRequest[];
   /** Takes the next request of the batch; false if that has to begin another call. */
   add(request: PreparedRequest): boolean;
-  toScript(keys: RedisKeys, policy: SessionPolicy): ScriptCall;
+  toScript(keys: RedisKeys, policy: SessionPolicy, forBridge: boolean): ScriptCall | PlainRead;
   /**
    * Reads the script's reply. Throws UnexpectedReply, or what JSON.parse throws, if the reply is not of this script.
    *
@@ -116,19 +121,28 @@ export class ScriptRunner {
    *
    * @param atPrimary whether reads may not be served by a replica
    */
-  async run(calls: readonly ScriptCall[], endsAt: number, atPrimary = false): Promise<ScriptOutcomes | undefined> {
+  async run(
+    calls: readonly (ScriptCall | PlainRead)[],
+    endsAt: number,
+    atPrimary = false,
+  ): Promise<ScriptOutcomes | undefined> {
     this.#shas ??= await shasOf([...this.#scripts, ...this.#lockingOnlyKeys.values()]);
     const shas = this.#shas;
-    const loads = this.#loaded ? [] : this.#loadCommands();
+    const loads = this.#loaded || !calls.some(isScript) ? [] : this.#loadCommands();
     const shaOf = (script: RedisScript) =>
       shas.get((this.#knowsKeyLocking && this.#lockingOnlyKeys.get(script)) || script) ?? "";
     const verbOf = (call: ScriptCall, verb: string) => (call.script.readOnly && !atPrimary ? `${verb}_RO` : verb);
     const run = await this.#pipeline.run(
-      [...loads, ...calls.map((call) => evalCommand(call, verbOf(call, "EVALSHA"), shaOf(call.script)))],
+      [
+        ...loads,
+        ...calls.map((call) =>
+          isScript(call) ? evalCommand(call, verbOf(call, "EVALSHA"), shaOf(call.script)) : call.command,
+        ),
+      ],
       endsAt,
     );
     if (run === undefined) return undefined;
-    this.#loaded = true;
+    this.#loaded ||= loads.length > 0;
     const outcomes = run.outcomes.slice(loads.length);
     if (loads.length > 0) {
       const tried = run.outcomes.slice(this.#scripts.length, loads.length);
@@ -137,7 +151,7 @@ export class ScriptRunner {
 
     // The calls whose script was missing, in their order: none of them was executed. They carry their source, because a replica
     // that serves reads does not have what was loaded at its primary.
-    const missing = calls.filter((_, index) => isMissing(outcomes[index]));
+    const missing = calls.filter((_, index) => isMissing(outcomes[index])).filter(isScript);
     if (missing.length === 0) return { outcomes, isRepeat: run.isRepeat };
     const reloads = this.#loadCommands();
     const second = await this.#pipeline.run(
@@ -232,6 +246,10 @@ export function parseLiveness(reply: unknown, count: number): Liveness {
   };
 }
 
+export function isScript(call: ScriptCall | PlainRead): call is ScriptCall {
+  return "script" in call;
+}
+
 function evalCommand({ keys, args }: ScriptCall, verb: string, code: string): RedisCommand {
   return [verb, code, String(keys.length), ...keys, ...args];
 }
@@ -251,7 +269,7 @@ async function sha1(text: string): Promise<string> {
 }
 
 /** A command and its arguments, as the REST API takes them. */
-type RedisCommand = readonly string[];
+export type RedisCommand = readonly string[];
 
 /**
  * The parts of the deadline that one attempt and the pause before the second may take. Two attempts and the pause fit, with a

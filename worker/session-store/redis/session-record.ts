@@ -6,7 +6,7 @@ import type { StoredSession } from "../stored-session.ts";
  * The keys of one deployment, all behind its prefix (REDIS_KEY_PREFIX):
  *
  * ```
- * s:<sessid>   string, the session's record                       expires with the session
+ * s:<sessid>   string, the session's record                       there while the session lives, to the millisecond
  * u:<user>     ZSET sessid -> expiry, the user's sessions         expires with its last member
  * users        ZSET user -> expiry of the user's last session     expires with its last member
  * sessions     ZSET sessid -> expiry, all sessions                until the log has their ends
@@ -15,7 +15,8 @@ import type { StoredSession } from "../stored-session.ts";
  * leases       ZSET hub -> until when its leases may run          stays
  * ```
  *
- * All times are epoch ms by Redis's own clock, so that a check and a count always agree.
+ * All times are epoch ms by Redis's own clock, so that a check and a count always agree. Redis keeps a key through the millisecond
+ * of its expiry, so a record's is the millisecond before its session's.
  */
 export class RedisKeys {
   readonly prefix: string;
@@ -85,6 +86,9 @@ export const LUA_RECORD = `
   local function idleTextOf(record) return match(record, '^%d+', BODY_FOLLOWS) end
   local function idleOf(record) return tonumber(idleTextOf(record)) end
 
+  -- The last millisecond of a session, through which Redis keeps its key.
+  local function lastOf(expires) return string.format('%.0f', expires - 1) end
+
   local function isLive(record) return record and sub(record, 6, 18) > nowText end
 
   -- owner: the user as JSON, '' for an anonymous session
@@ -153,10 +157,17 @@ export const LUA_RENEWAL = `
   end
 `;
 
+/** A session as its record has it, with the fields that its lifetime depends on. */
+export interface RecordedSession extends StoredSession {
+  readonly touchedAt: number;
+  readonly idleMs: number;
+}
+
 /** The session of a record. Throws if the text is not one: then it was not written by this store. */
-export function parseRecord(sessid: number, text: string): StoredSession & { readonly idleMs: number } {
+export function parseRecord(sessid: number, text: string): RecordedSession {
   const record = JSON.parse(text) as RedisRecord;
   return {
+    touchedAt: record.t,
     idleMs: record.i,
     session: {
       sessid,
@@ -172,6 +183,7 @@ export function parseRecord(sessid: number, text: string): StoredSession & { rea
 
 interface RedisRecord {
   readonly e: number;
+  readonly t: number;
   readonly c: number;
   readonly i: number;
   readonly u?: string;

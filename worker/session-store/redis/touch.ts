@@ -26,7 +26,7 @@ ${LUA_CLOCK}${LUA_RECORD}${LUA_RENEWAL}${LUA_INDEX}
     local expires = isLive(record) and renewedExpiry(record, tonumber(at))
     if expires then
       local expiresText = string.format('%.0f', expires)
-      call('SET', key, withTimes(record, expiresText, at), 'PXAT', expiresText)
+      call('SET', key, withTimes(record, expiresText, at), 'PXAT', lastOf(expires))
       local user = userOf(record)
       addToIndices(idOf(key), user and userKeyOf(user), expiresText)
     end

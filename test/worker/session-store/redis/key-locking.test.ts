@@ -50,7 +50,7 @@ describe("RedisStore's reads", () => {
     await store.run([register(1)]);
     expect(seen).toEqual({ loads: 2, locking: 0, others: 1 });
     expect(await check(store, 1)).toBe(Status.Ok);
-    await store.run([{ kind: "get", sessid: 1 }]);
+    await store.run([{ kind: "checkAccess", sessid: 1, resource: "shop" }], { forBridge: true });
     expect(seen).toEqual({ loads: 2, locking: 2, others: 1 });
     await store.run([{ kind: "delete", sessid: 1 }]);
     expect(seen).toEqual({ loads: 2, locking: 2, others: 2 });
