@@ -20,6 +20,9 @@ export interface PlainConnectionOptions {
   readonly unreadMs: number;
 }
 
+/** How long a client may take to close its side after the bridge has closed its own. */
+const LINGER_MS = 1_000;
+
 /**
  * A connection on which plain requests are answered one after the other, without an HTTP server: all that a proxy sends, for
  * 0.6 of node:http's CPU (docs/performance/optimisations.md). With the first request that is not plain, the HTTP server takes over.
@@ -46,7 +49,7 @@ export class PlainConnection {
 
   /** Ends the connection, after the response to a request in progress. */
   drain(): void {
-    if (!this.#isBusy) this.#socket.end();
+    if (!this.#isBusy) this.#end();
   }
 
   readonly #destroy = (): void => {
@@ -62,7 +65,7 @@ export class PlainConnection {
 
   readonly #onEnd = (): void => {
     this.#hasEnded = true;
-    if (!this.#isBusy) this.#socket.end();
+    if (!this.#isBusy) this.#end();
   };
 
   readonly #onDrain = (): void => {
@@ -102,10 +105,10 @@ export class PlainConnection {
       this.#isBusy = false;
       if (this.#socket.destroyed) return;
       this.#write(this.#format(request, response));
-      if (this.#options.isDraining()) this.#socket.end();
+      if (this.#options.isDraining()) this.#end();
       else if (this.#received !== "") this.#answerReceived();
       if (this.#isBusy) return;
-      if (this.#hasEnded) this.#socket.end();
+      if (this.#hasEnded) this.#end();
       else if (!this.#socket.writableNeedDrain) this.#socket.resume();
     });
   }
@@ -117,6 +120,11 @@ export class PlainConnection {
     const isTaken = socket.write(responses, "latin1");
     if (!isTaken) socket.pause();
     socket.setTimeout(isTaken ? idleMs : unreadMs);
+  }
+
+  #end(): void {
+    this.#socket.end();
+    this.#socket.setTimeout(LINGER_MS);
   }
 
   #format({ isHead }: PlainRequest, { status, headers, body }: CheckResponse): string {

@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { connect } from "node:net";
 import { type ConnectionOptions, connect as connectTls } from "node:tls";
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import { ByteWriter } from "../../../protocol/packet-fields.ts";
@@ -192,6 +193,18 @@ describe("the check port", () => {
     const [last] = asking.responses;
     expect([last?.status, last && hasHeader(last, "connection", "close")]).toEqual([200, true]);
     await drained;
+  });
+
+  it("drains although a client does not close its side", async () => {
+    await open();
+    const { address: host = "", port = 0 } = stack.bridge.checkAddress ?? {};
+    const socket = connect({ host, port, allowHalfOpen: true });
+    socket.write(request(TOKEN));
+    await once(socket, "data");
+    const ended = once(socket, "end");
+    await stack.bridge.drain();
+    await ended;
+    socket.destroy();
   });
 
   it("counts responses by status and source", async () => {
