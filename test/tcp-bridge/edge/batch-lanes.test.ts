@@ -53,6 +53,22 @@ describe("a delete that the edge lets wait", () => {
     ]);
   });
 
+  it("is given the revocation bound of the edge beyond the deadline", async () => {
+    // The bound is the longest, 60 s.
+    stack = await TestBridge.openWithLease({ BRIDGE_EDGE_DEADLINE_MS: "100" });
+    const { fault, open } = gate();
+    stack.edge.fault = fault;
+    const [deleting, checking] = await Promise.all([stack.connect(), stack.connect()]);
+    deleting.send(deletion);
+    await until(() => stack.edge.batches.length === 1);
+    checking.send(check);
+    expect((await checking.received(1))[0]?.status).toBe(Status.Unavailable);
+    expect(deleting.responses).toEqual([]);
+    open();
+    expect((await deleting.received(1))[0]?.status).toBe(Status.NotFound);
+    expect(stack.edge.batches.filter((batch) => batch.includes("delete"))).toHaveLength(1);
+  });
+
   it("delays the deletes of others by one batch at most", async () => {
     stack = await TestBridge.open({ BRIDGE_MAX_BATCHES_IN_FLIGHT: "1" });
     const { open } = holdDeletes(stack.edge);
