@@ -9,6 +9,13 @@ import type { SessionRequest } from "../session-request.ts";
  */
 export const KEEP_HEADER = "x-artoria-keep";
 
+/**
+ * The request header by which a bridge says, on `POST /v1/packets`, that it has posted the same packets before and got no response;
+ * its value is "1". A register that evicts, say, finds done what the first did, and its response has to wait all the same until no
+ * bridge answers by the sessions that were evicted.
+ */
+export const REPEAT_HEADER = "x-artoria-repeat";
+
 /** For how long a bridge that holds a lease may answer by the session that a response was about. */
 export interface Keep {
   /** From when the request was sent; 0: not at all. */

@@ -186,21 +186,26 @@ class BatchLane {
     const leftMs = deadlineAtMs - performance.now();
     const once = holdsIssue(requests);
     const firstMs = once ? leftMs : (leftMs - waitMs) * FIRST_ATTEMPT_SHARE + waitMs;
-    const first = await this.#attempt(batch, requests, firstMs);
+    const first = await this.#attempt(batch, requests, firstMs, false);
     if (!isFailure(first)) return first;
     const secondMs = deadlineAtMs - performance.now();
     if (once || !first.worthRetrying || secondMs <= 0) return undefined;
-    const second = await this.#attempt(batch, requests, secondMs);
+    const second = await this.#attempt(batch, requests, secondMs, true);
     return isFailure(second) ? undefined : second;
   }
 
-  async #attempt(batch: Batch, requests: Uint8Array, timeoutMs: number): Promise<readonly Uint8Array[] | EdgeFailure> {
+  async #attempt(
+    batch: Batch,
+    requests: Uint8Array,
+    timeoutMs: number,
+    isRepeat: boolean,
+  ): Promise<readonly Uint8Array[] | EdgeFailure> {
     const { kept, metrics, failureLog } = this.#options;
     const writes = this.lane !== Lane.Read;
     if (writes) kept?.forgetWritten(requests);
     const lookup = kept?.begin();
     const startMs = performance.now();
-    const result = await this.#edge.post(requests, Math.max(1, Math.floor(timeoutMs)));
+    const result = await this.#edge.post(requests, Math.max(1, Math.floor(timeoutMs)), isRepeat);
     if (writes) kept?.forgetWritten(requests);
     const outcome = result.kind === "failed" ? result : this.#read(batch, requests, result.body, lookup);
     const durationMs = performance.now() - startMs;

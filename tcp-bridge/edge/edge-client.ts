@@ -1,5 +1,5 @@
 import { type Dispatcher, Pool } from "undici";
-import { KEEP_HEADER } from "../../protocol/leases/keep-block.ts";
+import { KEEP_HEADER, REPEAT_HEADER } from "../../protocol/leases/keep-block.ts";
 import { MAX_SERVICE_PACKET_BYTES } from "../../protocol/packet-framing.ts";
 import { MAX_BATCH_REQUESTS } from "../../protocol/session-request.ts";
 
@@ -60,6 +60,7 @@ const KEEP_ALIVE_MS = 60_000;
 export class EdgeClient {
   readonly #pool: Pool;
   readonly #request: Dispatcher.DispatchOptions;
+  readonly #headers: Readonly<Record<string, string>>;
 
   constructor({ url, apiKey, asksKeep, maxConnections, connectTimeoutMs }: EdgeClientOptions) {
     this.#pool = new Pool(url.origin, {
@@ -76,19 +77,24 @@ export class EdgeClient {
     this.#request = {
       method: "POST",
       path: `${url.pathname.replace(/\/$/, "")}/v1/packets`,
-      headers: {
-        authorization: `Bearer ${apiKey}`,
-        "content-type": "application/octet-stream",
-        ...(asksKeep && { [KEEP_HEADER]: "1" }),
-      },
+    };
+    this.#headers = {
+      authorization: `Bearer ${apiKey}`,
+      "content-type": "application/octet-stream",
+      ...(asksKeep && { [KEEP_HEADER]: "1" }),
     };
   }
 
-  /** Posts packets. Resolves within `timeoutMs` and does not reject. An empty body tests whether the edge accepts requests. */
-  post(packets: Uint8Array, timeoutMs: number): Promise<EdgeResult> {
+  /**
+   * Posts packets. Resolves within `timeoutMs` and does not reject. An empty body tests whether the edge accepts requests.
+   *
+   * @param isRepeat whether the same packets were posted before, and may have been executed
+   */
+  post(packets: Uint8Array, timeoutMs: number, isRepeat = false): Promise<EdgeResult> {
     return new Promise((resolve) => {
       const attempt = new EdgeAttempt(timeoutMs, MAX_RESPONSE_BYTES, resolve);
-      this.#pool.dispatch({ ...this.#request, body: packets }, attempt);
+      const headers = isRepeat ? { ...this.#headers, [REPEAT_HEADER]: "1" } : this.#headers;
+      this.#pool.dispatch({ ...this.#request, headers, body: packets }, attempt);
     });
   }
 

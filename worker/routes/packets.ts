@@ -1,5 +1,5 @@
 import { Hono } from "hono";
-import { KEEP_HEADER, writeKeep } from "../../protocol/leases/keep-block.ts";
+import { KEEP_HEADER, REPEAT_HEADER, writeKeep } from "../../protocol/leases/keep-block.ts";
 import { ByteWriter } from "../../protocol/packet-fields.ts";
 import { MAX_SERVICE_PACKET_BYTES, PacketDecoder, ProtocolError } from "../../protocol/packet-framing.ts";
 import {
@@ -37,7 +37,8 @@ export const packets = new Hono<AppEnv>().post("/", async (c) => {
     return problem(c, "too_large", `body: allowed are ${MAX_BATCH_REQUESTS} packets or fewer`);
   }
   const forBridge = c.req.header(KEEP_HEADER) === "1";
-  const responses = await c.get("store").run(await forStore(decoded.filter(isRequest)), { forBridge });
+  const isRepeat = c.req.header(REPEAT_HEADER) === "1";
+  const responses = await c.get("store").run(await forStore(decoded.filter(isRequest)), { forBridge, isRepeat });
   const body = new ByteWriter(decoded.length * RESPONSE_BYTES);
   writeAll(body, decoded, responses.map(forPacket));
   if (forBridge) writeKeeps(body, decoded, responses);

@@ -35,6 +35,11 @@ export interface RunOptions {
    * check, checkAccess and identify say for how long they may be kept (`keepMs`).
    */
   readonly forBridge: boolean;
+  /**
+   * The requests may have been executed before, because a response to the same ones was lost: a write finds done what it did then,
+   * and waits for bridges all the same.
+   */
+  readonly isRepeat?: boolean;
 }
 
 /** The result of ending every session. */

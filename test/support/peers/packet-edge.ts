@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { buffer } from "node:stream/consumers";
-import { KEEP_HEADER, writeKeep } from "../../../protocol/leases/keep-block.ts";
+import { KEEP_HEADER, REPEAT_HEADER, writeKeep } from "../../../protocol/leases/keep-block.ts";
 import { ByteWriter } from "../../../protocol/packet-fields.ts";
 import { MAX_SERVICE_PACKET_BYTES } from "../../../protocol/packet-framing.ts";
 import {
@@ -40,6 +40,8 @@ export class PacketEdge {
   readonly sessions = new SessionMap();
   /** The kinds of the requests of each batch that came, the empty ones of readiness left out. */
   readonly batches: string[][] = [];
+  /** Whether the bridge said of each batch that it has posted it before. */
+  readonly repeats: boolean[] = [];
   readonly faults: EdgeFault[] = [];
   fault: EdgeFault | undefined;
   /** `/v1/leases`. It refuses bridges, as an edge does that knows no leases, until a test lets them in. */
@@ -88,6 +90,7 @@ export class PacketEdge {
     const batch: EdgeBatch = { requests, responses: () => this.#run(requests, asksKeep) };
     if (requests.length > 0) {
       this.batches.push(requests.map(({ kind }) => kind));
+      this.repeats.push(request.headers[REPEAT_HEADER] === "1");
       const fault = this.faults.shift() ?? this.fault;
       if (fault !== undefined && (await fault(batch, response)) === "done") return;
     }

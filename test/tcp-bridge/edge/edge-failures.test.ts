@@ -67,7 +67,7 @@ describe("an edge that fails", () => {
     ["a status that there is not", respond(200, new PacketBytes().u8(7).packet(2))],
     ["an ErrorResponse to a known type", respond(200, new PacketBytes().u8(0).string("").packet(127))],
     ["no packets", respond(200, "<html>not an edge</html>")],
-  ])("gets a second attempt after %s", async (_why, fault) => {
+  ])("gets a second attempt, which says that it is one, after %s", async (_why, fault) => {
     stack = await TestBridge.open();
     stack.edge.sessions.users.set(7, "kim");
     stack.edge.faults.push(fault);
@@ -79,6 +79,7 @@ describe("an edge that fails", () => {
     peer.send(check);
     expect((await peer.received(2))[1]).toEqual({ kind: "check", status: Status.Unavailable });
     expect(stack.edge.batches).toHaveLength(4);
+    expect(stack.edge.repeats).toEqual([false, true, false, true]);
   });
 
   const identified = (userBytes: number, user: string) =>

@@ -22,8 +22,7 @@ import { EmbeddedTable, type RemovedSession, type SessionRow } from "./embedded-
 export interface RunSettings extends RunOptions {
   readonly policy: SessionPolicy;
   readonly logEntries: number;
-  /** Whether an attempt at the same run may have been executed before this one. */
-  readonly isRepeated: boolean;
+  readonly isRepeat: boolean;
 }
 
 /** What a run did. Its caller waits for the bridges of these leases, of which there are none if no bridge need hear of it. */
@@ -171,10 +170,10 @@ class Run {
       case "get":
         return this.#read(request);
       case "register":
-        this.mayRevoke ||= this.#settings.isRepeated;
+        this.mayRevoke ||= this.#settings.isRepeat;
         return this.#register(request);
       case "issue":
-        this.mayRevoke ||= this.#settings.isRepeated;
+        this.mayRevoke ||= this.#settings.isRepeat;
         return this.#issue(request);
       case "delete":
         // Whatever its status: an earlier one, whose response was lost, may have ended the session.

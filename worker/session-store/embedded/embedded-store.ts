@@ -62,7 +62,7 @@ export class EmbeddedStore implements SessionStore {
 
   async run(requests: readonly SessionRequest[], options?: RunOptions): Promise<SessionResponse[]> {
     if (requests.length === 0) return [];
-    const outcome = await settledWithin(this.#deadlineMs, this.#runTwice(requests, options?.forBridge ?? false));
+    const outcome = await settledWithin(this.#deadlineMs, this.#runTwice(requests, options));
     if (outcome === undefined) return requests.map(({ kind }) => failedResponse(kind, Status.Unavailable));
     await this.#outlive(outcome.leases);
     return outcome.responses;
@@ -89,13 +89,14 @@ export class EmbeddedStore implements SessionStore {
   }
 
   /** An object that is moved or redeployed drops the calls in progress; a new stub reaches its new place. */
-  async #runTwice(requests: readonly SessionRequest[], forBridge: boolean): Promise<EmbeddedOutcome> {
+  async #runTwice(requests: readonly SessionRequest[], options?: RunOptions): Promise<EmbeddedOutcome> {
     const prepared = await prepareIssues(requests);
+    const { forBridge = false, isRepeat = false } = options ?? {};
     const settings = { policy: this.#policy, logEntries: this.#logEntries, forBridge };
     try {
-      return await this.#object().run(prepared, { ...settings, isRepeated: false });
+      return await this.#object().run(prepared, { ...settings, isRepeat });
     } catch {
-      return await this.#object().run(prepared, { ...settings, isRepeated: true });
+      return await this.#object().run(prepared, { ...settings, isRepeat: true });
     }
   }
 

@@ -113,7 +113,8 @@ export class RedisStore implements SessionStore {
       const call = scriptCalls[index];
       return call !== undefined && isScript(call) && !call.script.readOnly;
     };
-    const leases = calls.some((_, index) => isWrite(index)) ? await this.#leasesAfter(results, run?.isRepeat) : NONE;
+    const isRepeat = (run?.isRepeat ?? false) || (options?.isRepeat ?? false);
+    const leases = calls.some((_, index) => isWrite(index)) ? await this.#leasesAfter(results, isRepeat) : NONE;
     await this.#outlive(leases ?? NONE);
     return results.flatMap(({ responses }, index) =>
       leases === undefined && isWrite(index) ? responses.map(({ kind }) => unavailable(kind)) : responses,
@@ -165,7 +166,7 @@ export class RedisStore implements SessionStore {
    * The leases for which the writes of a run have to wait; undefined if they could not be read. An attempt that is repeated
    * finds done what the first has done, so its own replies do not tell whether bridges have to hear of it.
    */
-  async #leasesAfter(results: readonly CallResult[], isRepeat = false): Promise<Leases | undefined> {
+  async #leasesAfter(results: readonly CallResult[], isRepeat: boolean): Promise<Leases | undefined> {
     if (!isRepeat) return new Map(results.flatMap(({ leases = NONE }) => [...leases]));
     const run = await this.#scripts.run([leasesCall(this.#keys)], this.#deadline(), true);
     return readOutcome(run?.outcomes[0], (reply) => parseLeases(asList(reply)));

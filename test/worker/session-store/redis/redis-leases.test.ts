@@ -51,6 +51,15 @@ describe("the leases of RedisStore", () => {
     },
   );
 
+  it("are awaited by a register that a bridge sends again", async () => {
+    const store = storeAt(harness.url);
+    await store.readLog({ after: null, limit: 1, lease: { hub: "a", ms: LEASE_MS } });
+    await store.run([register(1)], { forBridge: true, isRepeat: true });
+    expect(awaited).toHaveBeenCalledTimes(1);
+    await store.run([register(2)], { forBridge: true, isRepeat: false });
+    expect(awaited).toHaveBeenCalledTimes(1);
+  });
+
   it("are awaited by nobody who has only read, however often", async () => {
     const store = storeAt(`${harness.faultyUrl}/lose-first-response/leases-check`, RETRY_DEADLINE_MS);
     await harness.open().readLog({ after: null, limit: 1, lease: { hub: "a", ms: LEASE_MS } });
