@@ -18,6 +18,8 @@ const SILENCE_MS = 3_000;
 const REDIS_AWAY_MS = 1_000;
 const HUB_LOSSES = 4;
 const FAILOVER_MS = 60_000;
+/** In which a fault must show. */
+const MAX_HISTORIES = 5;
 /** Only bounds a failure: a small, shared machine is slow. */
 const LOAD_MS = 90_000;
 
@@ -215,8 +217,7 @@ describe("a history of sessions shows", () => {
     const stage = onStage({ transformScript: withoutWait });
 
     test("by an Ok after an answered end or change", async () => {
-      const [anomaly] = anomaliesIn(await record(stage(), async () => undefined));
-      expectReadable(anomaly);
+      expectReadable(await findAnomaly(stage()));
     });
   });
 
@@ -224,11 +225,19 @@ describe("a history of sessions shows", () => {
     const stage = onStage({ bridgeNodeArgs: ["--import", "./test/support/histories/broken-lease.ts"] });
 
     test("by an Ok after an end or change that was answered while its hub was out of reach", async () => {
-      const [anomaly] = anomaliesIn(await record(stage(), () => holdHub(stage())));
-      expectReadable(anomaly);
+      expectReadable(await findAnomaly(stage()));
     });
   });
 });
+
+/** In histories in which a bridge does not hear of changes, as long as its lease runs and longer. */
+async function findAnomaly(stage: HistoryStage): Promise<string | undefined> {
+  for (let attempt = 0; attempt < MAX_HISTORIES; attempt++) {
+    const [anomaly] = anomaliesIn(await record(stage, () => holdHub(stage)));
+    if (anomaly !== undefined) return anomaly;
+  }
+  return undefined;
+}
 
 function withoutWait(script: string): string {
   const broken = script.replace(/async wait\((\w+)\) \{/, "$& return;");
