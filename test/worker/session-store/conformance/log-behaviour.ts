@@ -231,6 +231,18 @@ export function logBehaviour(harnessOf: () => StoreHarness): void {
     expect(await reader.read()).toEqual([]);
   });
 
+  it("tells a reader to read on where it has found as many expired sessions as one step takes", async () => {
+    const harness = harnessOf();
+    const store = harness.open();
+    for (let first = 1; first <= MANY; first += 500) {
+      await store.run(Array.from({ length: 500 }, (_, index) => register(first + index, { user: null })));
+    }
+    const reader = await LogReader.open(store);
+    await harness.advance(harness.idleMs);
+    expect(await reader.read()).toHaveLength(MANY);
+    expect(await reader.read()).toEqual([]);
+  });
+
   it("tells of sessions that began and ended before it was first read", async () => {
     const harness = harnessOf();
     const store = harness.open();
