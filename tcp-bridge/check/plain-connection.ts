@@ -30,8 +30,6 @@ const LINGER_MS = 1_000;
 export class PlainConnection {
   readonly #socket: Socket;
   readonly #options: PlainConnectionOptions;
-  /** Received after the request in progress. */
-  #received = "";
   /** A request is in progress, or the HTTP server has the connection. */
   #isBusy = false;
   #hasEnded = false;
@@ -57,10 +55,8 @@ export class PlainConnection {
   };
 
   readonly #onData = (chunk: Buffer): void => {
-    this.#received += chunk.toString("latin1");
-    // What a client pipelines waits in the network until its earlier requests are answered.
-    if (this.#isBusy) this.#socket.pause();
-    else this.#answerReceived();
+    if (this.#isBusy) this.#postpone(chunk);
+    else this.#answerReceived(chunk);
   };
 
   readonly #onEnd = (): void => {
@@ -70,31 +66,39 @@ export class PlainConnection {
 
   readonly #onDrain = (): void => {
     this.#socket.setTimeout(this.#options.idleMs);
-    this.#socket.resume();
+    if (!this.#isBusy) this.#socket.resume();
   };
 
-  #answerReceived(): void {
-    const text = this.#received;
+  /**
+   * What a client pipelines waits until its earlier requests are answered: in the stream, which does not end before it was read, so
+   * that the HTTP server can still take it over; then in the network.
+   */
+  #postpone(received: Buffer): void {
+    this.#socket.pause();
+    this.#socket.unshift(received);
+  }
+
+  #answerReceived(received: Buffer): void {
+    const text = received.toString("latin1");
     let at = 0;
     let responses = "";
     while (at < text.length) {
       const request = readPlainRequest(text, at);
       if (request === undefined) {
         if (responses !== "") this.#write(responses);
-        this.#handOver(text.slice(at));
+        this.#handOver(received.subarray(at));
         return;
       }
       at = request.end;
       const answer = this.#options.answer(request, this.#socket);
       if (answer instanceof Promise) {
         if (responses !== "") this.#write(responses);
-        this.#received = text.slice(at);
+        if (at < text.length) this.#postpone(received.subarray(at));
         this.#await(request, answer);
         return;
       }
       responses += this.#format(request, answer);
     }
-    this.#received = "";
     if (responses !== "") this.#write(responses);
   }
 
@@ -105,10 +109,7 @@ export class PlainConnection {
       this.#isBusy = false;
       if (this.#socket.destroyed) return;
       this.#write(this.#format(request, response));
-      if (this.#options.isDraining()) this.#end();
-      else if (this.#received !== "") this.#answerReceived();
-      if (this.#isBusy) return;
-      if (this.#hasEnded) this.#end();
+      if (this.#options.isDraining() || this.#hasEnded) this.#end();
       else if (!this.#socket.writableNeedDrain) this.#socket.resume();
     });
   }
@@ -135,7 +136,7 @@ export class PlainConnection {
     return isHead || body === null ? `${text}\r\n` : `${text}\r\n${body}`;
   }
 
-  #handOver(received: string): void {
+  #handOver(received: Buffer): void {
     const socket = this.#socket;
     this.#isBusy = true;
     socket.removeListener("timeout", this.#destroy);
@@ -144,7 +145,7 @@ export class PlainConnection {
     socket.removeListener("drain", this.#onDrain);
     socket.removeListener("error", this.#destroy);
     socket.setTimeout(0);
-    this.#options.handOver(socket, Buffer.from(received, "latin1"));
+    this.#options.handOver(socket, received);
   }
 }
 

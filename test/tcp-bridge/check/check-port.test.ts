@@ -72,6 +72,24 @@ describe("the check port", () => {
     expect(stack.edge.batches).toEqual([["identify"], Array(50).fill("identify")]);
   });
 
+  it.each([
+    ["a body", `POST /v1/check HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx`, 401],
+    ["no HTTP", "x\r\n\r\n", 400],
+    ["no end", "GET /v1/check HTTP/1.1\r\n", 400],
+  ])("answers a client that sends no more while it waits: a last request with %s", async (_, rest, status) => {
+    await open();
+    const { fault, open: openGate } = gate();
+    stack.edge.faults.push(fault);
+    const connection = await dial();
+    connection.socket.end(request(TOKEN) + rest, "latin1");
+    await until(() => stack.edge.batches.length === 1);
+    // The port has seen the end of the client's bytes once it has served another client after it.
+    for (let others = 0; others < 3; others++) await askRaw(stack.checkUrl, { target: "/" });
+    openGate();
+    await connection.ended();
+    expect(connection.responses.map((response) => response.status)).toEqual([200, status]);
+  });
+
   it("answers pipelined requests in their order, whatever each of them costs", async () => {
     await open();
     const connection = await dial();
