@@ -86,8 +86,8 @@ export interface GameConnectionMetrics {
 const MAX_TRUST_MS = 10_000;
 
 /**
- * The connection of a game server: request packets in, response packets out, in order. It forwards packets without decoding them;
- * the edge decodes and executes them.
+ * The connection of a game server: request packets in, response packets out, in order. What memory cannot answer it forwards without
+ * decoding; the edge decodes and executes it.
  */
 class GameConnection extends Connection implements PacketSource {
   readonly #options: GameConnectionOptions;
