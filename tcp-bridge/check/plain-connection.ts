@@ -65,8 +65,9 @@ export class PlainConnection {
   };
 
   readonly #onDrain = (): void => {
+    if (this.#isBusy) return;
     this.#socket.setTimeout(this.#options.idleMs);
-    if (!this.#isBusy) this.#socket.resume();
+    this.#socket.resume();
   };
 
   /**
@@ -104,7 +105,9 @@ export class PlainConnection {
 
   #await(request: PlainRequest, answer: Promise<CheckResponse>): void {
     this.#isBusy = true;
-    // Its answer does not reject.
+    // The limits are for what the client does; the answer has a deadline of its own.
+    this.#socket.setTimeout(0);
+    // It does not reject.
     void answer.then((response) => {
       this.#isBusy = false;
       if (this.#socket.destroyed) return;
