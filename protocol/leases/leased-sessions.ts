@@ -56,11 +56,11 @@ const CLOSE_GOING_AWAY = 1001;
 export class LeasedSessions {
   readonly #limits: LeasedSessionsLimits;
   readonly #output: LeasedSessionsOutput;
-  readonly #clock = new LeaseClock();
+  readonly #clock = new PairedClocks();
   readonly #sessions: SessionMemory;
   #changes = new RecentChanges();
   #leaseUntilMs = Number.NEGATIVE_INFINITY;
-  #connection: HubConnection | undefined;
+  #connection: ConnectionState | undefined;
   #boundMs: number | undefined;
 
   constructor(limits: LeasedSessionsLimits, output: LeasedSessionsOutput) {
@@ -140,7 +140,7 @@ export class LeasedSessions {
   /** The connection to the hub is open. */
   connected(nowMs: number): void {
     this.disconnected();
-    this.#connection = new HubConnection(nowMs);
+    this.#connection = new ConnectionState(nowMs);
   }
 
   /** The connection to the hub has ended or is given up; nothing of it may be passed on afterwards. */
@@ -181,7 +181,7 @@ export class LeasedSessions {
     } else if (nowMs >= connection.renewAtMs) this.#renew(connection, nowMs);
   }
 
-  #handle(connection: HubConnection, message: HubMessage, nowMs: number): void {
+  #handle(connection: ConnectionState, message: HubMessage, nowMs: number): void {
     if ((message.kind === "welcome") !== (connection.boundMs === 0)) {
       throw new ProtocolError("unexpected_packet", `a ${message.kind} out of place`);
     }
@@ -205,12 +205,12 @@ export class LeasedSessions {
     }
   }
 
-  #renew(connection: HubConnection, nowMs: number): void {
+  #renew(connection: ConnectionState, nowMs: number): void {
     connection.renewAtMs = nowMs + connection.boundMs / RENEWALS_PER_BOUND;
     this.#output.send(encodeLeaseMessage({ kind: "renew", renewal: connection.sent(nowMs) }));
   }
 
-  #granted(connection: HubConnection, renewal: number): void {
+  #granted(connection: ConnectionState, renewal: number): void {
     const sentMs = connection.renewals.get(renewal);
     // Its lease would be over: its time is forgotten after a bound, or because the clocks disagreed.
     if (sentMs === undefined) return;
@@ -234,7 +234,7 @@ function silenceMs(boundMs: number): number {
 }
 
 /** The bridge's side of one connection to the hub. */
-class HubConnection {
+class ConnectionState {
   /** 0 before the Welcome. */
   boundMs = 0;
   /** Whether a lease was granted on it: from then on the hub pushes every change. */
@@ -274,7 +274,7 @@ const MAX_CLOCK_TOLERANCE_MS = 20;
  * The time that has passed, as the one of two clocks says that advanced more: a suspended machine stops the monotonic clock, and
  * the wall clock can be set.
  */
-class LeaseClock {
+class PairedClocks {
   nowMs = Number.NEGATIVE_INFINITY;
   toleranceMs = MAX_CLOCK_TOLERANCE_MS;
   /** By how much the wall clock is ahead of the monotonic one, at the most since they last disagreed. */

@@ -7,7 +7,7 @@ import type { BatchDispatcher } from "../edge/batch-dispatcher.ts";
 import type { Identity, SessionLookup } from "../leases/session-lookup.ts";
 
 /** Sessions that this bridge's memory may speak for. */
-export interface SessionMemory {
+export interface IdentityMemory {
   /** As {@link SessionLookup}; undefined: the edge must be asked. */
   identify(token: Uint8Array, resource: string): Pick<Identity, "sessid" | "user"> | undefined;
 }
@@ -21,14 +21,14 @@ const UNAVAILABLE: Identity = { status: Status.Unavailable, sessid: 0, user: "",
 /** Identifies the sessions of tokens: from memory, or by SessionIdentify packets in the batches of all connections. */
 export class EdgeLookup implements SessionLookup {
   readonly #dispatcher: Pick<BatchDispatcher, "enqueue">;
-  readonly #memory: SessionMemory | undefined;
+  readonly #memory: IdentityMemory | undefined;
   /** Queues without a lookup. They are used again, because the dispatcher learns from its sources how soon they ask again. */
   readonly #spare: LookupQueue[] = [];
   /** Takes further lookups, until a batch takes its first. */
   #open: LookupQueue | undefined;
   #pending = 0;
 
-  constructor(dispatcher: Pick<BatchDispatcher, "enqueue">, memory?: SessionMemory) {
+  constructor(dispatcher: Pick<BatchDispatcher, "enqueue">, memory?: IdentityMemory) {
     this.#dispatcher = dispatcher;
     this.#memory = memory;
   }
