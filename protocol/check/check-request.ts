@@ -66,7 +66,7 @@ export function readCheck(url: string, header: HeaderReader): CheckRequest {
  * A path is compared percent-decoded and without its query. A path that the protected server might read as another one (dot
  * segments, encoded slashes, backslashes, what is still encoded after decoding) is refused.
  */
-export function checkedResource(url: string, header: HeaderReader): string | RefusedCheck {
+function checkedResource(url: string, header: HeaderReader): string | RefusedCheck {
   const query = queryOf(url);
   const [original, forwarded] = [header("X-Original-URI") ?? undefined, header("X-Forwarded-Uri") ?? undefined];
   const named = [

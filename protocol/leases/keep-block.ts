@@ -36,7 +36,7 @@ const MAX_SECONDS = 0xff;
 const GRANTS_LEFT_OUT = 0xffff;
 
 /** Whether responses of this kind have an entry in the block. */
-export function hasKeep(kind: SessionRequest["kind"]): kind is KeptKind {
+function hasKeep(kind: SessionRequest["kind"]): kind is KeptKind {
   return kind === "check" || kind === "checkAccess" || kind === "identify";
 }
 

@@ -19,8 +19,8 @@ import { LUA_INDEX } from "./session-index.ts";
 import { LUA_CLOCK, LUA_RECORD, ownerText, type RedisKeys, restText } from "./session-record.ts";
 
 /**
- * Lua: creates sessions within the cap per user, after it has trimmed the index. Uses `cap` (live sessions a user may have, 0 is no limit), `evictOldest` and
- * `max` (ms), which the script takes from its ARGV ({@link creationArgs}).
+ * Lua: creates sessions within the cap per user, after it has trimmed the index. Uses `cap` (live sessions a user may have, 0 is no
+ * limit), `evictOldest` and `max` (ms), which the script takes from its ARGV ({@link creationArgs}).
  */
 const LUA_CREATE = `
   local mayHoldExpired = trimSessions() == MAX_TRIMMED -- the index of all sessions

@@ -14,8 +14,9 @@ import { LUA_CLOCK, type RedisKeys } from "./session-record.ts";
 
 /*
  * The log is a stream. A script that changes sessions adds one entry for all of them, in the same atomic step. An entry has one
- * field, "b" if all its sessions began, else "e", and that is a text: the moment of the script, epoch ms, then a line per change. A line is a letter of CHANGES, for an expiry the 13
- * digits of when it expired, the sessid, and the user as JSON, nothing for an anonymous session:
+ * field, "b" if all its sessions began, else "e". Its value is a text: the moment of the script, epoch ms, then a line per change. A
+ * line is a letter of CHANGES; for an expiry the 13 digits of when it expired; the sessid; and the user as JSON, nothing for an
+ * anonymous session:
  *
  *     1763700000000
  *     x1763699999000-7"lee"

@@ -5,8 +5,8 @@ import { LUA_INDEX } from "./session-index.ts";
 import { LUA_CLOCK, LUA_RECORD, type RedisKeys } from "./session-record.ts";
 
 /**
- * Trims a bounded number of expired members from each index, and writes the ends of these sessions. Returns 1 if there may be more, else 0. Records and users' sets
- * need no sweep: Redis expires them.
+ * Trims a bounded number of expired members from each index, and writes the ends of these sessions. Returns 1 if there may be more,
+ * else 0. Records and users' sets need no sweep: Redis expires them.
  */
 export const SWEEP: RedisScript = {
   readOnly: false,

@@ -61,8 +61,8 @@ export class ListUserCall implements BatchCall {
 }
 
 /**
- * Ends all sessions of a user but one. Returns how many lived, then the leases. Expired sessions that the user's set still holds are removed
- * from this set alone: their sessids may belong to another user by now.
+ * Ends all sessions of a user but one. Returns how many lived, then the leases. Expired sessions that the user's set still holds are
+ * removed from this set alone: their sessids may belong to another user by now.
  */
 export const DELETE_USER: RedisScript = {
   readOnly: false,
