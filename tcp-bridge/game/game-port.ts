@@ -9,7 +9,7 @@ import {
   type Batch,
   bridgeResponses,
   errorResponse,
-  type Lane,
+  Lane,
   laneOf,
   type PacketSource,
   serviceKeyResponse,
@@ -100,6 +100,8 @@ class GameConnection extends Connection implements PacketSource {
   #receivedMs = 0;
   /** Packets in a batch. While there are any, new packets wait in the inbox. */
   #inFlight = 0;
+  /** When the batch in flight was made, if it has a write in it. */
+  #writeSinceMs: number | undefined;
   /** Its packets wait because packets of the same address are in flight, which may use up the failures that the address has left. */
   #waitsForAddress = false;
   /** The client has stopped sending, or the bridge no longer reads what it sends. */
@@ -162,6 +164,7 @@ class GameConnection extends Connection implements PacketSource {
         batch.add(this, bytes, packets, receivedMs);
       });
       this.#inFlight += moved;
+      if (moved > 0 && batch.lane !== Lane.Read) this.#writeSinceMs ??= performance.now();
       this.#addressRecord.requested(moved);
     });
   }
@@ -178,8 +181,11 @@ class GameConnection extends Connection implements PacketSource {
   receiveResponses(responses: Uint8Array): void {
     this.guard(() => {
       const packets = this.#inFlight;
+      const nowMs = performance.now();
       this.#inFlight = 0;
-      this.#addressRecord.responded(responses, packets, performance.now());
+      if (this.#writeSinceMs !== undefined) this.#inbox.excuseWait(this.#writeSinceMs, nowMs);
+      this.#writeSinceMs = undefined;
+      this.#addressRecord.responded(responses, packets, nowMs);
       this.#respond(responses);
       this.#update();
     });
@@ -322,7 +328,8 @@ interface Run {
   /** Where the first packet starts that has not been taken. */
   at: number;
   packets: number;
-  readonly receivedMs: number;
+  /** Later than that by the time for which the packets have waited for writes. */
+  receivedMs: number;
 }
 
 /** Gets adjacent whole packets, their number, and when they were received. */
@@ -368,6 +375,11 @@ export class PacketInbox {
       this.#runs.shift();
     }
     return maxPackets - packetsLeft;
+  }
+
+  /** Since `sinceMs` the packets could not be sent, because of a write of their connection: that takes nothing from their deadline. */
+  excuseWait(sinceMs: number, nowMs: number): void {
+    for (const run of this.#runs) run.receivedMs += nowMs - Math.max(run.receivedMs, sinceMs);
   }
 
   /** Takes the packets that were received before `beforeMs`. */

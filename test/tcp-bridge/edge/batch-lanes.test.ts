@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from "vitest";
 import type { ServiceRequest } from "../../../protocol/session-request.ts";
 import { Status } from "../../../protocol/status-codes.ts";
-import { type EdgeFault, gate } from "../../support/peers/packet-edge.ts";
+import { type EdgeFault, gate, hang } from "../../support/peers/packet-edge.ts";
 import { TestBridge } from "../../support/peers/test-bridge.ts";
 import { until } from "../../support/until.ts";
 
@@ -67,6 +67,24 @@ describe("a delete that the edge lets wait", () => {
     open();
     expect((await deleting.received(1))[0]?.status).toBe(Status.NotFound);
     expect(stack.edge.batches.filter((batch) => batch.includes("delete"))).toHaveLength(1);
+  });
+
+  it("takes nothing from the deadline of what its own connection sent after it", async () => {
+    stack = await TestBridge.openWithLease({ BRIDGE_EDGE_DEADLINE_MS: "1000" });
+    stack.edge.sessions.users.set(8, "lee");
+    const { fault, open } = gate();
+    stack.edge.faults.push(fault);
+    const peer = await stack.connect();
+    peer.send(deletion);
+    await until(() => stack.edge.batches.length === 1);
+    peer.send({ kind: "check", sessid: 8 });
+    // Longer than the deadline.
+    stack.edge.faults.push(hang, hang);
+    const other = await stack.connect();
+    other.send(check);
+    expect((await other.received(1))[0]?.status).toBe(Status.Unavailable);
+    open();
+    expect((await peer.received(2)).map(({ status }) => status)).toEqual([Status.NotFound, Status.Ok]);
   });
 
   it("delays the deletes of others by one batch at most", async () => {
