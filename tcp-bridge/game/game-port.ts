@@ -11,6 +11,7 @@ import {
   errorResponse,
   Lane,
   laneOf,
+  PacketInbox,
   type PacketSource,
   serviceKeyResponse,
 } from "../edge/batch.ts";
@@ -320,109 +321,4 @@ class GameConnection extends Connection implements PacketSource {
     this.#options.metrics.responsesSent(responses);
     this.send(responses);
   }
-}
-
-/** Adjacent whole packets, and when they were received. */
-interface Run {
-  readonly bytes: Uint8Array;
-  /** Where the first packet starts that has not been taken. */
-  at: number;
-  packets: number;
-  /** Later than that by the time for which the packets have waited for writes. */
-  receivedMs: number;
-}
-
-/** Gets adjacent whole packets, their number, and when they were received. */
-export type RunSink = (bytes: Uint8Array, packets: number, receivedMs: number) => void;
-
-/** The waiting packets of one connection, in order. It keeps the received chunks and copies none of them. */
-export class PacketInbox {
-  readonly #runs: Run[] = [];
-  #packets = 0;
-
-  /** How many packets wait. */
-  get packets(): number {
-    return this.#packets;
-  }
-
-  /** The type of the first packet; 0, which is no type, if none waits. */
-  get nextType(): number {
-    const first = this.#runs[0];
-    return first === undefined ? 0 : packetType(first.bytes, first.at);
-  }
-
-  push(bytes: Uint8Array, packets: number, receivedMs: number): void {
-    this.#runs.push({ bytes, at: 0, packets, receivedMs });
-    this.#packets += packets;
-  }
-
-  /** Takes packets from the front, as many as both bounds allow, and returns their number. */
-  take(maxPackets: number, maxBytes: number, sink: RunSink): number {
-    let packetsLeft = maxPackets;
-    let bytesLeft = maxBytes;
-    for (let run = this.#runs[0]; run !== undefined && packetsLeft > 0; run = this.#runs[0]) {
-      const start = run.at;
-      const whole = run.packets <= packetsLeft && run.bytes.byteLength - start <= bytesLeft;
-      const taken = whole ? run.packets : leadingPackets(run, packetsLeft, bytesLeft);
-      const end = whole ? run.bytes.byteLength : endOf(run, taken);
-      if (taken > 0) sink(run.bytes.subarray(start, end), taken, run.receivedMs);
-      packetsLeft -= taken;
-      bytesLeft -= end - start;
-      this.#packets -= taken;
-      run.at = end;
-      run.packets -= taken;
-      if (run.packets > 0) break;
-      this.#runs.shift();
-    }
-    return maxPackets - packetsLeft;
-  }
-
-  /** Since `sinceMs` the packets could not be sent, because of a write of their connection: that takes nothing from their deadline. */
-  excuseWait(sinceMs: number, nowMs: number): void {
-    for (const run of this.#runs) run.receivedMs += nowMs - Math.max(run.receivedMs, sinceMs);
-  }
-
-  /** Takes the packets that were received before `beforeMs`. */
-  takeOlder(beforeMs: number, sink: RunSink): void {
-    for (let run = this.#runs[0]; run !== undefined && run.receivedMs < beforeMs; run = this.#runs[0]) {
-      sink(run.bytes.subarray(run.at), run.packets, run.receivedMs);
-      this.#packets -= run.packets;
-      this.#runs.shift();
-    }
-  }
-
-  /** How many packets at the front, up to `maxPackets`, have a type that `accepts` accepts. */
-  leading(maxPackets: number, accepts: (type: number) => boolean): number {
-    let count = 0;
-    for (const run of this.#runs) {
-      for (let at = run.at; at < run.bytes.byteLength; at += packetSizeAt(run.bytes, at)) {
-        const type = packetType(run.bytes, at);
-        if (count === maxPackets || !accepts(type)) return count;
-        count += 1;
-      }
-    }
-    return count;
-  }
-
-  clear(): void {
-    this.#runs.length = 0;
-    this.#packets = 0;
-  }
-}
-
-function leadingPackets(run: Run, maxPackets: number, maxBytes: number): number {
-  let at = run.at;
-  let packets = 0;
-  while (packets < maxPackets && packets < run.packets) {
-    at += packetSizeAt(run.bytes, at);
-    if (at - run.at > maxBytes) break;
-    packets += 1;
-  }
-  return packets;
-}
-
-function endOf(run: Run, packets: number): number {
-  let at = run.at;
-  for (let packet = 0; packet < packets; packet++) at += packetSizeAt(run.bytes, at);
-  return at;
 }

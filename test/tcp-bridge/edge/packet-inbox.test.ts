@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { PacketInbox } from "../../../tcp-bridge/game/game-port.ts";
+import { PacketInbox } from "../../../tcp-bridge/edge/batch.ts";
 import { PacketBytes } from "../../support/packets/packet-bytes.ts";
 
 const packet = fc
