@@ -3,6 +3,8 @@ export class BridgeState<Bridge> {
   readonly bridge: Bridge;
   /** The newest renewal that no read serves yet. */
   renewal: number | undefined;
+  /** How many came since the last read began. */
+  renewals = 0;
   /** Until then its lease may run. */
   leaseUntilMs = Number.NEGATIVE_INFINITY;
   /** Grants since its last Ack. */

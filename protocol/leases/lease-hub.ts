@@ -46,6 +46,8 @@ export interface HubLimits {
   /** Messages and bytes that a bridge has not acked. Above it its connection is closed. */
   readonly maxUnackedMessages: number;
   readonly maxUnackedBytes: number;
+  /** Renewals of a bridge between the beginnings of two reads. Above it its connection is closed. */
+  readonly maxRenewals: number;
   /** Calls of {@link LeaseHub.acknowledged} that wait at once. */
   readonly maxWaiters: number;
 }
@@ -54,6 +56,8 @@ export const DEFAULT_HUB_LIMITS: HubLimits = {
   maxChanges: 10_000,
   maxUnackedMessages: 1024,
   maxUnackedBytes: 64 * 1024,
+  // What arrives at once after a connection was held up for 10 s, then it is closed: 15 each second with a bound of 200 ms.
+  maxRenewals: 256,
   maxWaiters: 10_000,
 };
 
@@ -66,6 +70,7 @@ const GRANTS_UNTIL_PROBE = 256;
 /** WebSocket close codes (RFC 6455 §7.4.1; 1013: https://www.iana.org/assignments/websocket). */
 const CLOSE_PROTOCOL_ERROR = 1002;
 const CLOSE_UNSUPPORTED_DATA = 1003;
+const CLOSE_POLICY_VIOLATION = 1008;
 const CLOSE_TRY_AGAIN_LATER = 1013;
 
 /**
@@ -137,7 +142,10 @@ export class LeaseHub<Bridge> {
       this.#close(state, CLOSE_PROTOCOL_ERROR, message.message, nowMs);
     } else if (message.kind === "renew") {
       state.renewal = message.renewal;
-      this.#readIfDue(nowMs);
+      state.renewals += 1;
+      if (state.renewals > this.#limits.maxRenewals) {
+        this.#close(state, CLOSE_POLICY_VIOLATION, "too many renewals", nowMs);
+      } else this.#readIfDue(nowMs);
     } else if (state.ack(message.number)) {
       this.#settle(nowMs);
     } else {
@@ -221,6 +229,7 @@ export class LeaseHub<Bridge> {
       const { renewal } = state;
       if (renewal !== undefined && !state.isOverdue(nowMs, this.#boundMs)) renewals.push({ state, number: renewal });
       state.renewal = undefined;
+      state.renewals = 0;
     }
     this.#readBeganMs = nowMs;
     this.#readOn({ beganMs: nowMs, waiters, renewals, changes: 0, skips: false });

@@ -136,11 +136,11 @@ describe("a hub", () => {
     expect(stage.take("b")).toEqual([{ kind: "changes", number: 1, sessids: [2, 3] }]);
   });
 
-  test("reads at most every 250 ms for a bridge that floods it, and grants the newest renewal alone", () => {
+  test("reads at most every 250 ms for a bridge that renews all the time, and grants the newest renewal alone", () => {
     const stage = new Stage();
     stage.connect("a");
     stage.take("a");
-    for (; stage.nowMs < 1000; stage.nowMs += 0.1) {
+    for (; stage.nowMs < 1000; stage.nowMs += 1) {
       const { length } = stage.reads;
       stage.renew("a");
       if (stage.reads.length > length) stage.readDone();
@@ -156,6 +156,21 @@ describe("a hub", () => {
     stage.readDone();
     expect(stage.take("a").at(-1)).toEqual({ kind: "granted", renewal: newest });
     expect(stage.reads.length).toBeLessThanOrEqual(6);
+  });
+
+  test("closes the connection of a bridge that floods it with renewals, and grants another one's", () => {
+    const stage = new Stage({ maxRenewals: 3 });
+    stage.connect("a", "b");
+    stage.lease("a", "b");
+    stage.nowMs += 100;
+    for (let renewals = 0; renewals < 3; renewals++) stage.renew("a");
+    expect(stage.take("a")).toEqual([]);
+    stage.renew("a");
+    expect(stage.take("a")).toEqual(["close 1008"]);
+    stage.nowMs += 200;
+    const renewal = stage.renew("b");
+    stage.readDone();
+    expect(stage.take("b")).toEqual([{ kind: "granted", renewal }]);
   });
 
   test("reads more often if the bound is small: leases would run out between the reads", () => {
