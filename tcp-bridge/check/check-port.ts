@@ -177,6 +177,8 @@ export class CheckPort {
     // Its connection was refused.
     if (peer === undefined) return;
     peer.requestBegan();
+    // The limits are for what the client does; the answer has a deadline of its own.
+    socket.setTimeout(0);
     if (peer.inProgress > MAX_REQUESTS_IN_PROGRESS) {
       this.#parts.metrics.refused("requests_in_progress");
       response.shouldKeepAlive = false;
@@ -226,13 +228,15 @@ export class CheckPort {
 
   #send(response: ServerResponse, { status, headers, body }: CheckResponse): void {
     if (this.#draining) response.shouldKeepAlive = false;
+    // For a client that does not read its response. Once it has, node:http sets the limit for its silence.
+    response.req.socket.setTimeout(this.#config.limits.requestMs);
     response.writeHead(status, { ...headers, "Content-Length": body === null ? 0 : Buffer.byteLength(body) });
     response.end(body ?? undefined);
   }
 }
 
 function createHttpServer({ endpoint: { tls }, limits }: CheckPortConfig): Server {
-  const { headersMs, requestMs, idleMs, failureDelayMs } = limits;
+  const { headersMs, requestMs, idleMs } = limits;
   const options = {
     maxHeaderSize: MAX_HEADER_BYTES,
     headersTimeout: Math.min(headersMs, requestMs),
@@ -251,8 +255,7 @@ function createHttpServer({ endpoint: { tls }, limits }: CheckPortConfig): Serve
           ...(tls.clientCa === undefined ? {} : { ca: tls.clientCa, requestCert: true, rejectUnauthorized: true }),
           handshakeTimeout: headersMs,
         });
-  // While a request is in progress: for a client that does not read its response.
-  return server.setTimeout(requestMs + failureDelayMs);
+  return server.setTimeout(requestMs);
 }
 
 /** The tokens of no session that an address has shown. */

@@ -155,6 +155,13 @@ describe("the check port", () => {
     expect((await askRaw(stack.checkUrl, { lines: [BEARER] })).status).toBe(200);
   });
 
+  it("gives the edge its whole deadline, however little time a client has to send a request", async () => {
+    await open({ BRIDGE_EDGE_DEADLINE_MS: "1000", CHECK_REQUEST_MS: "300", CHECK_FAILURE_DELAY_MS: "1" });
+    stack.edge.fault = hang;
+    // Its header Connection is not plain, so node:http reads it.
+    expect((await askRaw(stack.checkUrl, { lines: [BEARER] })).status).toBe(503);
+  });
+
   it("answers 503 if the edge does not know how to identify, and no packet of a game server fails for it", async () => {
     await open();
     stack.edge.fault = ({ requests }, response) => {
