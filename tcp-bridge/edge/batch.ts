@@ -35,10 +35,15 @@ export type Lane = (typeof Lane)[keyof typeof Lane];
 
 export const LANES: readonly Lane[] = Object.values(Lane);
 
+const LANE_OF_TYPE: Readonly<Record<number, Lane>> = {
+  [REQUEST_TYPES.register]: Lane.Create,
+  [REQUEST_TYPES.issue]: Lane.Create,
+  [REQUEST_TYPES.delete]: Lane.End,
+};
+
 /** The lane of a request packet of this type. */
 export function laneOf(type: number): Lane {
-  if (type === REQUEST_TYPES.register || type === REQUEST_TYPES.issue) return Lane.Create;
-  return type === REQUEST_TYPES.delete ? Lane.End : Lane.Read;
+  return LANE_OF_TYPE[type] ?? Lane.Read;
 }
 
 /** A connection whose packets wait for the edge. */

@@ -83,6 +83,13 @@ export interface GameConnectionMetrics {
   refused(code: "failing_checks" | "wrong_keys", requests?: number): void;
 }
 
+/** Whether a packet of a type may be in a batch of a lane. */
+const TYPES_OF_BATCH = {
+  [Lane.Read]: (type: number) => laneOf(type) === Lane.Read,
+  [Lane.Create]: (type: number) => laneOf(type) !== Lane.End,
+  [Lane.End]: () => true,
+};
+
 /** On a port without credentials, a connection that is silent for this long may lose its place again. */
 const MAX_TRUST_MS = 10_000;
 
@@ -286,7 +293,10 @@ class GameConnection extends Connection implements PacketSource {
    */
   #allowed(batch: Batch, maxPackets: number): number {
     const nowMs = performance.now();
-    let left = this.#addressRecord.allowance(nowMs);
+    const allowance = this.#addressRecord.allowance(nowMs);
+    const count = Math.min(maxPackets, this.#inbox.packets);
+    if (allowance >= count) return this.#inbox.leading(count, TYPES_OF_BATCH[batch.lane]);
+    let left = allowance;
     const mayAsk = (type: number): boolean => laneOf(type) <= batch.lane && (!isGuess(type) || left-- > 0);
     const allowed = this.#inbox.leading(maxPackets, mayAsk);
     if (allowed > 0 || this.#inFlight > 0) return allowed;
