@@ -1,8 +1,8 @@
 import { describe, test } from "vitest";
-import { runLeaseScenarios } from "../support/leases/run-lease-scenarios.ts";
-import { ALL_SEEDS, FIRST_SEEDS, seedsFrom } from "../support/simulator/run-scenarios.ts";
+import { FIRST_LEASE_SEEDS, runLeaseScenarios } from "../support/leases/run-lease-scenarios.ts";
+import { ALL_SEEDS, seedsFrom } from "../support/simulator/run-scenarios.ts";
 
-const SEEDS = seedsFrom(FIRST_SEEDS + 1, ALL_SEEDS);
+const SEEDS = seedsFrom(FIRST_LEASE_SEEDS + 1, ALL_SEEDS);
 
 describe("hubs, bridges and a worker over a network that fails at random", () => {
   test(

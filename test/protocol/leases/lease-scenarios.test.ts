@@ -1,10 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { BROKEN_RULES, NEVER_FROM_MEMORY } from "../../support/leases/broken-rules.ts";
-import { findBrokenRule, runLeaseScenarios } from "../../support/leases/run-lease-scenarios.ts";
-import { FIRST_SEEDS, seedsFrom } from "../../support/simulator/run-scenarios.ts";
+import { FIRST_LEASE_SEEDS, findBrokenRule, runLeaseScenarios } from "../../support/leases/run-lease-scenarios.ts";
+import { seedsFrom } from "../../support/simulator/run-scenarios.ts";
 
 /** `LEASE_SEED=17 npx vitest run --project node lease-scenarios` runs one seed again; `SCENARIOS` runs more or fewer. */
-const { LEASE_SEED, SCENARIOS = String(FIRST_SEEDS) } = process.env;
+const { LEASE_SEED, SCENARIOS = String(FIRST_LEASE_SEEDS) } = process.env;
 const SEEDS = LEASE_SEED === undefined ? seedsFrom(1, Number(SCENARIOS)) : [Number(LEASE_SEED)];
 
 describe("hubs, bridges and a worker over a network that fails at random", () => {
