@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 /** The walks that docs/architecture.md shows: how many files each may pass, redis-rest's left out unless they are asked for. */
 export const WALKS = [
   { name: "SessionCheck over TCP", goal: 24, goalWithRedisRest: 32 },
-  { name: "SessionCheck from memory", goal: 10 },
+  { name: "SessionCheck from memory", goal: 11 },
   { name: "GET /v1/check with a cookie", goal: 20 },
   { name: "a player's Publish", goal: 20 },
   { name: "browser login", goal: 26 },

@@ -153,14 +153,13 @@ class Search<State extends Value, Input, Output> {
   /** The explanations in which the operation has taken effect, without it, for it is not under way any more. */
   #explain(returned: number): readonly Explanation<State>[] {
     const found = new Map<string, Explanation<State>[]>();
-    const seen = new Set<string>();
+    const reached = new Map<string, Explanation<State>[]>();
     const open = [...this.#explanations];
     // The list grows while it is gone through: those with fewer effects come first.
     for (const explanation of open) {
-      const { state, effected } = this.#withReads(explanation);
-      const key = `${typeof state}|${state}|${effected.join()}`;
-      if (seen.has(key)) continue;
-      seen.add(key);
+      const withReads = this.#withReads(explanation);
+      if (!this.#keep(reached, withReads)) continue;
+      const { state, effected } = withReads;
       if (effected.includes(returned)) {
         this.#keep(found, { state, effected: effected.filter((index) => index !== returned) });
         continue;
@@ -200,14 +199,18 @@ class Search<State extends Value, Input, Output> {
     });
   }
 
-  /** Keeps an explanation unless one is known that differs only in having left more operations without a response to come. */
-  #keep(found: Map<string, Explanation<State>[]>, explanation: Explanation<State>): void {
+  /**
+   * Keeps an explanation unless one is known that differs only in having left more operations without a response to come: that one
+   * can go on in every way in which this one can. Returns whether it is kept.
+   */
+  #keep(found: Map<string, Explanation<State>[]>, explanation: Explanation<State>): boolean {
     const { state, effected } = explanation;
     const answered = effected.filter((index) => this.#at(index).output !== undefined);
     const key = `${typeof state}|${state}|${answered.join()}`;
     const alike = found.get(key) ?? [];
-    if (alike.some((other) => includesAll(effected, other.effected))) return;
+    if (alike.some((other) => includesAll(effected, other.effected))) return false;
     found.set(key, [...alike.filter((other) => !includesAll(other.effected, effected)), explanation]);
+    return true;
   }
 
   #step(state: State, index: number): readonly State[] {
