@@ -3,6 +3,7 @@ import type { Bindings } from "./app-env.ts";
 import { openIsolate } from "./isolate.ts";
 
 export { LoginGuard } from "./browser/login-limit.ts";
+export { EventHub } from "./events/event-hub.ts";
 export { SessionHub } from "./leases/session-hub.ts";
 export { ChatRoom } from "./rooms/room.ts";
 export { SessionRooms } from "./rooms/session-rooms.ts";

@@ -14,6 +14,20 @@ import type { SessionStore } from "./session-store/session-store.ts";
 export interface IsolateBindings {
   readonly EMBEDDED_SESSIONS: DurableObjectNamespace<EmbeddedSessions>;
   readonly SESSION_HUB: DurableObjectNamespace<Acknowledging>;
+  readonly EVENT_HUB: DurableObjectNamespace<EventHubCalls>;
+}
+
+/** The event hub as isolates and rooms call it (events/event-hub.ts, which this file cannot import). */
+export interface EventHubCalls extends Rpc.DurableObjectBranded {
+  /** There is something new in the log. Resolves when the hub has read what the log had when it was called. */
+  poke(): Promise<void>;
+  /**
+   * The room is to be told of ends and changes of these sessions too, which it last asked the store about at `checkedMs` (epoch ms)
+   * or later. Resolves, when the hub watches the log, with those that may have ended or changed since.
+   */
+  watchRoom(room: string, sessids: readonly number[], checkedMs: number): Promise<readonly number[]>;
+  /** The room has no members any more. */
+  unwatchRoom(room: string): Promise<void>;
 }
 
 /** What an isolate opens once, for its requests and its Durable Objects. */
@@ -46,6 +60,11 @@ export function openIsolate(bindings: IsolateBindings): Isolate {
 /** All bridges of a worker are connected to the object of this name. */
 export function openHub({ SESSION_HUB }: IsolateBindings): DurableObjectStub<Acknowledging> {
   return SESSION_HUB.getByName("hub");
+}
+
+/** All listeners and rooms of a worker hear from the object of this name. */
+export function openEventHub({ EVENT_HUB }: Pick<IsolateBindings, "EVENT_HUB">): DurableObjectStub<EventHubCalls> {
+  return EVENT_HUB.getByName("events");
 }
 
 function openStore(config: WorkerConfig, bindings: IsolateBindings): SessionStore {
