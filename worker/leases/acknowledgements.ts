@@ -1,4 +1,4 @@
-import type { Leases } from "../session-store/session-log.ts";
+import { type Leases, WATCHERS } from "../session-store/session-log.ts";
 import { settledWithin } from "../session-store/session-store.ts";
 
 /** The hub as isolates ask it (session-hub.ts, which this file cannot import). */
@@ -51,8 +51,10 @@ export class Acknowledgements {
    * Its type is AwaitAcknowledgements (session-log.ts).
    */
   async wait(leases: Leases): Promise<void> {
+    const hubs = [...leases].filter(([hub]) => hub !== WATCHERS);
+    if (hubs.length === 0) return;
     // One timer each: no clock but the timers' is monotonic here.
-    const running = [...leases].map(([hub, ms]) => {
+    const running = hubs.map(([hub, ms]) => {
       const { promise: end, resolve } = Promise.withResolvers<undefined>();
       return { hub, end, timer: setTimeout(() => resolve(undefined), ms) };
     });

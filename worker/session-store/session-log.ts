@@ -35,6 +35,11 @@ export interface LogRead {
    * notes that in the same step as it reads: every change after this page knows of them ({@link AwaitAcknowledgements}).
    */
   readonly lease?: { readonly hub: string; readonly ms: number };
+  /**
+   * The reader wants to be told of what ends and changes in the next `watchMs` from this read on. The store notes that in the same
+   * step as it reads, as {@link WATCHERS}: every change after this page knows that somebody watches.
+   */
+  readonly watchMs?: number;
 }
 
 /** The most events in one page of the log. */
@@ -57,19 +62,33 @@ export type LogPage =
 /** The entries that a log keeps at least, unless the configuration says otherwise (SESSION_LOG_ENTRIES). */
 export const DEFAULT_LOG_ENTRIES = 100_000;
 
-/** The ms for which leases that a hub granted may still run, by the hub's name. */
+/** The ms for which leases that a hub granted may still run, by the hub's name; and those for which {@link WATCHERS} watch. */
 export type Leases = ReadonlyMap<string, number>;
+
+/** A name among the leases that is no hub's: readers who want to be told when there is something to read ({@link LogRead.watchMs}). */
+export const WATCHERS = "watchers";
+
+/** Of leases, those who watch: no bridge need acknowledge that a session has expired. */
+export function watchersOf(leases: Leases): Leases {
+  const ms = leases.get(WATCHERS);
+  return new Map(ms === undefined ? [] : [[WATCHERS, ms]]);
+}
 
 /**
  * Waits until no bridge answers by the old state of sessions that a write has ended or changed: for each hub whose leases may
  * still run, until its bridges have acknowledged everything in the log, or its leases have run out. It does not reject, and takes
  * at most as long as the longest of the leases. Stores do not call it without leases.
+ *
+ * It does not wait for {@link WATCHERS}: where they are named, it has them told in the background. A sweep, whose ends no bridge
+ * need acknowledge, names them alone.
  */
 export type AwaitAcknowledgements = (leases: Leases) => Promise<void>;
 
-/** For a store that is told of no hub: waits until the leases have run out. */
-export const outlastLeases: AwaitAcknowledgements = (leases) =>
-  new Promise((resolve) => setTimeout(resolve, Math.max(...leases.values())));
+/** For a store that is told of no hub: waits until the leases have run out. Watchers find out by reading. */
+export const outlastLeases: AwaitAcknowledgements = async (leases) => {
+  const runningMs = [...leases].flatMap(([hub, ms]) => (hub === WATCHERS ? [] : [ms]));
+  if (runningMs.length > 0) await new Promise((resolve) => setTimeout(resolve, Math.max(...runningMs)));
+};
 
 /**
  * An entry of a log: what one step of the store did to sessions. Stores keep and find the entries; where a reader stands among

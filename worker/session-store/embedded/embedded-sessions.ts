@@ -12,7 +12,14 @@ import { makeToken } from "../../../protocol/session-token.ts";
 import { Status } from "../../../protocol/status-codes.ts";
 import { sameSecret } from "../secrets.ts";
 import { firstExpiry, keepMsOf, type SessionPolicy, type SessionTimes } from "../session-lifetime.ts";
-import type { EndReason, Leases, LoggedChange, LogPage, LogRead } from "../session-log.ts";
+import {
+  type EndReason,
+  type Leases,
+  type LoggedChange,
+  type LogPage,
+  type LogRead,
+  WATCHERS,
+} from "../session-log.ts";
 import type { EndedSessions, PreparedIssue, PreparedRequest, RunOptions } from "../session-store.ts";
 import { keepable, type ReadRequest, readVerdict, touchIsDue } from "../stored-session.ts";
 import { EmbeddedLeases, EmbeddedLog } from "./embedded-log.ts";
@@ -33,6 +40,12 @@ export interface EmbeddedOutcome {
 
 /** What one step of the end of all sessions did. */
 export interface EndedStep extends EndedSessions {
+  readonly leases: Leases;
+}
+
+/** What one step of a sweep did. */
+export interface SweptStep {
+  readonly mayHaveMore: boolean;
   readonly leases: Leases;
 }
 
@@ -90,16 +103,24 @@ export class EmbeddedSessions extends DurableObject {
   readLog(read: LogRead, logEntries: number): LogPage {
     const now = this.nowMs();
     return this.ctx.storage.transactionSync(() => {
-      const mayHaveMore = this.#trim(now, logEntries);
+      const mayHaveMore = this.#trim(now, logEntries) === MAX_TRIMMED_PER_STEP;
       if (read.lease !== undefined) this.#leases.extend(read.lease, now);
+      if (read.watchMs !== undefined) this.#leases.extend({ hub: WATCHERS, ms: read.watchMs }, now);
       const page = this.#log.read(read, now);
       return page.kind === "events" && mayHaveMore ? { ...page, more: true } : page;
     });
   }
 
-  /** Removes some of the expired rows. Returns whether there may be more. */
-  sweep(logEntries: number): boolean {
-    return this.ctx.storage.transactionSync(() => this.#trim(this.nowMs(), logEntries));
+  /** Removes some of the expired rows. Returns whether there may be more, and the leases if there were any. */
+  sweep(logEntries: number): SweptStep {
+    const now = this.nowMs();
+    return this.ctx.storage.transactionSync(() => {
+      const expired = this.#trim(now, logEntries);
+      return {
+        mayHaveMore: expired === MAX_TRIMMED_PER_STEP,
+        leases: expired > 0 ? this.#leases.running(now) : new Map(),
+      };
+    });
   }
 
   /** Ends some of the sessions. It is complete if none is left. */
@@ -124,10 +145,11 @@ export class EmbeddedSessions extends DurableObject {
     }
   }
 
-  #trim(now: number, logEntries: number): boolean {
+  /** Removes some of the expired rows, and writes these ends. Returns how many. */
+  #trim(now: number, logEntries: number): number {
     const expired = this.#table.trim(now, MAX_TRIMMED_PER_STEP);
     this.#log.append(expired.map(expiryOf), now, logEntries);
-    return expired.length === MAX_TRIMMED_PER_STEP;
+    return expired.length;
   }
 
   /** A response waits until everything written before it is durable, so a check's touch is written after its response. */

@@ -9,6 +9,7 @@ import {
   type LogPage,
   type LogRead,
   outlastLeases,
+  watchersOf,
 } from "../session-log.ts";
 import {
   type EndedSessions,
@@ -84,7 +85,9 @@ export class EmbeddedStore implements SessionStore {
 
   async sweep(): Promise<void> {
     for (let step = 0; step < MAX_SWEEP_STEPS; step++) {
-      if ((await settledWithin(this.#deadlineMs, this.#object().sweep(this.#logEntries))) !== true) return;
+      const swept = await settledWithin(this.#deadlineMs, this.#object().sweep(this.#logEntries));
+      await this.#outlive(watchersOf(swept?.leases ?? new Map()));
+      if (swept?.mayHaveMore !== true) return;
     }
   }
 

@@ -7,6 +7,7 @@ import {
   type LogPage,
   type LogRead,
   pageOf,
+  WATCHERS,
 } from "../session-log.ts";
 import { asInteger, asList, asText, type RedisScript, type ScriptCall, UnexpectedReply } from "./scripts.ts";
 import { LUA_INDEX, LUA_LEASES } from "./session-index.ts";
@@ -58,6 +59,7 @@ export const LOG_READ: RedisScript = {
   local skips    = ARGV[5] == '1'    -- whether to leave out entries of beginnings
   local hub      = ARGV[6]           -- whose leases may run from now on, '' for none
   local leaseMs  = ARGV[7]           -- for so long
+  local watchMs  = ARGV[8]           -- for so long the reader watches, '0' for not at all
 ${LUA_CLOCK}${LUA_INDEX}
   local MAX_TRIMS = 10
   local MAX_PARTS = 10
@@ -108,6 +110,7 @@ ${LUA_CLOCK}${LUA_INDEX}
   if hub ~= '' and call('ZADD', LEASES, 'GT', string.format('%.0f', now + leaseMs), hub) == 1 then
     call('ZREMRANGEBYSCORE', LEASES, '-inf', nowText)
   end
+  if watchMs ~= '0' then call('ZADD', LEASES, 'GT', string.format('%.0f', now + watchMs), '${WATCHERS}') end
 
   local reply = { trims == MAX_TRIMS and 1 or 0, '', '' }
   local last = from ~= '' and read(reply) or lastEntry()
@@ -121,7 +124,7 @@ ${LUA_CLOCK}${LUA_INDEX}
 `,
 };
 
-export function logReadCall(keys: RedisKeys, { after, limit, kinds, lease }: LogRead): ScriptCall {
+export function logReadCall(keys: RedisKeys, { after, limit, kinds, lease, watchMs }: LogRead): ScriptCall {
   return {
     script: LOG_READ,
     keys: [keys.sessions, keys.users],
@@ -132,6 +135,7 @@ export function logReadCall(keys: RedisKeys, { after, limit, kinds, lease }: Log
       kinds?.has("began") === false ? "1" : "0",
       lease?.hub ?? "",
       String(lease?.ms ?? 0),
+      String(watchMs ?? 0),
     ],
   };
 }

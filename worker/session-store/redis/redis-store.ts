@@ -2,7 +2,14 @@ import { failedResponse, type SessionRequest, type SessionResponse } from "../..
 import { Status } from "../../../protocol/status-codes.ts";
 import { prepareIssues } from "../secrets.ts";
 import type { SessionPolicy } from "../session-lifetime.ts";
-import { type AwaitAcknowledgements, type Leases, type LogPage, type LogRead, outlastLeases } from "../session-log.ts";
+import {
+  type AwaitAcknowledgements,
+  type Leases,
+  type LogPage,
+  type LogRead,
+  outlastLeases,
+  watchersOf,
+} from "../session-log.ts";
 import {
   type EndedSessions,
   type PreparedRequest,
@@ -28,7 +35,7 @@ import {
   ScriptRunner,
 } from "./scripts.ts";
 import { RedisKeys } from "./session-record.ts";
-import { END_SOME, endSomeCall, isSweepIncomplete, parseEnded, SWEEP, sweepCall } from "./sweep.ts";
+import { END_SOME, endSomeCall, parseEnded, parseSwept, SWEEP, sweepCall } from "./sweep.ts";
 import { TOUCH, touchCalls } from "./touch.ts";
 import { DELETE_USER, DeleteUserCall, LIST_USER, ListUserCall } from "./users.ts";
 
@@ -140,7 +147,9 @@ export class RedisStore implements SessionStore {
     const calls = Array.from({ length: SWEEPS_PER_REQUEST }, () => sweepCall(this.#keys));
     for (let request = 0; request < MAX_SWEEP_REQUESTS; request++) {
       const run = await this.#scripts.run(calls, this.#deadline());
-      if (readOutcome(run?.outcomes.at(-1), isSweepIncomplete) !== true) return;
+      const swept = (run?.outcomes ?? []).map((outcome) => readOutcome(outcome, parseSwept));
+      await this.#outlive(watchersOf(new Map(swept.flatMap((step) => [...(step?.leases ?? NONE)]))));
+      if (swept.at(-1)?.mayHaveMore !== true) return;
     }
   }
 

@@ -1,4 +1,4 @@
-/** Lua: the leases of bridges. Uses `now`, `nowText` and `prefix`, which the script takes from its ARGV. */
+/** Lua: the leases of bridges, and who watches. Uses `now`, `nowText` and `prefix`, which the script takes from its ARGV. */
 export const LUA_LEASES = `
   local LEASES = prefix .. 'leases'
 

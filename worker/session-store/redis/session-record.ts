@@ -12,7 +12,8 @@ import type { StoredSession } from "../stored-session.ts";
  * sessions     ZSET sessid -> expiry, all sessions                until the log has their ends
  * owners       hash sessid -> user, JSON                          until the log has their ends
  * log          stream, what became of sessions (log.ts)           stays
- * leases       ZSET hub -> until when its leases may run          stays
+ * leases       ZSET hub -> until when its leases may run;         stays
+ *              "watchers" -> until when somebody watches
  * ```
  *
  * All times are epoch ms by Redis's own clock, so that a check and a count always agree. Redis keeps a key through the millisecond

@@ -6,7 +6,7 @@ import { LUA_CLOCK, LUA_RECORD, type RedisKeys } from "./session-record.ts";
 
 /**
  * Trims a bounded number of expired members from each index, and writes the ends of these sessions. Returns 1 if there may be more,
- * else 0. Records and users' sets need no sweep: Redis expires them.
+ * else 0; then the leases, if it wrote ends. Records and users' sets need no sweep: Redis expires them.
  */
 export const SWEEP: RedisScript = {
   readOnly: false,
@@ -22,7 +22,7 @@ ${LUA_CLOCK}${LUA_INDEX}
     trims = trims + 1
   end
   finish()
-  return mayBeMore
+  return #lines > 0 and addLeases({ mayBeMore }) or { mayBeMore }
 `,
 };
 
@@ -30,9 +30,10 @@ export function sweepCall(keys: RedisKeys): ScriptCall {
   return { script: SWEEP, keys: [keys.sessions, keys.users], args: keys.writeArgs };
 }
 
-/** What the reply says: whether there may be more to sweep. */
-export function isSweepIncomplete(reply: unknown): boolean {
-  return reply === 1;
+/** What the reply says: whether there may be more to sweep, and the leases if ends were written. Throws UnexpectedReply. */
+export function parseSwept(reply: unknown): { readonly mayHaveMore: boolean; readonly leases: Leases } {
+  const [mayBeMore, ...leases] = asList(reply);
+  return { mayHaveMore: mayBeMore === 1, leases: parseLeases(leases) };
 }
 
 /**

@@ -16,6 +16,7 @@ import { ownershipBehaviour } from "./ownership-behaviour.ts";
 import { registerBatchBehaviour } from "./register-batch-behaviour.ts";
 import { renewalBehaviour } from "./renewal-behaviour.ts";
 import { userCapBehaviour } from "./user-cap-behaviour.ts";
+import { watchBehaviour } from "./watch-behaviour.ts";
 
 /** What every SessionStore must do. The caller clears the harness before each test. */
 export function conformanceSuite(harnessOf: () => StoreHarness): void {
@@ -33,6 +34,7 @@ export function conformanceSuite(harnessOf: () => StoreHarness): void {
   describe("the log of random batches", () => logModelBehaviour(harnessOf));
   describe("a position in the log", () => logPositionBehaviour(harnessOf));
   describe("leases", () => leaseBehaviour(harnessOf));
+  describe("a watch", () => watchBehaviour(harnessOf));
   describe("what a bridge may keep", () => keepBehaviour(harnessOf));
   describe("model", () => modelBehaviour(harnessOf));
 }
