@@ -27,6 +27,9 @@ export const REQUEST_TYPES = {
   identify: 13,
 } as const;
 
+/** The request of a watch, which only a bridge answers (protocol/watch-packets.ts). */
+export const WATCH_REQUEST_TYPE = 15;
+
 /** The first packet at a port that requires a service key, and its response (docs/wire-protocol.md, "The service key"). */
 export const SERVICE_KEY_REQUEST_TYPE = 18;
 export const SERVICE_KEY_RESPONSE_TYPE = SERVICE_KEY_REQUEST_TYPE + 1;
@@ -84,9 +87,10 @@ export function decodeServiceRequest(packet: Uint8Array): DecodedServiceRequest 
   }
 }
 
-/** The response to a packet of an unknown type. */
+/** The response to a packet of an unknown type, or of one that is not for who got it. */
 export function unknownTypeResponse(type: number, status: Status): ErrorResponse {
-  return { kind: "error", status, message: `unknown packet type ${type}` };
+  const what = type === WATCH_REQUEST_TYPE ? "only a bridge has watches:" : "unknown";
+  return { kind: "error", status, message: `${what} packet type ${type}` };
 }
 
 /** Appends a request as a packet. */
@@ -236,7 +240,8 @@ function readResponse(type: number, reader: ByteReader): ServiceResponsePacket {
   }
 }
 
-function readSessid(reader: ByteReader): number {
+/** @throws ProtocolError it is 0 */
+export function readSessid(reader: ByteReader): number {
   const sessid = reader.i32("sessid");
   if (sessid === 0) throw new ProtocolError("out_of_range", "sessid: 0 is never a session");
   return sessid;
@@ -254,7 +259,8 @@ function readNewUser(reader: ByteReader): string {
   return user;
 }
 
-function readStatus(reader: ByteReader): Status {
+/** @throws ProtocolError this version does not know it */
+export function readStatus(reader: ByteReader): Status {
   const value = reader.i8("status");
   const status = statusOf(value);
   if (status === undefined) throw new ProtocolError("out_of_range", `status: ${value}, allowed is 0..6`);

@@ -1,20 +1,24 @@
 import { describe, expect, it } from "vitest";
-import { MAX_SERVICE_PACKET_BYTES, PacketDecoder, ProtocolError } from "../../protocol/packet-framing.ts";
-import { decodeServiceRequest, decodeServiceResponse } from "../../protocol/service-packets.ts";
+import { MAX_SERVICE_PACKET_BYTES, PacketDecoder, ProtocolError, packetType } from "../../protocol/packet-framing.ts";
+import { decodeServiceRequest } from "../../protocol/service-packets.ts";
+import { decodeBridgePacket, decodeWatchRequest } from "../../protocol/watch-packets.ts";
 import { mutateBytes } from "../support/packets/cut-and-mutate.ts";
 import { fromHex } from "../support/packets/packet-bytes.ts";
 import {
   brokenServiceVectors,
+  brokenWatchVectors,
   serviceRequestVectors,
   serviceResponseVectors,
+  watchVectors,
 } from "../support/packets/service-vectors.ts";
 import { seededRandom } from "../support/random.ts";
 
 const BUFFERS = 100_000;
 const { FUZZ_SEED = "1" } = process.env;
-const corpus = [...serviceRequestVectors, ...serviceResponseVectors, ...brokenServiceVectors].map(({ hex }) =>
-  fromHex(hex),
-);
+const corpus = [
+  ...[...serviceRequestVectors, ...serviceResponseVectors, ...brokenServiceVectors],
+  ...[...watchVectors, ...brokenWatchVectors],
+].map(({ hex }) => fromHex(hex));
 
 /** What became of one buffer: the outcomes of its packets, and of the stream. */
 function outcomesOf(buffer: Uint8Array, cut: number): string[] {
@@ -22,7 +26,8 @@ function outcomesOf(buffer: Uint8Array, cut: number): string[] {
   const decoder = new PacketDecoder(MAX_SERVICE_PACKET_BYTES);
   const onPacket = (packet: Uint8Array) => {
     outcomes.push(decodeServiceRequest(packet).kind);
-    outcomes.push(answerOutcome(packet));
+    if (packetType(packet) === 15) outcomes.push(outcomeOf(() => decodeWatchRequest(packet), "watch request"));
+    outcomes.push(outcomeOf(() => decodeBridgePacket(packet), "answer"));
   };
   try {
     for (const chunk of [buffer.subarray(0, cut), buffer.subarray(cut)]) {
@@ -35,12 +40,12 @@ function outcomesOf(buffer: Uint8Array, cut: number): string[] {
   return outcomes;
 }
 
-function answerOutcome(packet: Uint8Array): string {
+function outcomeOf(decode: () => unknown, what: string): string {
   try {
-    decodeServiceResponse(packet);
-    return "response";
+    decode();
+    return what;
   } catch (error) {
-    return error instanceof ProtocolError ? "no response" : `thrown: ${error}`;
+    return error instanceof ProtocolError ? `no ${what}` : `thrown: ${error}`;
   }
 }
 
@@ -57,7 +62,7 @@ describe("the service packet decoder under 100,000 random and mutated buffers", 
     expect([...seen.keys()].sort(), `FUZZ_SEED=${FUZZ_SEED}`).toEqual(
       [
         ...["check", "register", "delete", "count", "issue", "checkAccess", "identify", "invalid", "unknown"],
-        ...["response", "no response", "size_too_large", "size_too_small"],
+        ...["answer", "no answer", "watch request", "no watch request", "size_too_large", "size_too_small"],
       ].sort(),
     );
   });

@@ -2,6 +2,7 @@ import fc from "fast-check";
 import type { ServiceResponsePacket } from "../../../protocol/service-packets.ts";
 import type { ServiceRequest } from "../../../protocol/session-request.ts";
 import { Status } from "../../../protocol/status-codes.ts";
+import type { WatchNotice, WatchRequest, WatchResponse } from "../../../protocol/watch-packets.ts";
 
 /** Text of `min`..`max` bytes of UTF-8 without U+0000. */
 export function utf8Text(min: number, max: number): fc.Arbitrary<string> {
@@ -71,4 +72,34 @@ export const serviceResponses: fc.Arbitrary<ServiceResponsePacket> = fc.oneof(
   }),
   fc.record({ kind: fc.constant("serviceKey" as const), status }),
   fc.record({ kind: fc.constant("error" as const), status, message: utf8Text(0, 900) }),
+);
+
+const position = utf8Text(1, 96);
+const noPosition = fc.constant(null);
+const at = fc.nat({ max: Number.MAX_SAFE_INTEGER });
+
+/** Any request of a watch. */
+export const watchRequests: fc.Arbitrary<WatchRequest> = fc.record({
+  scope: fc.constantFrom("none" as const, "known" as const, "all" as const),
+  after: fc.oneof(position, noPosition),
+});
+
+/** Any response to it. */
+export const watchResponses: fc.Arbitrary<WatchResponse> = fc.record({
+  kind: fc.constant("watch" as const),
+  status,
+  position: fc.oneof(position, noPosition),
+});
+
+/** Anything that a SessionEnded may say. */
+export const watchNotices: fc.Arbitrary<WatchNotice> = fc.oneof(
+  fc.record({
+    kind: fc.constant("ended" as const),
+    reason: fc.constantFrom("deleted" as const, "expired" as const, "evicted" as const),
+    sessid,
+    at,
+    position,
+    user: fc.oneof(utf8Text(1, 128), noPosition),
+  }),
+  fc.record({ kind: fc.constantFrom("checkpoint" as const, "reset" as const), at, position }),
 );

@@ -3,6 +3,7 @@ import type { ServiceResponsePacket } from "../../../protocol/service-packets.ts
 import { ipv4FromInt } from "../../../protocol/service-packets.ts";
 import type { ServiceRequest } from "../../../protocol/session-request.ts";
 import { Status, type StatusName } from "../../../protocol/status-codes.ts";
+import type { WatchNotice, WatchRequest, WatchResponse } from "../../../protocol/watch-packets.ts";
 import { fromHex } from "./packet-bytes.ts";
 
 /** One packet of test/vectors/service-packets.json. */
@@ -22,6 +23,11 @@ export interface ServiceVector {
     readonly user?: string;
     readonly message?: string;
     readonly key?: string;
+    readonly scope?: number;
+    readonly after?: string;
+    readonly reason?: number;
+    readonly at?: number;
+    readonly position?: string;
   };
 }
 
@@ -37,12 +43,18 @@ const vectors = JSON.parse(readFileSync(new URL("../../vectors/service-packets.j
   broken: BrokenVector[];
 };
 
-export const brokenServiceVectors: readonly BrokenVector[] = vectors.broken;
+/** The vectors of a watch have a test and a codec of their own (protocol/watch-packets.ts). */
+const WATCH_PACKETS = ["WatchRequest", "WatchResponse", "SessionEnded"];
+export const watchVectors = vectors.packets.filter(({ packet }) => WATCH_PACKETS.includes(packet));
+export const brokenWatchVectors = vectors.broken.filter((vector) => vector.expect.startsWith("Watch"));
+export const brokenServiceVectors = vectors.broken.filter((vector) => !vector.expect.startsWith("Watch"));
 export const serviceKeyVectors = vectors.packets.filter((vector) => vector.packet === "ServiceKeyRequest");
 export const serviceRequestVectors = vectors.packets.filter(
-  (vector) => vector.packet.endsWith("Request") && !serviceKeyVectors.includes(vector),
+  (vector) => vector.packet.endsWith("Request") && ![...serviceKeyVectors, ...watchVectors].includes(vector),
 );
-export const serviceResponseVectors = vectors.packets.filter((vector) => vector.packet.endsWith("Response"));
+export const serviceResponseVectors = vectors.packets.filter(
+  (vector) => vector.packet.endsWith("Response") && !watchVectors.includes(vector),
+);
 
 /** The value that a request vector's bytes stand for. */
 export function requestOfVector({ packet, fields }: ServiceVector): ServiceRequest {
@@ -104,6 +116,22 @@ export function responseOfVector({ packet, fields }: ServiceVector): ServiceResp
     default:
       throw new Error(`no such response: ${packet}`);
   }
+}
+
+/** The value that the bytes of a watch's vector stand for. */
+export function watchOfVector({ packet, fields }: ServiceVector): WatchRequest | WatchResponse | WatchNotice {
+  const position = fields.position || null;
+  if (packet === "WatchRequest") {
+    const scope = (["none", "known", "all"] as const)[fields.scope ?? 0] ?? "none";
+    return { scope, after: fields.after || null };
+  }
+  if (packet === "WatchResponse") return { kind: "watch", status: Status[fields.status ?? "Invalid"], position };
+  const { reason = 0, sessid = 0, at = 0 } = fields;
+  const notice = { at, position: given(position ?? undefined, packet) };
+  if (reason === 0) return { kind: "checkpoint", ...notice };
+  if (reason === 4) return { kind: "reset", ...notice };
+  const name = given((["deleted", "expired", "evicted"] as const)[reason - 1], packet);
+  return { kind: "ended", reason: name, sessid, ...notice, user: fields.user || null };
 }
 
 function given<T>(field: T | undefined, packet: string): T {

@@ -116,6 +116,8 @@ describe("POST /v1/packets", () => {
         SessionRegisterResponse: 4,
         SessionCheckAccessResponse: 12,
         SessionIdentifyResponse: 14,
+        // Only a bridge has watches.
+        WatchResponse: 127,
       };
       expect(type).toBe(types[name ?? ""]);
       expect(responses[4]).toBe(4);
