@@ -312,7 +312,7 @@ test("any request gets the same status, headers and body at the edge and at the 
     seen.set(edge.status, (seen.get(edge.status) ?? 0) + 1);
     for (const response of bridge) expect(comparable(response)).toEqual(comparable(edge));
   });
-  await fc.assert(property, { numRuns: 600 });
+  await fc.assert(property, { numRuns: 300 });
   // Otherwise the requests would show little.
-  for (const status of [200, 401, 403]) expect(seen.get(status) ?? 0).toBeGreaterThan(20);
+  for (const status of [100, 401, 403]) expect(seen.get(status) ?? 0).toBeGreaterThan(20);
 });

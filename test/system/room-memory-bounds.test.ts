@@ -1,11 +1,11 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { describe, expect, it } from "vitest";
-import { DEFAULT_CLIENT_LIMITS } from "../../../../protocol/reliable/client/client-config.ts";
-import type { ClientEvent } from "../../../../protocol/reliable/client/client-output.ts";
-import { DEFAULT_ROOM_LIMITS } from "../../../../protocol/reliable/room/room-limits.ts";
-import { logMessageBytes } from "../../../../protocol/reliable/room/room-log.ts";
-import { DirectPair } from "../../../support/rooms/direct-pair.ts";
+import { DEFAULT_CLIENT_LIMITS } from "../../protocol/reliable/client/client-config.ts";
+import type { ClientEvent } from "../../protocol/reliable/client/client-output.ts";
+import { DEFAULT_ROOM_LIMITS } from "../../protocol/reliable/room/room-limits.ts";
+import { logMessageBytes } from "../../protocol/reliable/room/room-log.ts";
+import { DirectPair } from "../support/rooms/direct-pair.ts";
 
 const BODY = new Uint8Array(16).fill(1);
 const MESSAGES = 1_000_000;
