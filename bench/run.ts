@@ -16,7 +16,6 @@ import { world } from "./groups/world.ts";
 import type { BenchGroup, BenchOptions } from "./harness/bench-case.ts";
 import { installPeers } from "./install-peers.ts";
 import { writeCharts } from "./report/chart.ts";
-import { withResults } from "./report/markdown.ts";
 import {
   type CaseResult,
   describeMachine,
@@ -25,7 +24,7 @@ import {
   readResults,
   writeResults,
 } from "./report/results.ts";
-import { formatTable } from "./report/table.ts";
+import { formatTable, withResults } from "./report/table.ts";
 
 /** The last results, of whatever was measured. */
 const LATEST = fileURLToPath(new URL("results/", import.meta.url));

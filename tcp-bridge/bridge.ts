@@ -1,7 +1,7 @@
 import type { AddressInfo } from "node:net";
 import { type Logger, pino } from "pino";
 import { CheckPort } from "./check/check-port.ts";
-import { EdgeLookup } from "./check/edge-lookup.ts";
+import { EdgeLookup, type SessionLookup } from "./check/edge-lookup.ts";
 import type { BridgeConfig } from "./config.ts";
 import { maxOpenFiles, shareOpenFiles } from "./core/connection-limits.ts";
 import { countAndLog, type Listener, MAX_LINGERING } from "./core/listener.ts";
@@ -12,7 +12,6 @@ import { EdgeFailureLog, EdgeProbe } from "./edge/edge-health.ts";
 import { createGamePort, type GamePortParts } from "./game/game-port.ts";
 import { DueChecks } from "./leases/due-checks.ts";
 import { HubConnection } from "./leases/hub-connection.ts";
-import type { SessionLookup } from "./leases/session-lookup.ts";
 import { BridgeMetrics } from "./metrics/bridge-metrics.ts";
 import { CheckMetrics } from "./metrics/check-metrics.ts";
 import { MetricsServer, type Readiness } from "./metrics/metrics-server.ts";

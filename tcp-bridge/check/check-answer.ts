@@ -8,7 +8,7 @@ import {
 } from "../../protocol/check/check-response.ts";
 import type { ProblemCode } from "../../protocol/problem-document.ts";
 import { Status } from "../../protocol/status-codes.ts";
-import type { Identity, SessionLookup } from "../leases/session-lookup.ts";
+import type { Identity, SessionLookup } from "./edge-lookup.ts";
 
 /** A request as an HTTP server received it. */
 export interface ReceivedRequest {

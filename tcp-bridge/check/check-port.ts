@@ -9,8 +9,8 @@ import type { CheckResponse } from "../../protocol/check/check-response.ts";
 import { AddressBook, type AddressRecord, FailureWindow, type PlaceLimits } from "../core/admission.ts";
 import { type HttpPeer, HttpPlaces, type PlaceRefusal } from "../core/http-places.ts";
 import type { Endpoint } from "../core/listener.ts";
-import type { SessionLookup } from "../leases/session-lookup.ts";
 import { answerCheck, type ReceivedRequest, refuse } from "./check-answer.ts";
+import type { SessionLookup } from "./edge-lookup.ts";
 import { PlainConnection, type PlainConnectionOptions } from "./plain-connection.ts";
 
 /** The limits of the check port. */

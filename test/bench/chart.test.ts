@@ -3,8 +3,8 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { drawChart, writeCharts } from "../../bench/report/chart.ts";
-import { formatMarkdown, withResults } from "../../bench/report/markdown.ts";
 import { type CaseResult, type Results, readResults } from "../../bench/report/results.ts";
+import { formatMarkdown, withResults } from "../../bench/report/table.ts";
 import { drawWorldChart, isWorldMeasured } from "../../bench/report/world-chart.ts";
 
 const PUBLISHED = "docs/performance";

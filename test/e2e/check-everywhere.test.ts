@@ -314,5 +314,5 @@ test("any request gets the same status, headers and body at the edge and at the 
   });
   await fc.assert(property, { numRuns: 300 });
   // Otherwise the requests would show little.
-  for (const status of [100, 401, 403]) expect(seen.get(status) ?? 0).toBeGreaterThan(20);
+  for (const status of [200, 401, 403]) expect(seen.get(status) ?? 0).toBeGreaterThan(10);
 });
