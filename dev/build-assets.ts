@@ -22,7 +22,9 @@ const TARGET = ["chrome122", "firefox123", "safari17.4"];
 export async function buildAssets(): Promise<void> {
   const { outputFiles } = await esbuild.build({
     absWorkingDir: ROOT,
-    entryPoints: ["client/browser/chat-page.ts", "client/browser/chat-page.css"],
+    entryPoints: ["chat-page.ts", "chat-page.css", "console-page.ts", "console-page.css"].map(
+      (file) => `client/browser/${file}`,
+    ),
     outdir: join(ASSETS_DIRECTORY, "artoria"),
     bundle: true,
     minify: true,

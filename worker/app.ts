@@ -1,5 +1,4 @@
 import { Hono, type MiddlewareHandler } from "hono";
-import { bodyLimit } from "hono/body-limit";
 import { HTTPException } from "hono/http-exception";
 import { secureHeaders } from "hono/secure-headers";
 import { ConfigError } from "../config/environment.ts";
@@ -8,7 +7,7 @@ import { type AppEnv, provideStore } from "./app-env.ts";
 import { pages } from "./browser/pages.tsx";
 import { problem } from "./http/problem.ts";
 import { requireApiKey } from "./http/require-api-key.ts";
-import { requireUtf8 } from "./http/validate.ts";
+import { limitBody, requireUtf8 } from "./http/validate.ts";
 import { logFault } from "./log-fault.ts";
 import { accounts } from "./routes/accounts.ts";
 import { check } from "./routes/check.ts";
@@ -21,9 +20,6 @@ import { packets } from "./routes/packets.ts";
 import { roomSocket } from "./routes/room-socket.ts";
 import { rooms } from "./routes/rooms.ts";
 import { count, sessions, users } from "./routes/sessions.ts";
-
-/** 1000 sessids of 11 digits, or 64 grants of 512 bytes, and room for their JSON. */
-const MAX_JSON_BYTES = 64 * 1024;
 
 /** The worker's routes, in the order in which a request meets them. A route finds its config and store in the context. */
 export const app = new Hono<AppEnv>();
@@ -73,20 +69,13 @@ app.route("/v1/session", ownSession);
 app.route("/v1/rooms", roomSocket);
 
 for (const path of ["/v1/sessions/*", "/v1/users/*", "/v1/accounts/*", "/v1/count", "/v1/rooms/*"]) {
-  app.use(path, requireApiKey(), limitBody(MAX_JSON_BYTES), requireUtf8());
+  app.use(path, requireApiKey(), limitBody(), requireUtf8());
 }
 app.route("/v1/sessions", sessions);
 app.route("/v1/users", users);
 app.route("/v1/accounts", accounts);
 app.route("/v1/count", count);
 app.route("/v1/rooms", rooms);
-
-function limitBody(maxBytes: number) {
-  return bodyLimit({
-    maxSize: maxBytes,
-    onError: (c) => problem(c, "too_large", `body: allowed are ${maxBytes} bytes`),
-  });
-}
 
 /** What in a URL ends a host, precedes one, or separates two. */
 const NOT_IN_A_HOST = /[/?#\\@,\s]/;

@@ -64,7 +64,7 @@ const ICON = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect 
 export const assets = new Hono<AppEnv>()
   .get("/pages.css", (c) => c.body(STYLESHEET, 200, { "Content-Type": "text/css", "Cache-Control": CACHE_CONTROL }))
   .get("/icon.svg", (c) => c.body(ICON, 200, { "Content-Type": "image/svg+xml", "Cache-Control": CACHE_CONTROL }))
-  .get("/:file{chat-page\\.(js|css)}", async (c) => {
+  .get("/:file{(chat|console)-page\\.(js|css)}", async (c) => {
     // Only the path is passed on: the service behind the binding might interpret what else a client sends.
     const { status, body, headers } = await c.env.ASSETS.fetch(`https://assets.invalid${c.req.path}`);
     // A new response, because the headers of a fetched one are immutable.

@@ -7,6 +7,7 @@ import { isForm } from "../http/form-body.ts";
 import { openIsolate } from "../isolate.ts";
 import { logFault } from "../log-fault.ts";
 import { assets } from "./assets.ts";
+import { operatorConsole } from "./console.ts";
 import { account } from "./pages/account.tsx";
 import { HomePage } from "./pages/home.tsx";
 import { ASSETS_PATH } from "./pages/layout.tsx";
@@ -14,7 +15,7 @@ import { login, logout } from "./pages/login.tsx";
 import { refusePage } from "./pages/refuse-page.tsx";
 import { room } from "./pages/room.tsx";
 import { signup } from "./pages/signup.tsx";
-import { loadVisitor, type PageEnv } from "./visitor.ts";
+import { isRead, loadVisitor, type PageEnv } from "./visitor.ts";
 
 /** A page loads its stylesheet, icon and scripts from this host and sends its forms there, and nothing else. */
 const pageSecurity = secureHeaders({
@@ -50,12 +51,14 @@ pages.onError((error, c) => {
 for (const path of ["/", "/login", "/signup", "/logout", "/me/*", "/rooms/*"]) {
   pages.use(path, pageSecurity, keepPrivate(), provideStore(), loadVisitor(), refuseForgery(), receiveForm());
 }
+pages.use("/console/*", pageSecurity, keepPrivate(), provideStore(), loadVisitor(), refuseForgery());
 pages.get("/", (c) => c.html(<HomePage visitor={c.get("visitor")} />));
 pages.route("/login", login);
 pages.route("/signup", signup);
 pages.route("/logout", logout);
 pages.route("/me", account);
 pages.route("/rooms", room);
+pages.route("/console", operatorConsole);
 pages.route(ASSETS_PATH, assets);
 
 /** A page is private: no shared cache keeps it, and the back button does not show it after a logout. */
@@ -69,7 +72,7 @@ function keepPrivate(): MiddlewareHandler<PageEnv> {
 /** Against cross-site request forgery: a request that changes something must come from a page of this host. */
 function refuseForgery(): MiddlewareHandler<PageEnv> {
   return async function refuseForgery(c, next) {
-    if (["GET", "HEAD", "OPTIONS"].includes(c.req.method) || isSameOrigin(c)) return next();
+    if (isRead(c) || isSameOrigin(c)) return next();
     return refusePage(c, "denied", "Refused", "Origin: only a page of this site may send this form.");
   };
 }

@@ -10,7 +10,7 @@ import { runOne } from "../session-store/session-store.ts";
 export type Visitor = Identity & { readonly maySignUp: boolean };
 
 type Identity =
-  | { readonly kind: "user"; readonly user: string; readonly sessid: number }
+  | { readonly kind: "user"; readonly user: string; readonly sessid: number; readonly grants: readonly string[] }
   | { readonly kind: "anonymous" }
   /** The store could not be asked. The cookie stays as it is. */
   | { readonly kind: "unknown" };
@@ -41,6 +41,21 @@ export function loadVisitor(): MiddlewareHandler<PageEnv> {
   };
 }
 
+/** Whether the request changes nothing. */
+export function isRead(c: Context): boolean {
+  return ["GET", "HEAD", "OPTIONS"].includes(c.req.method);
+}
+
+/**
+ * What a visitor may do in the console; undefined: nothing. Only the exact texts count: a session that a service creates without
+ * grants has "*", and a player is no operator.
+ */
+export function consoleRight(visitor: Visitor): "read" | "write" | undefined {
+  if (visitor.kind !== "user") return undefined;
+  if (visitor.grants.includes("console:write")) return "write";
+  return visitor.grants.includes("console") ? "read" : undefined;
+}
+
 /** Whether the client accepts a page, not only JSON. */
 export function acceptsHtml(c: Context): boolean {
   const accept = c.req.header("Accept");
@@ -58,8 +73,8 @@ async function findVisitor(c: Context<PageEnv>): Promise<Identity> {
   return isFirstVisit(c) ? issueAnonymousSession(c) : { kind: "anonymous" };
 }
 
-function userOf({ sessid }: Session, user: string): Identity {
-  return { kind: "user", user, sessid };
+function userOf({ sessid, grants }: Session, user: string): Identity {
+  return { kind: "user", user, sessid, grants };
 }
 
 /** From its second request on, an anonymous session lives as long as any other. */

@@ -1,4 +1,5 @@
 import type { Context, MiddlewareHandler } from "hono";
+import { bodyLimit } from "hono/body-limit";
 import { validator } from "hono/validator";
 import * as v from "valibot";
 import { problem } from "./problem.ts";
@@ -53,6 +54,17 @@ function explain(issue: v.BaseIssue<unknown>, where: string): string {
   const field = path.slice(0, MAX_FIELD_CHARACTERS);
   if (issue.type !== "strict_object") return `${field}: ${issue.message}`;
   return issue.expected === "never" ? `${field}: no such field` : `${field}: needed`;
+}
+
+/** 1000 sessids of 11 digits, or 64 grants of 512 bytes, and room for their JSON. */
+const MAX_JSON_BYTES = 64 * 1024;
+
+/** Refuses a body of more bytes. */
+export function limitBody(maxBytes = MAX_JSON_BYTES): MiddlewareHandler {
+  return bodyLimit({
+    maxSize: maxBytes,
+    onError: (c) => problem(c, "too_large", `body: allowed are ${maxBytes} bytes`),
+  });
 }
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false });

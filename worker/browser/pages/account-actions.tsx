@@ -37,7 +37,7 @@ export const accountActions = new Hono<PageEnv>()
 function forOwner(handle: (c: Context<PageEnv>, account: Account) => Response | Promise<Response>) {
   return async function forOwner(c: Context<PageEnv>): Promise<Response> {
     const visitor = c.get("visitor");
-    if (visitor.kind !== "user") return askForLogin(c, visitor);
+    if (visitor.kind !== "user") return askForLogin(c, visitor, "/me");
     const name = accountOfUser(visitor.user);
     const account = name === undefined ? null : await new Accounts(c.env.DB).find(name);
     if (account !== null) return handle(c, account);
@@ -51,7 +51,7 @@ function forOwner(handle: (c: Context<PageEnv>, account: Account) => Response | 
  */
 async function endSession(c: Context<PageEnv>): Promise<Response> {
   const visitor = c.get("visitor");
-  if (visitor.kind !== "user") return askForLogin(c, visitor);
+  if (visitor.kind !== "user") return askForLogin(c, visitor, "/me");
   const { user, sessid: own } = visitor;
   const wanted = v.safeParse(SessidText, (await readForm(c))("sessid"));
   if (!wanted.success) return refusePage(c, "invalid", "Not a session", "sessid: the number of one of your sessions");
@@ -68,7 +68,7 @@ async function endSession(c: Context<PageEnv>): Promise<Response> {
 /** Keeps this session as it is: a new one in its place would live longer than SESSION_MAX_SECONDS after the login. */
 async function endOthers(c: Context<PageEnv>, account: Account): Promise<Response> {
   const visitor = c.get("visitor");
-  if (visitor.kind !== "user") return askForLogin(c, visitor);
+  if (visitor.kind !== "user") return askForLogin(c, visitor, "/me");
   return endAfterProof(c, account, { kind: "deleteUser", user: visitor.user, except: visitor.sessid });
 }
 

@@ -14,7 +14,7 @@ type User = Extract<Visitor, { kind: "user" }>;
 export const account = new Hono<PageEnv>()
   .get("/", async (c) => {
     const visitor = c.get("visitor");
-    return visitor.kind === "user" ? show(c, visitor) : askForLogin(c, visitor);
+    return visitor.kind === "user" ? show(c, visitor) : askForLogin(c, visitor, "/me");
   })
   .route("/", accountActions);
 

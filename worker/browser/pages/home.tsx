@@ -1,16 +1,20 @@
-import type { Visitor } from "../visitor.ts";
+import { consoleRight, type Visitor } from "../visitor.ts";
 import { displayName, Layout } from "./layout.tsx";
 
 /** The home page: who the visitor is, and links. */
 export function HomePage({ visitor }: { visitor: Visitor }) {
   return (
     <Layout title="Home" visitor={visitor}>
-      {visitor.kind === "user" ? <UserHome user={visitor.user} /> : <VisitorHome visitor={visitor} />}
+      {visitor.kind === "user" ? (
+        <UserHome user={visitor.user} isOperator={consoleRight(visitor) !== undefined} />
+      ) : (
+        <VisitorHome visitor={visitor} />
+      )}
     </Layout>
   );
 }
 
-function UserHome({ user }: { user: string }) {
+function UserHome({ user, isOperator }: { user: string; isOperator: boolean }) {
   return (
     <>
       <h1>Hello, {displayName(user)}</h1>
@@ -24,6 +28,12 @@ function UserHome({ user }: { user: string }) {
           <a href="/me">Your account</a>
           <p>Where you are logged in, and how to end it.</p>
         </li>
+        {isOperator && (
+          <li>
+            <a href="/console">Console</a>
+            <p>All sessions, bridges and rooms, live.</p>
+          </li>
+        )}
       </ul>
     </>
   );

@@ -29,10 +29,19 @@ export function refuseUnknown(c: Context<PageEnv>): Response | Promise<Response>
   return refusePage(c, "unavailable", "Not now", "Sessions cannot be looked up at the moment. Try again soon.");
 }
 
-/** The response below `/me` to a visitor who is not logged in, or while that is unknown. */
-export function askForLogin(c: Context<PageEnv>, { kind }: Visitor): Response | Promise<Response> {
+/**
+ * The response to a visitor who is not logged in, or while that is unknown.
+ *
+ * @param page the path to which the login leads back
+ */
+export function askForLogin(
+  c: Context<PageEnv>,
+  { kind }: Visitor,
+  page: "/me" | "/console",
+): Response | Promise<Response> {
   if (kind === "unknown") return refuseUnknown(c);
-  return acceptsHtml(c) ? c.redirect("/login?return=%2Fme", 303) : problem(c, "unauthenticated", "a login is needed");
+  if (!acceptsHtml(c)) return problem(c, "unauthenticated", "a login is needed");
+  return c.redirect(`/login?return=${encodeURIComponent(page)}`, 303);
 }
 
 /** A page with one message. */

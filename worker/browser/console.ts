@@ -1,0 +1,79 @@
+import { Hono, type MiddlewareHandler } from "hono";
+import * as v from "valibot";
+import { Status } from "../../protocol/status-codes.ts";
+import { problem, statusProblem } from "../http/problem.ts";
+import { SessidText, User } from "../http/schemas.ts";
+import { limitBody, query, requireUtf8 } from "../http/validate.ts";
+import { rooms } from "../routes/rooms.ts";
+import { runOne } from "../session-store/session-store.ts";
+import { showConsole } from "./pages/console.tsx";
+import { askForLogin, refusePage, refuseUnknown } from "./pages/refuse-page.tsx";
+import { consoleRight, isRead, type PageEnv } from "./visitor.ts";
+
+const NO_GRANT = "The console needs the grant console or console:write, which this session does not have.";
+
+/** The sessions of a user that one response has, the newest: as many as MAX_SESSIONS_PER_USER allows by default. 10,000 were 2 MB. */
+const MAX_LISTED = 100;
+
+const UserQuery = v.strictObject({ user: User });
+const SessidQuery = v.strictObject({ sessid: SessidText });
+
+/** With the user that the operator saw, no other user is hit who has got the number since. */
+const EndQuery = v.strictObject({ sessid: SessidText, user: v.optional(User) });
+
+/**
+ * `/console`: the operators' page, and what its script asks for. Each request is admitted by the session of its cookie as the store
+ * has it then; an API key counts for nothing here. No response has a session token.
+ */
+export const operatorConsole = new Hono<PageEnv>()
+  .use(admitOperator(), limitBody(), requireUtf8())
+  .get("/", showConsole)
+  .get("/count", async (c) => {
+    const { status, sessions, users } = await runOne(c.get("store"), { kind: "count" });
+    return status === Status.Ok ? c.json({ at: Date.now(), sessions, users }) : statusProblem(c, status);
+  })
+  .get("/user", query(UserQuery), async (c) => {
+    const { status, sessions } = await runOne(c.get("store"), { kind: "listUser", ...c.req.valid("query") });
+    if (status !== Status.Ok) return statusProblem(c, status);
+    return c.json({ total: sessions.length, sessions: sessions.slice(-MAX_LISTED).reverse() });
+  })
+  .delete("/user", query(UserQuery), async (c) => {
+    const { status, deleted } = await runOne(c.get("store"), { kind: "deleteUser", ...c.req.valid("query") });
+    return status === Status.Ok ? c.json({ ended: deleted }) : statusProblem(c, status);
+  })
+  .get("/session", query(SessidQuery), async (c) => {
+    const { status, session } = await runOne(c.get("store"), { kind: "get", ...c.req.valid("query") });
+    return status === Status.Ok ? c.json(session) : statusProblem(c, status);
+  })
+  .delete("/session", query(EndQuery), async (c) => {
+    const { user, sessid } = c.req.valid("query");
+    const { status } = await runOne(c.get("store"), { kind: "delete", sessid, ...(user !== undefined && { user }) });
+    if (status === Status.Ok) return c.json({ ended: 1 });
+    return statusProblem(c, status === Status.Denied ? Status.NotFound : status);
+  })
+  .route("/rooms", rooms);
+
+/**
+ * Admits sessions with the grant `console`, and those with `console:write` to what changes something. A request that a page of
+ * another site caused is refused. (pages.tsx has refused changes without an Origin of this host before.)
+ */
+function admitOperator(): MiddlewareHandler<PageEnv> {
+  return async function admitOperator(c, next) {
+    const visitor = c.get("visitor");
+    const isPage = c.req.path === "/console";
+    // A link may lead to the page from anywhere. "none": the user typed the address.
+    if (!isPage && !["same-origin", "none"].includes(c.req.header("Sec-Fetch-Site") ?? "none")) {
+      return problem(c, "denied", "Sec-Fetch-Site: only the console may ask for this");
+    }
+    if (visitor.kind === "unknown") return isPage ? refuseUnknown(c) : problem(c, "unavailable");
+    if (visitor.kind !== "user") {
+      return isPage ? askForLogin(c, visitor, "/console") : problem(c, "unauthenticated", "a login is needed");
+    }
+    const right = consoleRight(visitor);
+    if (right === undefined) {
+      return isPage ? refusePage(c, "denied", "Not an operator", NO_GRANT) : problem(c, "denied", NO_GRANT);
+    }
+    if (right === "read" && !isRead(c)) return problem(c, "denied", "the session lacks the grant console:write");
+    return next();
+  };
+}
