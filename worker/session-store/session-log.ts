@@ -95,7 +95,7 @@ export const outlastLeases: AwaitAcknowledgements = async (leases) => {
  * them is said here alone.
  */
 export interface LogEntry {
-  /** Orders the entries of one log; the store's own, without a "." in it. */
+  /** Orders the entries of one log; the store's own, without a "_" in it. */
   readonly id: string;
   /** Epoch ms. */
   readonly at: number;
@@ -123,7 +123,7 @@ interface Place {
   readonly digest: string;
 }
 
-const PLACE = /^([^.]{1,64})\.(0|[1-9]\d{0,5})\.([0-9a-z]{1,7})$/;
+const PLACE = /^([^_]{1,64})_(0|[1-9]\d{0,5})_([0-9a-z]{1,7})$/;
 
 function placeOf(position: string): Place | null {
   const [, id = "", seen = "", digest = ""] = PLACE.exec(position) ?? [];
@@ -137,7 +137,7 @@ export function entryIdOf(position: string): string | null {
 
 /** The position behind everything in an entry. */
 export function endOf(entry: LogEntry): string {
-  return `${entry.id}.${entry.changes.length}.${digestOf(entry)}`;
+  return `${entry.id}_${entry.changes.length}_${digestOf(entry)}`;
 }
 
 /**
@@ -164,10 +164,10 @@ export function pageOf(
     for (const change of entry.changes.slice(seen)) {
       if (events.length === limit) break;
       seen += 1;
-      const event = eventOf(change, entry.at, `${entry.id}.${seen}.${digest}`);
+      const event = eventOf(change, entry.at, `${entry.id}_${seen}_${digest}`);
       if (kinds?.has(event.kind) ?? true) events.push(event);
     }
-    position = `${entry.id}.${seen}.${digest}`;
+    position = `${entry.id}_${seen}_${digest}`;
     if (events.length === limit) break;
     seen = 0;
   }

@@ -147,7 +147,7 @@ export function logPositionBehaviour(harnessOf: () => StoreHarness): void {
     const store = harnessOf().open();
     await store.run([register(1), register(2)]);
     const { position } = await LogReader.open(store);
-    const [id = "", seen = "", digest = ""] = position.split(".");
+    const [id = "", seen = "", digest = ""] = position.split("_");
     const lost = { kind: "reset", position };
     const broken = [
       "",
@@ -157,21 +157,21 @@ export function logPositionBehaviour(harnessOf: () => StoreHarness): void {
       "-",
       "+",
       "0-0",
-      "1e400.1.a",
-      "NaN.1.a",
-      ".1.a",
+      "1e400_1_a",
+      "NaN_1_a",
+      "_1_a",
       `${id}`,
-      `${id}.${seen}`,
-      `${id}.${seen}.${digest}x`,
-      `${id}.${seen}.0`,
-      `${id}.999.${digest}`,
-      `${id}.0${seen}.${digest}`,
-      `${id}.-1.${digest}`,
-      ` ${id}.${seen}.${digest}`,
+      `${id}_${seen}`,
+      `${id}_${seen}_${digest}x`,
+      `${id}_${seen}_0`,
+      `${id}_999_${digest}`,
+      `${id}_0${seen}_${digest}`,
+      `${id}_-1_${digest}`,
+      ` ${id}_${seen}_${digest}`,
       `${position}\n`,
-      `9${id}.${seen}.${digest}`,
+      `9${id}_${seen}_${digest}`,
       "x".repeat(100_000),
-      "'; DROP TABLE log; --.1.a",
+      "'; DROP TABLE log; --_1_a",
     ];
     for (const after of broken) expect([after, await store.readLog({ after, limit: 10 })]).toEqual([after, lost]);
   });
