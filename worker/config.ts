@@ -20,6 +20,8 @@ export interface WorkerConfig {
   readonly logEntries: number;
   /** For how long a bridge may answer from memory after the hub has heard from it, and so how long a revoke may wait for one. */
   readonly revocationBoundMs: number;
+  /** Where the ends of sessions are posted; null: nowhere. */
+  readonly webhook: WebhookEndpoint | null;
   /** Addresses of proxies whose X-Forwarded-For is believed (http/client-address.ts). */
   readonly trustedProxies: readonly string[];
   /** Browser accounts: what one may enter that has no grants of its own, and whether anybody may make one. */
@@ -40,6 +42,13 @@ export interface WorkerConfig {
     | "sender"
     | "log"
   >;
+}
+
+/** A receiver of webhooks (docs/webhooks.md). */
+export interface WebhookEndpoint {
+  readonly url: string;
+  /** Messages have a signature of each, so that secrets can be rotated: 1..{@link MAX_WEBHOOK_SECRETS}, 24..64 bytes. */
+  readonly secrets: readonly Uint8Array<ArrayBuffer>[];
 }
 
 /** Tries at passwords, each within a minute (browser/login-limit.ts). A network is an IPv4 address, or 48 bits of IPv6. */
@@ -70,6 +79,31 @@ const MAX_RATE = 1_000_000_000;
 const MIN_LOG_BYTES = 4 * DEFAULT_ROOM_LIMITS.log.maxBytes;
 const MAX_LOG_BYTES = 4 * 1024 ** 3;
 
+/** A rotation needs two. */
+const MAX_WEBHOOK_SECRETS = 4;
+const ALLOWED_WEBHOOK_SECRETS = `allowed are 1..${MAX_WEBHOOK_SECRETS} of them, separated by spaces`;
+
+/** Standard Webhooks 1.0.0, "Signature scheme": of the secret's random bytes. */
+const MIN_WEBHOOK_SECRET_BYTES = 24;
+const MAX_WEBHOOK_SECRET_BYTES = 64;
+
+const WebhookSecret = v.pipe(
+  v.string(),
+  v.transform(parseWebhookSecret),
+  v.instance(
+    Uint8Array<ArrayBuffer>,
+    `allowed is whsec_ and ${MIN_WEBHOOK_SECRET_BYTES}..${MAX_WEBHOOK_SECRET_BYTES} bytes in base64 ("openssl rand -base64 32" makes 32)`,
+  ),
+);
+
+const WebhookSecrets = v.pipe(
+  v.string(),
+  v.transform((text) => text.split(" ").filter((secret) => secret !== "")),
+  v.minLength(1, ALLOWED_WEBHOOK_SECRETS),
+  v.maxLength(MAX_WEBHOOK_SECRETS, ALLOWED_WEBHOOK_SECRETS),
+  v.array(WebhookSecret),
+);
+
 /** Every variable and secret that the worker reads. */
 export const WorkerVariables = v.object({
   LOOPBACK_ONLY: flag(),
@@ -97,6 +131,8 @@ export const WorkerVariables = v.object({
   ),
   SESSION_LOG_ENTRIES: wholeNumber(10, MAX_LOG_ENTRIES, DEFAULT_LOG_ENTRIES),
   REVOCATION_BOUND_MS: wholeNumber(MIN_BOUND_MS, MAX_BOUND_MS, 1000),
+  WEBHOOK_URL: v.optional(v.string()),
+  WEBHOOK_SECRET: v.optional(WebhookSecrets),
   WEB_GRANTS: v.optional(v.pipe(List, Grants), "room:*"),
   SIGNUP: v.optional(v.picklist(["open", "closed"], 'allowed is "open" or "closed"'), "open"),
   FORM_TIMEOUT_SECONDS: wholeNumber(1, 600, 15),
@@ -153,6 +189,7 @@ export function parseWorkerConfig(environment: object): WorkerConfig {
     },
     logEntries: variables.SESSION_LOG_ENTRIES,
     revocationBoundMs: variables.REVOCATION_BOUND_MS,
+    webhook: parseWebhook(variables),
     web: { grants: variables.WEB_GRANTS, signup: variables.SIGNUP },
     forms: {
       timeoutMs: variables.FORM_TIMEOUT_SECONDS * 1000,
@@ -179,6 +216,32 @@ function parseStore(variables: v.InferOutput<typeof WorkerVariables>): WorkerCon
   if (url === undefined) throw new ConfigError('UPSTASH_REDIS_REST_URL: needed with SESSION_STORE = "redis"');
   if (token === undefined) throw new ConfigError('UPSTASH_REDIS_REST_TOKEN: needed with SESSION_STORE = "redis"');
   return { kind: "redis", url, token, keyPrefix: variables.REDIS_KEY_PREFIX };
+}
+
+function parseWebhook(variables: v.InferOutput<typeof WorkerVariables>): WebhookEndpoint | null {
+  const { WEBHOOK_URL: url, WEBHOOK_SECRET: secrets, LOOPBACK_ONLY: loopbackOnly } = variables;
+  if (url === undefined) return null;
+  if (!isWebhookUrl(url, loopbackOnly)) {
+    const also = loopbackOnly ? "or an http URL of a loopback address, " : "";
+    throw new ConfigError(`WEBHOOK_URL: allowed is an https URL, ${also}without a user, a password or a fragment`);
+  }
+  if (secrets === undefined) throw new ConfigError("WEBHOOK_SECRET: needed with WEBHOOK_URL");
+  return { url, secrets };
+}
+
+/** Who ended whose session goes there, so it is encrypted unless it ends on this machine. */
+function isWebhookUrl(value: string, loopbackOnly: boolean): boolean {
+  if (!/^https?:\/\/[^\s#]+$/.test(value) || !URL.canParse(value)) return false;
+  const { protocol, hostname, username, password } = new URL(value);
+  return username === "" && password === "" && (protocol === "https:" || (loopbackOnly && isLoopbackHost(hostname)));
+}
+
+/** The bytes of `whsec_<base64>`; null if it is anything else. */
+function parseWebhookSecret(secret: string): Uint8Array<ArrayBuffer> | null {
+  const [, base64] = /^whsec_((?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?)$/.exec(secret) ?? [];
+  if (base64 === undefined) return null;
+  const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+  return bytes.length >= MIN_WEBHOOK_SECRET_BYTES && bytes.length <= MAX_WEBHOOK_SECRET_BYTES ? bytes : null;
 }
 
 /**

@@ -8,6 +8,7 @@ export { SessionHub } from "./leases/session-hub.ts";
 export { ChatRoom } from "./rooms/room.ts";
 export { SessionRooms } from "./rooms/session-rooms.ts";
 export { EmbeddedSessions } from "./session-store/embedded/embedded-sessions.ts";
+export { WebhookSender } from "./webhooks/webhook-sender.ts";
 
 export default {
   fetch: app.fetch,

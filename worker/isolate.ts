@@ -15,6 +15,7 @@ export interface IsolateBindings {
   readonly EMBEDDED_SESSIONS: DurableObjectNamespace<EmbeddedSessions>;
   readonly SESSION_HUB: DurableObjectNamespace<Acknowledging>;
   readonly EVENT_HUB: DurableObjectNamespace<EventHubCalls>;
+  readonly WEBHOOKS: DurableObjectNamespace<WebhookCalls>;
 }
 
 /** The event hub as isolates and rooms call it (events/event-hub.ts, which this file cannot import). */
@@ -28,6 +29,27 @@ export interface EventHubCalls extends Rpc.DurableObjectBranded {
   watchRoom(room: string, sessids: readonly number[], checkedMs: number): Promise<readonly number[]>;
   /** The room has no members any more. */
   unwatchRoom(room: string): Promise<void>;
+}
+
+/** The sender of webhooks as isolates call it (webhooks/webhook-sender.ts, which this file cannot import). */
+export interface WebhookCalls extends Rpc.DurableObjectBranded {
+  /** There is something new in the log, or the sender may have to begin. Resolves at once. */
+  poke(): Promise<void>;
+  status(): Promise<WebhookStatus>;
+}
+
+/** How the sender of webhooks is doing. */
+export interface WebhookStatus {
+  /** `off`: WEBHOOK_URL is not set. `disabled`: the receiver has answered 410, and gets nothing until WEBHOOK_URL or WEBHOOK_SECRET changes. */
+  readonly state: "off" | "on" | "disabled";
+  /** Messages that failed and are tried again, and those that wait behind them. */
+  readonly held: number;
+  /** Whether the log has more that is to be sent. */
+  readonly behind: boolean;
+  /** When the oldest held message's event happened, epoch ms. */
+  readonly oldestAt: number | null;
+  /** Why the last try failed, if none has succeeded since: `timeout`, `unreachable`, or the response's status. */
+  readonly lastError: string | null;
 }
 
 /** What an isolate opens once, for its requests and its Durable Objects. */
@@ -65,6 +87,11 @@ export function openHub({ SESSION_HUB }: IsolateBindings): DurableObjectStub<Ack
 /** All listeners and rooms of a worker hear from the object of this name. */
 export function openEventHub({ EVENT_HUB }: Pick<IsolateBindings, "EVENT_HUB">): DurableObjectStub<EventHubCalls> {
   return EVENT_HUB.getByName("events");
+}
+
+/** The ends of sessions are sent by the object of this name. */
+export function openWebhooks({ WEBHOOKS }: Pick<IsolateBindings, "WEBHOOKS">): DurableObjectStub<WebhookCalls> {
+  return WEBHOOKS.getByName("webhooks");
 }
 
 function openStore(config: WorkerConfig, bindings: IsolateBindings): SessionStore {

@@ -10,6 +10,13 @@ const redis = {
 const OLD_KEY = "old-".repeat(8);
 const NEW_KEY = "new-".repeat(8);
 
+const OLD_SECRET = webhookSecret(24, 1);
+const NEW_SECRET = webhookSecret(64, 2);
+
+function webhookSecret(bytes: number, value = 0): string {
+  return `whsec_${btoa(String.fromCharCode(...Array<number>(bytes).fill(value)))}`;
+}
+
 describe("parseWorkerConfig", () => {
   it("all variables but SESSION_STORE have the documented defaults", () => {
     expect(parseWorkerConfig({ SESSION_STORE: "embedded" })).toEqual({
@@ -25,6 +32,7 @@ describe("parseWorkerConfig", () => {
       },
       logEntries: 100_000,
       revocationBoundMs: 1000,
+      webhook: null,
       web: { grants: ["room:*"], signup: "open" },
       forms: { timeoutMs: 15_000, maxWaiting: 256, maxWaitingPerAddress: 64 },
       login: {
@@ -66,6 +74,16 @@ describe("parseWorkerConfig", () => {
     expect(parseWorkerConfig({ ...redis, REDIS_KEY_PREFIX: "" }).store).toMatchObject({ keyPrefix: "" });
   });
 
+  it("a webhook may go to this machine in plain HTTP if only this machine reaches the worker", () => {
+    const url = "http://127.0.0.1:9000/";
+    const environment = { SESSION_STORE: "embedded", LOOPBACK_ONLY: "1", WEBHOOK_URL: url, WEBHOOK_SECRET: OLD_SECRET };
+    expect(parseWorkerConfig(environment).webhook).toMatchObject({ url });
+  });
+
+  it("a webhook's secret may be there before its URL", () => {
+    expect(parseWorkerConfig({ SESSION_STORE: "embedded", WEBHOOK_SECRET: OLD_SECRET }).webhook).toBeNull();
+  });
+
   it("every variable is parsed", () => {
     const config = parseWorkerConfig({
       ...redis,
@@ -79,6 +97,8 @@ describe("parseWorkerConfig", () => {
       SESSION_LIMIT_POLICY: "evict-oldest",
       SESSION_LOG_ENTRIES: "10",
       REVOCATION_BOUND_MS: "200",
+      WEBHOOK_URL: "https://shop.test/artoria?from=edge",
+      WEBHOOK_SECRET: `${OLD_SECRET}  ${NEW_SECRET}`,
       WEB_GRANTS: "room:lobby, /shop/*,",
       SIGNUP: "closed",
       FORM_TIMEOUT_SECONDS: "1",
@@ -123,6 +143,10 @@ describe("parseWorkerConfig", () => {
       },
       logEntries: 10,
       revocationBoundMs: 200,
+      webhook: {
+        url: "https://shop.test/artoria?from=edge",
+        secrets: [new Uint8Array(24).fill(1), new Uint8Array(64).fill(2)],
+      },
       web: { grants: ["room:lobby", "/shop/*"], signup: "closed" },
       forms: { timeoutMs: 1000, maxWaiting: 2, maxWaitingPerAddress: 1 },
       login: {
@@ -160,7 +184,7 @@ describe("parseWorkerConfig", () => {
     });
   });
 
-  it.each([
+  it.each<readonly [name: string, environment: object]>([
     ["SESSION_STORE", {}],
     ["SESSION_STORE", { SESSION_STORE: "memcached" }],
     ["UPSTASH_REDIS_REST_URL", { SESSION_STORE: "redis", UPSTASH_REDIS_REST_TOKEN: redis.UPSTASH_REDIS_REST_TOKEN }],
@@ -181,6 +205,31 @@ describe("parseWorkerConfig", () => {
     ["REVOCATION_BOUND_MS", { ...redis, REVOCATION_BOUND_MS: "60001" }],
     ["WEB_GRANTS.1", { ...redis, WEB_GRANTS: "room:*,a*b" }],
     ["WEB_GRANTS", { ...redis, WEB_GRANTS: Array(65).fill("a").join(",") }],
+    ...[
+      "",
+      "https://",
+      "shop.test",
+      "ftp://shop.test",
+      "http://shop.test",
+      "http://127.0.0.1:9000",
+      "https://user@secret.test",
+      "https://user:secret@shop.test",
+      "https://shop.test/#secret",
+      "https://shop.test/a b",
+    ].map((url) => ["WEBHOOK_URL", { ...redis, WEBHOOK_URL: url, WEBHOOK_SECRET: NEW_SECRET }] as const),
+    ["WEBHOOK_URL", { ...redis, LOOPBACK_ONLY: "1", WEBHOOK_URL: "http://10.0.0.1", WEBHOOK_SECRET: NEW_SECRET }],
+    ["WEBHOOK_SECRET", { ...redis, WEBHOOK_URL: "https://shop.test" }],
+    ["WEBHOOK_SECRET", { ...redis, WEBHOOK_SECRET: " " }],
+    ["WEBHOOK_SECRET", { ...redis, WEBHOOK_SECRET: Array(5).fill(NEW_SECRET).join(" ") }],
+    ...[
+      "secret",
+      "whsec_",
+      "whsk_secret",
+      `${NEW_SECRET}\n`,
+      "whsec_secret!",
+      webhookSecret(23),
+      webhookSecret(65),
+    ].map((wrong) => ["WEBHOOK_SECRET.1", { ...redis, WEBHOOK_SECRET: `${OLD_SECRET} ${wrong}` }] as const),
     ["SIGNUP", { ...redis, SIGNUP: "yes" }],
     ["LOGIN_TRIES_PER_ACCOUNT", { ...redis, LOGIN_TRIES_PER_ACCOUNT: "0" }],
     ["ROOM_HISTORY_MESSAGES", { ...redis, ROOM_HISTORY_MESSAGES: "all" }],
@@ -189,6 +238,6 @@ describe("parseWorkerConfig", () => {
     ["ROOM_LOG_MAX_BYTES", { ...redis, ROOM_LOG_MAX_BYTES: "1000000" }],
   ])("a wrong %s is refused by name, without its value", (name, environment) => {
     expect(() => parseWorkerConfig(environment)).toThrow(new RegExp(`^${name}: .*(allowed|needed)`));
-    expect(() => parseWorkerConfig(environment)).not.toThrow(/secret|redis\.test/);
+    expect(() => parseWorkerConfig(environment)).not.toThrow(/secret|(redis|shop)\.test|AAAA/);
   });
 });
