@@ -23,12 +23,10 @@ export interface EventHubCalls extends Rpc.DurableObjectBranded {
   /** There is something new in the log. Resolves when the hub has read what the log had when it was called. */
   poke(): Promise<void>;
   /**
-   * The room is to be told of ends and changes of these sessions too, which it last asked the store about at `checkedMs` (epoch ms)
-   * or later. Resolves, when the hub watches the log, with those that may have ended or changed since.
+   * `more`: the room is to hear of ends and changes of these sessions too; `all`: of these and no others. When it resolves, the hub
+   * watches; what became of them before, the room must ask the store.
    */
-  watchRoom(room: string, sessids: readonly number[], checkedMs: number): Promise<readonly number[]>;
-  /** The room has no members any more. */
-  unwatchRoom(room: string): Promise<void>;
+  watchRoom(room: string, sessids: readonly number[], which: "more" | "all"): Promise<void>;
 }
 
 /** The sender of webhooks as isolates call it (webhooks/webhook-sender.ts, which this file cannot import). */

@@ -7,7 +7,9 @@ import type { RoomIdentity } from "../../protocol/reliable/room/room-connections
 import { type IdentifyRequest, MAX_BATCH_REQUESTS } from "../../protocol/session-request.ts";
 import { splitToken } from "../../protocol/session-token.ts";
 import { Status } from "../../protocol/status-codes.ts";
+import type { DoubtfulSessions } from "../events/watched-rooms.ts";
 import { sameSecret } from "../session-store/secrets.ts";
+import type { EndReason } from "../session-store/session-log.ts";
 import type { SessionStore } from "../session-store/session-store.ts";
 
 /** The session of a connection, as the worker got it from the session store before it called the room. */
@@ -38,10 +40,15 @@ export function roomIdentity({ sessid, secretHash, user }: RoomCredential): Room
   }
 }
 
-/** Asks whether the session of a seat may still be in the room, as its upgrade was checked. */
-function identifySeat(session: string, room: string): IdentifyRequest {
-  const [sessid = "", secretHash = ""] = session.split(".", 2);
-  return { kind: "identify", sessid: Number(sessid), secretHash, resource: roomResource(room) };
+/** The number of a session, which the room knows by {@link RoomIdentity.session}. */
+export function sessidOf(session: string): number {
+  return Number.parseInt(session, 10);
+}
+
+/** Asks whether a session may still be in the room, as its upgrade was checked. */
+function identifyAgain(session: string, room: string): IdentifyRequest {
+  const [, secretHash = ""] = session.split(".", 2);
+  return { kind: "identify", sessid: sessidOf(session), secretHash, resource: roomResource(room) };
 }
 
 /** An upgrade that the worker admitted. */
@@ -90,33 +97,46 @@ export function refuseUpgrade({ code, message }: Refusal): Response {
   return new Response(null, { status: 101, webSocket: client });
 }
 
-/** A seat whose session may not stay in the room. */
-export interface InvalidSeat {
-  readonly member: number;
+/** A session that may not stay in the room. */
+export interface InvalidSession {
   readonly session: string;
   readonly code: ClosedCode;
   readonly message: string;
 }
 
+/** What a player is told whose session has ended, if the room knows why. */
+const ENDED: Readonly<Record<EndReason, string>> = {
+  deleted: "the session was ended",
+  evicted: "the session gave way to a newer one of its user",
+  expired: "the session has expired",
+};
+
 /**
- * Checks the sessions of a room's seats, which also renews them: a session in a room is in use. A session that ended or
- * lost its grant may not stay. While the store is unavailable, all may stay.
+ * Checks sessions that are in a room, which also renews them: a session in a room is in use. A session that ended or lost its grant
+ * may not stay. While the store is unavailable, all may stay.
+ *
+ * @param reasons why sessions have ended, as far as it is known
  */
-export async function findInvalidSeats(
+export async function findInvalidSessions(
   store: SessionStore,
   room: string,
-  seats: readonly { readonly member: number; readonly session: string }[],
-): Promise<InvalidSeat[]> {
-  const invalid: InvalidSeat[] = [];
-  for (let from = 0; from < seats.length; from += MAX_BATCH_REQUESTS) {
-    const batch = seats.slice(from, from + MAX_BATCH_REQUESTS);
-    const responses = await store.run(batch.map(({ session }) => identifySeat(session, room)));
-    for (const [index, { member, session }] of batch.entries()) {
+  sessions: readonly string[],
+  reasons?: DoubtfulSessions,
+): Promise<InvalidSession[]> {
+  const invalid: InvalidSession[] = [];
+  for (let from = 0; from < sessions.length; from += MAX_BATCH_REQUESTS) {
+    const batch = sessions.slice(from, from + MAX_BATCH_REQUESTS);
+    // As for a bridge: a replica may not know yet what the hub has told.
+    const requests = batch.map((session) => identifyAgain(session, room));
+    const responses = await store.run(requests, { forBridge: true });
+    for (const [index, session] of batch.entries()) {
       const status = responses[index]?.status;
       if (status === Status.NotFound) {
-        invalid.push({ member, session, code: ClosedCode.SessionInvalid, message: "the session has ended" });
+        const reason = reasons?.get(sessidOf(session));
+        const message = reason ? ENDED[reason] : "the session has ended";
+        invalid.push({ session, code: ClosedCode.SessionInvalid, message });
       } else if (status === Status.Denied) {
-        invalid.push({ member, session, code: ClosedCode.Denied, message: "the session lacks the grant" });
+        invalid.push({ session, code: ClosedCode.Denied, message: "the session lacks the grant" });
       }
     }
   }

@@ -1,11 +1,14 @@
 import { ClosedCode } from "../../protocol/closed-codes.ts";
 import type { RoomCore } from "../../protocol/reliable/room/room-core.ts";
 import type { RoomLimits } from "../../protocol/reliable/room/room-limits.ts";
+import type { DoubtfulSessions } from "../events/watched-rooms.ts";
+import type { EventHubCalls } from "../isolate.ts";
 import { logFault } from "../log-fault.ts";
 import type { SessionStore } from "../session-store/session-store.ts";
-import { findInvalidSeats, type RoomCredential, roomIdentity } from "./room-admission.ts";
+import { findInvalidSessions, type RoomCredential, roomIdentity, sessidOf } from "./room-admission.ts";
 import { RoomSockets } from "./room-sockets.ts";
 import { type RoomHooks, type RoomMember, RoomTransactions } from "./room-transaction.ts";
+import { SessionWatch } from "./session-watch.ts";
 import type { SqliteRoomStorage } from "./sqlite-room-storage.ts";
 
 export interface RoomRuntimeOptions {
@@ -13,11 +16,15 @@ export interface RoomRuntimeOptions {
   readonly storage: SqliteRoomStorage;
   readonly limits: Partial<RoomLimits>;
   readonly store: SessionStore;
+  readonly eventHub: () => Pick<EventHubCalls, "watchRoom">;
   readonly hooks: RoomHooks;
   readonly nowMs: () => number;
 }
 
-/** How often the room checks its members' sessions again, and so the longest time until a revoke takes effect in it. */
+/**
+ * How often the room checks its members' sessions again. The event hub tells it of revokes; this is for what it missed, and so the
+ * longest time until a revoke takes effect.
+ */
 const RECHECK_MS = 60_000;
 
 /** Nine heartbeats of 10 s without a packet or a ping: the other end is gone, although the socket was not closed. */
@@ -45,10 +52,11 @@ export class RoomRuntime {
   readonly #transactions: RoomTransactions;
   readonly #coalescer: TransactionCoalescer;
   readonly #timers: RoomTimers;
+  readonly #watch: SessionWatch;
   #inbox: RoomAction[] = [];
   #inboxBytes = 0;
 
-  constructor({ ctx, storage, limits, store, hooks, nowMs }: RoomRuntimeOptions) {
+  constructor({ ctx, storage, limits, store, eventHub, hooks, nowMs }: RoomRuntimeOptions) {
     this.storage = storage;
     this.#ctx = ctx;
     this.#store = store;
@@ -63,6 +71,13 @@ export class RoomRuntime {
         return this.#sockets.sends - sends;
       },
       committed: () => ctx.storage.sync(),
+      background: (work) => ctx.waitUntil(work),
+    });
+    this.#watch = new SessionWatch({
+      room: storage.record.name,
+      hub: eventHub,
+      sessids: () => new Set(this.#sessions.map(sessidOf)),
+      onWatched: (sessids) => this.#endInvalid(this.#sessions.filter((session) => sessids.has(sessidOf(session)))),
       background: (work) => ctx.waitUntil(work),
     });
   }
@@ -84,6 +99,7 @@ export class RoomRuntime {
     const connection = this.#sockets.accept(socket, credential, this.#nowMs());
     const identity = roomIdentity(credential);
     void this.#enqueue((core, nowMs) => core.connected(connection, identity, nowMs));
+    this.#watch.add(credential.sessid);
   }
 
   /** Resolves when the message has been processed; undefined if it already has. */
@@ -131,9 +147,19 @@ export class RoomRuntime {
     if (this.#isOccupied && record.recheckAtMs <= this.#nowMs()) {
       record.recheckAtMs = this.#nowMs() + RECHECK_MS;
       this.#closeSilent();
-      await this.#removeInvalid();
+      await this.#watch.tellAll();
+      await this.#endInvalid(this.#sessions);
     }
     this.#setTimers();
+  }
+
+  /** The event hub tells what became of sessions. Resolves with false if nobody is in the room. */
+  async recheck(doubtful: DoubtfulSessions): Promise<boolean> {
+    if (!this.#isOccupied) return false;
+    this.#watch.forget(doubtful?.keys());
+    const sessions = this.#sessions.filter((session) => doubtful?.has(sessidOf(session)) ?? true);
+    await this.#endInvalid(sessions, doubtful);
+    return true;
   }
 
   /** Whether the room has been empty for so long that its log can be deleted. */
@@ -170,16 +196,16 @@ export class RoomRuntime {
     });
   }
 
-  async #removeInvalid(): Promise<void> {
-    const { name } = this.storage.record;
-    const invalid = await findInvalidSeats(this.#store, name, this.#transactions.core.members);
+  /** The sessions that are in the room, those included whose connections wait in the inbox. */
+  get #sessions(): string[] {
+    return this.transact((core) => [...core.sessions]);
+  }
+
+  async #endInvalid(sessions: readonly string[], doubtful?: DoubtfulSessions): Promise<void> {
+    const invalid = await findInvalidSessions(this.#store, this.storage.record.name, sessions, doubtful);
     if (invalid.length === 0) return;
     this.transact((core, nowMs) => {
-      // During the request to the store, another session may have got the seat.
-      const sessions = new Map(core.members.map(({ member, session }) => [member, session]));
-      for (const { member, session, code, message } of invalid) {
-        if (sessions.get(member) === session) core.remove(member, code, message, nowMs);
-      }
+      for (const { session, code, message } of invalid) core.endSession(session, code, message, nowMs);
     });
   }
 
@@ -189,7 +215,10 @@ export class RoomRuntime {
     const { deadlineMs, alarmMs = Number.POSITIVE_INFINITY } = this.#transactions.core;
     this.#timers.wakeAt(deadlineMs, nowMs);
     if (!this.#isOccupied) {
-      record.emptySinceMs ??= nowMs;
+      if (record.emptySinceMs === null) {
+        record.emptySinceMs = nowMs;
+        this.#ctx.waitUntil(this.#watch.tellAll());
+      }
       this.#timers.alarmAt(record.emptySinceMs + EMPTY_MS);
       return;
     }

@@ -3,7 +3,8 @@ import { ClosedCode } from "../../protocol/closed-codes.ts";
 import { MAX_BODY_BYTES } from "../../protocol/player-packets.ts";
 import type { RoomCore } from "../../protocol/reliable/room/room-core.ts";
 import type { RoomLimits } from "../../protocol/reliable/room/room-limits.ts";
-import { type IsolateBindings, openIsolate } from "../isolate.ts";
+import type { DoubtfulSessions, WatchedRoom } from "../events/watched-rooms.ts";
+import { type IsolateBindings, openEventHub, openIsolate } from "../isolate.ts";
 import { readAdmitted, refusal, refuseUpgrade, roomIdentity } from "./room-admission.ts";
 import { RoomRuntime } from "./room-runtime.ts";
 import type { RoomHooks, RoomMember, RoomMessage } from "./room-transaction.ts";
@@ -33,7 +34,7 @@ const NO_ROOM: RoomState = { epoch: 0, offset: 0, members: [] };
  * `on...` methods; `members`, `post` and `remove` are what it acts with. The room may lose
  * its memory between any two transactions, so content code keeps what it needs in `this.ctx.storage`.
  */
-export abstract class Room extends DurableObject<RoomBindings> {
+export abstract class Room extends DurableObject<RoomBindings> implements WatchedRoom {
   /** The clock, epoch ms. */
   nowMs: () => number = Date.now;
   #runtime: RoomRuntime | undefined;
@@ -120,6 +121,11 @@ export abstract class Room extends DurableObject<RoomBindings> {
     return this.#stored()?.isIn(session) ?? false;
   }
 
+  /** For the event hub ({@link WatchedRoom}). */
+  async recheck(sessions: DoubtfulSessions): Promise<boolean> {
+    return (await this.#stored()?.recheck(sessions)) ?? false;
+  }
+
   /** For a service: the state of the room. */
   inspect(): RoomState {
     const room = this.#stored();
@@ -159,7 +165,9 @@ export abstract class Room extends DurableObject<RoomBindings> {
       onSent: (to, offset) => this.onSent(to, offset),
     };
     const limits: Partial<RoomLimits> = config.room;
-    this.#runtime = new RoomRuntime({ ctx: this.ctx, storage, limits, store, hooks, nowMs: () => this.nowMs() });
+    const eventHub = () => openEventHub(this.env);
+    const nowMs = () => this.nowMs();
+    this.#runtime = new RoomRuntime({ ctx: this.ctx, storage, limits, store, eventHub, hooks, nowMs });
     this.#runtime.restore();
     return this.#runtime;
   }

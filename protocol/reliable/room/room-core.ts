@@ -89,6 +89,13 @@ export class RoomCore {
     return this.#seats.ofSession(session) !== undefined;
   }
 
+  /** The sessions that have a seat or a connection. */
+  get sessions(): ReadonlySet<string> {
+    const sessions = new Set(this.members.map(({ session }) => session));
+    for (const { identity } of this.#connections.all()) sessions.add(identity.session);
+    return sessions;
+  }
+
   /** When {@link tick} must be called even if the room sleeps: a held seat expires, or a player's Ack is overdue. */
   get alarmMs(): number | undefined {
     const { deadlineMs = Number.POSITIVE_INFINITY } = this.#seats;
@@ -179,6 +186,15 @@ export class RoomCore {
     const offset = this.#storage.head + 1;
     this.#append({ kind: "message", offset, from, to, body, atMs: nowMs });
     return offset;
+  }
+
+  /** Ends a session here: removes its seat, and closes its connections that have none. */
+  endSession(session: string, code: ClosedCode, message: string, nowMs: number): void {
+    const seat = this.#seats.ofSession(session);
+    if (seat !== undefined) this.remove(seat.member, code, message, nowMs);
+    for (const connection of this.#connections.all()) {
+      if (connection.identity.session === session) this.#connections.end(connection, code, message);
+    }
   }
 
   /** Removes a member: it left, a service asked for it, or its session ended. */

@@ -6,7 +6,7 @@ import { failedResponse } from "../../../protocol/session-request.ts";
 import { Status } from "../../../protocol/status-codes.ts";
 import type { Bindings } from "../../../worker/app-env.ts";
 import { openIsolate } from "../../../worker/isolate.ts";
-import { findInvalidSeats } from "../../../worker/rooms/room-admission.ts";
+import { findInvalidSessions } from "../../../worker/rooms/room-admission.ts";
 import { runOne, type SessionStore } from "../../../worker/session-store/session-store.ts";
 import { askAsService, type Created, createSession, newUser } from "../routes/edge-client.ts";
 import { embeddedObject } from "../session-store/embedded/embedded-harness.ts";
@@ -126,7 +126,7 @@ describe("a room, every 60 s,", () => {
   });
 });
 
-describe("findInvalidSeats", () => {
+describe("findInvalidSessions", () => {
   it("finds none while the store is unavailable", async () => {
     const down: SessionStore = {
       run: async (requests) => requests.map(({ kind }) => failedResponse(kind, Status.Unavailable)),
@@ -136,8 +136,8 @@ describe("findInvalidSeats", () => {
       sweep: async () => undefined,
     };
     const { sessid } = await createSession();
-    expect(await findInvalidSeats(down, "lobby", [{ member: 1, session: `${sessid}.secret` }])).toEqual([]);
+    expect(await findInvalidSessions(down, "lobby", [`${sessid}.secret`])).toEqual([]);
     const { store } = openIsolate(env as unknown as Bindings);
-    expect(await findInvalidSeats(store, "lobby", [{ member: 1, session: `${sessid}.secret` }])).toHaveLength(1);
+    expect(await findInvalidSessions(store, "lobby", [`${sessid}.secret`])).toHaveLength(1);
   });
 });
