@@ -1,4 +1,5 @@
 import { waitUntil } from "cloudflare:workers";
+import { CoalescedCall } from "./coalesced-call.ts";
 import { parseWorkerConfig, type WorkerConfig } from "./config.ts";
 import { BodyIntake } from "./http/form-body.ts";
 import { Acknowledgements, type Acknowledging } from "./leases/acknowledgements.ts";
@@ -7,7 +8,7 @@ import type { EmbeddedSessions } from "./session-store/embedded/embedded-session
 import { EmbeddedStore } from "./session-store/embedded/embedded-store.ts";
 import { RedisStore } from "./session-store/redis/redis-store.ts";
 import { CacheInvalidatingStore, SessionCache } from "./session-store/session-cache.ts";
-import type { AwaitAcknowledgements } from "./session-store/session-log.ts";
+import { type AwaitAcknowledgements, WATCHERS } from "./session-store/session-log.ts";
 import type { SessionStore } from "./session-store/session-store.ts";
 
 /** The worker's bindings that an isolate uses. */
@@ -60,6 +61,9 @@ export interface Isolate {
   readonly intake: BodyIntake;
 }
 
+/** Enough for a poke's read of the log; while one takes longer, others wait for it. */
+const POKE_DEADLINE_MS = 1000;
+
 /** An isolate's environment does not change, so it is parsed once. */
 const isolates = new WeakMap<IsolateBindings, Isolate>();
 
@@ -99,7 +103,15 @@ function openStore(config: WorkerConfig, bindings: IsolateBindings): SessionStor
     boundMs: revocationBoundMs,
     background: waitUntil,
   });
-  const awaitAcknowledgements: AwaitAcknowledgements = (leases) => acknowledgements.wait(leases);
+  const pokes = [() => openEventHub(bindings)].map(
+    (watcher) =>
+      new CoalescedCall({ call: () => watcher().poke(), deadlineMs: POKE_DEADLINE_MS, background: waitUntil }),
+  );
+  const awaitAcknowledgements: AwaitAcknowledgements = (leases) => {
+    // A poke that fails is made up for by the next, and by what watchers read without one.
+    if (leases.has(WATCHERS)) for (const poke of pokes) void poke.ask();
+    return acknowledgements.wait(leases);
+  };
   if (store.kind === "embedded") {
     return new EmbeddedStore({ namespace: bindings.EMBEDDED_SESSIONS, policy, logEntries, awaitAcknowledgements });
   }

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Acknowledgements } from "../../../worker/leases/acknowledgements.ts";
+import { WATCHERS } from "../../../worker/session-store/session-log.ts";
 
 const BOUND_MS = 1000;
 const OWN = "this worker's hub";
@@ -95,6 +96,16 @@ describe("a write that waits for bridges", () => {
     expect([short.answered, long.answered]).toEqual([true, false]);
     await pass(400);
     expect(long.answered).toBe(true);
+  });
+
+  it("does not wait for those who watch, and asks no hub for them", async () => {
+    const watched = write({ [WATCHERS]: 60_000 });
+    await pass(0);
+    expect(watched.answered).toBe(true);
+    expect([calls.length, vi.getTimerCount()]).toEqual([0, 0]);
+    const both = write({ [WATCHERS]: 60_000, [OTHER]: 300 });
+    await pass(300);
+    expect(both.answered).toBe(true);
   });
 
   it("leaves no timer behind", async () => {

@@ -26,6 +26,9 @@ const OPERATIONS: Readonly<Record<string, (store: SessionStore, harness: RedisHa
   "a hub's read of the log": async (store) => {
     await store.readLog({ after: null, limit: 1000, lease: { hub: "hub", ms: 1000 } });
   },
+  "an event hub's read of the log": async (store) => {
+    await store.readLog({ after: null, limit: 1000, watchMs: 60_000 });
+  },
 };
 
 /** By operation, what the page says. */
@@ -66,6 +69,24 @@ describe("RedisStore", () => {
       counted[operation] = await executed();
     }
     expect(counted).toEqual(countsOfPage());
+  });
+
+  it.each<[string, SessionRequest]>([
+    ["delete", { kind: "delete", sessid: 1 }],
+    ["end of a user's sessions", { kind: "deleteUser", user: "user-1" }],
+    ["refresh that gives other grants", register(1, { user: "user-1", grants: ["shop"] })],
+  ])("executes as many commands for a %s while somebody watches as while nobody does", async (_, request) => {
+    const counts: number[] = [];
+    for (const watch of [{}, { watchMs: 60_000 }]) {
+      await harness.clear();
+      const store = harness.open({ touchIntervalMs: 60_000 });
+      await store.run(users(2));
+      await store.readLog({ after: null, limit: 1, ...watch });
+      await harness.command("CONFIG", "RESETSTAT");
+      await store.run([request]);
+      counts.push(await executed());
+    }
+    expect(counts[1]).toBe(counts[0]);
   });
 
   it("executes as many commands for touches as docs/performance/capacity-and-cost.md says", async () => {
