@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { ByteWriter } from "../../protocol/packet-fields.ts";
@@ -111,6 +112,25 @@ describe("the packets of a watch", () => {
     const longest: WatchNotice = { kind: "reset", at: Number.MAX_SAFE_INTEGER, position: "p".repeat(96) };
     const end = { ...longest, kind: "ended", reason: "evicted", sessid: -1, user: "u".repeat(128) } as const;
     expect(encode(end).byteLength).toBeLessThanOrEqual(MAX_SERVICE_PACKET_BYTES);
+  });
+
+  it("are those of the examples in docs/wire-protocol.md, each a whole packet", () => {
+    const page = readFileSync(new URL("../../docs/wire-protocol.md", import.meta.url), "utf8");
+    const examples = [...page.matchAll(/^(->|<-) ([0-9a-f ]+)$/gm)].map(([, arrow, hex = ""]) => {
+      const [packet = new Uint8Array(), ...more] = splitPackets(MAX_SERVICE_PACKET_BYTES, [
+        fromHex(hex.replaceAll(" ", "")),
+      ]);
+      expect(more).toEqual([]);
+      if (arrow === "<-") return decodeBridgePacket(packet);
+      const request = decodeServiceRequest(packet);
+      return request.kind === "unknown" ? decodeWatchRequest(packet) : request;
+    });
+    expect(examples).toContainEqual({ scope: "all", after: "1763775133000-0_0_k" });
+    expect(examples).toContainEqual(
+      expect.objectContaining({ kind: "ended", reason: "deleted", sessid: 7, user: "kim" }),
+    );
+    expect(examples).toContainEqual({ kind: "watch", status: Status.NotFound, position: "1763779999999-0_5_b2" });
+    expect(examples.filter((example) => "kind" in example && example.kind === "invalid")).toEqual([]);
   });
 
   it("are decoded to what was encoded", () => {
