@@ -212,10 +212,10 @@ describe("the log of RedisStore", () => {
       const store = harness.open();
       await store.run([register(1), register(2)]);
       const inside = await endOfLog(store);
-      const [id = "", seen, digest] = inside.split(".");
+      const [id = "", seen, digest] = inside.split("_");
       expect(seen).toBe("2");
-      expect((await store.readLog({ after: `${id}.1.${digest}`, limit: LIMIT })).kind).toBe("events");
-      expect((await store.readLog({ after: `${id}.3.${digest}`, limit: LIMIT })).kind).toBe("reset");
+      expect((await store.readLog({ after: `${id}_1_${digest}`, limit: LIMIT })).kind).toBe("events");
+      expect((await store.readLog({ after: `${id}_3_${digest}`, limit: LIMIT })).kind).toBe("reset");
     });
   });
 
