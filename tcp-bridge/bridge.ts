@@ -1,5 +1,7 @@
 import type { AddressInfo } from "node:net";
 import { type Logger, pino } from "pino";
+import program from "../package.json" with { type: "json" };
+import type { Answers } from "../protocol/leases/leased-sessions.ts";
 import { CheckPort } from "./check/check-port.ts";
 import { EdgeLookup, type SessionLookup } from "./check/edge-lookup.ts";
 import type { BridgeConfig } from "./config.ts";
@@ -11,7 +13,7 @@ import { EdgeClient } from "./edge/edge-client.ts";
 import { EdgeFailureLog, EdgeProbe } from "./edge/edge-health.ts";
 import { createGamePort, type GamePortParts } from "./game/game-port.ts";
 import { DueChecks } from "./leases/due-checks.ts";
-import { HubConnection } from "./leases/hub-connection.ts";
+import { HubConnection, type HubConnectionOptions } from "./leases/hub-connection.ts";
 import { BridgeMetrics } from "./metrics/bridge-metrics.ts";
 import { CheckMetrics } from "./metrics/check-metrics.ts";
 import { MetricsServer, type Readiness } from "./metrics/metrics-server.ts";
@@ -64,7 +66,11 @@ export async function startBridge(
     keptSessions: () => hub?.sessions.size ?? 0,
     holdsLease: () => hub?.kept.holdsLease ?? false,
   });
-  const hub = openHub(config, metrics, logger);
+  const checkMetrics =
+    config.check && new CheckMetrics(metrics.registry, { connections: () => checkPort?.connections ?? 0 });
+  const answers = (): Answers =>
+    sumOf([metrics.answers, ...(checkMetrics === undefined ? [] : [checkMetrics.answers])]);
+  const hub = openHub(config, { metrics, answers }, logger);
   const kept = hub?.kept;
   const { maxBatchesInFlight, deadlineMs } = config.edge;
   const dispatcher = new BatchDispatcher(edge, {
@@ -78,7 +84,7 @@ export async function startBridge(
   const dueChecks = hub && new DueChecks(hub, dispatcher, config.cache?.maxSessions ?? 0);
   const gamePort = openGamePort(config, { dispatcher, kept, metrics }, logger);
   const playerPort = openPlayerPort(config, failureLog, metrics, logger);
-  const checkPort = openCheckPort(config, new EdgeLookup(dispatcher, kept), metrics, logger);
+  const checkPort = openCheckPort(config, { lookup: new EdgeLookup(dispatcher, kept), metrics: checkMetrics }, logger);
   const probe = new EdgeProbe(edge, config.edge.deadlineMs);
   let draining = false;
   const readiness = async (): Promise<Readiness> => {
@@ -184,17 +190,31 @@ function openGamePort(
 }
 
 /** Undefined if the bridge keeps nothing. */
-function openHub({ edge, cache }: BridgeConfig, metrics: BridgeMetrics, logger: Logger): HubConnection | undefined {
+function openHub(
+  { edge, cache }: BridgeConfig,
+  parts: Pick<HubConnectionOptions, "metrics" | "answers">,
+  logger: Logger,
+): HubConnection | undefined {
   if (cache === undefined) return undefined;
   const limits = { ...cache, maxBytes: cache.maxSessions * MAX_MEAN_ENTRY_BYTES };
   return new HubConnection({
     edgeUrl: edge.url,
     apiKey: edge.apiKey,
     connectTimeoutMs: edge.deadlineMs,
+    version: program.version,
     limits,
-    metrics,
+    ...parts,
     logger,
   });
+}
+
+function sumOf(parts: readonly Answers[]): Answers {
+  const sum = { answered: 0, fromMemory: 0 };
+  for (const { answered, fromMemory } of parts) {
+    sum.answered += answered;
+    sum.fromMemory += fromMemory;
+  }
+  return sum;
 }
 
 function openPlayerPort(
@@ -216,13 +236,10 @@ function openPlayerPort(
 
 function openCheckPort(
   { check }: BridgeConfig,
-  lookup: SessionLookup,
-  bridgeMetrics: BridgeMetrics,
+  { lookup, metrics }: { readonly lookup: SessionLookup; readonly metrics: CheckMetrics | undefined },
   logger: Logger,
 ): CheckPort | undefined {
-  if (check === undefined) return undefined;
-  const metrics = new CheckMetrics(bridgeMetrics.registry, { connections: () => port.connections });
+  if (check === undefined || metrics === undefined) return undefined;
   const onFault = (error: unknown): void => logger.error({ err: error }, "the check port failed");
-  const port: CheckPort = new CheckPort(check, { lookup, metrics, onFault });
-  return port;
+  return new CheckPort(check, { lookup, metrics, onFault });
 }

@@ -1,4 +1,6 @@
-/** A connected bridge: its lease, and the messages that it must ack. */
+import type { StatusReport } from "./lease-messages.ts";
+
+/** A connected bridge: its lease, the messages that it must ack, and what it reported last. */
 export class BridgeState<Bridge> {
   readonly bridge: Bridge;
   /** The newest renewal that no read serves yet. */
@@ -12,10 +14,15 @@ export class BridgeState<Bridge> {
   /** Messages that it must ack, acked ones included. */
   pushedMessages = 0;
   unackedBytes = 0;
+  /** Whether it answers a StatusRequest. */
+  readonly reports: boolean;
+  /** Its answer to the last StatusRequest; undefined until that has come. */
+  report: StatusReport | undefined;
   #unacked: UnackedMessage<Bridge>[] = [];
 
-  constructor(bridge: Bridge) {
+  constructor(bridge: Bridge, reports: boolean) {
     this.bridge = bridge;
+    this.reports = reports;
   }
 
   get unackedMessages(): number {
@@ -69,21 +76,35 @@ interface UnackedMessage<Bridge> {
 
 /** A call that waits until no bridge answers by the old state. */
 export interface Waiter {
-  readonly done: (isAcknowledged: boolean) => void;
+  readonly done: (reach: Reach | null) => void;
+}
+
+/** How far a change has come. */
+export interface Reach {
+  /** The connected bridges that could answer from memory when the log was read. */
+  readonly bridges: number;
+  /** Those of them that have acked all that the log said; the leases of the others have run out. */
+  readonly acknowledged: number;
+  /** The end of the log as it was read; null: no bridge was connected, so it was not read. */
+  readonly position: string | null;
 }
 
 /** Waiters that one read has served: they wait for the same acks. */
 export class WaiterGroup<Bridge> {
   readonly waiters: readonly Waiter[];
+  readonly #position: string | null;
   readonly #goneUntilMs: number;
+  #bridges = 0;
+  #expired = 0;
   /** The bridges that must still ack, and when the lease of each has run out. */
   readonly #leases = new Map<BridgeState<Bridge>, number>();
   /** When the first of these leases has run out, or earlier. */
   #firstMs = Number.POSITIVE_INFINITY;
 
-  /** `goneUntilMs`: when the leases of bridges have run out that cannot ack any more. */
-  constructor(waiters: readonly Waiter[], goneUntilMs: number) {
+  /** `position`: of {@link Reach}. `goneUntilMs`: when the leases of bridges have run out that cannot ack any more. */
+  constructor(waiters: readonly Waiter[], position: string | null, goneUntilMs: number) {
     this.waiters = waiters;
+    this.#position = position;
     this.#goneUntilMs = goneUntilMs;
   }
 
@@ -92,8 +113,14 @@ export class WaiterGroup<Bridge> {
     return Math.max(this.#goneUntilMs, ...this.#leases.values());
   }
 
+  /** What the waiters are told once it is settled. */
+  get reach(): Reach {
+    return { bridges: this.#bridges, acknowledged: this.#bridges - this.#expired, position: this.#position };
+  }
+
   /** A bridge must ack what was pushed to it, unless its lease, as it is now, has run out. */
   waitFor(bridge: BridgeState<Bridge>): void {
+    this.#bridges += 1;
     if (!bridge.awaitAcks(this)) return;
     this.#leases.set(bridge, bridge.leaseUntilMs);
     this.#firstMs = Math.min(this.#firstMs, bridge.leaseUntilMs);
@@ -105,7 +132,11 @@ export class WaiterGroup<Bridge> {
 
   isSettled(nowMs: number): boolean {
     if (nowMs >= this.#firstMs) {
-      for (const [bridge, untilMs] of this.#leases) if (untilMs <= nowMs) this.#leases.delete(bridge);
+      for (const [bridge, untilMs] of this.#leases) {
+        if (untilMs > nowMs) continue;
+        this.#leases.delete(bridge);
+        this.#expired += 1;
+      }
       this.#firstMs = Math.min(...this.#leases.values());
     }
     return this.#leases.size === 0 && this.#goneUntilMs <= nowMs;

@@ -1,11 +1,12 @@
 import { ProtocolError } from "../packet-framing.ts";
-import { BridgeState, type Waiter, WaiterGroup } from "./bridge-acks.ts";
+import { BridgeState, type Reach, type Waiter, WaiterGroup } from "./bridge-acks.ts";
 import {
   type BridgeMessage,
   decodeBridgeMessage,
   encodeLeaseMessage,
   MAX_CHANGED_SESSIDS,
   renumbered,
+  type StatusReport,
 } from "./lease-messages.ts";
 
 /** What the driver of a hub must do. `Bridge` is what the driver knows a connection by, such as its socket. */
@@ -84,6 +85,8 @@ const CLOSE_TRY_AGAIN_LATER = 1013;
  * | acknowledged | it waits; a read begins if none runs |
  * | a read is done | Changes or a Reset to all bridges, then Granted to the renewals that came before it began; waiters wait for acks |
  * | Ack | waiters whose bridges have all acked are done |
+ * | requestStatus | a StatusRequest to each bridge that reports and has answered the last one |
+ * | StatusReport | it is kept for `statusOf` |
  * | a bridge disconnects | its lease counts until it has run out |
  * | the time of `deadlineMs` | waiters whose other bridges' leases have run out are done |
  *
@@ -106,6 +109,9 @@ export class LeaseHub<Bridge> {
   /** They wait for acks. */
   #groups: WaiterGroup<Bridge>[] = [];
   #waiting = 0;
+  /** They have not answered the last StatusRequest. */
+  readonly #asked = new Set<BridgeState<Bridge>>();
+  #reported: (() => void) | undefined;
   /** When the last lease of a bridge that disconnected has run out. */
   #goneUntilMs = Number.NEGATIVE_INFINITY;
 
@@ -123,9 +129,9 @@ export class LeaseHub<Bridge> {
     return this.#bridges.size;
   }
 
-  /** A bridge has connected. */
-  connected(bridge: Bridge): void {
-    this.#bridges.set(bridge, new BridgeState(bridge));
+  /** A bridge has connected; `reports`: whether it answers a StatusRequest, because it has announced its version. */
+  connected(bridge: Bridge, reports: boolean): void {
+    this.#bridges.set(bridge, new BridgeState(bridge, reports));
     this.#output.send(bridge, encodeLeaseMessage({ kind: "welcome", boundMs: this.#boundMs }));
   }
 
@@ -146,6 +152,11 @@ export class LeaseHub<Bridge> {
       if (state.renewals > this.#limits.maxRenewals) {
         this.#close(state, CLOSE_POLICY_VIOLATION, "too many renewals", nowMs);
       } else this.#readIfDue(nowMs);
+    } else if (message.kind === "status") {
+      if (this.#asked.delete(state)) {
+        state.report = message;
+        this.#settleReports();
+      } else this.#close(state, CLOSE_POLICY_VIOLATION, "a status that was not asked for", nowMs);
     } else if (state.ack(message.number)) {
       this.#settle(nowMs);
     } else {
@@ -158,18 +169,19 @@ export class LeaseHub<Bridge> {
     const state = this.#bridges.get(bridge);
     if (state === undefined) return;
     this.#bridges.delete(bridge);
+    if (this.#asked.delete(state)) this.#settleReports();
     this.#goneUntilMs = Math.max(this.#goneUntilMs, state.leaseUntilMs);
     this.#forgetPosition();
     this.#settle(nowMs);
   }
 
   /**
-   * Calls `done(true)` once no bridge answers by what the log said before this call: each has acked it, or its lease has run out;
-   * `done(false)` if the log could not be read or too many wait.
+   * Calls `done` once no bridge answers by what the log said before this call: each has acked it, or its lease has run out; with
+   * null if the log could not be read or too many wait.
    */
-  acknowledged(done: (isAcknowledged: boolean) => void, nowMs: number): void {
+  acknowledged(done: (reach: Reach | null) => void, nowMs: number): void {
     if (this.#waiting >= this.#limits.maxWaiters) {
-      done(false);
+      done(null);
       return;
     }
     this.#waiting += 1;
@@ -177,12 +189,39 @@ export class LeaseHub<Bridge> {
     if (this.#read === undefined) this.#beginRead(nowMs);
   }
 
+  /**
+   * Asks each bridge that reports for its status, and forgets what was reported before. `reported` is called once when none has
+   * still to answer, which may be never; a later call replaces it.
+   */
+  requestStatus(reported: () => void): void {
+    const frame = encodeLeaseMessage({ kind: "statusRequest" });
+    this.#reported = reported;
+    for (const state of this.#bridges.values()) {
+      state.report = undefined;
+      // One that does not answer is sent no more: what it does not read would pile up.
+      if (!state.reports || this.#asked.has(state)) continue;
+      this.#asked.add(state);
+      this.#output.send(state.bridge, frame);
+    }
+    this.#settleReports();
+  }
+
+  /** What is known of a connected bridge: its report since the last {@link requestStatus}, and how old its newest lease is. */
+  statusOf(
+    bridge: Bridge,
+    nowMs: number,
+  ): { readonly report: StatusReport | null; readonly leaseAgeMs: number | null } {
+    const state = this.#bridges.get(bridge);
+    const leftMs = (state?.leaseUntilMs ?? nowMs) - nowMs;
+    return { report: state?.report ?? null, leaseAgeMs: leftMs > 0 ? this.#boundMs - leftMs : null };
+  }
+
   /** The read that {@link HubOutput.read} began is done. */
   readDone(page: HubPage, nowMs: number): void {
     const read = this.#read;
     if (read === undefined) throw new Error("no read was begun");
     this.#read = undefined;
-    if (page.kind === "unavailable") this.#end(read.waiters, false);
+    if (page.kind === "unavailable") this.#end(read.waiters, null);
     else if (this.#push(read, page, nowMs)) {
       this.#readOn(read);
       return;
@@ -293,7 +332,7 @@ export class LeaseHub<Bridge> {
   /** Lets them wait until each bridge has acked all that was pushed, or its lease as it is now has run out. */
   #wait(waiters: readonly Waiter[], nowMs: number): void {
     if (waiters.length === 0) return;
-    const group = new WaiterGroup<Bridge>(waiters, this.#goneUntilMs);
+    const group = new WaiterGroup<Bridge>(waiters, this.#position, this.#goneUntilMs);
     for (const state of this.#bridges.values()) if (state.leaseUntilMs > nowMs) group.waitFor(state);
     this.#groups.push(group);
     this.#settle(nowMs);
@@ -303,12 +342,18 @@ export class LeaseHub<Bridge> {
     const settled = this.#groups.filter((group) => group.isSettled(nowMs));
     if (settled.length === 0) return;
     this.#groups = this.#groups.filter((group) => !settled.includes(group));
-    for (const { waiters } of settled) this.#end(waiters, true);
+    for (const { waiters, reach } of settled) this.#end(waiters, reach);
   }
 
-  #end(waiters: readonly Waiter[], isAcknowledged: boolean): void {
+  #end(waiters: readonly Waiter[], reach: Reach | null): void {
     this.#waiting -= waiters.length;
-    for (const { done } of waiters) done(isAcknowledged);
+    for (const { done } of waiters) done(reach);
+  }
+
+  #settleReports(): void {
+    if (this.#asked.size > 0) return;
+    this.#reported?.();
+    this.#reported = undefined;
   }
 
   #close(state: BridgeState<Bridge>, code: number, reason: string, nowMs: number): void {

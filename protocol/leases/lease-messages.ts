@@ -8,10 +8,10 @@ import { ProtocolError } from "../packet-framing.ts";
 export type LeaseMessage = HubMessage | BridgeMessage;
 
 /** The messages that the hub may send. */
-export type HubMessage = Welcome | Changes | Reset | Granted;
+export type HubMessage = Welcome | Changes | Reset | Granted | StatusRequest;
 
 /** The messages that a bridge may send. */
-export type BridgeMessage = Renew | Ack;
+export type BridgeMessage = Renew | Ack | StatusReport;
 
 /** The first message of a connection. */
 export interface Welcome {
@@ -41,6 +41,11 @@ export interface Granted {
   readonly renewal: number;
 }
 
+/** Asks a bridge that has announced its version ({@link BRIDGE_HEADER}) for one StatusReport. */
+export interface StatusRequest {
+  readonly kind: "statusRequest";
+}
+
 /** Asks for a lease. The bridge numbers its renewals 1, 2, 3, ... for each connection; 0 follows 2^32-1. */
 export interface Renew {
   readonly kind: "renew";
@@ -52,6 +57,22 @@ export interface Ack {
   readonly kind: "ack";
   readonly number: number;
 }
+
+/** What a bridge does, as it says itself. */
+export interface StatusReport {
+  readonly kind: "status";
+  /** Sessions that it keeps now. */
+  readonly kept: number;
+  /** Checks that it has answered since its start, and how many of them from memory: 0..2^53-1. */
+  readonly answered: number;
+  readonly fromMemory: number;
+}
+
+/** The header of the upgrade in which a bridge announces its version. The hub sends a StatusRequest to no other bridge. */
+export const BRIDGE_HEADER = "X-Artoria-Bridge";
+
+/** A version in {@link BRIDGE_HEADER}: the characters of https://semver.org, at most 64. */
+export const BRIDGE_VERSION = /^[0-9A-Za-z.+-]{1,64}$/;
 
 /** REVOCATION_BOUND_MS, the least and the most. */
 export const MIN_BOUND_MS = 200;
@@ -71,6 +92,8 @@ export const LEASE_MESSAGE_TYPES = {
   granted: 4,
   renew: 5,
   ack: 6,
+  statusRequest: 7,
+  status: 8,
 } as const satisfies Record<LeaseMessage["kind"], number>;
 
 /** Encodes one message. It does not check the fields. */
@@ -89,6 +112,10 @@ export function encodeLeaseMessage(message: LeaseMessage): Uint8Array<ArrayBuffe
     case "granted":
     case "renew":
       return writer.u32(message.renewal).finish();
+    case "statusRequest":
+      return writer.finish();
+    case "status":
+      return writer.u32(message.kept).u64(message.answered).u64(message.fromMemory).finish();
   }
 }
 
@@ -130,6 +157,9 @@ export function decodeHubMessage(frame: Uint8Array): HubMessage {
       reader.end();
       return { kind: "granted", renewal };
     }
+    case LEASE_MESSAGE_TYPES.statusRequest:
+      reader.end();
+      return { kind: "statusRequest" };
     default:
       throw new ProtocolError("unknown_type", `type: ${type} is no message of a hub`);
   }
@@ -138,17 +168,32 @@ export function decodeHubMessage(frame: Uint8Array): HubMessage {
 /**
  * Decodes one message of a bridge.
  *
- * @throws ProtocolError the type is none of a bridge's, or its field is missing or too long
+ * @throws ProtocolError the type is none of a bridge's, or a field is missing, too long or out of range
  */
 export function decodeBridgeMessage(frame: Uint8Array): BridgeMessage {
   const reader = new ByteReader(frame);
-  const type = reader.u8("type");
-  if (type !== LEASE_MESSAGE_TYPES.renew && type !== LEASE_MESSAGE_TYPES.ack) {
-    throw new ProtocolError("unknown_type", `type: ${type} is no message of a bridge`);
-  }
-  const number = reader.u32(type === LEASE_MESSAGE_TYPES.renew ? "renewal" : "number");
+  const message = readBridgeMessage(reader);
   reader.end();
-  return type === LEASE_MESSAGE_TYPES.renew ? { kind: "renew", renewal: number } : { kind: "ack", number };
+  return message;
+}
+
+function readBridgeMessage(reader: ByteReader): BridgeMessage {
+  const type = reader.u8("type");
+  switch (type) {
+    case LEASE_MESSAGE_TYPES.renew:
+      return { kind: "renew", renewal: reader.u32("renewal") };
+    case LEASE_MESSAGE_TYPES.ack:
+      return { kind: "ack", number: reader.u32("number") };
+    case LEASE_MESSAGE_TYPES.status: {
+      const [kept, answered] = [reader.u32("kept"), reader.u64("answered")];
+      const fromMemory = reader.u64("fromMemory");
+      if (fromMemory > answered)
+        throw new ProtocolError("out_of_range", `fromMemory: more than the ${answered} answered`);
+      return { kind: "status", kept, answered, fromMemory };
+    }
+    default:
+      throw new ProtocolError("unknown_type", `type: ${type} is no message of a bridge`);
+  }
 }
 
 function readSessids(reader: ByteReader, bytes: number): number[] {

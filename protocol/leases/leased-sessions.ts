@@ -1,5 +1,5 @@
 import { ProtocolError } from "../packet-framing.ts";
-import { decodeHubMessage, encodeLeaseMessage, type HubMessage } from "./lease-messages.ts";
+import { decodeHubMessage, encodeLeaseMessage, type HubMessage, type StatusReport } from "./lease-messages.ts";
 import {
   type LeasedSession,
   type LeasedSessionsLimits,
@@ -14,7 +14,12 @@ export interface LeasedSessionsOutput {
   send(frame: Uint8Array<ArrayBuffer>): void;
   /** Close the connection, call {@link LeasedSessions.disconnected} and connect again later. `code`: RFC 6455 §7.4.1. */
   close(code: number, reason: string): void;
+  /** The checks that this bridge has answered since its start, for a StatusReport. */
+  answers(): Answers;
 }
+
+/** Checks, and those of them that were answered from memory. */
+export type Answers = Pick<StatusReport, "answered" | "fromMemory">;
 
 /** What an Ok response said about a session; `keepMs`: for how long it may be kept, counted from {@link LeasedSessions.begin}. */
 export interface Verdict extends LeasedSession {
@@ -201,6 +206,9 @@ export class LeasedSessions {
         if (message.kind === "reset") this.#forgetAll();
         else for (const sessid of message.sessids) this.invalidate(sessid, nowMs);
         this.#output.send(encodeLeaseMessage({ kind: "ack", number: message.number }));
+        break;
+      case "statusRequest":
+        this.#output.send(encodeLeaseMessage({ kind: "status", kept: this.size, ...this.#output.answers() }));
         break;
     }
   }

@@ -1,7 +1,7 @@
 import type { Logger } from "pino";
 import { type RawData, WebSocket } from "ws";
-import { LEASE_MESSAGE_TYPES, MAX_LEASE_MESSAGE_BYTES } from "../../protocol/leases/lease-messages.ts";
-import { LeasedSessions } from "../../protocol/leases/leased-sessions.ts";
+import { BRIDGE_HEADER, LEASE_MESSAGE_TYPES, MAX_LEASE_MESSAGE_BYTES } from "../../protocol/leases/lease-messages.ts";
+import { type Answers, LeasedSessions } from "../../protocol/leases/leased-sessions.ts";
 import type { LeasedSessionsLimits } from "../../protocol/leases/session-memory.ts";
 import { KeptSessions } from "./kept-sessions.ts";
 
@@ -10,10 +10,14 @@ export interface HubConnectionOptions {
   /** The edge. Only its origin and path are used. */
   readonly edgeUrl: URL;
   readonly apiKey: string;
+  /** Of this bridge, for the hub. */
+  readonly version: string;
   /** How long the upgrade may take. */
   readonly connectTimeoutMs: number;
   readonly limits: LeasedSessionsLimits;
   readonly metrics: HubMetrics;
+  /** The checks that this bridge has answered since its start. */
+  readonly answers: () => Answers;
   readonly logger: Logger;
 }
 
@@ -75,15 +79,16 @@ export class HubConnection {
     this.sessions = new LeasedSessions(options.limits, {
       send: (frame) => this.#socket?.send(frame),
       close: (code, reason) => this.#giveUp(code, reason),
+      answers: options.answers,
     });
     this.kept = new KeptSessions(this.sessions);
   }
 
   /** Dials, and keeps dialling until {@link close}. */
   open(): void {
-    const { apiKey, connectTimeoutMs } = this.#options;
+    const { apiKey, version, connectTimeoutMs } = this.#options;
     const socket = new WebSocket(this.#url, {
-      headers: { Authorization: `Bearer ${apiKey}` },
+      headers: { Authorization: `Bearer ${apiKey}`, [BRIDGE_HEADER]: version },
       perMessageDeflate: false,
       maxPayload: MAX_LEASE_MESSAGE_BYTES,
       handshakeTimeout: connectTimeoutMs,

@@ -1,4 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import type { Answers } from "../../protocol/leases/leased-sessions.ts";
 import { HEADER_BYTES, packetSizeAt, packetType } from "../../protocol/packet-framing.ts";
 import {
   ERROR_RESPONSE_TYPE,
@@ -111,6 +112,11 @@ export class BridgeMetrics implements DispatchMetrics, GameConnectionMetrics, Hu
       labelNames: ["code"],
       registers,
     });
+  }
+
+  /** The checks of game servers. */
+  get answers(): Answers {
+    return { answered: this.#packets.checks, fromMemory: this.#fromMemory };
   }
 
   responsesSent(responses: Uint8Array): void {

@@ -1,5 +1,6 @@
 import { Counter, Gauge, type Registry } from "prom-client";
 import type { CheckResponse, CheckSource } from "../../protocol/check/check-response.ts";
+import type { Answers } from "../../protocol/leases/leased-sessions.ts";
 import type { CheckPortMetrics } from "../check/check-port.ts";
 
 /** The metrics of the check port, for Prometheus. No label contains a session, a user or an address. */
@@ -46,6 +47,12 @@ export class CheckMetrics implements CheckPortMetrics {
     });
   }
 
+  /** The checks that were looked up. */
+  get answers(): Answers {
+    const [fromMemory, fromStore] = [this.#answeredBy("lease"), this.#answeredBy("store")];
+    return { answered: fromMemory + fromStore, fromMemory };
+  }
+
   answered({ status, source }: CheckResponse): void {
     let byStatus = this.#answered.get(source);
     if (byStatus === undefined) {
@@ -62,4 +69,10 @@ export class CheckMetrics implements CheckPortMetrics {
   readonly refused: CheckPortMetrics["refused"] = (code) => {
     this.#refusals.inc({ code });
   };
+
+  #answeredBy(source: CheckSource): number {
+    let sum = 0;
+    for (const count of this.#answered.get(source)?.values() ?? []) sum += count;
+    return sum;
+  }
 }

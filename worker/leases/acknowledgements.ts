@@ -4,6 +4,33 @@ import { type Leases, WATCHERS } from "../session-store/session-log.ts";
 /** The hub as isolates ask it (session-hub.ts, which this file cannot import). */
 export interface Acknowledging extends Rpc.DurableObjectBranded {
   acknowledged(): Promise<string | null>;
+  /** How far the log has come, once no bridge answers by what it said before the call; null if it could not be read. */
+  reach(): Promise<BridgesReach | null>;
+  /** The connected bridges. */
+  status(): Promise<readonly BridgeStatus[]>;
+}
+
+/** The bridges that could answer from memory, those of them that have acked all up to the position, and the position in the log. */
+export interface BridgesReach {
+  readonly bridges: number;
+  readonly acknowledged: number;
+  readonly position: string;
+}
+
+/** A bridge that is connected to the hub; null is what is not known. What it says of itself is text of a holder of the API key. */
+export interface BridgeStatus {
+  /** As it has announced it; an older bridge does not, and is not asked for the numbers. */
+  readonly version: string | null;
+  /** The IP address from which it has connected, as the worker saw it. */
+  readonly address: string | null;
+  /** Sessions that it keeps. */
+  readonly kept: number | null;
+  /** Checks that it has answered since its start, and those of them that it answered from memory. */
+  readonly answered: number | null;
+  readonly fromMemory: number | null;
+  /** How long ago its lease was renewed, ms; null: it holds none. */
+  readonly leaseAgeMs: number | null;
+  readonly connectedMs: number;
 }
 
 export interface AcknowledgementsOptions {

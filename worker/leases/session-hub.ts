@@ -1,9 +1,11 @@
 import { DurableObject } from "cloudflare:workers";
+import type { Reach } from "../../protocol/leases/bridge-acks.ts";
 import { type HubOutput, type HubRead, LeaseHub } from "../../protocol/leases/lease-hub.ts";
+import { BRIDGE_HEADER } from "../../protocol/leases/lease-messages.ts";
 import { type IsolateBindings, openIsolate } from "../isolate.ts";
 import { type LogPage, MAX_LOG_PAGE, type SessionEvent } from "../session-store/session-log.ts";
 import { type SessionStore, STORE_DEADLINE_MS, settledWithin } from "../session-store/session-store.ts";
-import type { Acknowledging } from "./acknowledgements.ts";
+import type { Acknowledging, BridgeStatus, BridgesReach } from "./acknowledgements.ts";
 import { LeaseClock } from "./lease-clock.ts";
 
 /**
@@ -16,11 +18,17 @@ export const MAX_BRIDGES = 1000;
 const DEAD_AFTER_MS = 10_000;
 const DEAD_AFTER_BOUNDS = 3;
 
+/** How long bridges may take to report their status. */
+const STATUS_WAIT_MS = 500;
+
 /** Closed connections are logged at most once in this time. */
 const LOG_INTERVAL_MS = 60_000;
 
 /** What bridges hear of: they keep no session that they did not ask for. */
 const REVOKING: ReadonlySet<SessionEvent["kind"]> = new Set(["changed", "ended"]);
+
+/** The header in which the route tells the hub a bridge's address. */
+export const ADDRESS_HEADER = "X-Artoria-Address";
 
 /** WebSocket close codes (RFC 6455 §7.4.1). */
 const CLOSE_GOING_AWAY = 1001;
@@ -40,8 +48,8 @@ export class SessionHub extends DurableObject<IsolateBindings> implements Acknow
   readonly #clock: LeaseClock;
   readonly #hub: LeaseHub<WebSocket>;
   readonly #deadAfterMs: number;
-  /** When each bridge last sent something, epoch ms. */
-  readonly #heardMs = new Map<WebSocket, number>();
+  readonly #connections = new Map<WebSocket, Connection>();
+  #status: Promise<readonly BridgeStatus[]> | undefined;
   #loggedMs = 0;
   /** The time that the hub was last told. */
   #toldMs = 0;
@@ -64,7 +72,7 @@ export class SessionHub extends DurableObject<IsolateBindings> implements Acknow
   }
 
   /** A bridge's upgrade, which the worker has admitted; 429 if there are as many bridges as there may be. */
-  override fetch(): Response {
+  override fetch({ headers }: Request): Response {
     if (this.#hub.bridges >= MAX_BRIDGES) this.#closeDead();
     if (this.#hub.bridges >= MAX_BRIDGES) return new Response(null, { status: 429 });
     const { 0: client, 1: socket } = new WebSocketPair();
@@ -73,8 +81,9 @@ export class SessionHub extends DurableObject<IsolateBindings> implements Acknow
     socket.addEventListener("message", ({ data }) => this.#receive(socket, data));
     socket.addEventListener("close", () => this.#disconnect(socket));
     socket.addEventListener("error", () => this.#disconnect(socket));
-    this.#heardMs.set(socket, Date.now());
-    this.#hub.connected(socket);
+    const [version, address, nowMs] = [headers.get(BRIDGE_HEADER), headers.get(ADDRESS_HEADER), Date.now()];
+    this.#connections.set(socket, { version, address, connectedMs: nowMs, heardMs: nowMs });
+    this.#hub.connected(socket, version !== null);
     return new Response(null, { status: 101, webSocket: client });
   }
 
@@ -83,18 +92,59 @@ export class SessionHub extends DurableObject<IsolateBindings> implements Acknow
    * has run out. Resolves with null if that cannot be known, because the log could not be read.
    */
   async acknowledged(): Promise<string | null> {
-    const { promise, resolve } = Promise.withResolvers<boolean>();
+    return (await this.#acknowledged()) === null ? null : this.#name;
+  }
+
+  async reach(): Promise<BridgesReach | null> {
+    const reach = await this.#acknowledged();
+    if (reach === null) return null;
+    // Without a bridge the hub does not read.
+    const position = reach.position ?? (await this.#readPage({ after: null, leaseMs: null }))?.position;
+    return position === undefined ? null : { ...reach, position };
+  }
+
+  /** Calls that come while bridges are asked have the same answer. */
+  status(): Promise<readonly BridgeStatus[]> {
+    this.#status ??= this.#askStatus().finally(() => {
+      this.#status = undefined;
+    });
+    return this.#status;
+  }
+
+  async #askStatus(): Promise<readonly BridgeStatus[]> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#hub.requestStatus(resolve);
+    await settledWithin(STATUS_WAIT_MS, promise);
+    const [leaseNowMs, nowMs] = [this.#tell(), Date.now()];
+    return Array.from(this.#connections, ([socket, { version, address, connectedMs }]) => {
+      const { report, leaseAgeMs } = this.#hub.statusOf(socket, leaseNowMs);
+      const { kept = null, answered = null, fromMemory = null } = report ?? {};
+      return {
+        version,
+        address,
+        kept,
+        answered,
+        fromMemory,
+        leaseAgeMs,
+        connectedMs: Math.max(0, nowMs - connectedMs),
+      };
+    });
+  }
+
+  #acknowledged(): Promise<Reach | null> {
+    const { promise, resolve } = Promise.withResolvers<Reach | null>();
     this.#hub.acknowledged(resolve, this.#tell());
-    return (await promise) ? this.#name : null;
+    return promise;
   }
 
   #receive(socket: WebSocket, data: ArrayBuffer | string): void {
-    this.#heardMs.set(socket, Date.now());
+    const connection = this.#connections.get(socket);
+    if (connection !== undefined) connection.heardMs = Date.now();
     this.#hub.received(socket, typeof data === "string" ? data : new Uint8Array(data), this.#tell());
   }
 
   #disconnect(socket: WebSocket): void {
-    this.#heardMs.delete(socket);
+    this.#connections.delete(socket);
     this.#hub.disconnected(socket, this.#tell());
   }
 
@@ -104,18 +154,23 @@ export class SessionHub extends DurableObject<IsolateBindings> implements Acknow
     return this.#toldMs;
   }
 
-  async #read({ after, leaseMs }: HubRead): Promise<void> {
+  async #read(read: HubRead): Promise<void> {
     // A lease counts from the beginning of the read after which it is granted.
-    if (leaseMs !== null) this.#clock.begin(this.#toldMs);
+    if (read.leaseMs !== null) this.#clock.begin(this.#toldMs);
+    this.#hub.readDone((await this.#readPage(read)) ?? { kind: "unavailable" }, this.#tell());
+  }
+
+  /** Undefined if the store could not be read. */
+  async #readPage({ after, leaseMs }: HubRead): Promise<Exclude<LogPage, { kind: "unavailable" }> | undefined> {
     const lease = leaseMs !== null && { lease: { hub: this.#name, ms: leaseMs } };
     const read = this.#store.readLog({ after, limit: MAX_LOG_PAGE, kinds: REVOKING, ...lease });
     const page = await settledWithin<LogPage>(2 * STORE_DEADLINE_MS, read);
-    this.#hub.readDone(page ?? { kind: "unavailable" }, this.#tell());
+    return page?.kind === "unavailable" ? undefined : page;
   }
 
   #closeDead(): void {
     const sinceMs = Date.now() - this.#deadAfterMs;
-    for (const [socket, heardMs] of this.#heardMs) {
+    for (const [socket, { heardMs }] of this.#connections) {
       if (heardMs > sinceMs) continue;
       this.#disconnect(socket);
       this.#close(socket, CLOSE_GOING_AWAY, "silent for too long");
@@ -123,7 +178,7 @@ export class SessionHub extends DurableObject<IsolateBindings> implements Acknow
   }
 
   #close(socket: WebSocket, code: number, reason: string): void {
-    this.#heardMs.delete(socket);
+    this.#connections.delete(socket);
     socket.close(code, reason);
     const nowMs = Date.now();
     if (nowMs - this.#loggedMs < LOG_INTERVAL_MS) return;
@@ -131,4 +186,12 @@ export class SessionHub extends DurableObject<IsolateBindings> implements Acknow
     // biome-ignore lint/suspicious/noConsole: a Worker's log is its console
     console.warn(`the hub closed a bridge's connection: ${reason}`);
   }
+}
+
+interface Connection {
+  readonly version: string | null;
+  readonly address: string | null;
+  /** When it began, and when the bridge last sent something; epoch ms. */
+  readonly connectedMs: number;
+  heardMs: number;
 }

@@ -1,7 +1,10 @@
 import { Hono } from "hono";
+import { BRIDGE_HEADER, BRIDGE_VERSION } from "../../protocol/leases/lease-messages.ts";
 import type { AppEnv } from "../app-env.ts";
+import { clientAddress } from "../http/client-address.ts";
 import { problem } from "../http/problem.ts";
 import { openHub } from "../isolate.ts";
+import { ADDRESS_HEADER } from "../leases/session-hub.ts";
 
 /** `/v1/leases`: a bridge's WebSocket to the hub (worker/leases/session-hub.ts). */
 export const leases = new Hono<AppEnv>().get("/", async (c) => {
@@ -11,8 +14,12 @@ export const leases = new Hono<AppEnv>().get("/", async (c) => {
   // Browsers send it with every WebSocket, bridges never do.
   if (c.req.header("Origin") !== undefined) return problem(c, "denied", "Origin: no browser may connect here");
   try {
-    // A request of its own: nothing that the client has sent reaches the hub.
-    const response = await openHub(c.env).fetch("https://hub.invalid/", { headers: { Upgrade: "websocket" } });
+    // A request of its own: nothing else that the client has sent reaches the hub.
+    const headers = new Headers({ Upgrade: "websocket" });
+    const [version = "", address] = [c.req.header(BRIDGE_HEADER), clientAddress(c, c.get("config"))];
+    if (BRIDGE_VERSION.test(version)) headers.set(BRIDGE_HEADER, version);
+    if (address !== null) headers.set(ADDRESS_HEADER, address);
+    const response = await openHub(c.env).fetch("https://hub.invalid/", { headers });
     return response.webSocket === null
       ? problem(c, "too_many", "the hub has as many bridges as it may have")
       : response;

@@ -149,6 +149,7 @@ export const API_OPERATIONS: readonly ApiOperation[] = [
     },
   ),
   operation("service", "get /v1/leases", "A bridge's WebSocket to the hub, which grants it leases", {
+    parameters: [header("X-Artoria-Bridge", "The bridge's version: the hub may ask such a bridge for its status")],
     responses: { 101: ["The WebSocket; lease messages as binary messages"] },
     problems: [403, 426],
   }),

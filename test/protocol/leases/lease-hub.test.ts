@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import type { Reach } from "../../../protocol/leases/bridge-acks.ts";
 import {
   DEFAULT_HUB_LIMITS,
   type HubEvent,
@@ -36,7 +37,7 @@ class Stage {
   }
 
   connect(...bridges: string[]): void {
-    for (const bridge of bridges) this.hub.connected(bridge);
+    for (const bridge of bridges) this.hub.connected(bridge, true);
   }
 
   renew(bridge: string): number {
@@ -69,10 +70,11 @@ class Stage {
     for (const sessid of sessids) this.log.push({ kind: "ended", sessid });
   }
 
-  acknowledged(): { result: boolean | undefined } {
-    const call: { result: boolean | undefined } = { result: undefined };
-    this.hub.acknowledged((isAcknowledged) => {
-      call.result = isAcknowledged;
+  acknowledged(): { result: boolean | undefined; reach: Reach | null | undefined } {
+    const call: ReturnType<Stage["acknowledged"]> = { result: undefined, reach: undefined };
+    this.hub.acknowledged((reach) => {
+      call.result = reach !== null;
+      call.reach = reach;
     }, this.nowMs);
     return call;
   }
@@ -390,6 +392,118 @@ describe("acknowledged", () => {
     const next = stage.acknowledged();
     stage.readDone();
     expect(next.result).toBe(true);
+  });
+});
+
+describe("how far a change has come", () => {
+  test("is told with the bridges that could answer from memory, all of which have acked, and the position", () => {
+    const stage = new Stage();
+    stage.connect("a", "b", "without a lease");
+    stage.lease("a", "b");
+    stage.end(1);
+    const call = stage.acknowledged();
+    stage.readDone();
+    for (const bridge of ["a", "b"]) stage.receive(bridge, { kind: "ack", number: 1 });
+    expect(call.reach).toEqual({ bridges: 2, acknowledged: 2, position: "1" });
+    const later = stage.acknowledged();
+    stage.readDone({ kind: "events", events: [], position: "1", more: false });
+    expect(later.reach).toEqual({ bridges: 2, acknowledged: 2, position: "1" });
+  });
+
+  test("does not count as acked a bridge whose lease ran out before it acked", () => {
+    const stage = new Stage();
+    stage.connect("a", "b");
+    stage.lease("a", "b");
+    stage.end(1);
+    const call = stage.acknowledged();
+    stage.readDone();
+    stage.receive("a", { kind: "ack", number: 1 });
+    stage.nowMs += BOUND_MS;
+    stage.hub.tick(stage.nowMs);
+    expect(call.reach).toEqual({ bridges: 2, acknowledged: 1, position: "1" });
+  });
+
+  test("has no position when no bridge is connected, as nothing was read", () => {
+    expect(new Stage().acknowledged().reach).toEqual({ bridges: 0, acknowledged: 0, position: null });
+  });
+});
+
+describe("the status of bridges", () => {
+  const report = { kind: "status", kept: 3, answered: 10, fromMemory: 9 } as const;
+
+  function requestStatus({ hub }: Stage): { isReported: boolean } {
+    const call = { isReported: false };
+    hub.requestStatus(() => {
+      call.isReported = true;
+    });
+    return call;
+  }
+
+  test("is asked of the bridges that report, and of no other", () => {
+    const stage = new Stage();
+    stage.connect("a", "b");
+    stage.hub.connected("old", false);
+    for (const bridge of ["a", "b", "old"]) stage.take(bridge);
+    const call = requestStatus(stage);
+    expect([stage.take("a"), stage.take("b"), stage.take("old")]).toEqual([
+      [{ kind: "statusRequest" }],
+      [{ kind: "statusRequest" }],
+      [],
+    ]);
+    stage.receive("a", report);
+    expect(call.isReported).toBe(false);
+    stage.receive("b", { ...report, kept: 4 });
+    expect(call.isReported).toBe(true);
+    expect(stage.hub.statusOf("a", stage.nowMs)).toEqual({ report, leaseAgeMs: null });
+    expect(stage.hub.statusOf("b", stage.nowMs).report?.kept).toBe(4);
+    expect(stage.hub.statusOf("old", stage.nowMs)).toEqual({ report: null, leaseAgeMs: null });
+  });
+
+  test("is known at once when no bridge reports, and when the last that was asked has gone", () => {
+    const stage = new Stage();
+    expect(requestStatus(stage).isReported).toBe(true);
+    stage.connect("a");
+    const call = requestStatus(stage);
+    stage.hub.disconnected("a", stage.nowMs);
+    expect(call.isReported).toBe(true);
+  });
+
+  test("is forgotten when it is asked for again, and a bridge that does not answer is asked once", () => {
+    const stage = new Stage();
+    stage.connect("a", "silent");
+    requestStatus(stage);
+    stage.receive("a", report);
+    for (const bridge of ["a", "silent"]) stage.take(bridge);
+    for (let times = 0; times < 100; times++) requestStatus(stage);
+    expect(stage.hub.statusOf("a", stage.nowMs).report).toBeNull();
+    expect(stage.take("a")).toHaveLength(1);
+    expect(stage.take("silent")).toHaveLength(0);
+    const call = requestStatus(stage);
+    stage.receive("a", report);
+    stage.receive("silent", report);
+    expect(call.isReported).toBe(true);
+    expect(stage.hub.statusOf("silent", stage.nowMs).report).toEqual(report);
+  });
+
+  test("tells how old the newest lease is, while it runs", () => {
+    const stage = new Stage();
+    stage.connect("a");
+    stage.lease("a");
+    expect(stage.hub.statusOf("a", stage.nowMs + 300).leaseAgeMs).toBe(300);
+    expect(stage.hub.statusOf("a", stage.nowMs + BOUND_MS).leaseAgeMs).toBeNull();
+    expect(stage.hub.statusOf("nobody", stage.nowMs)).toEqual({ report: null, leaseAgeMs: null });
+  });
+
+  test("that nobody asked for closes the connection, as does a second one", () => {
+    const stage = new Stage();
+    stage.connect("a", "b");
+    stage.receive("a", report);
+    expect(stage.take("a").at(-1)).toBe("close 1008");
+    requestStatus(stage);
+    stage.receive("b", report);
+    stage.receive("b", report);
+    expect(stage.take("b").at(-1)).toBe("close 1008");
+    expect(stage.hub.bridges).toBe(0);
   });
 });
 

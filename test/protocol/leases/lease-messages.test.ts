@@ -22,10 +22,15 @@ const MESSAGES: readonly (readonly [string, LeaseMessage])[] = [
   ["0403000000", { kind: "granted", renewal: 3 }],
   ["05feffffff", { kind: "renew", renewal: 2 ** 32 - 2 }],
   ["0600000000", { kind: "ack", number: 0 }],
+  ["07", { kind: "statusRequest" }],
+  [
+    "08a0860100ffffffffffff1f000100000001000000",
+    { kind: "status", kept: 100_000, answered: 2 ** 53 - 1, fromMemory: 2 ** 32 + 1 },
+  ],
 ];
 
 function isOfBridge({ kind }: LeaseMessage): boolean {
-  return kind === "renew" || kind === "ack";
+  return kind === "renew" || kind === "ack" || kind === "status";
 }
 
 function decode(frame: Uint8Array, ofBridge: boolean): LeaseMessage {
@@ -72,7 +77,7 @@ describe("the messages of leases", () => {
   test.each([
     ["type", "", false],
     ["type", "00", false],
-    ["type", "0700000000", true],
+    ["type", "0900000000", true],
     ["boundMs", "01c7000000", false],
     ["boundMs", "0161ea0000", false],
     ["boundMs", "01c80000", false],
@@ -81,6 +86,10 @@ describe("the messages of leases", () => {
     ["sessids", "020100000000000000", false],
     ["renewal", "0500", true],
     ["number", "0600", true],
+    ["kept", "080000", true],
+    ["answered", "0800000000000000000000", true],
+    ["answered", "080000000000000000000020000000000000000000", true],
+    ["fromMemory", "080000000001000000000000000200000000000000", true],
   ])("name the field %s that is wrong in %j", (field, hex, ofBridge) => {
     expect(() => decode(fromHex(hex), ofBridge)).toThrow(`${field}: `);
   });
@@ -115,7 +124,7 @@ describe("the messages of leases", () => {
     }
     expect([...seen].sort()).toEqual(
       [
-        ...["welcome", "changes", "reset", "granted", "renew", "ack"],
+        ...["welcome", "changes", "reset", "granted", "renew", "ack", "statusRequest", "status"],
         ...["out_of_range", "payload_too_long", "payload_too_short", "unknown_type"],
       ].sort(),
     );

@@ -26,6 +26,7 @@ class Stage {
       {
         send: (frame) => this.sent.push(decodeBridgeMessage(frame)),
         close: (code) => this.closes.push(code),
+        answers: () => ({ answered: 9, fromMemory: 4 }),
       },
     );
   }

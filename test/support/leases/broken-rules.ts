@@ -1,3 +1,4 @@
+import type { Reach } from "../../../protocol/leases/bridge-acks.ts";
 import { type HubOutput, LeaseHub } from "../../../protocol/leases/lease-hub.ts";
 import { decodeBridgeMessage, decodeHubMessage, encodeLeaseMessage } from "../../../protocol/leases/lease-messages.ts";
 import { LeasedSessions, type LeasedSessionsOutput, type Lookup } from "../../../protocol/leases/leased-sessions.ts";
@@ -174,7 +175,7 @@ class ForgetsNothingWhenCutOff extends SimulatedBridge {
     if (message.kind === "welcome") {
       if (!this.#isWelcome) super.received(frame);
       this.#isWelcome = true;
-    } else if (message.kind === "granted") super.received(frame);
+    } else if (message.kind === "granted" || message.kind === "statusRequest") super.received(frame);
     else {
       this.#changes += 1;
       this.#numbers.push(message.number);
@@ -193,8 +194,8 @@ class WaitsForTheGoneForEver extends SimulatedHub {
         super.disconnected(bridge, nowMs);
       }
 
-      override acknowledged(done: (isAcknowledged: boolean) => void, nowMs: number): void {
-        super.acknowledged((isAcknowledged) => this.#isOneGone || done(isAcknowledged), nowMs);
+      override acknowledged(done: (reach: Reach | null) => void, nowMs: number): void {
+        super.acknowledged((reach) => this.#isOneGone || done(reach), nowMs);
       }
     })(this.setup.boundMs, output, this.setup.limits);
   }

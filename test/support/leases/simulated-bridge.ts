@@ -55,6 +55,7 @@ export class SimulatedBridge {
     const limits = { maxSessions: setup.maxSessions, maxBytes: 1 << 20, maxKeepMs: 30_000 };
     this.machine = this.createMachine(limits, {
       send: (frame) => this.send(frame),
+      answers: () => ({ answered: this.hits + this.misses, fromMemory: this.hits }),
       close: (code, reason) => {
         if (code === 1002) setup.witness.faults.push(`${name} calls a frame of the hub garbage: ${reason}`);
         this.#wire?.close(TO_BRIDGE);

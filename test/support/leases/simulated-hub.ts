@@ -72,7 +72,7 @@ export class SimulatedHub {
     };
     const wire = new SimulatedWire(clock, random, latencyMs, [end, own]);
     this.#wires.add(wire);
-    this.process.run(() => this.machine.connected(wire));
+    this.process.run(() => this.machine.connected(wire, true));
     return wire;
   }
 
@@ -88,8 +88,10 @@ export class SimulatedHub {
     const delayMs = () => latencyMs * (1 + random.next());
     clock.in(delayMs(), () =>
       this.process.run(() => {
-        this.machine.acknowledged((isAcknowledged) => {
-          clock.in(delayMs(), () => done(isAcknowledged ? this.token : undefined));
+        // Somebody who looks at the bridges changes nothing.
+        this.machine.requestStatus(() => {});
+        this.machine.acknowledged((reach) => {
+          clock.in(delayMs(), () => done(reach === null ? undefined : this.token));
         }, this.nowMs);
         this.#tickLater();
       }),

@@ -1,27 +1,34 @@
 import { once } from "node:events";
-import type { IncomingMessage } from "node:http";
+import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { type WebSocket, WebSocketServer } from "ws";
-import { decodeBridgeMessage, encodeLeaseMessage, type HubMessage } from "../../../protocol/leases/lease-messages.ts";
+import {
+  decodeBridgeMessage,
+  encodeLeaseMessage,
+  type HubMessage,
+  type StatusReport,
+} from "../../../protocol/leases/lease-messages.ts";
 import { Changes } from "../changes.ts";
 
 /** One WebSocket of a bridge to a {@link FakeHub}. */
 export class HubPeer {
   readonly socket: WebSocket;
-  readonly authorization: string | undefined;
+  readonly headers: IncomingHttpHeaders;
   /** The numbers of the renewals, and of the changes that were acked. */
   readonly renewals: number[] = [];
   readonly acks: number[] = [];
+  readonly reports: StatusReport[] = [];
   closeCode: number | undefined;
   readonly #changes = new Changes();
   #lastChanges = 0;
 
   constructor(socket: WebSocket, { headers }: IncomingMessage, hub: FakeHub) {
     this.socket = socket;
-    this.authorization = headers.authorization;
+    this.headers = headers;
     socket.on("message", (data: Buffer) => {
       const message = decodeBridgeMessage(data);
       if (message.kind === "ack") this.acks.push(message.number);
+      else if (message.kind === "status") this.reports.push(message);
       else {
         this.renewals.push(message.renewal);
         if (hub.grants) this.send({ kind: "granted", renewal: message.renewal });
@@ -45,6 +52,14 @@ export class HubPeer {
     const number = this.#lastChanges;
     this.send(sessids.length > 0 ? { kind: "changes", number, sessids } : { kind: "reset", number });
     await this.#changes.until(() => this.acks.includes(number));
+  }
+
+  /** Asks for the bridge's status. */
+  async status(): Promise<StatusReport> {
+    const before = this.reports.length;
+    this.send({ kind: "statusRequest" });
+    await this.#changes.until(() => this.reports.length > before);
+    return this.reports[before] as StatusReport;
   }
 
   /** Resolves with the code with which the WebSocket was closed. */

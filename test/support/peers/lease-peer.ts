@@ -1,4 +1,9 @@
-import { decodeHubMessage, encodeLeaseMessage, type HubMessage } from "../../../protocol/leases/lease-messages.ts";
+import {
+  decodeHubMessage,
+  encodeLeaseMessage,
+  type HubMessage,
+  type StatusReport,
+} from "../../../protocol/leases/lease-messages.ts";
 
 /** What the WebSockets of workerd and of `ws` have in common. */
 interface PeerSocket {
@@ -19,6 +24,8 @@ export class LeasePeer {
   readonly messages: HubMessage[] = [];
   /** Whether it acks each message that must be acked as soon as it comes. */
   acks = false;
+  /** What it reports when it is asked; undefined: nothing. */
+  reports: StatusReport | undefined;
   closeCode: number | undefined;
   readonly #socket: PeerSocket;
   #renewals = 0;
@@ -31,6 +38,7 @@ export class LeasePeer {
       const message = decodeHubMessage(new Uint8Array(data as ArrayBuffer));
       this.messages.push(message);
       if (this.acks && (message.kind === "changes" || message.kind === "reset")) this.ack(message.number);
+      if (this.reports !== undefined && message.kind === "statusRequest") this.send(encodeLeaseMessage(this.reports));
       this.#notify();
     });
     socket.addEventListener("close", ({ code }) => {

@@ -1,4 +1,6 @@
 import { afterEach, describe, expect, it } from "vitest";
+import program from "../../../package.json" with { type: "json" };
+import { BRIDGE_VERSION } from "../../../protocol/leases/lease-messages.ts";
 import type { ServiceRequest } from "../../../protocol/session-request.ts";
 import { Status } from "../../../protocol/status-codes.ts";
 import type { PacketEdge } from "../../support/peers/packet-edge.ts";
@@ -35,10 +37,21 @@ describe("the connection to the hub", () => {
   it("shows the API key and renews the lease", async () => {
     await openKnowing7();
     const hub = await stack.edge.hub.peer();
-    expect(hub.authorization).toBe(`Bearer ${stack.edge.apiKey}`);
+    expect(hub.headers.authorization).toBe(`Bearer ${stack.edge.apiKey}`);
     expect(hub.renewals).toEqual([1]);
     expect(await stack.metric('artoria_bridge_hub_messages_total{kind="granted"}')).toBe(1);
     expect(stack.log.join("")).not.toContain(stack.edge.apiKey);
+  });
+
+  it("announces the bridge's version, and tells the hub what the bridge keeps and has answered when it asks", async () => {
+    await openKnowing7({ BRIDGE_CHECK_PORT: "0" });
+    const hub = await stack.edge.hub.peer();
+    expect(hub.headers["x-artoria-bridge"]).toBe(program.version);
+    expect(hub.headers["x-artoria-bridge"]).toMatch(BRIDGE_VERSION);
+    expect(await hub.status()).toEqual({ kind: "status", kept: 1, answered: 2, fromMemory: 1 });
+    await ask();
+    expect(await hub.status()).toEqual({ kind: "status", kept: 1, answered: 3, fromMemory: 2 });
+    expect(hub.closeCode).toBeUndefined();
   });
 
   it("makes the bridge forget the sessions that the hub names, before it acks them", async () => {

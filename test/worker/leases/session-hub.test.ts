@@ -3,6 +3,8 @@ import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { encodeLeaseMessage } from "../../../protocol/leases/lease-messages.ts";
 import type { Bindings } from "../../../worker/app-env.ts";
+import { openHub, openIsolate } from "../../../worker/isolate.ts";
+import type { BridgeStatus } from "../../../worker/leases/acknowledgements.ts";
 import { MAX_BRIDGES, SessionHub } from "../../../worker/leases/session-hub.ts";
 import { EmbeddedSessions } from "../../../worker/session-store/embedded/embedded-sessions.ts";
 import { LeasePeer } from "../../support/peers/lease-peer.ts";
@@ -22,13 +24,17 @@ function dialHub(headers: Readonly<Record<string, string | null>> = {}): Promise
   return ask("/v1/leases", { headers: shown });
 }
 
-async function bridge(): Promise<LeasePeer> {
-  const { webSocket, status } = await dialHub();
+async function bridge(headers: Readonly<Record<string, string>> = {}): Promise<LeasePeer> {
+  const { webSocket, status } = await dialHub(headers);
   if (webSocket === null) throw new Error(`the edge responded with ${status}`);
   const peer = new LeasePeer(webSocket);
   webSocket.accept();
   peers.push(peer);
   return peer;
+}
+
+function hub(): DurableObjectStub<SessionHub> {
+  return openHub(env as unknown as Bindings) as DurableObjectStub<SessionHub>;
 }
 
 /** A bridge with a lease, and when it sent the renewal. */
@@ -39,8 +45,7 @@ async function leasedBridge(): Promise<{ readonly peer: LeasePeer; readonly sent
 
 /** Ends the hub, as a deployment does; the next request starts another. */
 async function abortHub(): Promise<void> {
-  const hub = (env as unknown as Bindings).SESSION_HUB.getByName("hub");
-  await expect(runInDurableObject(hub, (_, state) => state.abort("a new version"))).rejects.toThrow("a new version");
+  await expect(runInDurableObject(hub(), (_, state) => state.abort("a new version"))).rejects.toThrow("a new version");
 }
 
 /** Ends a session; `answeredMs` is when the edge has said so, undefined until then. */
@@ -234,6 +239,124 @@ describe("a delete", () => {
     const acknowledged = vi.spyOn(SessionHub.prototype, "acknowledged");
     expect((await end(await createSession()).answered).status).toBe(204);
     expect(acknowledged).not.toHaveBeenCalled();
+  });
+});
+
+describe("the status of the hub", () => {
+  const report = { kind: "status", kept: 3, answered: 10, fromMemory: 9 } as const;
+
+  async function announced(headers: Readonly<Record<string, string>>): Promise<LeasePeer> {
+    const peer = await bridge(headers);
+    peer.reports = report;
+    return peer;
+  }
+
+  /** The status of the one bridge, when it has reported in time. */
+  function reported(peer: LeasePeer): Promise<BridgeStatus> {
+    return vi.waitFor(
+      async () => {
+        const [status] = await hub().status();
+        expect(status?.kept).toBe(peer.reports?.kept);
+        return status as BridgeStatus;
+      },
+      { timeout: 30_000 },
+    );
+  }
+
+  it("lists each bridge with its version and address as the worker saw it, its lease and what it reports", async () => {
+    const peer = await announced({ "X-Artoria-Bridge": "1.2.3-rc.1+5", "CF-Connecting-IP": "192.0.2.7" });
+    const before = await reported(peer);
+    expect(before).toMatchObject({
+      version: "1.2.3-rc.1+5",
+      address: "192.0.2.7",
+      kept: 3,
+      answered: 10,
+      fromMemory: 9,
+    });
+    expect(before.leaseAgeMs).toBeNull();
+    const after = await vi.waitFor(async () => {
+      await peer.lease();
+      const status = await reported(peer);
+      expect(status.leaseAgeMs).toBeGreaterThanOrEqual(0);
+      return status;
+    });
+    expect(after.connectedMs).toBeGreaterThanOrEqual(before.connectedMs);
+  });
+
+  it("lists a bridge that announced nothing, and one that does not answer, with nulls, and asks the former nothing", async () => {
+    const old = await bridge();
+    const silent = await bridge({ "X-Artoria-Bridge": "1.0.0" });
+    const unknown = { kept: null, answered: null, fromMemory: null, leaseAgeMs: null };
+    expect(await hub().status()).toMatchObject([
+      { version: null, ...unknown },
+      { version: "1.0.0", ...unknown },
+    ]);
+    // What was sent before has come.
+    await Promise.all([old.lease(), silent.lease()]);
+    expect(old.all("statusRequest")).toHaveLength(0);
+    expect(silent.all("statusRequest")).toHaveLength(1);
+  });
+
+  it("asks each bridge once for all who ask meanwhile", async () => {
+    const peer = await announced({ "X-Artoria-Bridge": "1.0.0" });
+    const answers = await Promise.all(Array.from({ length: 20 }, () => hub().status()));
+    expect(new Set(answers.map(([status]) => status?.version))).toEqual(new Set(["1.0.0"]));
+    expect(peer.all("statusRequest").length).toBeLessThan(20);
+    expect(peer.closeCode).toBeUndefined();
+  });
+
+  it.each(["1.0.0 <b>", "a".repeat(65), "1,0", "v1\u00e4", ""])(
+    "takes no version that is none: %j",
+    async (version) => {
+      await bridge({ "X-Artoria-Bridge": version });
+      expect(await hub().status()).toMatchObject([{ version: null }]);
+    },
+  );
+
+  it("does not take the address from the bridge", async () => {
+    await bridge({ "X-Artoria-Address": "192.0.2.1", "X-Forwarded-For": "192.0.2.2" });
+    expect(await hub().status()).toMatchObject([{ address: null }]);
+  });
+
+  it("closes a bridge that reports what nobody asked for", async () => {
+    vi.spyOn(console, "warn").mockImplementation(() => {});
+    const peer = await bridge({ "X-Artoria-Bridge": "1.0.0" });
+    peer.send(encodeLeaseMessage(report));
+    await peer.until(() => peer.closeCode !== undefined);
+    expect(peer.closeCode).toBe(1008);
+    expect(await hub().status()).toEqual([]);
+  });
+});
+
+describe("how far the log has reached", () => {
+  it("is the end of the log, which every bridge that holds a lease has acked", async () => {
+    const [first, second] = [await bridge(), await bridge()];
+    for (const peer of [first, second]) peer.acks = true;
+    await bridge();
+    expect((await end(await createSession()).answered).status).toBe(204);
+    const page = await openIsolate(env as unknown as Bindings).store.readLog({ after: null, limit: 1 });
+    if (page.kind !== "events") throw new Error(page.kind);
+    await vi.waitFor(
+      async () => {
+        await Promise.all([first.lease(), second.lease()]);
+        expect(await hub().reach()).toEqual({ bridges: 2, acknowledged: 2, position: page.position });
+      },
+      { timeout: 30_000 },
+    );
+  });
+
+  it("is told without bridges too", async () => {
+    await createSession();
+    const page = await openIsolate(env as unknown as Bindings).store.readLog({ after: null, limit: 1 });
+    if (page.kind !== "events") throw new Error(page.kind);
+    expect(await hub().reach()).toEqual({ bridges: 0, acknowledged: 0, position: page.position });
+  });
+
+  it("is unknown while the log cannot be read", async () => {
+    vi.spyOn(EmbeddedSessions.prototype, "readLog").mockImplementation(() => {
+      throw new Error("the store is down");
+    });
+    expect(await hub().reach()).toBeNull();
   });
 });
 
