@@ -97,13 +97,14 @@ export function openWebhooks({ WEBHOOKS }: Pick<IsolateBindings, "WEBHOOKS">): D
 }
 
 function openStore(config: WorkerConfig, bindings: IsolateBindings): SessionStore {
-  const { store, policy, logEntries, revocationBoundMs } = config;
+  const { store, policy, logEntries, revocationBoundMs, webhook } = config;
   const acknowledgements = new Acknowledgements({
     hub: () => openHub(bindings),
     boundMs: revocationBoundMs,
     background: waitUntil,
   });
-  const pokes = [() => openEventHub(bindings)].map(
+  const watchers = [() => openEventHub(bindings), ...(webhook === null ? [] : [() => openWebhooks(bindings)])];
+  const pokes = watchers.map(
     (watcher) =>
       new CoalescedCall({ call: () => watcher().poke(), deadlineMs: POKE_DEADLINE_MS, background: waitUntil }),
   );

@@ -3,6 +3,7 @@ import { afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { EventHub } from "../../../worker/events/event-hub.ts";
 import worker from "../../../worker/index.ts";
 import { openIsolate } from "../../../worker/isolate.ts";
+import { WebhookSender } from "../../../worker/webhooks/webhook-sender.ts";
 import { Browser, bindings, migrateAccounts, newName, PASSWORD } from "../browser/browser.ts";
 import { askAsClient, askAsService, type Created, createSession, newUser } from "../routes/edge-client.ts";
 
@@ -167,6 +168,35 @@ describe("the event hub is not poked", () => {
   });
 });
 
+describe("the sender of webhooks is poked", () => {
+  const configured = {
+    ...bindings,
+    WEBHOOK_URL: "https://site.test/hook",
+    WEBHOOK_SECRET: `whsec_${btoa("x".repeat(32))}`,
+  };
+
+  it("if it has a receiver, beside an event hub that never answers", async () => {
+    spyOnPokes(() => new Promise(() => {}));
+    const poke = vi.spyOn(WebhookSender.prototype, "poke").mockResolvedValue();
+    const { store } = openIsolate(configured);
+    await watch();
+    for (const pokes of [1, 2]) {
+      await store.run([{ kind: "delete", sessid: 1 }]);
+      await vi.waitFor(() => expect(poke).toHaveBeenCalledTimes(pokes));
+    }
+  });
+
+  it("not if it has none", async () => {
+    const [poke, hub] = [vi.spyOn(WebhookSender.prototype, "poke"), spyOnPokes()];
+    await watch();
+    for (const pokes of [1, 2]) {
+      await end(await createSession());
+      await vi.waitFor(() => expect(hub).toHaveBeenCalledTimes(pokes));
+    }
+    expect(poke).not.toHaveBeenCalled();
+  });
+});
+
 describe("writes while somebody watches", () => {
   it.each<readonly [string, () => Promise<void>]>([
     ["never answers", () => new Promise(() => {})],
@@ -195,7 +225,7 @@ describe("writes while somebody watches", () => {
     const read = Promise.withResolvers<void>();
     const poke = spyOnPokes(() => read.promise);
     await watch();
-    const sessions = await Promise.all(Array.from({ length: 200 }, () => createSession()));
+    const sessions = await Promise.all(Array.from({ length: 50 }, () => createSession()));
     await Promise.all(sessions.map(end));
     const before = poke.mock.calls.length;
     read.resolve();
