@@ -6,6 +6,7 @@ export const PROBLEMS = {
   not_found: { status: 404, title: "Not found" },
   too_slow: { status: 408, title: "The request did not arrive in time" },
   conflict: { status: 409, title: "In conflict with what there is" },
+  gone: { status: 410, title: "Not there any more" },
   too_large: { status: 413, title: "The request is too large" },
   upgrade_required: { status: 426, title: "A WebSocket is needed" },
   too_many: { status: 429, title: "A limit was reached" },
@@ -23,9 +24,9 @@ export const BEARER_CHALLENGE = 'Bearer realm="artoria"';
 
 /**
  * The body of an error response (RFC 9457). `detail` names the field and what is allowed; never put a stack, a command or an id
- * that the caller did not send into it.
+ * that the caller did not send into it. `more` are members of this problem alone (RFC 9457 §3.2).
  */
-export function problemDocument(code: ProblemCode, detail?: string): string {
+export function problemDocument(code: ProblemCode, detail?: string, more?: Readonly<Record<string, string>>): string {
   const { status, title } = PROBLEMS[code];
-  return JSON.stringify({ type: "about:blank", title, status, code, detail });
+  return JSON.stringify({ type: "about:blank", title, status, code, detail, ...more });
 }

@@ -12,6 +12,7 @@ import { logFault } from "./log-fault.ts";
 import { accounts } from "./routes/accounts.ts";
 import { check } from "./routes/check.ts";
 import { docsPage } from "./routes/docs-page.tsx";
+import { events } from "./routes/events.ts";
 import { healthz, readyz } from "./routes/health.ts";
 import { leases } from "./routes/leases.ts";
 import { openapi } from "./routes/openapi.ts";
@@ -68,13 +69,14 @@ app.route("/readyz", readyz);
 app.route("/v1/session", ownSession);
 app.route("/v1/rooms", roomSocket);
 
-for (const path of ["/v1/sessions/*", "/v1/users/*", "/v1/accounts/*", "/v1/count", "/v1/rooms/*"]) {
+for (const path of ["/v1/sessions/*", "/v1/users/*", "/v1/accounts/*", "/v1/count", "/v1/events", "/v1/rooms/*"]) {
   app.use(path, requireApiKey(), limitBody(), requireUtf8());
 }
 app.route("/v1/sessions", sessions);
 app.route("/v1/users", users);
 app.route("/v1/accounts", accounts);
 app.route("/v1/count", count);
+app.route("/v1/events", events);
 app.route("/v1/rooms", rooms);
 
 /** What in a URL ends a host, precedes one, or separates two. */

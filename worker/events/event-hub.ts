@@ -1,7 +1,7 @@
 import { DurableObject } from "cloudflare:workers";
 import { type EventHubCalls, type IsolateBindings, openIsolate } from "../isolate.ts";
-import { MAX_LOG_PAGE } from "../session-store/session-log.ts";
-import type { SessionStore } from "../session-store/session-store.ts";
+import { EventListeners } from "./event-listeners.ts";
+import { decodeListening } from "./event-stream.ts";
 import { type WatchedRoom, WatchedRooms } from "./watched-rooms.ts";
 
 /** The worker's bindings that the event hub uses. */
@@ -11,33 +11,28 @@ export interface EventHubBindings extends IsolateBindings {
 
 /** The event hub: the Durable Object that reads the session log for listeners and rooms, and tells them what it says. */
 export class EventHub extends DurableObject<EventHubBindings> implements EventHubCalls {
-  readonly #store: SessionStore;
-  /** The log is read up to here; null before the first read. */
-  #position: string | null = null;
+  readonly #listeners: EventListeners;
   readonly #rooms: WatchedRooms;
 
   constructor(ctx: DurableObjectState, env: EventHubBindings) {
     super(ctx, env);
-    this.#store = openIsolate(env).store;
+    const { store } = openIsolate(env);
+    this.#listeners = new EventListeners(store);
     this.#rooms = new WatchedRooms({
       sql: ctx.storage.sql,
-      store: this.#store,
+      store,
       room: (name) => env.ROOMS.getByName(name),
       background: (work) => ctx.waitUntil(work),
     });
   }
 
-  async poke(): Promise<void> {
-    await Promise.all([this.#readForListeners(), this.#rooms.read()]);
+  /** The worker's request for a stream of events; 429 if too many listen, 503 if the log cannot be read. */
+  override fetch({ url }: Request): Promise<Response> {
+    return this.#listeners.listen(decodeListening(url));
   }
 
-  async #readForListeners(): Promise<void> {
-    for (;;) {
-      const page = await this.#store.readLog({ after: this.#position, limit: MAX_LOG_PAGE });
-      if (page.kind === "unavailable") return;
-      this.#position = page.position;
-      if (page.kind === "reset" || !page.more) return;
-    }
+  async poke(): Promise<void> {
+    await Promise.all([this.#listeners.poke(), this.#rooms.read()]);
   }
 
   watchRoom(room: string, sessids: readonly number[], which: "more" | "all"): Promise<void> {

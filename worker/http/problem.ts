@@ -16,14 +16,20 @@ export const Problem = v.object({
   status: v.pipe(v.number(), v.integer()),
   code: v.picklist(Object.keys(PROBLEMS) as ProblemCode[]),
   detail: v.optional(v.string()),
+  next: v.optional(v.pipe(v.string(), v.metadata({ description: "With `gone`: where to go on" }))),
 });
 
-/** An error response: a problem document with a stable `code`. */
-export function problem(c: Context, code: ProblemCode, detail?: string): Response {
+/** An error response: a problem document with a stable `code`; `more` are further members of it. */
+export function problem(
+  c: Context,
+  code: ProblemCode,
+  detail?: string,
+  more?: Readonly<Record<string, string>>,
+): Response {
   const { status } = PROBLEMS[code];
   if (status === 401) c.header("WWW-Authenticate", BEARER_CHALLENGE);
   c.header("Cache-Control", "no-store");
-  return c.body(problemDocument(code, detail), status, { "Content-Type": PROBLEM_MEDIA_TYPE });
+  return c.body(problemDocument(code, detail, more), status, { "Content-Type": PROBLEM_MEDIA_TYPE });
 }
 
 const CODE_OF_STATUS = {

@@ -1,5 +1,6 @@
 import type { GenericSchema } from "valibot";
 import { AccountChange, AccountPage, AccountView, ChangedAccount, DeletedAccount, NewAccount } from "./accounts.ts";
+import { EventPage } from "./events.ts";
 import { Health } from "./health.ts";
 import { PostedMessage, RoomMessageBody, RoomView } from "./rooms.ts";
 import {
@@ -136,6 +137,17 @@ export const API_OPERATIONS: readonly ApiOperation[] = [
   }),
   operation("service", "get /v1/count", "Exact numbers of live sessions and of users that have one", {
     responses: { 200: ["The numbers", Count] },
+  }),
+  operation("service", "get /v1/events", "What becomes of sessions: server-sent events, or a page of JSON", {
+    parameters: [
+      query("after", "The position to go on from; absent: from now on"),
+      query("kinds", "Only these kinds: began, changed, ended, with commas between them"),
+      query("limit", "Events on a page of JSON, 1..1000; by default 100"),
+      header("Last-Event-ID", "The position to go on from, in place of `after`, as a browser sends it"),
+      header("Accept", "application/json: one page; otherwise a stream"),
+    ],
+    responses: { 200: ["A page, or the stream", EventPage] },
+    problems: [400, 410],
   }),
   operation(
     "service",
