@@ -115,10 +115,7 @@ export class RoomsPart implements ConsolePart {
     this.#facts.replaceChildren(
       facts(
         ["Members", `${members.length.toLocaleString()}${away === 0 ? "" : `, ${away.toLocaleString()} of them away`}`],
-        [
-          "Its log",
-          epoch === 0 ? "nothing is kept" : `${counted(offset, "entry").replace("entrys", "entries")} so far`,
-        ],
+        ["Length of its log", epoch === 0 ? "nothing is kept" : offset.toLocaleString()],
       ),
     );
     this.#showMembers();

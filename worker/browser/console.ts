@@ -1,11 +1,13 @@
-import { Hono, type MiddlewareHandler } from "hono";
+import { type Context, Hono, type MiddlewareHandler } from "hono";
 import * as v from "valibot";
 import { Status } from "../../protocol/status-codes.ts";
 import { problem, statusProblem } from "../http/problem.ts";
 import { SessidText, User } from "../http/schemas.ts";
 import { limitBody, query, requireUtf8 } from "../http/validate.ts";
+import { openHub, openWebhooks } from "../isolate.ts";
+import type { BridgesReach } from "../leases/acknowledgements.ts";
 import { rooms } from "../routes/rooms.ts";
-import { runOne } from "../session-store/session-store.ts";
+import { runOne, STORE_DEADLINE_MS, settledWithin } from "../session-store/session-store.ts";
 import { showConsole } from "./pages/console.tsx";
 import { askForLogin, refusePage, refuseUnknown } from "./pages/refuse-page.tsx";
 import { consoleRight, isRead, type PageEnv } from "./visitor.ts";
@@ -39,7 +41,7 @@ export const operatorConsole = new Hono<PageEnv>()
   })
   .delete("/user", query(UserQuery), async (c) => {
     const { status, deleted } = await runOne(c.get("store"), { kind: "deleteUser", ...c.req.valid("query") });
-    return status === Status.Ok ? c.json({ ended: deleted }) : statusProblem(c, status);
+    return status === Status.Ok ? c.json({ ended: deleted, reach: await reach(c) }) : statusProblem(c, status);
   })
   .get("/session", query(SessidQuery), async (c) => {
     const { status, session } = await runOne(c.get("store"), { kind: "get", ...c.req.valid("query") });
@@ -48,10 +50,20 @@ export const operatorConsole = new Hono<PageEnv>()
   .delete("/session", query(EndQuery), async (c) => {
     const { user, sessid } = c.req.valid("query");
     const { status } = await runOne(c.get("store"), { kind: "delete", sessid, ...(user !== undefined && { user }) });
-    if (status === Status.Ok) return c.json({ ended: 1 });
+    if (status === Status.Ok) return c.json({ ended: 1, reach: await reach(c) });
     return statusProblem(c, status === Status.Denied ? Status.NotFound : status);
   })
+  .get("/bridges", async (c) => {
+    const [bridges, webhook] = await Promise.all([openHub(c.env).status(), openWebhooks(c.env).status()]);
+    return c.json({ bridges, webhook });
+  })
   .route("/rooms", rooms);
+
+/** How far an end that was just answered has reached; null if that is not known. The end itself is done. */
+async function reach(c: Context<PageEnv>): Promise<BridgesReach | null> {
+  const deadlineMs = c.get("config").revocationBoundMs + STORE_DEADLINE_MS;
+  return (await settledWithin(deadlineMs, openHub(c.env).reach())) ?? null;
+}
 
 /**
  * Admits sessions with the grant `console`, and those with `console:write` to what changes something. A request that a page of
