@@ -30,7 +30,12 @@ export class LineChart {
     this.element = element(
       "figure",
       { class: "chart" },
-      element("figcaption", {}, element("span", { class: "chart-title" }, title), ...legend),
+      element(
+        "figcaption",
+        {},
+        element("span", { class: "chart-title" }, title),
+        element("span", { class: "legend" }, ...legend),
+      ),
       this.#canvas,
     );
     new ResizeObserver(() => this.#resize()).observe(this.#canvas);
@@ -75,7 +80,7 @@ export class LineChart {
           y: { range: (_, __, most) => [0, Math.max(4, Math.ceil((most ?? 0) * 1.1))] },
         },
         axes: [
-          { ...axis, space: 90, values: (_, splits) => splits.map((at) => clockTime(at * 1000)) },
+          { ...axis, space: 55, size: 32, values: (_, splits) => splits.map((at) => clockTime(at * 1000).slice(0, 5)) },
           {
             ...axis,
             size: 60,

@@ -99,12 +99,7 @@ function start(): void {
 
 function show(part: ConsolePart) {
   const heading = element("h2", { id: `${part.name}-heading`, tabindex: -1 }, part.title);
-  const section = element(
-    "section",
-    { class: part.name, "aria-labelledby": heading.id, hidden: true },
-    heading,
-    part.element,
-  );
+  const section = element("section", { "aria-labelledby": heading.id, hidden: true }, heading, part.element);
   const link = element("a", { href: partAddress(part.name) }, part.title);
   return { part, heading, section, link };
 }

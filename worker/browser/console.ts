@@ -6,6 +6,7 @@ import { SessidText, User } from "../http/schemas.ts";
 import { limitBody, query, requireUtf8 } from "../http/validate.ts";
 import { openHub, openWebhooks } from "../isolate.ts";
 import type { BridgesReach } from "../leases/acknowledgements.ts";
+import { EventsQuery, respondWithEvents } from "../routes/events.ts";
 import { rooms } from "../routes/rooms.ts";
 import { runOne, STORE_DEADLINE_MS, settledWithin } from "../session-store/session-store.ts";
 import { showConsole } from "./pages/console.tsx";
@@ -33,6 +34,15 @@ export const operatorConsole = new Hono<PageEnv>()
   .get("/count", async (c) => {
     const { status, sessions, users } = await runOne(c.get("store"), { kind: "count" });
     return status === Status.Ok ? c.json({ at: Date.now(), sessions, users }) : statusProblem(c, status);
+  })
+  .get("/events", query(EventsQuery), async (c) => {
+    const { sessid = 0, secretHash = "" } = c.get("credential") ?? {};
+    const response = await respondWithEvents(c, c.req.valid("query"), sessid);
+    // From now on the hub ends the stream with the session. What became of the session before, the store knows.
+    const { session } = await runOne(c.get("store"), { kind: "identify", sessid, secretHash });
+    if (consoleRight(session?.grants) !== undefined) return response;
+    await response.body?.cancel();
+    return problem(c, "unauthenticated", "the session has ended");
   })
   .get("/user", query(UserQuery), async (c) => {
     const { status, sessions } = await runOne(c.get("store"), { kind: "listUser", ...c.req.valid("query") });
@@ -81,7 +91,7 @@ function admitOperator(): MiddlewareHandler<PageEnv> {
     if (visitor.kind !== "user") {
       return isPage ? askForLogin(c, visitor, "/console") : problem(c, "unauthenticated", "a login is needed");
     }
-    const right = consoleRight(visitor);
+    const right = consoleRight(visitor.grants);
     if (right === undefined) {
       return isPage ? refusePage(c, "denied", "Not an operator", NO_GRANT) : problem(c, "denied", NO_GRANT);
     }

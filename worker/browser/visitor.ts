@@ -47,13 +47,12 @@ export function isRead(c: Context): boolean {
 }
 
 /**
- * What a visitor may do in the console; undefined: nothing. Only the exact texts count: a session that a service creates without
- * grants has "*", and a player is no operator.
+ * What a session with these grants may do in the console; undefined: nothing. Only the exact texts count: a session that a service
+ * creates without grants has "*", and a player is no operator.
  */
-export function consoleRight(visitor: Visitor): "read" | "write" | undefined {
-  if (visitor.kind !== "user") return undefined;
-  if (visitor.grants.includes("console:write")) return "write";
-  return visitor.grants.includes("console") ? "read" : undefined;
+export function consoleRight(grants: readonly string[] = []): "read" | "write" | undefined {
+  if (grants.includes("console:write")) return "write";
+  return grants.includes("console") ? "read" : undefined;
 }
 
 /** Whether the client accepts a page, not only JSON. */

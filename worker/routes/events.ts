@@ -73,8 +73,8 @@ export const events = new Hono<AppEnv>().get("/", query(EventsQuery), (c) =>
  * @param sessid the session on whose behalf it asks; a stream is ended when this session ends or changes. What happened to it
  *   before the response came, the caller must find out from the store after that. Null: a service
  */
-export async function respondWithEvents(
-  c: Context<AppEnv>,
+export async function respondWithEvents<Env extends AppEnv>(
+  c: Context<Env>,
   { after, kinds, limit }: v.InferOutput<typeof EventsQuery>,
   sessid: number | null,
 ): Promise<Response> {

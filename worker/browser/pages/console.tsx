@@ -5,11 +5,11 @@ import { ASSETS_PATH, Layout } from "./layout.tsx";
 /** The operators' console; client/browser/console-page.ts builds it. */
 export function showConsole(c: Context<PageEnv>): Response | Promise<Response> {
   const visitor = c.get("visitor");
-  const sessid = visitor.kind === "user" ? visitor.sessid : undefined;
+  const { sessid, grants } = visitor.kind === "user" ? visitor : {};
   return c.html(
     <Layout title="Console" visitor={visitor} script={`${ASSETS_PATH}/console-page.js`}>
       <link rel="stylesheet" href={`${ASSETS_PATH}/console-page.css`} />
-      <div id="console" class="console" data-right={consoleRight(visitor)} data-sessid={sessid}>
+      <div id="console" class="console" data-right={consoleRight(grants)} data-sessid={sessid}>
         <h1>Console</h1>
         <noscript>
           <p class="notice">The console needs JavaScript.</p>

@@ -6,7 +6,7 @@ export function HomePage({ visitor }: { visitor: Visitor }) {
   return (
     <Layout title="Home" visitor={visitor}>
       {visitor.kind === "user" ? (
-        <UserHome user={visitor.user} isOperator={consoleRight(visitor) !== undefined} />
+        <UserHome user={visitor.user} isOperator={consoleRight(visitor.grants) !== undefined} />
       ) : (
         <VisitorHome visitor={visitor} />
       )}
