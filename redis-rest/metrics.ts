@@ -1,4 +1,4 @@
-import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { BatchOutcome } from "./redis/redis-connection.ts";
 import type { ReplicaReadResult } from "./redis/replica-reads.ts";
 import type { Replica } from "./redis/replica-set.ts";
@@ -7,6 +7,9 @@ import type { Replica } from "./redis/replica-set.ts";
 export interface MetricsSources {
   readonly isPrimaryReady: () => boolean;
   readonly replicas: () => readonly Replica[];
+  /** WRITE_REPLICAS, and how many replicas acknowledged the last group of writes. */
+  readonly writeReplicas: number;
+  readonly acknowledgedBy: () => number;
   readonly nowMs: () => number;
 }
 
@@ -21,9 +24,16 @@ export interface Metrics {
 const SECONDS_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1];
 
 /** The metrics of one redis-rest, in a registry of its own. No label holds a command, a key or a token. */
-export function createMetrics({ isPrimaryReady, replicas, nowMs }: MetricsSources): Metrics {
+export function createMetrics({
+  isPrimaryReady,
+  replicas,
+  nowMs,
+  writeReplicas,
+  acknowledgedBy,
+}: MetricsSources): Metrics {
   const registry = new Registry();
   const registers = [registry];
+  collectDefaultMetrics({ register: registry });
   const batches = new Counter({
     name: "redis_rest_batches_total",
     help: "Batches of commands by their outcome",
@@ -44,7 +54,7 @@ export function createMetrics({ isPrimaryReady, replicas, nowMs }: MetricsSource
   });
   new Gauge({
     name: "redis_rest_primary_up",
-    help: "1 while the connection to the primary is ready",
+    help: "1 while the connection to the primary is ready, and enough replicas acknowledge its writes",
     registers,
     collect() {
       this.set(isPrimaryReady() ? 1 : 0);
@@ -68,6 +78,19 @@ export function createMetrics({ isPrimaryReady, replicas, nowMs }: MetricsSource
     collect() {
       this.reset();
       for (const { name, lagBytes } of replicas()) this.set({ replica: name }, lagBytes);
+    },
+  });
+  new Gauge({
+    name: "redis_rest_write_replicas_required",
+    help: "Replicas that must acknowledge a write (WRITE_REPLICAS); 0: none",
+    registers,
+  }).set(writeReplicas);
+  new Gauge({
+    name: "redis_rest_write_replicas_acknowledged",
+    help: "Replicas that acknowledged the last group of writes in time; Redis stops counting at those that are required",
+    registers,
+    collect() {
+      this.set(acknowledgedBy());
     },
   });
   // Looked up once: a label costs more than the count.

@@ -16,8 +16,10 @@ import { DueChecks } from "./leases/due-checks.ts";
 import { HubConnection, type HubConnectionOptions } from "./leases/hub-connection.ts";
 import { BridgeMetrics } from "./metrics/bridge-metrics.ts";
 import { CheckMetrics } from "./metrics/check-metrics.ts";
+import { LeaseMetrics } from "./metrics/lease-metrics.ts";
 import { MetricsServer, type Readiness } from "./metrics/metrics-server.ts";
 import { PlayerMetrics } from "./metrics/player-metrics.ts";
+import { type PortSetup, registerSetup } from "./metrics/port-metrics.ts";
 import { PlayerPort } from "./player/player-port.ts";
 
 /** A bridge that listens. */
@@ -63,6 +65,9 @@ export async function startBridge(
     connections: () => gamePort.connections,
     batchesInFlight: () => dispatcher.batchesInFlight,
     packetsWaiting: () => dispatcher.packetsWaiting,
+  });
+  registerSetup(metrics.registry, program.version, portsOf(config));
+  const leaseMetrics = new LeaseMetrics(metrics.registry, config.cache?.maxSessions ?? 0, {
     keptSessions: () => hub?.sessions.size ?? 0,
     holdsLease: () => hub?.kept.holdsLease ?? false,
   });
@@ -70,7 +75,7 @@ export async function startBridge(
     config.check && new CheckMetrics(metrics.registry, { connections: () => checkPort?.connections ?? 0 });
   const answers = (): Answers =>
     sumOf([metrics.answers, ...(checkMetrics === undefined ? [] : [checkMetrics.answers])]);
-  const hub = openHub(config, { metrics, answers }, logger);
+  const hub = openHub(config, { metrics: leaseMetrics, answers }, logger);
   const kept = hub?.kept;
   const { maxBatchesInFlight, deadlineMs } = config.edge;
   const dispatcher = new BatchDispatcher(edge, {
@@ -178,6 +183,15 @@ function fitOpenFiles(config: BridgeConfig, logger: Logger): BridgeConfig {
     gameLimits: { ...gameLimits, maxConnections: game },
     ...(player === undefined ? {} : { player: { ...player, limits: { ...player.limits, maxConnections: players } } }),
     ...(check === undefined ? {} : { check: { ...check, limits: { ...check.limits, maxConnections: checks } } }),
+  };
+}
+
+/** The ports that are open, by the name that metrics know them by. */
+function portsOf({ game, gameLimits, player, check }: BridgeConfig): Readonly<Record<string, PortSetup>> {
+  return {
+    game: { maxConnections: gameLimits.maxConnections, tls: game.tls },
+    ...(player && { player: { maxConnections: player.limits.maxConnections, tls: player.endpoint.tls } }),
+    ...(check && { check: { maxConnections: check.limits.maxConnections, tls: check.endpoint.tls } }),
   };
 }
 

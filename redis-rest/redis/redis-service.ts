@@ -48,7 +48,13 @@ export async function connectRedis(config: RedisRestConfig, log: Logger): Promis
     const primary = lease?.guard(run) ?? run;
     const isReady = () => connections.every(({ client }) => client.status === "ready") && (lease?.isHeld ?? true);
     const replicas = config.replicaReads ? followReplicas(config, primary, log) : undefined;
-    const metrics = createMetrics({ isPrimaryReady: isReady, replicas: () => replicas?.replicas ?? [], nowMs });
+    const metrics = createMetrics({
+      isPrimaryReady: isReady,
+      replicas: () => replicas?.replicas ?? [],
+      nowMs,
+      writeReplicas: config.writeReplicas,
+      acknowledgedBy: () => writer?.acknowledgedBy ?? 0,
+    });
     const execute = createCommandRouter({
       table,
       deadlineMs: config.deadlineMs,

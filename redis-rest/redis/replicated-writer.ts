@@ -52,6 +52,7 @@ export class ReplicatedWriter {
   #queue: QueuedBatch[] = [];
   #isSending = false;
   #lastProof: ReplicationProof | undefined;
+  #acknowledgedBy = 0;
   /** The writes that are queued or wait for the replicas. */
   readonly unconfirmed = new UnconfirmedWrites();
 
@@ -62,6 +63,11 @@ export class ReplicatedWriter {
   /** Of the last group; undefined if it failed, since no replica may have its writes. */
   get lastProof(): ReplicationProof | undefined {
     return this.#lastProof;
+  }
+
+  /** How many replicas acknowledged the last group in time. */
+  get acknowledgedBy(): number {
+    return this.#acknowledgedBy;
   }
 
   /** An empty batch has no replies and asks only for a proof. */
@@ -108,7 +114,8 @@ export class ReplicatedWriter {
     const proof = proofFromNow(serverId());
     const wait = { name: "WAIT", args: [String(replicas), String(waitMs)] };
     const outcome = await runAtPrimary([...group.flatMap(({ commands }) => commands), PROOF_COMMAND, wait]);
-    const refused = outcome.kind === "unavailable" || acknowledgedBy(outcome.replies.at(-1)) < replicas;
+    this.#acknowledgedBy = outcome.kind === "unavailable" ? 0 : acknowledgedBy(outcome.replies.at(-1));
+    const refused = this.#acknowledgedBy < replicas;
     this.#lastProof = refused ? undefined : proof;
     if (outcome.kind === "unavailable") {
       for (const { resolve } of group) resolve(outcome);

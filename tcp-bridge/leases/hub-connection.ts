@@ -21,13 +21,18 @@ export interface HubConnectionOptions {
   readonly logger: Logger;
 }
 
-/** Counts what comes from the hub. */
+/** Counts what happens between the hub and the bridge. */
 export interface HubMetrics {
+  connected(): void;
   leaseGranted(): void;
   /** The hub named sessions that have ended or changed. */
   changesReceived(): void;
   /** The hub said that any session may have ended or changed. */
   resetReceived(): void;
+  /** What the hub has said was forgotten, and acknowledged. */
+  ackSent(): void;
+  /** A connection was lost, or could not be opened. */
+  disconnected(code: HubEndCode): void;
 }
 
 /**
@@ -77,7 +82,10 @@ export class HubConnection {
     const { origin, pathname } = options.edgeUrl;
     this.#url = new URL(`${origin}${pathname.replace(/\/$/, "")}/v1/leases`);
     this.sessions = new LeasedSessions(options.limits, {
-      send: (frame) => this.#socket?.send(frame),
+      send: (frame) => {
+        this.#socket?.send(frame);
+        if (frame[0] === LEASE_MESSAGE_TYPES.ack) options.metrics.ackSent();
+      },
       close: (code, reason) => this.#giveUp(code, reason),
       answers: options.answers,
     });
@@ -130,6 +138,7 @@ export class HubConnection {
   }
 
   #opened(): void {
+    this.#options.metrics.connected();
     const nowMs = this.kept.now();
     this.sessions.connected(nowMs);
     this.#arm(nowMs);
@@ -182,14 +191,26 @@ export class HubConnection {
       ? REFUSED_DELAY_MS * (1 - Math.random() / 2)
       : Math.random() * Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** this.#dials);
     this.#dials += 1;
+    this.#options.metrics.disconnected(end.code);
     this.#log.lost(end, delayMs);
     this.#dialTimer = setTimeout(() => this.open(), delayMs);
   }
 }
 
+/** Stable codes: logs and metrics carry them. */
+export type HubEndCode =
+  /** No connection could be opened, or it was lost before a lease was granted. */
+  | "hub_unreachable"
+  /** The edge responded with another HTTP status than 101. */
+  | "hub_refused"
+  /** A connection on which a lease was granted was closed, or broke. */
+  | "hub_lost"
+  /** The hub broke the protocol, or was silent. */
+  | "hub_given_up";
+
 /** Why there is no connection any more. */
 interface HubEnd {
-  readonly code: "hub_unreachable" | "hub_refused" | "hub_lost" | "hub_given_up";
+  readonly code: HubEndCode;
   readonly detail: string;
   /** Whether only an operator can change it. */
   readonly isLasting: boolean;

@@ -13,16 +13,12 @@ import type { DisconnectCode, LimitCode } from "../core/connection-limits.ts";
 import type { DispatchMetrics } from "../edge/batch-dispatcher.ts";
 import type { EdgeFailureCode } from "../edge/edge-client.ts";
 import type { GameConnectionMetrics } from "../game/game-port.ts";
-import type { HubMetrics } from "../leases/hub-connection.ts";
 
 /** Read when the metrics are requested. */
 export interface GaugeSources {
   readonly connections: () => number;
   readonly batchesInFlight: () => number;
   readonly packetsWaiting: () => number;
-  /** Sessions that the bridge keeps, and whether it may answer by them now. */
-  readonly keptSessions: () => number;
-  readonly holdsLease: () => boolean;
 }
 
 /** In seconds: from less than the latency of an edge in the same rack to the deadline of the bridge. */
@@ -32,12 +28,11 @@ const LATENCY_BUCKETS_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0
 const BATCH_BUCKETS_PACKETS = [1, 2, 5, 10, 25, 50, 100, 250, 500, MAX_BATCH_REQUESTS];
 
 /** The metrics of the bridge, for Prometheus. No label contains a session, a user or an address. */
-export class BridgeMetrics implements DispatchMetrics, GameConnectionMetrics, HubMetrics {
+export class BridgeMetrics implements DispatchMetrics, GameConnectionMetrics {
   readonly registry = new Registry();
   readonly #packets = new PacketTally();
   /** Responses from memory. A plain number: it grows with every chunk that is received. */
   #fromMemory = 0;
-  readonly #hubMessages: Counter<"kind">;
   readonly #batchPackets: Histogram;
   readonly #edgeSeconds: Histogram<"outcome">;
   readonly #refusals: Counter<"code">;
@@ -54,10 +49,6 @@ export class BridgeMetrics implements DispatchMetrics, GameConnectionMetrics, Hu
       sources.batchesInFlight,
     );
     gauge(registers, "artoria_bridge_packets_waiting", "Packets that wait for a batch", sources.packetsWaiting);
-    gauge(registers, "artoria_bridge_cache_sessions", "Sessions that the bridge keeps", sources.keptSessions);
-    gauge(registers, "artoria_bridge_lease_held", "1 while the bridge may answer from memory", () =>
-      sources.holdsLease() ? 1 : 0,
-    );
     counter(
       registers,
       "artoria_bridge_cache_hits_total",
@@ -80,12 +71,6 @@ export class BridgeMetrics implements DispatchMetrics, GameConnectionMetrics, Hu
         this.reset();
         for (const { type, status, count } of packets.entries()) this.inc({ type, status }, count);
       },
-    });
-    this.#hubMessages = new Counter({
-      name: "artoria_bridge_hub_messages_total",
-      help: "Messages of the hub: granted (a lease was renewed), changes (sessions ended or changed), reset (all are forgotten)",
-      labelNames: ["kind"],
-      registers,
     });
     this.#batchPackets = new Histogram({
       name: "artoria_bridge_batch_packets",
@@ -125,18 +110,6 @@ export class BridgeMetrics implements DispatchMetrics, GameConnectionMetrics, Hu
 
   answeredFromMemory(responses: number): void {
     this.#fromMemory += responses;
-  }
-
-  leaseGranted(): void {
-    this.#hubMessages.inc({ kind: "granted" });
-  }
-
-  changesReceived(): void {
-    this.#hubMessages.inc({ kind: "changes" });
-  }
-
-  resetReceived(): void {
-    this.#hubMessages.inc({ kind: "reset" });
   }
 
   batchSent(packets: number): void {

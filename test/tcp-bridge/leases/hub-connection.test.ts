@@ -43,6 +43,23 @@ describe("the connection to the hub", () => {
     expect(stack.log.join("")).not.toContain(stack.edge.apiKey);
   });
 
+  it("is counted: when the lease was granted, how much may be kept, what was acked, and what ended it", async () => {
+    const beganSeconds = Date.now() / 1000;
+    await openKnowing7({ BRIDGE_CACHE_SESSIONS: "1234" });
+    const grantedSeconds = await stack.metric("artoria_bridge_lease_granted_timestamp_seconds");
+    expect(grantedSeconds).toBeGreaterThanOrEqual(Math.floor(beganSeconds));
+    expect(grantedSeconds).toBeLessThanOrEqual(Date.now() / 1000);
+    expect(await stack.metric("artoria_bridge_cache_max_sessions")).toBe(1234);
+    const hub = await stack.edge.hub.peer();
+    await hub.change(7);
+    await hub.change();
+    expect(await stack.metric("artoria_bridge_hub_acks_total")).toBe(2);
+    expect(await stack.metric("artoria_bridge_hub_connections_total")).toBe(1);
+    hub.socket.terminate();
+    await until(async () => (await stack.metric("artoria_bridge_hub_connections_total")) === 2);
+    expect(await stack.metric('artoria_bridge_hub_disconnects_total{code="hub_lost"}')).toBe(1);
+  });
+
   it("announces the bridge's version, and tells the hub what the bridge keeps and has answered when it asks", async () => {
     await openKnowing7({ BRIDGE_CHECK_PORT: "0" });
     const hub = await stack.edge.hub.peer();
