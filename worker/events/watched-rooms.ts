@@ -1,3 +1,4 @@
+import { CoalescedCall } from "../coalesced-call.ts";
 import { type EndReason, MAX_LOG_PAGE, type SessionEvent } from "../session-store/session-log.ts";
 import { type SessionStore, STORE_DEADLINE_MS, settledWithin } from "../session-store/session-store.ts";
 
@@ -28,6 +29,9 @@ const MAX_TOLD_AT_ONCE = 64;
 /** A room that does not respond for so long does not hold up others; its own check every 60 s finds what it missed. */
 const ROOM_DEADLINE_MS = 5_000;
 
+/** A hundred pages, each of which has a deadline of its own. */
+const READ_DEADLINE_MS = 60_000;
+
 const REVOKING: ReadonlySet<SessionEvent["kind"]> = new Set(["changed", "ended"]);
 
 /**
@@ -45,8 +49,7 @@ export class WatchedRooms {
   #position: string | null;
   /** When the last read began that said that the hub watches, epoch ms. */
   #watchedMs = Number.NEGATIVE_INFINITY;
-  #reading: Promise<void> | null = null;
-  #nextRead: Promise<void> | null = null;
+  readonly #reads: CoalescedCall<void>;
   /** What rooms are still to be told. */
   readonly #due = new Map<string, Map<number, EndReason | null> | null>();
   readonly #beingTold = new Set<string>();
@@ -56,6 +59,7 @@ export class WatchedRooms {
     this.#store = store;
     this.#room = room;
     this.#background = background;
+    this.#reads = new CoalescedCall({ call: () => this.#readPages(), deadlineMs: READ_DEADLINE_MS, background });
     sql.exec(`
       CREATE TABLE IF NOT EXISTS room_sessions (
         sessid INTEGER NOT NULL, room TEXT NOT NULL, PRIMARY KEY (sessid, room)
@@ -88,14 +92,8 @@ export class WatchedRooms {
   }
 
   /** Tells the rooms what the log has. Resolves when a read is over that began after this call. */
-  read(): Promise<void> {
-    if (this.#nextRead !== null) return this.#nextRead;
-    if (this.#reading === null) return this.#beginRead();
-    this.#nextRead = this.#reading.then(() => {
-      this.#nextRead = null;
-      return this.#beginRead();
-    });
-    return this.#nextRead;
+  async read(): Promise<void> {
+    await this.#reads.ask();
   }
 
   get #isEmpty(): boolean {
@@ -104,13 +102,6 @@ export class WatchedRooms {
 
   get #mustRenew(): boolean {
     return Date.now() - this.#watchedMs >= RENEW_AFTER_MS;
-  }
-
-  #beginRead(): Promise<void> {
-    this.#reading = this.#readPages().finally(() => {
-      this.#reading = null;
-    });
-    return this.#reading;
   }
 
   async #readPages(): Promise<void> {
