@@ -1,9 +1,16 @@
 import type { Socket } from "node:net";
 import { ByteWriter } from "../protocol/packet-fields.ts";
 import { MAX_SERVICE_PACKET_BYTES, PacketDecoder } from "../protocol/packet-framing.ts";
-import { decodeServiceResponse, writeServiceKey, writeServiceRequest } from "../protocol/service-packets.ts";
+import { type ServiceResponsePacket, writeServiceKey, writeServiceRequest } from "../protocol/service-packets.ts";
 import type { ServiceRequest, ServiceResponseTo } from "../protocol/session-request.ts";
 import { Status, statusName } from "../protocol/status-codes.ts";
+import {
+  decodeBridgePacket,
+  type WatchNotice,
+  type WatchRequest,
+  type WatchResponse,
+  writeWatchRequest,
+} from "../protocol/watch-packets.ts";
 import { ConnectionError, type ConnectionErrorCode } from "./connector.ts";
 
 /** The options of a {@link ServiceClient}. */
@@ -14,11 +21,18 @@ export interface ServiceClientOptions {
   readonly serviceKey?: string;
 }
 
+/** Called for each notice of a watch. */
+export type NoticeListener = (notice: WatchNotice) => void;
+
+type Response = ServiceResponseTo<ServiceRequest["kind"]> | WatchResponse;
+
 interface Pending {
-  readonly kind: ServiceRequest["kind"];
+  readonly kind: Response["kind"];
   readonly sentMs: number;
-  readonly resolve: (response: ServiceResponseTo<ServiceRequest["kind"]>) => void;
+  readonly resolve: (response: Response) => void;
   readonly reject: (error: ConnectionError) => void;
+  /** Of a WatchRequest: who gets the notices that follow its response. */
+  readonly onNotice?: NoticeListener;
 }
 
 const DEFAULT_RESPONSE_TIMEOUT_MS = 5_000;
@@ -28,6 +42,9 @@ const DEFAULT_RESPONSE_TIMEOUT_MS = 5_000;
  * (docs/wire-protocol.md, "Service packets"). Make it with a Connector.
  */
 export class ServiceClient {
+  /** Resolves when the connection has ended, with the reason. */
+  readonly closed: Promise<ConnectionError>;
+  readonly #resolveClosed: (reason: ConnectionError) => void;
   readonly #socket: Socket;
   readonly #responseTimeoutMs: number;
   readonly #decoder = new PacketDecoder(MAX_SERVICE_PACKET_BYTES);
@@ -38,11 +55,15 @@ export class ServiceClient {
   #failure: ConnectionError | undefined;
   /** The service key has been sent, and its response has not arrived. */
   #keyShown = false;
+  #onNotice: NoticeListener | undefined;
 
   constructor(
     socket: Socket,
     { responseTimeoutMs = DEFAULT_RESPONSE_TIMEOUT_MS, serviceKey }: ServiceClientOptions = {},
   ) {
+    const { promise, resolve } = Promise.withResolvers<ConnectionError>();
+    this.closed = promise;
+    this.#resolveClosed = resolve;
     this.#socket = socket;
     this.#responseTimeoutMs = responseTimeoutMs;
     socket.on("data", (chunk: Buffer) => this.#receive(chunk));
@@ -59,26 +80,41 @@ export class ServiceClient {
   request<K extends ServiceRequest["kind"]>(
     request: ServiceRequest & { readonly kind: K },
   ): Promise<ServiceResponseTo<K>> {
-    const { promise, resolve, reject } = Promise.withResolvers<ServiceResponseTo<K>>();
     const writer = new ByteWriter();
     writeServiceRequest(writer, request);
+    // #takeResponse resolves it only with a response of this kind.
+    return this.#send(request.kind, writer) as Promise<ServiceResponseTo<K>>;
+  }
+
+  /**
+   * Asks to be told which sessions end, in place of the connection's earlier watch (docs/wire-protocol.md, "Watches"). `onNotice` is
+   * called from the response on, for each notice in its order. For a watch that survives its connections, see SessionWatch.
+   *
+   * @throws ConnectionError as {@link request}
+   */
+  watch(request: WatchRequest, onNotice: NoticeListener): Promise<WatchResponse> {
+    const writer = new ByteWriter();
+    writeWatchRequest(writer, request);
+    return this.#send("watch", writer, onNotice) as Promise<WatchResponse>;
+  }
+
+  /** Ends the connection; requests without a response are rejected with `closed` and this reason. */
+  close(reason = "the connection was closed"): void {
+    this.#fail("closed", reason);
+  }
+
+  #send(kind: Response["kind"], writer: ByteWriter, onNotice?: NoticeListener): Promise<Response> {
+    const { promise, resolve, reject } = Promise.withResolvers<Response>();
     if (this.#failure !== undefined) {
       reject(this.#failure);
     } else if (writer.length > MAX_SERVICE_PACKET_BYTES) {
       reject(new ConnectionError("too_large", `a packet has at most ${MAX_SERVICE_PACKET_BYTES} bytes`));
     } else {
-      // #receive resolves it only with a response of this kind.
-      const resolveKind = resolve as Pending["resolve"];
-      this.#pending.push({ kind: request.kind, sentMs: performance.now(), resolve: resolveKind, reject });
+      this.#pending.push({ kind, sentMs: performance.now(), resolve, reject, ...(onNotice && { onNotice }) });
       this.#timer ??= setTimeout(() => this.#checkTimeout(), this.#responseTimeoutMs);
       this.#write(writer.finish());
     }
     return promise;
-  }
-
-  /** Ends the connection; requests without a response are rejected with `closed`. */
-  close(): void {
-    this.#fail("closed", "the connection was closed");
   }
 
   /** Requests need not wait for the response to the key: the bridge reads the key first. */
@@ -108,14 +144,37 @@ export class ServiceClient {
 
   #receive(chunk: Uint8Array): void {
     try {
-      this.#decoder.push(chunk, (packet) => this.#takeResponse(packet));
+      this.#decoder.push(chunk, (packet) => this.#take(decodeBridgePacket(packet)));
     } catch (error) {
       this.#fail("bad_response", error instanceof Error ? error.message : String(error));
     }
   }
 
-  #takeResponse(packet: Uint8Array): void {
-    const response = decodeServiceResponse(packet);
+  #take(packet: ServiceResponsePacket | WatchResponse | WatchNotice): void {
+    switch (packet.kind) {
+      case "ended":
+      case "checkpoint":
+      case "reset":
+        this.#notify(packet);
+        break;
+      default:
+        this.#takeResponse(packet);
+    }
+  }
+
+  /** A listener that throws does not disturb the connection. */
+  #notify(notice: WatchNotice): void {
+    if (this.#failure !== undefined) return;
+    try {
+      this.#onNotice?.(notice);
+    } catch (error) {
+      queueMicrotask(() => {
+        throw error;
+      });
+    }
+  }
+
+  #takeResponse(response: ServiceResponsePacket | WatchResponse): void {
     if (this.#keyShown && response.kind === "serviceKey") {
       this.#keyShown = false;
       if (response.status === Status.Ok) return;
@@ -128,10 +187,11 @@ export class ServiceClient {
       // If no request waits, the error is about the connection, which the peer then closes.
       if (pending === undefined) this.#failure ??= refusal;
       else pending.reject(refusal);
-    } else if (pending?.kind !== response.kind) {
+    } else if (response.kind === "serviceKey" || pending?.kind !== response.kind) {
       pending?.reject(new ConnectionError("bad_response", `${response.kind} in response to ${pending.kind}`));
       this.#fail("bad_response", "the responses do not match the requests");
     } else {
+      if (response.kind === "watch") this.#onNotice = pending.onNotice;
       pending.resolve(response);
     }
   }
@@ -151,6 +211,7 @@ export class ServiceClient {
     clearTimeout(this.#timer);
     this.#failure ??= new ConnectionError(code, message);
     for (const { reject } of this.#pending.splice(0)) reject(this.#failure);
+    this.#resolveClosed(this.#failure);
     this.#socket.destroy();
   }
 }

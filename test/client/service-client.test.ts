@@ -1,11 +1,13 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Connector } from "../../client/connector.ts";
 import { ServiceClient } from "../../client/service-client.ts";
 import { freePort } from "../../dev/free-port.ts";
 import { Status } from "../../protocol/status-codes.ts";
+import type { WatchNotice } from "../../protocol/watch-packets.ts";
 import { PacketBytes } from "../support/packets/packet-bytes.ts";
+import { endPacket, watchPacket } from "../support/peers/scripted-bridge.ts";
 import { until } from "../support/until.ts";
 
 const ok = new PacketBytes().u8(Status.Ok);
@@ -94,6 +96,37 @@ describe("ServiceClient", () => {
     const requests = [client.request({ kind: "check", sessid: 1 }), client.request({ kind: "check", sessid: 2 })];
     peer?.write(Buffer.concat([ok.packet(6), ok.packet(2)]));
     for (const request of requests) await expect(request).rejects.toMatchObject({ code: "bad_response" });
+  });
+
+  it("gives the notices of a watch to its listener, and matches responses as if none were between them", async () => {
+    const notices: WatchNotice[] = [];
+    // Nobody has asked yet.
+    peer?.write(endPacket(1, 5, "p0"));
+    const before = client.request({ kind: "check", sessid: 7 });
+    const watching = client.watch({ scope: "known", after: null }, (notice) => {
+      notices.push(notice);
+      throw new Error("a listener's own fault");
+    });
+    const after = client.request({ kind: "count" });
+    const rethrown = vi.spyOn(globalThis, "queueMicrotask").mockReturnValue();
+    peer?.write(
+      Buffer.concat([
+        ...[ok.packet(2), endPacket(1, 6, "p1"), watchPacket(Status.Ok, "p2"), endPacket(1, 7, "p3", "kim")],
+        ...[new PacketBytes().u8(0).u32(3).u32(2).packet(8), endPacket(4, 0, "p4")],
+      ]),
+    );
+    expect((await before).status).toBe(Status.Ok);
+    expect(await watching).toEqual({ kind: "watch", status: Status.Ok, position: "p2" });
+    expect(await after).toMatchObject({ sessions: 3 });
+    await until(() => notices.length === 2);
+    expect(rethrown).toHaveBeenCalledTimes(2);
+    rethrown.mockRestore();
+    expect(notices.map((notice) => notice.position)).toEqual(["p3", "p4"]);
+  });
+
+  it("tells why it has ended", async () => {
+    peer?.destroy();
+    expect(await client.closed).toMatchObject({ code: "closed", message: "the connection was closed" });
   });
 
   it("fails if the peer does not respond in time", async () => {
