@@ -1,6 +1,6 @@
 import { app } from "./app.ts";
 import type { Bindings } from "./app-env.ts";
-import { openIsolate } from "./isolate.ts";
+import { openIsolate, pokeWebhooks } from "./isolate.ts";
 
 export { LoginGuard } from "./browser/login-limit.ts";
 export { EventHub } from "./events/event-hub.ts";
@@ -12,8 +12,10 @@ export { WebhookSender } from "./webhooks/webhook-sender.ts";
 
 export default {
   fetch: app.fetch,
-  /** The cron trigger of wrangler.toml: removes expired sessions from the indices. */
+  /** The cron trigger of wrangler.toml: removes expired sessions from the indices, and starts webhooks again if their alarm is lost. */
   async scheduled(_controller, bindings) {
-    await openIsolate(bindings).store.sweep();
+    const { store, config } = openIsolate(bindings);
+    await store.sweep();
+    if (config.webhook !== null) await pokeWebhooks(bindings);
   },
 } satisfies ExportedHandler<Bindings>;

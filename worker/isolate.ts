@@ -9,7 +9,8 @@ import { EmbeddedStore } from "./session-store/embedded/embedded-store.ts";
 import { RedisStore } from "./session-store/redis/redis-store.ts";
 import { CacheInvalidatingStore, SessionCache } from "./session-store/session-cache.ts";
 import { type AwaitAcknowledgements, WATCHERS } from "./session-store/session-log.ts";
-import type { SessionStore } from "./session-store/session-store.ts";
+import { type SessionStore, settledWithin } from "./session-store/session-store.ts";
+import type { WebhookStatus } from "./webhooks/webhook-outbox.ts";
 
 /** The worker's bindings that an isolate uses. */
 export interface IsolateBindings {
@@ -32,23 +33,9 @@ export interface EventHubCalls extends Rpc.DurableObjectBranded {
 
 /** The sender of webhooks as isolates call it (webhooks/webhook-sender.ts, which this file cannot import). */
 export interface WebhookCalls extends Rpc.DurableObjectBranded {
-  /** There is something new in the log, or the sender may have to begin. Resolves at once. */
+  /** There is something new in the log, or the sender may have to begin. Resolves when it has read what the log had when it was called. */
   poke(): Promise<void>;
   status(): Promise<WebhookStatus>;
-}
-
-/** How the sender of webhooks is doing. */
-export interface WebhookStatus {
-  /** `off`: WEBHOOK_URL is not set. `disabled`: the receiver has answered 410, and gets nothing until WEBHOOK_URL or WEBHOOK_SECRET changes. */
-  readonly state: "off" | "on" | "disabled";
-  /** Messages that failed and are tried again, and those that wait behind them. */
-  readonly held: number;
-  /** Whether the log has more that is to be sent. */
-  readonly behind: boolean;
-  /** When the oldest held message's event happened, epoch ms. */
-  readonly oldestAt: number | null;
-  /** Why the last try failed, if none has succeeded since: `timeout`, `unreachable`, or the response's status. */
-  readonly lastError: string | null;
 }
 
 /** What an isolate opens once, for its requests and its Durable Objects. */
@@ -78,6 +65,8 @@ export function openIsolate(bindings: IsolateBindings): Isolate {
   const store = new CacheInvalidatingStore(openStore(config, bindings), cache, evicts);
   const isolate = { config, store, cache, intake: new BodyIntake(config.forms) };
   isolates.set(bindings, isolate);
+  // Somebody must begin; from then on the sender's alarm keeps it going.
+  if (config.webhook !== null) waitUntil(pokeWebhooks(bindings));
   return isolate;
 }
 
@@ -94,6 +83,11 @@ export function openEventHub({ EVENT_HUB }: Pick<IsolateBindings, "EVENT_HUB">):
 /** The ends of sessions are sent by the object of this name. */
 export function openWebhooks({ WEBHOOKS }: Pick<IsolateBindings, "WEBHOOKS">): DurableObjectStub<WebhookCalls> {
   return WEBHOOKS.getByName("webhooks");
+}
+
+/** Lets the sender of webhooks begin, or go on. It does not reject. */
+export async function pokeWebhooks(bindings: IsolateBindings): Promise<void> {
+  await settledWithin(POKE_DEADLINE_MS, (async () => openWebhooks(bindings).poke())());
 }
 
 function openStore(config: WorkerConfig, bindings: IsolateBindings): SessionStore {

@@ -1,0 +1,338 @@
+import type { LogPage } from "../session-store/session-log.ts";
+import { endMessage, lossMessage, type WebhookMessage } from "./webhook-message.ts";
+
+/**
+ * The most messages that are sent at once: an object may have six connections that wait for a response (Workers' limits,
+ * "Simultaneous open connections"), and one is the store's.
+ */
+export const MAX_SENDING = 5;
+
+/** The most messages that are held. With so many the log is read no further. */
+export const MAX_HELD = 100;
+
+/** The log is read so often without a poke: for expiries, and for what other deployments end. */
+export const POLL_MS = 15_000;
+
+const SECOND_MS = 1000;
+const MINUTE_MS = 60 * SECOND_MS;
+const HOUR_MS = 60 * MINUTE_MS;
+
+/** How long after each failed try the next one comes (Standard Webhooks 1.0.0, "Deliverability and reliability": its example). */
+export const RETRY_DELAYS_MS: readonly number[] = [
+  5 * SECOND_MS,
+  5 * MINUTE_MS,
+  30 * MINUTE_MS,
+  2 * HOUR_MS,
+  5 * HOUR_MS,
+  10 * HOUR_MS,
+  14 * HOUR_MS,
+  20 * HOUR_MS,
+  24 * HOUR_MS,
+];
+
+/** Each delay is longer by up to this part of it, at random, so that messages which failed together do not come back together. */
+export const JITTER = 0.1;
+
+/** While too many messages are held, one of them is tried ahead of its schedule after 5 s, 10 s, 20 s ... up to a minute. */
+const FIRST_PROBE_MS = 5 * SECOND_MS;
+const LONGEST_PROBE_MS = MINUTE_MS;
+
+/** A receiver's Retry-After is obeyed up to here. */
+export const LONGEST_PAUSE_MS = HOUR_MS;
+
+/** A message that failed, or that waits behind one of its session that did. */
+export interface HeldMessage extends WebhookMessage {
+  /** Failed tries of its schedule. */
+  readonly tries: number;
+  /** When the schedule has the next try, epoch ms. */
+  readonly dueAt: number;
+}
+
+/** What became of a try. */
+export type WebhookOutcome =
+  | { readonly kind: "delivered" }
+  /** The receiver wants no more messages (410). */
+  | { readonly kind: "gone" }
+  | { readonly kind: "failed"; readonly error: string; readonly retryAfterMs: number | null };
+
+/** What an outbox keeps over a restart. All that one input changes is stored together, or not at all. */
+export interface OutboxStorage {
+  /** All events up to here are delivered, given up, or held. Null: nothing was read yet. */
+  cursor: string | null;
+  /** Whether the receiver has answered 410. */
+  isDisabled: boolean;
+  /** In the order in which they were first held. */
+  loadHeld(): readonly HeldMessage[];
+  /** Holds the message, or stores its new schedule. */
+  hold(message: HeldMessage): void;
+  release(id: string): void;
+}
+
+/** What an outbox makes happen. None of these calls the outbox before it returns. */
+export interface OutboxOutput {
+  /** Read the ends of sessions in the log, then call {@link WebhookOutbox.readDone}. */
+  read(after: string | null): void;
+  /** Send the message, then call {@link WebhookOutbox.sendDone}. */
+  send(message: WebhookMessage): void;
+  /** For the operators, without ids. */
+  warn(text: string): void;
+}
+
+/** How the sender of webhooks is doing. */
+export interface WebhookStatus {
+  /** `off`: WEBHOOK_URL is not set. `disabled`: the receiver has answered 410, and gets nothing until WEBHOOK_URL or WEBHOOK_SECRET changes. */
+  readonly state: "off" | "on" | "disabled";
+  /** Messages that failed and are tried again, and those that wait behind them. */
+  readonly held: number;
+  /** Whether the log has more that is to be sent. */
+  readonly behind: boolean;
+  /** When the oldest held message's event happened, epoch ms. */
+  readonly oldestAt: number | null;
+  /** Why the last try failed, if none has succeeded since: `timeout`, `unreachable`, or the response's status. */
+  readonly lastError: string | null;
+}
+
+/** What the log had behind the cursor, in its order. */
+interface Fresh {
+  /** The cursor stands here once this and all before it are done. */
+  readonly position: string;
+  /** Null for the end of a page. */
+  readonly message: WebhookMessage | null;
+  isDone: boolean;
+}
+
+/**
+ * Decides what is sent to the receiver of webhooks, and when. It is a machine without I/O: its driver tells it the time, and what
+ * became of what it asked for (webhook-sender.ts).
+ *
+ * The log of sessions is the outbox. Events are read from it in order, and sent, five at a time. The cursor moves over an event when
+ * it is delivered or held, so a restart sends again what was under way.
+ *
+ * - A message that fails is held, and tried again by a schedule of three days. Then it is given up.
+ * - Events of a session that has a held message are held behind it. Those of other sessions go on.
+ * - After a failure one message is sent at a time, until one succeeds. Then every held message is tried at once, but only once
+ *   between two tries of its schedule: a message that fails by itself is not tried after each that succeeds.
+ * - 100 held messages stop the reading. Then one of them is tried each minute or more often, until the receiver takes it.
+ * - Where the log has lost events behind the cursor, a message says so.
+ */
+export class WebhookOutbox {
+  readonly #storage: OutboxStorage;
+  readonly #output: OutboxOutput;
+  readonly #random: () => number;
+  readonly #held: Map<string, HeldMessage>;
+  /** Held messages that were not tried ahead of their schedule since their last try by it. */
+  readonly #mayHurry = new Set<string>();
+  /** Held messages that are to be tried now. */
+  readonly #hurried = new Set<string>();
+  #fresh: Fresh[] = [];
+  /** The log is read up to here. */
+  #readTo: string | null;
+  /** The messages under way, and whether each is a try of its schedule. */
+  readonly #sending = new Map<string, { readonly message: WebhookMessage; readonly isScheduled: boolean }>();
+  #isReading = false;
+  /** Whether the log may have more than was read. */
+  #hasMore = true;
+  #readAt = 0;
+  #lastError: string | null = null;
+  #pausedUntil = 0;
+  #probes = 0;
+  #probeAt = 0;
+
+  /** @param random gives numbers in 0 <= x < 1 */
+  constructor(storage: OutboxStorage, output: OutboxOutput, random: () => number = Math.random) {
+    this.#storage = storage;
+    this.#output = output;
+    this.#random = random;
+    this.#readTo = storage.cursor;
+    this.#held = new Map(storage.loadHeld().map((message) => [message.id, message]));
+    for (const id of this.#held.keys()) this.#mayHurry.add(id);
+  }
+
+  /** The receiver was given another address or secret: it gets messages again, if it wanted none, and gets the held ones now. */
+  renew(): void {
+    this.#storage.isDisabled = false;
+    for (const message of this.#held.values()) this.#hold({ ...message, tries: 0, dueAt: 0 });
+  }
+
+  /** The log has something new. */
+  poked(nowMs: number): void {
+    this.#hasMore = true;
+    this.tick(nowMs);
+  }
+
+  /** Sends and reads what is due. */
+  tick(nowMs: number): void {
+    if (this.#storage.isDisabled) return;
+    this.#boundDeadlines(nowMs);
+    this.#sendDue(nowMs);
+    this.#moveCursor();
+    const isDue = this.#hasMore || nowMs >= this.#readAt;
+    if (!isDue || this.#isReading || this.#isFull || this.#hasWaiting) return;
+    this.#isReading = true;
+    this.#hasMore = false;
+    this.#readAt = nowMs + POLL_MS;
+    this.#output.read(this.#readTo);
+  }
+
+  /** The page that {@link OutboxOutput.read} was to read. */
+  readDone(page: LogPage, nowMs: number): void {
+    this.#isReading = false;
+    if (page.kind !== "unavailable") {
+      const messages = page.kind === "reset" ? [lossMessage(page.position, nowMs)] : page.events.map(endMessage);
+      for (const message of messages) {
+        this.#fresh.push({ position: message.id, message, isDone: this.#held.has(message.id) });
+      }
+      this.#fresh.push({ position: page.position, message: null, isDone: true });
+      this.#readTo = page.position;
+      if (page.kind === "reset" || page.more) this.#hasMore = true;
+    }
+    this.tick(nowMs);
+  }
+
+  /** What became of the message with this id, which {@link OutboxOutput.send} was to send. */
+  sendDone(id: string, outcome: WebhookOutcome, nowMs: number): void {
+    const sent = this.#sending.get(id);
+    if (sent === undefined) throw new Error("a message that is not under way has an outcome");
+    this.#sending.delete(id);
+    if (outcome.kind === "delivered") {
+      this.#release(id);
+      this.#recover(nowMs);
+    } else if (outcome.kind === "gone") {
+      // Held, it is sent if the receiver is renewed.
+      this.#hold(this.#held.get(id) ?? { ...sent.message, tries: 0, dueAt: 0 });
+      if (!this.#storage.isDisabled) this.#output.warn("the receiver of webhooks has answered 410, and gets no more");
+      this.#storage.isDisabled = true;
+      this.#lastError = "410";
+    } else {
+      this.#fail(sent.message, sent.isScheduled, outcome.error, nowMs);
+      if (outcome.retryAfterMs !== null) this.#pausedUntil = Math.max(this.#pausedUntil, nowMs + outcome.retryAfterMs);
+    }
+    const fresh = this.#fresh.find(({ message }) => message?.id === id);
+    if (fresh !== undefined) fresh.isDone = true;
+    this.#moveCursor();
+    this.tick(nowMs);
+  }
+
+  /** When {@link tick} is to be called at the latest, epoch ms; null if it need not be. */
+  wakeAt(nowMs: number): number | null {
+    if (this.#storage.isDisabled) return null;
+    const times = [this.#readAt, this.#pausedUntil, this.#probeAt, ...this.#heads().map(({ dueAt }) => dueAt)];
+    // What is due waits for an outcome. The poll comes in any case, because a restart loses outcomes.
+    return Math.min(nowMs + POLL_MS, ...times.filter((atMs) => atMs > nowMs));
+  }
+
+  get status(): WebhookStatus {
+    const ats = [...this.#held.values()].map(({ at }) => at);
+    return {
+      state: this.#storage.isDisabled ? "disabled" : "on",
+      held: this.#held.size,
+      behind: this.#hasMore || this.#isFull || this.#hasWaiting,
+      oldestAt: ats.length === 0 ? null : Math.min(...ats),
+      lastError: this.#lastError,
+    };
+  }
+
+  /** A message under way may have to be held. */
+  get #isFull(): boolean {
+    const fresh = [...this.#sending.keys()].filter((id) => !this.#held.has(id));
+    return this.#held.size + fresh.length >= MAX_HELD;
+  }
+
+  get #hasWaiting(): boolean {
+    return this.#fresh.some(({ message, isDone }) => !isDone && message !== null && !this.#sending.has(message.id));
+  }
+
+  /** No deadline is farther away than when it was set, so that a clock that is set back delays nothing. */
+  #boundDeadlines(nowMs: number): void {
+    for (const message of this.#held.values()) {
+      const latest = Math.ceil(nowMs + (RETRY_DELAYS_MS[message.tries - 1] ?? 0) * (1 + JITTER));
+      if (message.dueAt > latest) this.#hold({ ...message, dueAt: latest });
+    }
+    this.#readAt = Math.min(this.#readAt, nowMs + POLL_MS);
+    this.#pausedUntil = Math.min(this.#pausedUntil, nowMs + LONGEST_PAUSE_MS);
+    this.#probeAt = Math.min(this.#probeAt, nowMs + LONGEST_PROBE_MS);
+  }
+
+  #sendDue(nowMs: number): void {
+    if (nowMs < this.#pausedUntil) return;
+    const busy = new Set([...this.#sending.values()].map(({ message }) => message.sessid));
+    const mayStart = () => this.#sending.size < (this.#lastError === null ? MAX_SENDING : 1);
+    const start = (message: WebhookMessage, isScheduled: boolean) => {
+      busy.add(message.sessid);
+      this.#hurried.delete(message.id);
+      this.#sending.set(message.id, { message, isScheduled });
+      this.#output.send(message);
+    };
+    for (const message of this.#heads()) {
+      if (!mayStart()) return;
+      const isDue = message.dueAt <= nowMs;
+      if (!busy.has(message.sessid) && (isDue || this.#hurried.has(message.id))) start(message, isDue);
+    }
+    const held = new Set([...this.#held.values()].map(({ sessid }) => sessid));
+    for (const fresh of this.#fresh) {
+      if (!mayStart()) return;
+      if (this.#isFull) break;
+      const { message } = fresh;
+      if (message === null || fresh.isDone || this.#sending.has(message.id)) continue;
+      if (held.has(message.sessid)) {
+        this.#hold({ ...message, tries: 0, dueAt: 0 });
+        fresh.isDone = true;
+      } else if (!busy.has(message.sessid)) start(message, true);
+    }
+    if (this.#held.size < MAX_HELD || this.#sending.size > 0 || nowMs < this.#probeAt) return;
+    this.#probeAt = nowMs + Math.min(FIRST_PROBE_MS * 2 ** this.#probes, LONGEST_PROBE_MS);
+    // Each in turn: one may fail by itself.
+    const heads = this.#heads();
+    const probe = heads[this.#probes % heads.length];
+    this.#probes += 1;
+    if (probe !== undefined) start(probe, false);
+  }
+
+  /** The oldest held message of each session. */
+  #heads(): HeldMessage[] {
+    const sessids = new Set<number | null>();
+    return [...this.#held.values()].filter(({ sessid }) => !sessids.has(sessid) && sessids.add(sessid));
+  }
+
+  #recover(nowMs: number): void {
+    if (this.#lastError !== null) this.#output.warn("the receiver of webhooks takes messages again");
+    this.#lastError = null;
+    this.#probes = 0;
+    this.#probeAt = nowMs + FIRST_PROBE_MS;
+    for (const id of this.#mayHurry) this.#hurried.add(id);
+    this.#mayHurry.clear();
+  }
+
+  #fail(message: WebhookMessage, isScheduled: boolean, error: string, nowMs: number): void {
+    if (this.#lastError === null) this.#output.warn(`the receiver of webhooks fails: ${error}`);
+    this.#lastError = error;
+    if (!isScheduled) return;
+    const tries = (this.#held.get(message.id)?.tries ?? 0) + 1;
+    const delayMs = RETRY_DELAYS_MS[tries - 1];
+    if (delayMs === undefined) {
+      this.#release(message.id);
+      this.#output.warn(`a webhook is given up after ${tries} tries: ${error}`);
+      return;
+    }
+    this.#hold({ ...message, tries, dueAt: Math.floor(nowMs + delayMs * (1 + JITTER * this.#random())) });
+    this.#mayHurry.add(message.id);
+  }
+
+  #hold({ id, sessid, at, body, tries, dueAt }: HeldMessage): void {
+    const message = { id, sessid, at, body, tries, dueAt };
+    this.#held.set(id, message);
+    this.#storage.hold(message);
+  }
+
+  #release(id: string): void {
+    this.#mayHurry.delete(id);
+    this.#hurried.delete(id);
+    if (this.#held.delete(id)) this.#storage.release(id);
+  }
+
+  #moveCursor(): void {
+    const waiting = this.#fresh.findIndex(({ isDone }) => !isDone);
+    const done = this.#fresh.splice(0, waiting === -1 ? this.#fresh.length : waiting).at(-1);
+    if (done !== undefined && done.position !== this.#storage.cursor) this.#storage.cursor = done.position;
+  }
+}
