@@ -72,3 +72,14 @@ export function wholeNumber(text: string, min: number, max: number): number {
   if (value !== undefined) return value;
   throw new InvalidArgumentError(`Allowed is a whole number, ${min}..${max}.`);
 }
+
+/**
+ * The number of a session.
+ *
+ * @throws InvalidArgumentError saying what is allowed
+ */
+export function sessidArgument(text: string): number {
+  const value = wholeNumber(text, -(2 ** 31), 2 ** 31 - 1);
+  if (value === 0) throw new InvalidArgumentError("0 is never a session.");
+  return value;
+}

@@ -4,6 +4,8 @@ import { addAccountCommands } from "./account-commands.ts";
 import { addChatCommand } from "./chat-command.ts";
 import { ExitCode } from "./exit-code.ts";
 import { addServiceCommands } from "./service-commands.ts";
+import { addWatchCommand } from "./watch-command.ts";
+import { addWebhookCommands } from "./webhook-commands.ts";
 
 /**
  * Runs the command line with these arguments, as in `npm run artoria -- check 7`. It prints to the standard output and
@@ -16,8 +18,10 @@ export async function runArtoria(args: readonly string[]): Promise<void> {
     // Commands that are added later inherit this setting.
     .exitOverride();
   addServiceCommands(program);
+  addWatchCommand(program);
   addChatCommand(program);
   addAccountCommands(program);
+  addWebhookCommands(program);
   try {
     await program.parseAsync(args, { from: "user" });
   } catch (error) {

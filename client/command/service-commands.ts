@@ -10,7 +10,7 @@ import {
   type BridgeOptions,
   clientOptions,
   connectorOptions,
-  wholeNumber,
+  sessidArgument,
 } from "./bridge-options.ts";
 import { ExitCode } from "./exit-code.ts";
 
@@ -20,11 +20,11 @@ type UserOptions = CommandOptions & { readonly user: string; readonly ip?: strin
 /** Adds the commands that send one request to the game-server port and print the verdict. */
 export function addServiceCommands(program: Command): void {
   service(program, "check", "does the session live? renews it")
-    .argument("<sessid>", "the session's number", sessid)
+    .argument("<sessid>", "the session's number", sessidArgument)
     .action(async (id: number, options: CommandOptions) => ask(options, { kind: "check", sessid: id }));
 
   service(program, "check-access", "does the session live, and may it use the resource?")
-    .argument("<sessid>", "the session's number", sessid)
+    .argument("<sessid>", "the session's number", sessidArgument)
     .argument("<resource>", "the resource's name")
     .action(async (id: number, resource: string, options: CommandOptions) =>
       ask(options, { kind: "checkAccess", sessid: id, resource }),
@@ -39,7 +39,7 @@ export function addServiceCommands(program: Command): void {
     });
 
   service(program, "register", "create a session with this number, or refresh it")
-    .argument("<sessid>", "the session's number", sessid)
+    .argument("<sessid>", "the session's number", sessidArgument)
     .requiredOption("--user <user>", "whose session it is")
     .option("--ip <ip>", "the player's IPv4 address", ipv4)
     .action(async (id: number, options: UserOptions) =>
@@ -47,7 +47,7 @@ export function addServiceCommands(program: Command): void {
     );
 
   service(program, "delete", "end the session")
-    .argument("<sessid>", "the session's number", sessid)
+    .argument("<sessid>", "the session's number", sessidArgument)
     .requiredOption("--user <user>", "whose session it is")
     .action(async (id: number, options: UserOptions) =>
       ask(options, { kind: "delete", sessid: id, user: options.user }),
@@ -96,12 +96,6 @@ function asText(response: ServiceResponse): string {
   return Object.entries(asJson(response))
     .map(([name, value]) => (name === "status" ? value : `${name} ${value}`))
     .join("\n");
-}
-
-function sessid(text: string): number {
-  const value = wholeNumber(text, -(2 ** 31), 2 ** 31 - 1);
-  if (value === 0) throw new InvalidArgumentError("0 is never a session.");
-  return value;
 }
 
 /** Not a parser of Commander's: its errors contain the argument, and this one may be a token with a typing error. */

@@ -90,7 +90,17 @@ describe("the artoria command", () => {
   it("shows help and ends with 0", async () => {
     const help = await artoria("--help");
     expect(help.exitCode).toBe(0);
-    for (const command of ["check", "check-access", "register", "delete", "count", "issue", "identify"]) {
+    for (const command of [
+      "check",
+      "check-access",
+      "register",
+      "delete",
+      "count",
+      "issue",
+      "identify",
+      "watch",
+      "webhook",
+    ]) {
       expect(help.stdout).toContain(command);
     }
   });

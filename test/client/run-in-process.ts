@@ -5,7 +5,7 @@ import type { ProgramResult } from "../support/processes/program.ts";
 
 /** The variables that the command line reads. */
 const VARIABLES = [
-  ...["API_KEY", "EDGE_URL", "BRIDGE_HOST", "BRIDGE_PORT", "BRIDGE_SERVICE_KEY"],
+  ...["API_KEY", "EDGE_URL", "BRIDGE_HOST", "BRIDGE_PORT", "BRIDGE_SERVICE_KEY", "WEBHOOK_SECRET"],
   ...["ARTORIA_TOKEN", "PLAYER_PORT"],
 ];
 
