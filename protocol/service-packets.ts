@@ -71,6 +71,14 @@ export function serviceRequestKind(type: number): ServiceRequest["kind"] | undef
   return KIND_OF_TYPE.get(type);
 }
 
+/** The sessid of the packet at `at`, whose payload begins with a sessid or with a token, which begins with its own. */
+export function sessidAt(bytes: Uint8Array, at: number): number {
+  const from = at + HEADER_BYTES;
+  return (
+    (bytes[from] ?? 0) | ((bytes[from + 1] ?? 0) << 8) | ((bytes[from + 2] ?? 0) << 16) | ((bytes[from + 3] ?? 0) << 24)
+  );
+}
+
 /** Decodes one whole packet of a client. A malformed packet is a value too: this function does not throw. */
 export function decodeServiceRequest(packet: Uint8Array): DecodedServiceRequest {
   const type = packetType(packet);

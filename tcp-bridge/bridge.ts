@@ -14,13 +14,16 @@ import { EdgeFailureLog, EdgeProbe } from "./edge/edge-health.ts";
 import { createGamePort, type GamePortParts } from "./game/game-port.ts";
 import { DueChecks } from "./leases/due-checks.ts";
 import { HubConnection, type HubConnectionOptions } from "./leases/hub-connection.ts";
+import type { KeptSessions } from "./leases/kept-sessions.ts";
 import { BridgeMetrics } from "./metrics/bridge-metrics.ts";
 import { CheckMetrics } from "./metrics/check-metrics.ts";
 import { LeaseMetrics } from "./metrics/lease-metrics.ts";
 import { MetricsServer, type Readiness } from "./metrics/metrics-server.ts";
 import { PlayerMetrics } from "./metrics/player-metrics.ts";
 import { type PortSetup, registerSetup } from "./metrics/port-metrics.ts";
+import { WatchMetrics } from "./metrics/watch-metrics.ts";
 import { PlayerPort } from "./player/player-port.ts";
+import { Watches } from "./watches/watches.ts";
 
 /** A bridge that listens. */
 export interface Bridge {
@@ -87,7 +90,8 @@ export async function startBridge(
     failureLog,
   });
   const dueChecks = hub && new DueChecks(hub, dispatcher, config.cache?.maxSessions ?? 0);
-  const gamePort = openGamePort(config, { dispatcher, kept, metrics }, logger);
+  const watches = openWatches(config, kept, metrics, logger);
+  const gamePort = openGamePort(config, { dispatcher, kept, watches, metrics }, logger);
   const playerPort = openPlayerPort(config, failureLog, metrics, logger);
   const checkPort = openCheckPort(config, { lookup: new EdgeLookup(dispatcher, kept), metrics: checkMetrics }, logger);
   const probe = new EdgeProbe(edge, config.edge.deadlineMs);
@@ -110,7 +114,7 @@ export async function startBridge(
   const close = async (): Promise<void> => {
     const ports = [gamePort.close(), playerPort?.close(), checkPort?.close(), metricsServer.close()];
     await Promise.all([...ports, closeHub()]);
-    await edge.close();
+    await Promise.all([edge.close(), watches.close()]);
     metrics.close();
   };
   try {
@@ -155,6 +159,11 @@ function edgeConnections({ edge }: BridgeConfig): number {
   return 2 * LANES.length * edge.maxBatchesInFlight + 1;
 }
 
+/** One for the stream of events, and one for each page. */
+function eventConnections({ edge }: BridgeConfig): number {
+  return 1 + edge.maxPagesAtOnce;
+}
+
 /** The files that Node, the log and the listening sockets have open, and some spare ones. */
 const OWN_FILES = 64;
 
@@ -163,7 +172,8 @@ function fitOpenFiles(config: BridgeConfig, logger: Logger): BridgeConfig {
   const openFiles = maxOpenFiles();
   if (openFiles === undefined) return config;
   const { gameLimits, player, check, metrics } = config;
-  const reserved = OWN_FILES + MAX_LINGERING + metrics.maxConnections + edgeConnections(config);
+  const reserved =
+    OWN_FILES + MAX_LINGERING + metrics.maxConnections + edgeConnections(config) + eventConnections(config);
   const demanded = [
     gameLimits.maxConnections,
     player?.limits.maxConnections ?? 0,
@@ -229,6 +239,21 @@ function sumOf(parts: readonly Answers[]): Answers {
     sum.fromMemory += fromMemory;
   }
   return sum;
+}
+
+function openWatches(
+  { edge }: BridgeConfig,
+  kept: KeptSessions | undefined,
+  bridgeMetrics: BridgeMetrics,
+  logger: Logger,
+): Watches {
+  const metrics = new WatchMetrics(bridgeMetrics.registry, {
+    watchers: () => watches.size,
+    isUp: () => watches.isLive || watches.size === 0,
+  });
+  const { url: edgeUrl, apiKey, deadlineMs, maxPagesAtOnce } = edge;
+  const watches: Watches = new Watches({ edgeUrl, apiKey, deadlineMs, maxPagesAtOnce, kept, metrics, logger });
+  return watches;
 }
 
 function openPlayerPort(

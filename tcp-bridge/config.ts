@@ -34,6 +34,8 @@ export interface BridgeConfig {
     readonly apiKey: string;
     readonly deadlineMs: number;
     readonly maxBatchesInFlight: number;
+    /** Pages of the session log that are asked for at once, for watches that catch up. */
+    readonly maxPagesAtOnce: number;
   };
   /** What the bridge may keep of sessions; absent: nothing, the edge answers everything. */
   readonly cache?: {
@@ -73,6 +75,8 @@ export const BridgeVariables = v.object({
   BRIDGE_MAX_WAITING_PACKETS: wholeNumber(1, 1_000_000, 2000),
   BRIDGE_MAX_FAILURES_PER_MINUTE: wholeNumber(1, 1_000_000_000, 10_000),
   BRIDGE_MAX_WRONG_KEYS_PER_MINUTE: wholeNumber(1, 1_000_000_000, 60),
+  BRIDGE_MAX_WATCHED_SESSIONS: wholeNumber(1, 10_000_000, 100_000),
+  BRIDGE_MAX_CATCH_UPS: wholeNumber(1, 64, 4),
   BRIDGE_EDGE_DEADLINE_MS: wholeNumber(100, 60_000, 2000),
   BRIDGE_MAX_BATCHES_IN_FLIGHT: wholeNumber(1, 256, 4),
   BRIDGE_CACHE_MS: wholeNumber(1_000, MAX_KEEP_MS, 30_000),
@@ -149,6 +153,7 @@ export function parseBridgeConfig(environment: Environment): BridgeConfig {
       maxWaitingPackets: variables.BRIDGE_MAX_WAITING_PACKETS,
       maxFailuresPerMinute: variables.BRIDGE_MAX_FAILURES_PER_MINUTE,
       maxWrongKeysPerMinute: variables.BRIDGE_MAX_WRONG_KEYS_PER_MINUTE,
+      maxKnownSessions: variables.BRIDGE_MAX_WATCHED_SESSIONS,
     },
     ...(playerPort === undefined ? {} : { player: playerPort }),
     ...(checkPort === undefined ? {} : { check: checkPort }),
@@ -164,6 +169,7 @@ export function parseBridgeConfig(environment: Environment): BridgeConfig {
       apiKey: variables.API_KEY,
       deadlineMs: variables.BRIDGE_EDGE_DEADLINE_MS,
       maxBatchesInFlight: variables.BRIDGE_MAX_BATCHES_IN_FLIGHT,
+      maxPagesAtOnce: variables.BRIDGE_MAX_CATCH_UPS,
     },
     ...(variables.BRIDGE_CACHE_SESSIONS > 0 && {
       cache: { maxKeepMs: variables.BRIDGE_CACHE_MS, maxSessions: variables.BRIDGE_CACHE_SESSIONS },

@@ -172,7 +172,7 @@ class BatchLane {
     for (const { source, packets, bytes } of batch.segments) {
       const own = requests.subarray(requestAt, requestAt + bytes);
       this.#coalescer.responded(source, nowMs);
-      source.receiveResponses(responses?.[index] ?? bridgeResponses(own, packets, Status.Unavailable));
+      source.receiveResponses(responses?.[index] ?? bridgeResponses(own, packets, Status.Unavailable), own);
       requestAt += bytes;
       index += 1;
     }

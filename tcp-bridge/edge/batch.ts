@@ -8,6 +8,7 @@ import {
   type ServiceResponsePacket,
   serviceRequestKind,
   unknownTypeResponse,
+  WATCH_REQUEST_TYPE,
   writeServiceResponse,
 } from "../../protocol/service-packets.ts";
 import {
@@ -29,16 +30,20 @@ export const Lane = {
   Create: 1,
   /** Deletes. */
   End: 2,
+  /** What the bridge answers itself: it is in no batch. */
+  None: 3,
 } as const;
 
 export type Lane = (typeof Lane)[keyof typeof Lane];
 
-export const LANES: readonly Lane[] = Object.values(Lane);
+/** Those that have batches. */
+export const LANES: readonly Lane[] = [Lane.Read, Lane.Create, Lane.End];
 
 const LANE_OF_TYPE: Readonly<Record<number, Lane>> = {
   [REQUEST_TYPES.register]: Lane.Create,
   [REQUEST_TYPES.issue]: Lane.Create,
   [REQUEST_TYPES.delete]: Lane.End,
+  [WATCH_REQUEST_TYPE]: Lane.None,
 };
 
 /** The lane of a request packet of this type. */
@@ -64,8 +69,8 @@ export interface PacketSource {
   /** Responds with Unavailable to waiting packets that were received before `beforeMs`: the edge cannot respond in time. */
   expire(beforeMs: number): void;
 
-  /** Gets the responses, in order, to all packets that this source moved into one batch. */
-  receiveResponses(responses: Uint8Array): void;
+  /** Gets the responses, in order, to all packets that this source moved into one batch: to `requests`. */
+  receiveResponses(responses: Uint8Array, requests: Uint8Array): void;
 }
 
 /** Adjacent whole packets, and when they were received. */
@@ -97,6 +102,12 @@ export class PacketInbox {
     return first === undefined ? 0 : packetType(first.bytes, first.at);
   }
 
+  /** The first packet, as a view. There must be one. */
+  get next(): Uint8Array {
+    const { bytes, at } = this.#runs[0] ?? { bytes: new Uint8Array(0), at: 0 };
+    return bytes.subarray(at, at + packetSizeAt(bytes, at));
+  }
+
   push(bytes: Uint8Array, packets: number, receivedMs: number): void {
     this.#runs.push({ bytes, at: 0, packets, receivedMs });
     this.#packets += packets;
@@ -123,18 +134,28 @@ export class PacketInbox {
     return maxPackets - packetsLeft;
   }
 
-  /** Since `sinceMs` the packets could not be sent, because of a write of their connection: that takes nothing from their deadline. */
+  /** Takes all packets, if they are adjacent in memory; 0 packets otherwise. */
+  takeAdjacent(): { readonly bytes: Uint8Array; readonly packets: number } {
+    const [run, another] = this.#runs;
+    if (run === undefined || another !== undefined) return { bytes: new Uint8Array(0), packets: 0 };
+    this.clear();
+    return { bytes: run.bytes.subarray(run.at), packets: run.packets };
+  }
+
+  /** Since `sinceMs` the packets could not be sent, because of another one of their connection: that takes nothing from their deadline. */
   excuseWait(sinceMs: number, nowMs: number): void {
     for (const run of this.#runs) run.receivedMs += nowMs - Math.max(run.receivedMs, sinceMs);
   }
 
-  /** Takes the packets that were received before `beforeMs`. */
+  /** Takes the packets that were received before `beforeMs`, up to one that the bridge answers itself. */
   takeOlder(beforeMs: number, sink: RunSink): void {
-    for (let run = this.#runs[0]; run !== undefined && run.receivedMs < beforeMs; run = this.#runs[0]) {
-      sink(run.bytes.subarray(run.at), run.packets, run.receivedMs);
-      this.#packets -= run.packets;
-      this.#runs.shift();
+    let older = 0;
+    for (const run of this.#runs) {
+      if (run.receivedMs >= beforeMs) break;
+      older += run.packets;
     }
+    const isForEdge = (type: number): boolean => laneOf(type) !== Lane.None;
+    if (older > 0) this.take(this.leading(older, isForEdge), Number.POSITIVE_INFINITY, sink);
   }
 
   /** How many packets at the front, up to `maxPackets`, have a type that `accepts` accepts. */

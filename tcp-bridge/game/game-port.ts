@@ -1,6 +1,14 @@
-import { MAX_SERVICE_PACKET_BYTES, ProtocolError, packetSizeAt, packetType } from "../../protocol/packet-framing.ts";
-import { decodeServiceKey, SERVICE_KEY_REQUEST_TYPE } from "../../protocol/service-packets.ts";
+import { ByteWriter } from "../../protocol/packet-fields.ts";
+import {
+  HEADER_BYTES,
+  MAX_SERVICE_PACKET_BYTES,
+  ProtocolError,
+  packetSizeAt,
+  packetType,
+} from "../../protocol/packet-framing.ts";
+import { decodeServiceKey, REQUEST_TYPES, SERVICE_KEY_REQUEST_TYPE, sessidAt } from "../../protocol/service-packets.ts";
 import { Status } from "../../protocol/status-codes.ts";
+import { decodeWatchRequest, type WatchRequest, writeWatchResponse } from "../../protocol/watch-packets.ts";
 import { AddressBook } from "../core/admission.ts";
 import { Connection, type ConnectionContext, PacketReceiver } from "../core/connection.ts";
 import type { ConnectionLimits, DisconnectCode, LimitCode } from "../core/connection-limits.ts";
@@ -17,6 +25,8 @@ import {
 } from "../edge/batch.ts";
 import type { BatchDispatcher } from "../edge/batch-dispatcher.ts";
 import type { KeptSessions } from "../leases/kept-sessions.ts";
+import type { Watch, WatchPeer } from "../watches/watch.ts";
+import type { Watches } from "../watches/watches.ts";
 import { GameAddress, type GameAddressLimits, isGuess, ServiceKeys } from "./game-access.ts";
 
 /** The limits of the game-server port. */
@@ -25,6 +35,8 @@ export interface GamePortLimits extends ConnectionLimits, GameAddressLimits {
   readonly firstByteMs: number;
   /** While this many packets of one connection wait, the bridge does not read from it. */
   readonly maxWaitingPackets: number;
+  /** A connection that watches and knows more sessions is told of the ends of all sessions. */
+  readonly maxKnownSessions: number;
 }
 
 /** Where game servers connect, and which of them may send requests. */
@@ -34,7 +46,7 @@ export interface GamePortConfig extends Endpoint {
 }
 
 /** What the port uses of the bridge. */
-export type GamePortParts = Pick<GameConnectionOptions, "dispatcher" | "kept" | "metrics">;
+export type GamePortParts = Pick<GameConnectionOptions, "dispatcher" | "kept" | "watches" | "metrics">;
 
 /** The port for game servers (docs/wire-protocol.md, "Service packets"). */
 export function createGamePort(
@@ -43,10 +55,12 @@ export function createGamePort(
   parts: GamePortParts,
   observer: PortObserver,
 ): Listener {
-  const { maxWaitingPackets, firstByteMs } = limits;
+  const { maxWaitingPackets, firstByteMs, maxKnownSessions } = limits;
   const serviceKeys = new ServiceKeys(config.serviceKeys);
   const addresses = new AddressBook(() => new GameAddress(limits));
-  const options: GameConnectionOptions = { ...parts, maxWaitingPackets, firstByteMs, serviceKeys, addresses };
+  const knownLimits = new KnownLimits(maxKnownSessions);
+  const own = { maxWaitingPackets, firstByteMs, serviceKeys, addresses, knownLimits };
+  const options: GameConnectionOptions = { ...parts, ...own };
   return new Listener(config, (context) => new GameConnection(context, options), {
     ...observer,
     limits,
@@ -70,6 +84,8 @@ export interface GameConnectionOptions {
   readonly addresses: AddressBook<GameAddress>;
   /** Answers from memory; absent: none. */
   readonly kept: KeptSessions | undefined;
+  readonly watches: Watches;
+  readonly knownLimits: KnownLimits;
   readonly metrics: GameConnectionMetrics;
 }
 
@@ -86,8 +102,9 @@ export interface GameConnectionMetrics {
 /** Whether a packet of a type may be in a batch of a lane. */
 const TYPES_OF_BATCH = {
   [Lane.Read]: (type: number) => laneOf(type) === Lane.Read,
-  [Lane.Create]: (type: number) => laneOf(type) !== Lane.End,
-  [Lane.End]: () => true,
+  [Lane.Create]: (type: number) => laneOf(type) <= Lane.Create,
+  [Lane.End]: (type: number) => laneOf(type) <= Lane.End,
+  [Lane.None]: () => false,
 };
 
 /** On a port without credentials, a connection that is silent for this long may lose its place again. */
@@ -97,7 +114,7 @@ const MAX_TRUST_MS = 10_000;
  * The connection of a game server: request packets in, response packets out, in order. What memory cannot answer it forwards without
  * decoding; the edge decodes and executes it.
  */
-class GameConnection extends Connection implements PacketSource {
+class GameConnection extends Connection implements PacketSource, WatchPeer {
   readonly #options: GameConnectionOptions;
   readonly #receiver: PacketReceiver;
   readonly #inbox = new PacketInbox();
@@ -112,6 +129,12 @@ class GameConnection extends Connection implements PacketSource {
   #writeSinceMs: number | undefined;
   /** Its packets wait because packets of the same address are in flight, which may use up the failures that the address has left. */
   #waitsForAddress = false;
+  readonly #known: KnownSessions;
+  /** Undefined before the first WatchRequest. */
+  #watch: Watch | undefined;
+  /** Since when the WatchRequest at the front of the inbox is asked; undefined: none is. */
+  #askedMs: number | undefined;
+  #isAsking = false;
   /** The client has stopped sending, or the bridge no longer reads what it sends. */
   #receiveEnded = false;
   /** Why the connection ends after the responses to all requests, if the client is at fault. */
@@ -123,6 +146,7 @@ class GameConnection extends Connection implements PacketSource {
     this.#receiver = new PacketReceiver(MAX_SERVICE_PACKET_BYTES, context.limits.packetTimeoutMs);
     this.#addressRecord = options.addresses.of(context.address, this.#startedMs);
     this.#addressRecord.connected();
+    this.#known = new KnownSessions(options.knownLimits);
   }
 
   protected onReceive(chunk: Uint8Array, nowMs: number): void {
@@ -186,7 +210,7 @@ class GameConnection extends Connection implements PacketSource {
     });
   }
 
-  receiveResponses(responses: Uint8Array): void {
+  receiveResponses(responses: Uint8Array, requests: Uint8Array): void {
     this.guard(() => {
       const packets = this.#inFlight;
       const nowMs = performance.now();
@@ -194,13 +218,48 @@ class GameConnection extends Connection implements PacketSource {
       if (this.#writeSinceMs !== undefined) this.#inbox.excuseWait(this.#writeSinceMs, nowMs);
       this.#writeSinceMs = undefined;
       this.#addressRecord.responded(responses, packets, nowMs);
+      if (this.#known.isLearning) this.#known.learn(requests, responses);
       this.#respond(responses);
+      // Before the next packets are in flight.
+      if (this.#watch?.tellOn(nowMs)) this.#watch.wake();
       this.#update();
     });
   }
 
+  get mayBeTold(): boolean {
+    return this.#inFlight === 0 && this.writable;
+  }
+
+  knows(sessid: number): boolean {
+    return this.#known.has(sessid);
+  }
+
+  tell(packet: Uint8Array): void {
+    this.send(packet);
+  }
+
+  /** Answers the WatchRequest at the front of the inbox. */
+  answer(status: Status, position: string | null): void {
+    this.guard(() => {
+      this.#inbox.take(1, Number.POSITIVE_INFINITY, () => undefined);
+      this.#inbox.excuseWait(this.#askedMs ?? this.#receivedMs, performance.now());
+      this.#askedMs = undefined;
+      this.#known.watch(this.#watch?.scope === "known");
+      this.#respond(watchResponse(status, position));
+      // Memory may have the responses to the packets behind it.
+      const { bytes, packets } = this.#inbox.takeAdjacent();
+      if (packets > 0) this.#receivePackets(bytes, packets);
+      if (!this.#isAsking) this.#update();
+    });
+  }
+
+  protected override onSent(): void {
+    this.#watch?.wake();
+  }
+
   protected override onSweep(nowMs: number): void {
     const { firstByteMs, serviceKeys } = this.#options;
+    this.#watch?.sweep(nowMs, this.limits.idleMs);
     if (this.#received === "nothing" && !this.isKnown && nowMs - this.#startedMs > firstByteMs) {
       this.disconnect("first_byte");
       return;
@@ -217,6 +276,8 @@ class GameConnection extends Connection implements PacketSource {
 
   protected override onDisconnected(_code: DisconnectCode): void {
     this.#inbox.clear();
+    this.#watch?.close();
+    this.#known.close();
     this.#addressRecord.disconnected(this.#resume);
     this.#options.dispatcher.remove(this);
   }
@@ -253,6 +314,7 @@ class GameConnection extends Connection implements PacketSource {
     const { metrics } = this.#options;
     metrics.responsesSent(answer.responses);
     metrics.answeredFromMemory(answer.packets);
+    if (this.#known.isLearning) this.#known.learn(run, answer.responses);
     this.sendAtOnce(answer.responses, this.#receivedMs);
     const left = packets - answer.packets;
     if (left > 0) this.#inbox.push(run.subarray(answer.bytes), left, this.#receivedMs);
@@ -315,8 +377,29 @@ class GameConnection extends Connection implements PacketSource {
     return this.lane === batch.lane ? this.#inbox.leading(maxPackets, mayAsk) : 0;
   }
 
-  /** Called after each change of the state: enqueues waiting packets, pauses or resumes reading, or ends the connection. */
+  /** Asks for the watches whose requests are at the front, as long as they are answered at once. */
+  #askForWatches(): void {
+    if (this.#isAsking) return;
+    this.#isAsking = true;
+    while (this.lane === Lane.None && this.#inFlight === 0 && this.#askedMs === undefined) {
+      this.#askedMs = performance.now();
+      let request: WatchRequest;
+      try {
+        request = decodeWatchRequest(this.#inbox.next);
+      } catch (error) {
+        if (!(error instanceof ProtocolError)) throw error;
+        this.answer(Status.Invalid, null);
+        continue;
+      }
+      this.#watch ??= this.#options.watches.of(this);
+      this.#watch.ask(request);
+    }
+    this.#isAsking = false;
+  }
+
+  /** Called after each change of the state: asks for watches, enqueues waiting packets, pauses or resumes reading, or ends the connection. */
   #update(): void {
+    if (this.lane === Lane.None) this.#askForWatches();
     if (this.#inFlight === 0 && this.waiting > 0) this.#options.dispatcher.enqueue(this);
     if (!this.#receiveEnded) {
       if (this.#inbox.packets >= this.#options.maxWaitingPackets) this.pauseReading();
@@ -331,4 +414,101 @@ class GameConnection extends Connection implements PacketSource {
     this.#options.metrics.responsesSent(responses);
     this.send(responses);
   }
+}
+
+function watchResponse(status: Status, position: string | null): Uint8Array {
+  const writer = new ByteWriter();
+  writeWatchResponse(writer, status, position);
+  return writer.finish();
+}
+
+/** A connection that does not watch remembers the sessions of its first requests only: later ones cost nothing. */
+const UNWATCHED_REQUESTS = 1_000;
+
+/** All connections together may know so many times what one may. */
+const CONNECTIONS_THAT_KNOW_ALL = 20;
+
+/** Bounds what the connections that watch remember. */
+class KnownLimits {
+  readonly ofOne: number;
+  readonly ofAll: number;
+  /** Of all connections that watch. */
+  sessions = 0;
+
+  constructor(ofOne: number) {
+    this.ofOne = ofOne;
+    this.ofAll = ofOne * CONNECTIONS_THAT_KNOW_ALL;
+  }
+}
+
+/** The sessions that a connection has registered, issued or found Ok. If that are too many to remember, every session is known. */
+class KnownSessions {
+  readonly #limits: KnownLimits;
+  /** Undefined: every session. */
+  #sessids: Set<number> | undefined = new Set();
+  #unwatchedLeft = UNWATCHED_REQUESTS;
+  #isWatched = false;
+
+  constructor(limits: KnownLimits) {
+    this.#limits = limits;
+  }
+
+  get isLearning(): boolean {
+    return this.#sessids !== undefined;
+  }
+
+  has(sessid: number): boolean {
+    return this.#sessids?.has(sessid) ?? true;
+  }
+
+  /** Whether the connection watches the sessions that it knows. */
+  watch(isWatched: boolean): void {
+    if (isWatched === this.#isWatched) return;
+    this.#isWatched = isWatched;
+    this.#count(isWatched ? this.#size : -this.#size);
+  }
+
+  /** The connection has ended. */
+  close(): void {
+    this.watch(false);
+    this.#sessids = undefined;
+  }
+
+  /** Adds the sessions of requests that got Ok. Requests and responses are whole packets that fit each other. */
+  learn(requests: Uint8Array, responses: Uint8Array): void {
+    const sessids = this.#sessids;
+    if (sessids === undefined) return;
+    const before = sessids.size;
+    let requestAt = 0;
+    for (let at = 0; at < responses.byteLength; at += packetSizeAt(responses, at)) {
+      if (responses[at + HEADER_BYTES] === Status.Ok) {
+        const type = packetType(requests, requestAt);
+        // A SessionIssueResponse has the sessid behind its status.
+        if (type === REQUEST_TYPES.issue) sessids.add(sessidAt(responses, at + 1));
+        else if (isAboutSession(type)) sessids.add(sessidAt(requests, requestAt));
+      }
+      requestAt += packetSizeAt(requests, requestAt);
+      if (!this.#isWatched) this.#unwatchedLeft -= 1;
+    }
+    if (this.#isWatched) this.#count(sessids.size - before);
+    else if (this.#unwatchedLeft < 0) this.#sessids = undefined;
+  }
+
+  get #size(): number {
+    return this.#sessids?.size ?? 0;
+  }
+
+  #count(more: number): void {
+    const { ofOne, ofAll } = this.#limits;
+    this.#limits.sessions += more;
+    if (!this.#isWatched || (this.#size <= ofOne && this.#limits.sessions <= ofAll)) return;
+    this.#limits.sessions -= this.#size;
+    this.#sessids = undefined;
+  }
+}
+
+const { check, checkAccess, identify, register } = REQUEST_TYPES;
+
+function isAboutSession(type: number): boolean {
+  return type === check || type === checkAccess || type === identify || type === register;
 }

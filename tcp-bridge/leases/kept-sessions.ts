@@ -8,6 +8,7 @@ import {
   MAX_RESOURCE_BYTES,
   MAX_USER_BYTES,
   REQUEST_TYPES,
+  sessidAt,
 } from "../../protocol/service-packets.ts";
 import { grantsAllow } from "../../protocol/session-request.ts";
 import { TOKEN_BYTES, TOKEN_SECRET_BYTES } from "../../protocol/session-token.ts";
@@ -117,6 +118,16 @@ export class KeptSessions {
     }
   }
 
+  /** Forgets a session that has ended, and what requests under way will say about it. */
+  forget(sessid: number): void {
+    this.#sessions.invalidate(sessid, this.now());
+  }
+
+  /** The same for every session. */
+  forgetAll(): void {
+    this.#sessions.invalidateAll();
+  }
+
   /** Call it before requests are sent, for {@link keep}. */
   begin(): Lookup | undefined {
     return this.#sessions.begin(this.now());
@@ -199,7 +210,7 @@ export class KeptSessions {
 
   /** The session whose token is at `at`. */
   #ofToken(bytes: Uint8Array, at: number, nowMs: number): LeasedSession | undefined {
-    const session = this.#sessions.get(i32At(bytes, at), nowMs);
+    const session = this.#sessions.get(sessidAt(bytes, at - HEADER_BYTES), nowMs);
     return session?.secret != null && isSecretAt(session.secret, bytes, at) ? session : undefined;
   }
 }
@@ -233,15 +244,6 @@ function keptKind(type: number): "check" | "checkAccess" | "identify" | undefine
   if (type === check) return "check";
   if (type === checkAccess) return "checkAccess";
   return type === identify ? "identify" : undefined;
-}
-
-/** The sessid of the packet at `at` whose payload begins with a sessid or a token, both of which begin with it. */
-function sessidAt(bytes: Uint8Array, at: number): number {
-  return i32At(bytes, at + HEADER_BYTES);
-}
-
-function i32At(bytes: Uint8Array, at: number): number {
-  return (bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8) | ((bytes[at + 2] ?? 0) << 16) | ((bytes[at + 3] ?? 0) << 24);
 }
 
 /** A copy of the secret of the token at `at`. */

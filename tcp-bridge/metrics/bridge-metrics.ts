@@ -9,6 +9,7 @@ import {
 } from "../../protocol/service-packets.ts";
 import { MAX_BATCH_REQUESTS } from "../../protocol/session-request.ts";
 import { Status, statusName } from "../../protocol/status-codes.ts";
+import { WATCH_RESPONSE_TYPE } from "../../protocol/watch-packets.ts";
 import type { DisconnectCode, LimitCode } from "../core/connection-limits.ts";
 import type { DispatchMetrics } from "../edge/batch-dispatcher.ts";
 import type { EdgeFailureCode } from "../edge/edge-client.ts";
@@ -195,6 +196,7 @@ class PacketTally {
 }
 
 function kindOf(responseType: number): string {
+  if (responseType === WATCH_RESPONSE_TYPE) return "watch";
   if (responseType === SERVICE_KEY_RESPONSE_TYPE) return "serviceKey";
   return serviceRequestKind(responseType - 1) ?? "unknown";
 }

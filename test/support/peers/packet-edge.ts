@@ -16,6 +16,7 @@ import { failedResponse, type ServiceRequest, type ServiceResponse } from "../..
 import { makeToken, splitToken } from "../../../protocol/session-token.ts";
 import { Status } from "../../../protocol/status-codes.ts";
 import { splitPackets } from "../packets/cut-and-mutate.ts";
+import { FakeEvents } from "./fake-events.ts";
 import { FakeHub } from "./fake-hub.ts";
 
 /** What a fault does with a batch instead of, or before, the right response. */
@@ -46,6 +47,8 @@ export class PacketEdge {
   fault: EdgeFault | undefined;
   /** `/v1/leases`. It refuses bridges, as an edge does that knows no leases, until a test lets them in. */
   readonly hub = new FakeHub();
+  /** `/v1/events`. */
+  readonly events = new FakeEvents();
   /** For how long a bridge that asks may keep a session; undefined: it is not told, as by an edge that does not know the question. */
   keepSeconds: number | undefined;
   readonly #server: Server = createServer((request, response) => {
@@ -83,6 +86,10 @@ export class PacketEdge {
     if (request.headers.authorization !== `Bearer ${this.apiKey}`) {
       response.writeHead(401, { "Content-Type": "application/problem+json" });
       response.end(JSON.stringify({ code: "unauthenticated" }));
+      return;
+    }
+    if (request.url?.startsWith("/v1/events?")) {
+      await this.events.respond(request, response);
       return;
     }
     const requests = splitPackets(MAX_SERVICE_PACKET_BYTES, [body]).map(decodeServiceRequest);

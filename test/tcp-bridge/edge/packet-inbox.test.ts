@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
+import { WATCH_REQUEST_TYPE } from "../../../protocol/service-packets.ts";
 import { PacketInbox } from "../../../tcp-bridge/edge/batch.ts";
 import { PacketBytes } from "../../support/packets/packet-bytes.ts";
 
@@ -45,15 +46,19 @@ it("PacketInbox returns all packets in order, and at most as many as both bounds
   );
 });
 
-it("PacketInbox returns the packets that were received before a time, and keeps the others", () => {
+it("PacketInbox returns the packets that were received before a time, up to a WatchRequest, and keeps the others", () => {
   fc.assert(
     fc.property(runs, fc.integer({ min: 0, max: 9 }), (all, beforeMs) => {
       const inbox = new PacketInbox();
       fill(inbox, all);
       const old: Uint8Array[] = [];
       inbox.takeOlder(beforeMs, (bytes) => old.push(bytes));
-      expect(Buffer.concat(old)).toEqual(Buffer.concat(all.slice(0, beforeMs).flat()));
-      expect(inbox.packets).toBe(all.slice(beforeMs).flat().length);
+      const older = all.slice(0, beforeMs).flat();
+      const watch = older.findIndex((bytes) => bytes[2] === WATCH_REQUEST_TYPE);
+      const expected = watch === -1 ? older : older.slice(0, watch);
+      expect(Buffer.concat(old)).toEqual(Buffer.concat(expected));
+      expect(inbox.packets).toBe(all.flat().length - expected.length);
+      if (watch !== -1) expect(Buffer.from(inbox.next)).toEqual(Buffer.from(older[watch] ?? []));
     }),
   );
 });
@@ -67,6 +72,21 @@ it("PacketInbox counts the packets of accepted types at its front", () => {
       const firstOther = types.findIndex((type) => type >= 15);
       const expected = Math.min(maxPackets, firstOther === -1 ? types.length : firstOther);
       expect(inbox.leading(maxPackets, (type) => type < 15)).toBe(expected);
+    }),
+  );
+});
+
+it("PacketInbox returns all packets if they are adjacent, and none otherwise", () => {
+  fc.assert(
+    fc.property(runs, fc.integer({ min: 0, max: 9 }), (all, takenBefore) => {
+      const inbox = new PacketInbox();
+      fill(inbox, all);
+      const left = all.flat().slice(inbox.take(takenBefore, Number.POSITIVE_INFINITY, () => undefined));
+      const isAdjacent = left.length > 0 && left.length <= (all.at(-1)?.length ?? 0);
+      const { bytes, packets } = inbox.takeAdjacent();
+      expect(Buffer.concat([bytes])).toEqual(isAdjacent ? Buffer.concat(left) : Buffer.alloc(0));
+      expect(packets).toBe(isAdjacent ? left.length : 0);
+      expect(inbox.packets).toBe(isAdjacent ? 0 : left.length);
     }),
   );
 });
