@@ -27,7 +27,7 @@ export class BridgesPart implements ConsolePart {
     const head = COLUMNS.map((name) => element("th", { scope: "col" }, name));
     this.#table = element(
       "div",
-      { class: "scroll", role: "region", "aria-label": "Bridges", tabindex: 0, hidden: true },
+      { class: "scroll", role: "region", "aria-label": "Bridges, a table", tabindex: 0, hidden: true },
       element("table", { class: "bridges" }, element("thead", {}, element("tr", {}, ...head)), this.#rows),
     );
     this.element = element("div", {}, this.#summary, this.#table, element("h3", {}, "Webhook"), this.#webhook);

@@ -222,6 +222,8 @@ export class SessionsPart implements ConsolePart {
     if (answer.kind === "ok") this.#say(reachText(answer.value));
     else this.#say(answer.kind === "notFound" ? "It had ended before." : `Not ended: ${answer.text}`);
     await this.#look();
+    // The button that had the focus is gone.
+    this.#found.querySelector("h3")?.focus({ preventScroll: true });
   }
 
   #say(text: string): void {
