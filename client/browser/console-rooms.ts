@@ -30,8 +30,8 @@ export class RoomsPart implements ConsolePart {
     title: "1 to 64 of A-Z a-z 0-9 _ . and -",
   });
   readonly #outcome = element("p", { class: "notice", role: "status", hidden: true });
-  readonly #view = element("div", { hidden: true });
-  readonly #heading = element("h3", { tabindex: -1 });
+  readonly #view = element("section", { class: "room", "aria-labelledby": "room-name", hidden: true });
+  readonly #heading = element("h3", { id: "room-name" });
   readonly #facts = element("div");
   readonly #filter = element("input", {
     id: "member-filter",
@@ -72,7 +72,7 @@ export class RoomsPart implements ConsolePart {
         { class: "scroll", role: "region", "aria-label": "Members", tabindex: 0 },
         element(
           "table",
-          {},
+          { class: "members" },
           element("thead", {}, element("tr", {}, ...columns.map((name) => element("th", { scope: "col" }, name)))),
           this.#rows,
         ),
