@@ -72,7 +72,7 @@ export class EventRing {
   after(position: string, kinds: EventKinds | null, limit: number): EventBatch | undefined {
     const number = this.#numbers.get(position);
     if (number === undefined || number < this.#first) return undefined;
-    const key = `${number} ${limit} ${kinds === null ? "" : [...kinds].sort()}`;
+    const key = `${number} ${limit} ${kinds === null ? "all" : [...kinds].sort()}`;
     const found = this.#batches.get(key) ?? this.#collect(number - this.#first, position, kinds, limit);
     if (this.#batches.size >= MAX_BATCHES) this.#batches.clear();
     this.#batches.set(key, found);

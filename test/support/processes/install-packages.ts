@@ -9,7 +9,6 @@ const PROGRAMS: Readonly<Record<string, string>> = {
   nginx: "nginx",
   caddy: "caddy",
   chromium: "chromium",
-  prometheus: "prometheus",
 };
 
 /** With the folders of daemons, which a user's PATH does not have. */

@@ -13,19 +13,21 @@ export class EventListener {
   readonly response: Response;
   readonly blocks: Block[] = [];
   hasEnded = false;
+  /** What the stream's first line says; 0 if it does not. */
+  retryMs = 0;
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
   #text = "";
 
-  private constructor(response: Response, body: ReadableStream<Uint8Array>) {
+  constructor(response: Response) {
+    if (response.body === null || response.status !== 200)
+      throw new Error(`the edge responded with ${response.status}`);
     this.response = response;
-    this.#reader = body.getReader();
+    this.#reader = response.body.getReader();
   }
 
   static async open(query = "", headers: Readonly<Record<string, string>> = {}): Promise<EventListener> {
-    const response = await ask(`/v1/events${query}`, { headers: { Authorization: `Bearer ${API_KEY}`, ...headers } });
-    if (response.body === null || response.status !== 200)
-      throw new Error(`the edge responded with ${response.status}`);
-    return new EventListener(response, response.body);
+    const asService = { Authorization: `Bearer ${API_KEY}`, ...headers };
+    return new EventListener(await ask(`/v1/events${query}`, { headers: asService }));
   }
 
   /** Reads until `isDone` says so of the blocks, or the stream ends. */
@@ -56,7 +58,10 @@ export class EventListener {
     this.#text += new TextDecoder().decode(value);
     const parts = this.#text.split("\n\n");
     this.#text = parts.pop() ?? "";
-    for (const part of parts) this.blocks.push(blockOf(part));
+    for (const part of parts) {
+      this.retryMs ||= Number(/^retry: (\d+)$/m.exec(part)?.[1] ?? 0);
+      this.blocks.push(blockOf(part));
+    }
   }
 }
 
