@@ -148,15 +148,22 @@ async function bundle(main: string): Promise<string> {
   return output.text;
 }
 
-const TYPES: Readonly<Record<string, string>> = { ".js": "text/javascript", ".css": "text/css" };
+const TYPES: Readonly<Record<string, string>> = {
+  ".js": "text/javascript",
+  ".css": "text/css",
+  ".svg": "image/svg+xml",
+  ".json": "application/json",
+  ".html": "text/html; charset=utf-8",
+};
 
 /** The worker's ASSETS, as Cloudflare's asset servers respond. */
 async function serveAsset({ url }: Pick<Request, "url">): Promise<Response> {
   // A URL's path has no ".." any more.
   const { pathname } = new URL(url);
-  const type = TYPES[extname(pathname)];
+  const file = extname(pathname) === "" ? `${pathname}.html` : pathname;
+  const type = TYPES[extname(file)];
   if (type === undefined) return notFound();
-  const body = await readFile(join(ASSETS_DIRECTORY, pathname)).catch(() => undefined);
+  const body = await readFile(join(ASSETS_DIRECTORY, file)).catch(() => undefined);
   if (body === undefined) return notFound();
   return new Response(body, {
     headers: { "Content-Type": type, "Cache-Control": "public, max-age=0, must-revalidate" },

@@ -4,6 +4,7 @@ import { secureHeaders } from "hono/secure-headers";
 import { ConfigError } from "../config/environment.ts";
 import { MAX_BATCH_BYTES } from "../protocol/service-packets.ts";
 import { type AppEnv, provideStore } from "./app-env.ts";
+import { assets } from "./browser/assets.ts";
 import { pages } from "./browser/pages.tsx";
 import { problem } from "./http/problem.ts";
 import { requireApiKey } from "./http/require-api-key.ts";
@@ -11,11 +12,9 @@ import { limitBody, requireUtf8 } from "./http/validate.ts";
 import { logFault } from "./log-fault.ts";
 import { accounts } from "./routes/accounts.ts";
 import { check } from "./routes/check.ts";
-import { docsPage } from "./routes/docs-page.tsx";
 import { events } from "./routes/events.ts";
 import { healthz, readyz } from "./routes/health.ts";
 import { leases } from "./routes/leases.ts";
-import { openapi } from "./routes/openapi.ts";
 import { ownSession } from "./routes/own-session.ts";
 import { packets } from "./routes/packets.ts";
 import { roomSocket } from "./routes/room-socket.ts";
@@ -60,8 +59,7 @@ app.use(
   }),
 );
 app.route("/healthz", healthz);
-app.route("/openapi.json", openapi);
-app.route("/docs", docsPage);
+app.route("/", assets);
 app.route("/", pages);
 
 app.use(provideStore());

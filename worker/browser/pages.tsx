@@ -6,11 +6,9 @@ import { isSameOrigin } from "../http/client-credential.ts";
 import { isForm } from "../http/form-body.ts";
 import { openIsolate } from "../isolate.ts";
 import { logFault } from "../log-fault.ts";
-import { assets } from "./assets.ts";
 import { operatorConsole } from "./console.ts";
 import { account } from "./pages/account.tsx";
 import { HomePage } from "./pages/home.tsx";
-import { ASSETS_PATH } from "./pages/layout.tsx";
 import { login, logout } from "./pages/login.tsx";
 import { refusePage } from "./pages/refuse-page.tsx";
 import { room } from "./pages/room.tsx";
@@ -59,7 +57,6 @@ pages.route("/logout", logout);
 pages.route("/me", account);
 pages.route("/rooms", room);
 pages.route("/console", operatorConsole);
-pages.route(ASSETS_PATH, assets);
 
 /** A page is private: no shared cache keeps it, and the back button does not show it after a logout. */
 function keepPrivate(): MiddlewareHandler<PageEnv> {

@@ -1,10 +1,8 @@
 import { toJsonSchema } from "@valibot/to-json-schema";
-import { Hono } from "hono";
 import type { GenericSchema } from "valibot";
 import { PROBLEMS } from "../../protocol/problem-document.ts";
-import type { AppEnv } from "../app-env.ts";
 import { Problem } from "../http/problem.ts";
-import { API_OPERATIONS, type ApiOperation } from "./openapi-operations.ts";
+import { API_OPERATIONS, type ApiOperation } from "./operations.ts";
 
 const SECURITY = {
   service: [{ apiKey: [] }],
@@ -15,11 +13,8 @@ const SECURITY = {
 /** HTTP statuses of the problems that any caller of this kind may get, besides the operation's own problems. */
 const CALLER_PROBLEMS = { service: [401, 429, 503], client: [401, 503], anyone: [] } as const;
 
-/** `/openapi.json`: OpenAPI 3.1, generated from the schemas that the routes validate with. */
-export const openapi = new Hono<AppEnv>().get("/", (c) => c.json(openApiDocument()));
-
-/** The OpenAPI 3.1 document of {@link API_OPERATIONS}. */
-function openApiDocument() {
+/** `/openapi.json`: the OpenAPI 3.1 document of {@link API_OPERATIONS}, made of the schemas that the routes validate with. */
+export function openApiDocument() {
   const paths: Record<string, Record<string, unknown>> = {};
   for (const operation of API_OPERATIONS) {
     paths[operation.path] = { ...paths[operation.path], [operation.method]: describe(operation) };

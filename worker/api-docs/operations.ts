@@ -1,8 +1,15 @@
 import type { GenericSchema } from "valibot";
-import { AccountChange, AccountPage, AccountView, ChangedAccount, DeletedAccount, NewAccount } from "./accounts.ts";
-import { EventPage } from "./events.ts";
-import { Health } from "./health.ts";
-import { PostedMessage, RoomMessageBody, RoomView } from "./rooms.ts";
+import {
+  AccountChange,
+  AccountPage,
+  AccountView,
+  ChangedAccount,
+  DeletedAccount,
+  NewAccount,
+} from "../routes/accounts.ts";
+import { EventPage } from "../routes/events.ts";
+import { Health } from "../routes/health.ts";
+import { PostedMessage, RoomMessageBody, RoomView } from "../routes/rooms.ts";
 import {
   CheckList,
   CheckVerdicts,
@@ -14,7 +21,7 @@ import {
   SessionView,
   TokenList,
   UserSessions,
-} from "./sessions.ts";
+} from "../routes/sessions.ts";
 
 /** One operation of the API, in terms of the schemas that its route validates with. */
 export interface ApiOperation extends OperationDetails {
