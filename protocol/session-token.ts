@@ -86,6 +86,18 @@ export function clientToken(header: ClientHeaderReader): ShownToken | undefined 
 /** For a name with `__Host-` browsers insist on Secure, Path=/ and no Domain (RFC 6265bis). */
 export const SESSION_COOKIE = "__Host-sid";
 
+/**
+ * A cookie that the scripts of the room pages read: this browser has ended its session itself, a minute ago at most. Its value is an
+ * {@link OwnEnd}.
+ */
+export const OWN_END_COOKIE = "session-ended";
+
+/** The only pages that get {@link OWN_END_COOKIE}. */
+export const OWN_END_PATH = "/rooms";
+
+/** `login`: another session took the place of the one that ended. */
+export type OwnEnd = "logout" | "login";
+
 const COOKIE_VALUE = new RegExp(`(?:^|;)\\s*${SESSION_COOKIE}=([^;]*)`, "g");
 
 /** The session token of the cookie. No browser sends two, and it is unknown which of them is genuine: they count as none. */

@@ -1,5 +1,6 @@
+import { ClosedCode } from "../../protocol/closed-codes.ts";
 import type { ClientState } from "../../protocol/reliable/client/client-connection.ts";
-import { parseToken } from "../../protocol/session-token.ts";
+import { OWN_END_COOKIE, OWN_END_PATH, type OwnEnd, parseToken } from "../../protocol/session-token.ts";
 import { Chat } from "../chat/chat.ts";
 import { ReliableConnection } from "../reliable/reliable-connection.ts";
 import { ChatView, pageElement } from "./chat-view.ts";
@@ -78,6 +79,8 @@ function enter(view: ChatView, room: string, { user, token }: Entrance): void {
 }
 
 function connect(view: ChatView, room: string, token: string | undefined): void {
+  // It is about a session before this one.
+  if (token === undefined) document.cookie = `${OWN_END_COOKIE}=; Path=${OWN_END_PATH}; Max-Age=0; Secure`;
   const connection = new ReliableConnection({ transport: webSocketTransport({ token }), room });
   const chat = new Chat(connection, (line) => view.show(line));
   const showMembers = (): void => view.showMembers(chat.roster.members);
@@ -89,10 +92,12 @@ function connect(view: ChatView, room: string, token: string | undefined): void 
   connection.on("joined", showMembers);
   connection.on("gap", showMembers);
   connection.on("acked", () => view.showHint(""));
-  connection.on("closed", () => {
+  connection.on("closed", ({ code, message }) => {
     view.showState("Not connected", "bad");
     view.showMembers([]);
     view.end();
+    if (code === ClosedCode.SessionInvalid) void showSessionEnd(view, message, token === undefined);
+    else if (code === ClosedCode.Denied) view.showEnd(sentence(message));
   });
   view.form.addEventListener("submit", (event) => {
     event.preventDefault();
@@ -101,6 +106,36 @@ function connect(view: ChatView, room: string, token: string | undefined): void 
   view.leaveButton.addEventListener("click", () => connection.disconnect());
   passNetworkHints(connection);
   connection.connect();
+}
+
+const OWN_END: Readonly<Record<OwnEnd, string>> = {
+  logout: "You were logged out.",
+  login: "You have logged in again.",
+};
+
+/** How long after the room the response to the browser's own logout may come. */
+const OWN_END_WAIT_MS = 2_000;
+const OWN_END_POLL_MS = 50;
+
+/** Says why the session has ended: that it was this browser, if it was, otherwise what the room has said. */
+async function showSessionEnd(view: ChatView, message: string, byCookie: boolean): Promise<void> {
+  if (!byCookie) return view.showEnd(sentence(message));
+  for (let waitedMs = 0; waitedMs < OWN_END_WAIT_MS; waitedMs += OWN_END_POLL_MS) {
+    const own = ownEnd();
+    if (own !== undefined) return view.showEnd(OWN_END[own]);
+    await new Promise((resolve) => setTimeout(resolve, OWN_END_POLL_MS));
+  }
+  view.showEnd(`${sentence(message)} This browser did not end the session.`);
+}
+
+/** How this browser has ended the session itself, undefined if it has not. */
+function ownEnd(): OwnEnd | undefined {
+  const cookies = document.cookie.split("; ");
+  return (["logout", "login"] as const).find((how) => cookies.includes(`${OWN_END_COOKIE}=${how}`));
+}
+
+function sentence(message: string): string {
+  return `${message.charAt(0).toUpperCase()}${message.slice(1)}.`;
 }
 
 function say(chat: Chat, view: ChatView, connected: boolean): void {

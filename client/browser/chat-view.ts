@@ -71,6 +71,17 @@ export class ChatView {
     pageElement("choice", HTMLElement).hidden = false;
   }
 
+  /** Shows why the connection has ended for good, with a link to enter again. */
+  showEnd(why: string): void {
+    const again = document.createElement("a");
+    again.href = location.pathname;
+    again.textContent = "Enter again";
+    const ended = pageElement("ended", HTMLElement);
+    ended.replaceChildren(`${why} `, again);
+    ended.hidden = false;
+    pageElement("who", HTMLElement).hidden = true;
+  }
+
   /** Disables the input. */
   end(): void {
     this.input.disabled = true;

@@ -56,6 +56,25 @@ async function enterAs(user: string, viewport = DESKTOP, origin = edge.url): Pro
   return browser;
 }
 
+async function signUp({ page }: ChatBrowser, name: string): Promise<void> {
+  await page.goto(`${edge.url}/signup?return=/rooms/${room}`);
+  await page.getByLabel("User name").fill(name);
+  await page.getByLabel("Password").fill("correct horse battery");
+  await page.getByRole("button", { name: "Sign up" }).click();
+  await page.waitForURL(`**/rooms/${room}`);
+}
+
+function endAsOperator(user: string): Promise<Response> {
+  const headers = { Authorization: `Bearer ${API_KEY}` };
+  return fetch(`${edge.url}/v1/users/${encodeURIComponent(user)}/sessions`, { method: "DELETE", headers });
+}
+
+/** What the page says about the end of its session. */
+async function endOf({ page }: ChatBrowser): Promise<string> {
+  await page.locator("#ended").waitFor();
+  return (await page.locator("#ended").textContent()) ?? "";
+}
+
 describe("the chat page", () => {
   it("shows two people each other's messages, the members, and earlier messages", async () => {
     const kim = await enterAs("kim");
@@ -121,11 +140,7 @@ describe("the chat page", () => {
     const kim = await person();
     await kim.page.goto(`${edge.url}/rooms/${room}`);
     await kim.stateIs("Not connected: log in to chat");
-    await kim.page.goto(`${edge.url}/signup?return=/rooms/${room}`);
-    await kim.page.getByLabel("User name").fill(`kim-${room}`);
-    await kim.page.getByLabel("Password").fill("correct horse battery");
-    await kim.page.getByRole("button", { name: "Sign up" }).click();
-    await kim.page.waitForURL(`**/rooms/${room}`);
+    await signUp(kim, `kim-${room}`);
     await kim.stateIs("Connected");
     expect(await kim.members()).toEqual([`web:kim-${room}`]);
     expect(kim.complaints).toEqual([]);
@@ -163,11 +178,7 @@ describe("the chat page", () => {
   it("lets a logged-in user choose whether to enter with the token in the address", async () => {
     const kim = await person();
     const name = `kim-${room}`;
-    await kim.page.goto(`${edge.url}/signup?return=/rooms/${room}`);
-    await kim.page.getByLabel("User name").fill(name);
-    await kim.page.getByLabel("Password").fill("correct horse battery");
-    await kim.page.getByRole("button", { name: "Sign up" }).click();
-    await kim.page.waitForURL(`**/rooms/${room}`);
+    await signUp(kim, name);
     await kim.stateIs("Connected");
     await kim.page.goto("about:blank");
     const address = await addressFor("eve");
@@ -203,5 +214,80 @@ describe("the chat page", () => {
     expect(focused).toBe("text");
     expect(await kim.page.getByRole("log", { name: "Messages" }).count()).toBe(1);
     expect(await kim.page.getByRole("status").textContent()).toContain("Connected");
+  });
+});
+
+describe("the chat page whose session ends", () => {
+  it.each([
+    ["phone", PHONE],
+    ["desktop", DESKTOP],
+  ])("by a logout in another tab says so, and does not dial again (%s)", async (device, viewport) => {
+    const kim = await person(viewport);
+    const [name, lee] = [`kim-${device}-${room}`, await enterAs("lee")];
+    await signUp(kim, name);
+    await kim.stateIs("Connected");
+    await kim.say("brb");
+    let dials = 0;
+    kim.page.on("websocket", () => {
+      dials += 1;
+    });
+    const tab = await kim.context.newPage();
+    await tab.goto(edge.url);
+    await tab.getByRole("button", { name: "Log out" }).click();
+    expect(await endOf(kim)).toBe("You were logged out. Enter again");
+    await kim.stateIs("Not connected");
+    await lee.shows(new RegExp(`^web:${name} has left$`));
+    expect(await kim.page.evaluate("document.documentElement.scrollWidth - innerWidth")).toBeLessThanOrEqual(0);
+    await kim.keepScreenshot(`chat-logged-out-${device}`);
+    // What makes a client dial that still wants to be connected.
+    await kim.page.evaluate("dispatchEvent(new Event('online'))");
+    await kim.page.getByRole("link", { name: "Enter again" }).click();
+    await kim.stateIs("Not connected: log in to chat");
+    expect(dials).toBe(0);
+    expect(kim.complaints).toEqual([]);
+  });
+
+  it("by somebody else says that it was not this browser", async () => {
+    const kim = await person();
+    await signUp(kim, `kim-${room}`);
+    await kim.stateIs("Connected");
+    await endAsOperator(`web:kim-${room}`);
+    expect(await endOf(kim)).toBe("The session was ended. This browser did not end the session. Enter again");
+    expect(kim.complaints).toEqual([]);
+  });
+
+  it("by another login in this browser says so, and can enter again", async () => {
+    const kim = await person();
+    const name = `kim-${room}`;
+    await signUp(kim, name);
+    await kim.stateIs("Connected");
+    const tab = await kim.context.newPage();
+    await tab.goto(`${edge.url}/login`);
+    await tab.getByLabel("User name").fill(name);
+    await tab.getByLabel("Password").fill("correct horse battery");
+    await tab.getByRole("button", { name: "Log in" }).click();
+    expect(await endOf(kim)).toBe("You have logged in again. Enter again");
+    await kim.page.getByRole("link", { name: "Enter again" }).click();
+    await kim.stateIs("Connected");
+    await endAsOperator(`web:${name}`);
+    expect(await endOf(kim)).toMatch(/^The session was ended\. This browser did not/);
+  });
+
+  it("and that has entered by a token says what the room says", async () => {
+    const lee = await enterAs("lee");
+    await endAsOperator("lee");
+    expect(await endOf(lee)).toBe("The session was ended. Enter again");
+  });
+
+  it("while it is offline finds out when it is back, and gives up", async () => {
+    const kim = await enterAs("kim", DESKTOP, `http://127.0.0.1:${network.port}`);
+    await kim.context.setOffline(true);
+    network.refuse();
+    await kim.shows(/^Connection lost/);
+    await endAsOperator("kim");
+    network.restore();
+    await kim.context.setOffline(false);
+    expect(await endOf(kim)).toBe("The session has ended. Enter again");
+    await kim.stateIs("Not connected");
   });
 });

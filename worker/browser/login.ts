@@ -3,7 +3,7 @@ import { getCookie, setCookie } from "hono/cookie";
 import { splitToken } from "../../protocol/session-token.ts";
 import { Status } from "../../protocol/status-codes.ts";
 import { clientAddress, networkKey } from "../http/client-address.ts";
-import { setSessionCookie } from "../http/client-credential.ts";
+import { noteOwnEnd, setSessionCookie } from "../http/client-credential.ts";
 import type { PasswordRequest, PasswordResponse } from "../password-hasher/password-service.ts";
 import { runOne } from "../session-store/session-store.ts";
 import { type Account, Accounts, userOfAccount } from "./accounts.ts";
@@ -100,6 +100,7 @@ export async function startSession(
   }
   await rememberDevice(c, account, device);
   setSessionCookie(c, issued.token);
+  if (shown) noteOwnEnd(c, "login");
   return Status.Ok;
 }
 

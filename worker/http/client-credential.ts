@@ -4,6 +4,9 @@ import {
   clientToken,
   cookieToken,
   formatToken,
+  OWN_END_COOKIE,
+  OWN_END_PATH,
+  type OwnEnd,
   SESSION_COOKIE,
   type ShownToken,
   splitToken,
@@ -50,9 +53,15 @@ export function setSessionCookie(c: Context, token: Uint8Array): void {
   setCookie(c, SESSION_COOKIE, formatToken(token), { path: "/", secure: true, httpOnly: true, sameSite: "Lax" });
 }
 
-/** Removes the session from the browser. */
+/** Removes the session, which the browser has ended, from it. */
 export function clearSessionCookie(c: Context): void {
   deleteCookie(c, SESSION_COOKIE, { path: "/", secure: true, httpOnly: true, sameSite: "Lax" });
+  noteOwnEnd(c, "logout");
+}
+
+/** Lets the browser's room pages say who has ended the session by which they were connected. */
+export function noteOwnEnd(c: Context, how: OwnEnd): void {
+  setCookie(c, OWN_END_COOKIE, how, { path: OWN_END_PATH, maxAge: 60, secure: true, sameSite: "Strict" });
 }
 
 /**

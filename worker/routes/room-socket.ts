@@ -59,10 +59,9 @@ async function admit(c: Context<AppEnv>, room: string): Promise<Admission> {
   const resource = roomResource(room);
   const { status, session } = await runOne(c.get("store"), { kind: "identify", sessid, secretHash, resource });
   if (status === Status.Unavailable) return refusal(ClosedCode.Unavailable, "the session store cannot be reached");
+  if (session === null) return refusal(ClosedCode.SessionInvalid, "the session has ended");
   // A browser has an anonymous session before its login.
-  if (session === null || session.user === null) {
-    return refusal(ClosedCode.SessionInvalid, "a valid session token is needed");
-  }
+  if (session.user === null) return refusal(ClosedCode.SessionInvalid, "a valid session token is needed");
   if (status !== Status.Ok) return refusal(ClosedCode.Denied, `the session lacks the grant ${resource}`);
   return { kind: "admitted", credential: { sessid, secretHash, user: session.user } };
 }

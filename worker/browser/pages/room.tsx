@@ -38,6 +38,7 @@ function RoomPage({ room, visitor }: { room: string; visitor: Visitor }) {
           <a href={`/login?return=/rooms/${room}`}>Log in</a> to chat here.
         </p>
         <p id="who" class="notice" role="note" hidden />
+        <p id="ended" class="notice" role="alert" hidden />
         <div id="choice" class="notice" role="alertdialog" aria-labelledby="choice-text" hidden>
           <p id="choice-text">
             You are logged in, and the address that you opened holds a token of somebody else. As whom do you enter?

@@ -86,9 +86,10 @@ describe("a logout", () => {
     const { sessid, cookie } = browser;
     const response = await browser.submit("/logout", {});
     expect([response.status, response.headers.get("Location")]).toEqual([303, "/"]);
-    expect(response.headers.get("Set-Cookie")).toMatch(
-      /^__Host-sid=; Max-Age=0; Path=\/; HttpOnly; Secure; SameSite=Lax$/,
-    );
+    expect(response.headers.getSetCookie()).toEqual([
+      "__Host-sid=; Max-Age=0; Path=/; HttpOnly; Secure; SameSite=Lax",
+      "session-ended=logout; Max-Age=60; Path=/rooms; Secure; SameSite=Strict",
+    ]);
     expect(await sessionOf(sessid)).toBeUndefined();
     browser.cookie = cookie;
     expect((await browser.open("/me")).status).toBe(303);
