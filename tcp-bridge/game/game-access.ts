@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { HEADER_BYTES, packetSizeAt, packetType } from "../../protocol/packet-framing.ts";
-import { REQUEST_TYPES } from "../../protocol/service-packets.ts";
+import { REQUEST_TYPES, sessidAt } from "../../protocol/service-packets.ts";
 import { Status } from "../../protocol/status-codes.ts";
 import { type AddressRecord, FailureWindow } from "../core/admission.ts";
 
@@ -120,4 +120,93 @@ export function countFailures(responses: Uint8Array): number {
     if (isGuess(packetType(responses, at) - 1)) failures += 1;
   }
   return failures;
+}
+
+/** A connection that does not watch remembers the sessions of its first requests only: later ones cost nothing. */
+const UNWATCHED_REQUESTS = 1_000;
+
+/** All connections together may know so many times what one may. */
+const CONNECTIONS_THAT_KNOW_ALL = 20;
+
+/** Bounds what the connections that watch remember. */
+export class KnownLimits {
+  readonly ofOne: number;
+  readonly ofAll: number;
+  /** Of all connections that watch. */
+  sessions = 0;
+
+  constructor(ofOne: number) {
+    this.ofOne = ofOne;
+    this.ofAll = ofOne * CONNECTIONS_THAT_KNOW_ALL;
+  }
+}
+
+/** The sessions that a connection has registered, issued or found Ok. If that are too many to remember, every session is known. */
+export class KnownSessions {
+  readonly #limits: KnownLimits;
+  /** Undefined: every session. */
+  #sessids: Set<number> | undefined = new Set();
+  #unwatchedLeft = UNWATCHED_REQUESTS;
+  #isWatched = false;
+
+  constructor(limits: KnownLimits) {
+    this.#limits = limits;
+  }
+
+  get isLearning(): boolean {
+    return this.#sessids !== undefined;
+  }
+
+  has(sessid: number): boolean {
+    return this.#sessids?.has(sessid) ?? true;
+  }
+
+  /** Whether the connection watches the sessions that it knows. */
+  watch(isWatched: boolean): void {
+    if (isWatched === this.#isWatched) return;
+    this.#isWatched = isWatched;
+    this.#count(isWatched ? this.#size : -this.#size);
+  }
+
+  /** The connection has ended. */
+  close(): void {
+    this.watch(false);
+    this.#sessids = undefined;
+  }
+
+  /** Adds the sessions of requests that got Ok. Requests and responses are whole packets that fit each other. */
+  learn(requests: Uint8Array, responses: Uint8Array): void {
+    const sessids = this.#sessids;
+    if (sessids === undefined) return;
+    const before = sessids.size;
+    let requestAt = 0;
+    for (let at = 0; at < responses.byteLength; at += packetSizeAt(responses, at)) {
+      if (responses[at + HEADER_BYTES] === Status.Ok) {
+        const type = packetType(requests, requestAt);
+        // A SessionIssueResponse has the sessid behind its status.
+        if (type === REQUEST_TYPES.issue) sessids.add(sessidAt(responses, at + 1));
+        else if (isAboutSession(type)) sessids.add(sessidAt(requests, requestAt));
+      }
+      requestAt += packetSizeAt(requests, requestAt);
+      if (!this.#isWatched) this.#unwatchedLeft -= 1;
+    }
+    if (this.#isWatched) this.#count(sessids.size - before);
+    else if (this.#unwatchedLeft < 0) this.#sessids = undefined;
+  }
+
+  get #size(): number {
+    return this.#sessids?.size ?? 0;
+  }
+
+  #count(more: number): void {
+    const { ofOne, ofAll } = this.#limits;
+    this.#limits.sessions += more;
+    if (!this.#isWatched || (this.#size <= ofOne && this.#limits.sessions <= ofAll)) return;
+    this.#limits.sessions -= this.#size;
+    this.#sessids = undefined;
+  }
+}
+
+function isAboutSession(type: number): boolean {
+  return type === check || type === checkAccess || type === identify || type === register;
 }

@@ -59,7 +59,12 @@ describe.each(STORES)("a watch at a bridge, with the %s store,", (store) => {
     expect((await askAsService(stack, "DELETE", "/v1/users/lee/sessions")).status).toBe(200);
     const notices = endsOf(await peer.told(3));
     expect(notices[0]).toMatchObject({ reason: "deleted", sessid: ended, user: "kim" });
-    expect(notices.map((notice) => notice.sessid).slice(1).toSorted()).toEqual(others.toSorted());
+    expect(
+      notices
+        .map((notice) => notice.sessid)
+        .slice(1)
+        .toSorted(),
+    ).toEqual(others.toSorted());
     for (const { at } of notices) expect(at).toBeGreaterThanOrEqual(before);
   });
 
