@@ -66,6 +66,10 @@ Try, in another terminal:
   # register session 7 and check it over TCP
   npm run -s artoria -- register 7 --user kim${options} && npm run -s artoria -- check 7${options}
 
+  # be told which sessions end; then end session 7 in another terminal
+  npm run -s artoria -- watch${options}
+  npm run -s artoria -- delete 7 --user kim${options}
+
   # chat, each in a terminal of its own
   ${chat("kim")}
   ${chat("lee")}

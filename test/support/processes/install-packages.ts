@@ -9,6 +9,7 @@ const PROGRAMS: Readonly<Record<string, string>> = {
   nginx: "nginx",
   caddy: "caddy",
   chromium: "chromium",
+  "g++": "g++",
 };
 
 /** With the folders of daemons, which a user's PATH does not have. */
