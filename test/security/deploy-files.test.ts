@@ -100,6 +100,14 @@ describe("deploy/Dockerfile", () => {
   });
 });
 
+describe("wrangler.toml", () => {
+  it.each([undefined, "production"])("keeps query strings, which name users, out of logs and traces: %s", (env) => {
+    const { observability } = unstable_readConfig({ config: "wrangler.toml", env }, { hideWarnings: true });
+    expect(observability).toMatchObject({ enabled: true, redact_query_string: true, traces: { enabled: true } });
+    expect(observability?.traces?.head_sampling_rate).toBeLessThanOrEqual(0.05);
+  });
+});
+
 describe("wrangler.toml for production", () => {
   it("has no address under workers.dev, for its versions neither", () => {
     const config = unstable_readConfig({ config: "wrangler.toml", env: "production" }, { hideWarnings: true });

@@ -5,7 +5,7 @@ import { type SessionStore, STORE_DEADLINE_MS, settledWithin } from "../session-
 import { OutboxTable } from "./outbox-table.ts";
 import type { WebhookMessage } from "./webhook-message.ts";
 import { WebhookOutbox, type WebhookStatus } from "./webhook-outbox.ts";
-import { WebhookReceiver } from "./webhook-receiver.ts";
+import { WebhookPoster } from "./webhook-poster.ts";
 
 /** Every write in this time after a read pokes. The log is polled several times in it (POLL_MS). */
 const WATCH_MS = 60_000;
@@ -22,7 +22,6 @@ const ENDS: ReadonlySet<SessionEvent["kind"]> = new Set(["ended"]);
  */
 export class WebhookSender extends DurableObject<IsolateBindings> implements WebhookCalls {
   readonly #store: SessionStore;
-  readonly #receiver: WebhookReceiver | null;
   /** Null without a receiver. */
   readonly #outbox: WebhookOutbox | null;
   /** The read that began last. */
@@ -35,8 +34,7 @@ export class WebhookSender extends DurableObject<IsolateBindings> implements Web
     super(ctx, env);
     const { store, config } = openIsolate(env);
     this.#store = store;
-    this.#receiver = config.webhook && new WebhookReceiver(config.webhook);
-    this.#outbox = this.#receiver && this.#openOutbox(this.#receiver);
+    this.#outbox = config.webhook && this.#openOutbox(new WebhookPoster(config.webhook));
   }
 
   /** There is something new in the log, or nothing was sent yet. Resolves when the log has been read from this moment on. */
@@ -56,17 +54,17 @@ export class WebhookSender extends DurableObject<IsolateBindings> implements Web
     return this.#outbox?.status ?? { state: "off", held: 0, behind: false, oldestAt: null, lastError: null };
   }
 
-  #openOutbox(receiver: WebhookReceiver): WebhookOutbox {
+  #openOutbox(poster: WebhookPoster): WebhookOutbox {
     const table = new OutboxTable(this.ctx.storage.sql);
     const outbox = new WebhookOutbox(table, {
       read: (after) => {
         this.#read = this.#readLog(after);
         this.ctx.waitUntil(this.#read);
       },
-      send: (message) => this.ctx.waitUntil(this.#send(receiver, message)),
+      send: (message) => this.ctx.waitUntil(this.#send(poster, message)),
       warn: (text) => this.#warn(text),
     });
-    if (table.replaceReceiver(receiver.digest)) outbox.renew();
+    if (table.replaceReceiver(poster.digest)) outbox.renew();
     return outbox;
   }
 
@@ -94,8 +92,8 @@ export class WebhookSender extends DurableObject<IsolateBindings> implements Web
     await this.#tell((outbox) => outbox.readDone(page ?? { kind: "unavailable" }, Date.now()));
   }
 
-  async #send(receiver: WebhookReceiver, message: WebhookMessage): Promise<void> {
-    const outcome = await receiver.post(message);
+  async #send(poster: WebhookPoster, message: WebhookMessage): Promise<void> {
+    const outcome = await poster.post(message);
     await this.#tell((outbox) => outbox.sendDone(message.id, outcome, Date.now()));
   }
 

@@ -9,6 +9,7 @@ const PROGRAMS: Readonly<Record<string, string>> = {
   nginx: "nginx",
   caddy: "caddy",
   chromium: "chromium",
+  prometheus: "prometheus",
   "g++": "g++",
 };
 

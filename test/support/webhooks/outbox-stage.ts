@@ -63,6 +63,8 @@ export class OutboxStage {
   readonly storage: MemoryOutboxStorage;
   readonly requests: ReceivedRequest[] = [];
   readonly warnings: string[] = [];
+  /** The numbers of the ends that the outbox has given up. */
+  readonly givenUp: number[] = [];
   /** When the log was read. */
   readonly reads: number[] = [];
   /** Ids of the requests that have no outcome yet, by what the outbox was told. */
@@ -132,6 +134,7 @@ export class OutboxStage {
             ifAlive((outbox) => {
               this.underWay.delete(id);
               outbox.sendDone(id, outcome, this.nowMs);
+              if (outcome.kind === "failed" && !this.storage.held.has(id)) this.givenUp.push(numberOf(id));
             }),
           );
         },

@@ -8,9 +8,9 @@ const DEADLINE_MS = 15_000;
 
 const HMAC = { name: "HMAC", hash: "SHA-256" };
 
-/** The receiver that WEBHOOK_URL and WEBHOOK_SECRET name. */
-export class WebhookReceiver {
-  /** Another one if the address or a secret is another. */
+/** Posts messages to the receiver that WEBHOOK_URL and WEBHOOK_SECRET name. */
+export class WebhookPoster {
+  /** Of the receiver: another one if the address or a secret is another. */
   readonly digest: string;
   readonly #url: string;
   readonly #keys: Promise<readonly CryptoKey[]>;
