@@ -68,12 +68,6 @@ export type Leases = ReadonlyMap<string, number>;
 /** A name among the leases that is no hub's: readers who want to be told when there is something to read ({@link LogRead.watchMs}). */
 export const WATCHERS = "watchers";
 
-/** Of leases, those who watch: no bridge need acknowledge that a session has expired. */
-export function watchersOf(leases: Leases): Leases {
-  const ms = leases.get(WATCHERS);
-  return new Map(ms === undefined ? [] : [[WATCHERS, ms]]);
-}
-
 /**
  * Waits until no bridge answers by the old state of sessions that a write has ended or changed: for each hub whose leases may
  * still run, until its bridges have acknowledged everything in the log, or its leases have run out. It does not reject, and takes

@@ -1,11 +1,15 @@
-import { createScheduledController, reset } from "cloudflare:test";
+import { createScheduledController, reset, runInDurableObject } from "cloudflare:test";
 import { afterEach, beforeAll, describe, expect, it, vi } from "vitest";
+import { DEFAULT_FEED_LIMITS } from "../../../worker/events/event-feed.ts";
 import { EventHub } from "../../../worker/events/event-hub.ts";
 import worker from "../../../worker/index.ts";
-import { openIsolate } from "../../../worker/isolate.ts";
+import { openEventHub, openIsolate } from "../../../worker/isolate.ts";
+import { EmbeddedSessions } from "../../../worker/session-store/embedded/embedded-sessions.ts";
 import { WebhookSender } from "../../../worker/webhooks/webhook-sender.ts";
 import { Browser, bindings, migrateAccounts, newName, PASSWORD } from "../browser/browser.ts";
 import { askAsClient, askAsService, type Created, createSession, newUser } from "../routes/edge-client.ts";
+import { embeddedObject } from "../session-store/embedded/embedded-harness.ts";
+import { EventListener } from "./event-listener.ts";
 
 /** Longer than any test. */
 const WATCH_MS = 600_000;
@@ -153,6 +157,33 @@ describe("the event hub is not poked", () => {
     await end(session);
     await vi.waitFor(() => expect(poke).toHaveBeenCalled());
     expect(poke).toHaveBeenCalledTimes(1);
+  });
+
+  it("by a write a minute after the last listener has gone; a poke before that has nothing read", async () => {
+    const listener = await EventListener.open();
+    await listener.until((blocks) => blocks.length > 0);
+    const [reads, poke] = [vi.spyOn(EmbeddedSessions.prototype, "readLog"), vi.spyOn(EventHub.prototype, "poke")];
+    await listener.close();
+    // The hub notices when it writes to the listener, and then polls no more.
+    for (let before = -1; before !== reads.mock.calls.length; ) {
+      await createSession();
+      before = reads.mock.calls.length;
+      await scheduler.wait(2 * DEFAULT_FEED_LIMITS.pollMs);
+    }
+    reads.mockClear();
+    await end(await createSession());
+    await vi.waitFor(() => expect(poke).toHaveBeenCalledTimes(1));
+    await poke.mock.results[0]?.value;
+    expect(reads).not.toHaveBeenCalled();
+
+    await runInDurableObject(embeddedObject(), (object) => {
+      const laterMs = Date.now() + DEFAULT_FEED_LIMITS.watchMs;
+      object.nowMs = () => laterMs;
+    });
+    await end(await createSession());
+    // The poke of the end, if there was one, would have come before this one.
+    await openEventHub(bindings).poke();
+    expect(poke).toHaveBeenCalledTimes(2);
   });
 
   it("by a beginning, a check or a plain refresh", async () => {

@@ -142,3 +142,46 @@ export class EmbeddedLeases {
     return this.#leases;
   }
 }
+
+/**
+ * Until when somebody watches the log ({@link LogRead.watchMs}). It is exact in memory; an object that lost its memory supposes what
+ * it has noted. It has a table of its own: a worker of an older version would wait for a watch among the leases as for a lease.
+ */
+export class EmbeddedWatch {
+  readonly #sql: SqlStorage;
+  /** Epoch ms. Read from the table when first used. */
+  #until: number | undefined;
+  #notedUntil = 0;
+
+  constructor(sql: SqlStorage) {
+    this.#sql = sql;
+    sql.exec("CREATE TABLE IF NOT EXISTS watch (id INTEGER PRIMARY KEY CHECK (id = 1), until INTEGER NOT NULL)");
+  }
+
+  /** Notes that somebody watches until `now + ms` (epoch ms). */
+  extend(ms: number, now: number): void {
+    const until = Math.max(now + ms, this.#open());
+    this.#until = until;
+    if (until <= this.#notedUntil) return;
+    this.#notedUntil = until + NOTED_BEYOND_MS;
+    this.#sql.exec("INSERT OR REPLACE INTO watch (id, until) VALUES (1, ?)", this.#notedUntil);
+  }
+
+  /** For how many ms somebody watches; nothing if nobody does. */
+  running(now: number): { readonly watchMs?: number } {
+    const watchMs = this.#open() - now;
+    if (watchMs > 0) return { watchMs };
+    this.#until = 0;
+    this.#notedUntil = 0;
+    return {};
+  }
+
+  #open(): number {
+    if (this.#until === undefined) {
+      const [noted] = this.#sql.exec<{ until: number }>("SELECT until FROM watch");
+      this.#notedUntil = noted?.until ?? 0;
+      this.#until = this.#notedUntil;
+    }
+    return this.#until;
+  }
+}

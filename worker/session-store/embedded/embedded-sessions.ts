@@ -12,17 +12,10 @@ import { makeToken } from "../../../protocol/session-token.ts";
 import { Status } from "../../../protocol/status-codes.ts";
 import { sameSecret } from "../secrets.ts";
 import { firstExpiry, keepMsOf, type SessionPolicy, type SessionTimes } from "../session-lifetime.ts";
-import {
-  type EndReason,
-  type Leases,
-  type LoggedChange,
-  type LogPage,
-  type LogRead,
-  WATCHERS,
-} from "../session-log.ts";
+import type { EndReason, Leases, LoggedChange, LogPage, LogRead } from "../session-log.ts";
 import type { EndedSessions, PreparedIssue, PreparedRequest, RunOptions } from "../session-store.ts";
 import { keepable, type ReadRequest, readVerdict, touchIsDue } from "../stored-session.ts";
-import { EmbeddedLeases, EmbeddedLog } from "./embedded-log.ts";
+import { EmbeddedLeases, EmbeddedLog, EmbeddedWatch } from "./embedded-log.ts";
 import { EmbeddedTable, type RemovedSession, type SessionRow } from "./embedded-table.ts";
 
 /** What a run of requests needs to know besides them. */
@@ -36,17 +29,16 @@ export interface RunSettings extends RunOptions {
 export interface EmbeddedOutcome {
   readonly responses: SessionResponse[];
   readonly leases: Leases;
+  /** For how long somebody watches; absent if nobody does, or this need not be told. Not among the leases: see {@link EmbeddedWatch}. */
+  readonly watchMs?: number;
 }
 
 /** What one step of the end of all sessions did. */
-export interface EndedStep extends EndedSessions {
-  readonly leases: Leases;
-}
+export interface EndedStep extends EndedSessions, Pick<EmbeddedOutcome, "leases" | "watchMs"> {}
 
 /** What one step of a sweep did. */
-export interface SweptStep {
+export interface SweptStep extends Pick<EmbeddedOutcome, "watchMs"> {
   readonly mayHaveMore: boolean;
-  readonly leases: Leases;
 }
 
 /** The touches that a run has left to be written. */
@@ -71,6 +63,7 @@ export class EmbeddedSessions extends DurableObject {
   readonly #table: EmbeddedTable;
   readonly #log: EmbeddedLog;
   readonly #leases: EmbeddedLeases;
+  readonly #watch: EmbeddedWatch;
   readonly #pendingTouches: PendingTouches[] = [];
 
   constructor(state: DurableObjectState, env: unknown) {
@@ -78,6 +71,7 @@ export class EmbeddedSessions extends DurableObject {
     this.#table = new EmbeddedTable(state.storage.sql);
     this.#log = new EmbeddedLog(state.storage.sql);
     this.#leases = new EmbeddedLeases(state.storage.sql);
+    this.#watch = new EmbeddedWatch(state.storage.sql);
   }
 
   /** Executes the requests in their order; all of them, or none if it throws. */
@@ -90,7 +84,8 @@ export class EmbeddedSessions extends DurableObject {
       const expired = run.changes.length > 0 ? this.#table.trim(now, MAX_TRIMMED_PER_RUN) : [];
       this.#log.append([...run.changes, ...expired.map(expiryOf)], now, logEntries);
       if (run.touches.size > 0) this.#touchLater({ sessids: run.touches, at: now, policy });
-      return { responses, leases: run.mayRevoke ? this.#leases.running(now) : new Map() };
+      if (!run.mayRevoke) return { responses, leases: new Map() };
+      return { responses, leases: this.#leases.running(now), ...this.#watch.running(now) };
     });
   }
 
@@ -105,21 +100,18 @@ export class EmbeddedSessions extends DurableObject {
     return this.ctx.storage.transactionSync(() => {
       const mayHaveMore = this.#trim(now, logEntries) === MAX_TRIMMED_PER_STEP;
       if (read.lease !== undefined) this.#leases.extend(read.lease, now);
-      if (read.watchMs !== undefined) this.#leases.extend({ hub: WATCHERS, ms: read.watchMs }, now);
+      if (read.watchMs !== undefined) this.#watch.extend(read.watchMs, now);
       const page = this.#log.read(read, now);
       return page.kind === "events" && mayHaveMore ? { ...page, more: true } : page;
     });
   }
 
-  /** Removes some of the expired rows. Returns whether there may be more, and the leases if there were any. */
+  /** Removes some of the expired rows. */
   sweep(logEntries: number): SweptStep {
     const now = this.nowMs();
     return this.ctx.storage.transactionSync(() => {
       const expired = this.#trim(now, logEntries);
-      return {
-        mayHaveMore: expired === MAX_TRIMMED_PER_STEP,
-        leases: expired > 0 ? this.#leases.running(now) : new Map(),
-      };
+      return { mayHaveMore: expired === MAX_TRIMMED_PER_STEP, ...(expired > 0 && this.#watch.running(now)) };
     });
   }
 
@@ -133,7 +125,7 @@ export class EmbeddedSessions extends DurableObject {
       const ended = live.map(({ sessid, user }): LoggedChange => ["deleted", sessid, user]);
       this.#log.append([...expired.map(expiryOf), ...ended], now, logEntries);
       const complete = removed.length < MAX_ENDED_PER_STEP;
-      return { ended: live.length, complete, leases: this.#leases.running(now) };
+      return { ended: live.length, complete, leases: this.#leases.running(now), ...this.#watch.running(now) };
     });
   }
 

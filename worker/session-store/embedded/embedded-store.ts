@@ -9,7 +9,7 @@ import {
   type LogPage,
   type LogRead,
   outlastLeases,
-  watchersOf,
+  WATCHERS,
 } from "../session-log.ts";
 import {
   type EndedSessions,
@@ -39,6 +39,8 @@ const MAX_SWEEP_STEPS = 200;
 /** A step ends 1,000 sessions: at most 800,000 in one call, within the number of calls that a Worker may make. */
 const MAX_END_STEPS = 800;
 
+const NONE: Leases = new Map();
+
 /** Sessions in a Durable Object of this worker: there is no Redis to install or to pay for. */
 export class EmbeddedStore implements SessionStore {
   readonly #namespace: DurableObjectNamespace<EmbeddedSessions>;
@@ -65,7 +67,7 @@ export class EmbeddedStore implements SessionStore {
     if (requests.length === 0) return [];
     const outcome = await settledWithin(this.#deadlineMs, this.#runTwice(requests, options));
     if (outcome === undefined) return requests.map(({ kind }) => failedResponse(kind, Status.Unavailable));
-    await this.#outlive(outcome.leases);
+    await this.#outlive(outcome);
     return outcome.responses;
   }
 
@@ -74,9 +76,9 @@ export class EmbeddedStore implements SessionStore {
   }
 
   async endAll(): Promise<EndedSessions> {
-    const { leases, ...outcome } = await this.#endSteps();
-    await this.#outlive(leases);
-    return outcome;
+    const { ended, complete, ...told } = await this.#endSteps();
+    await this.#outlive(told);
+    return { ended, complete };
   }
 
   async ping(): Promise<boolean> {
@@ -86,8 +88,9 @@ export class EmbeddedStore implements SessionStore {
   async sweep(): Promise<void> {
     for (let step = 0; step < MAX_SWEEP_STEPS; step++) {
       const swept = await settledWithin(this.#deadlineMs, this.#object().sweep(this.#logEntries));
-      await this.#outlive(watchersOf(swept?.leases ?? new Map()));
-      if (swept?.mayHaveMore !== true) return;
+      if (swept === undefined) return;
+      await this.#outlive(swept);
+      if (!swept.mayHaveMore) return;
     }
   }
 
@@ -110,19 +113,19 @@ export class EmbeddedStore implements SessionStore {
   /** The leases after the last step run for all of them: a lease that was granted since a step knows of it. */
   async #endSteps(): Promise<EndedStep> {
     let ended = 0;
-    let leases: Leases = new Map();
-    for (let step = 0; step < MAX_END_STEPS; step++) {
+    let last: EndedStep | undefined;
+    for (let step = 0; step < MAX_END_STEPS && !last?.complete; step++) {
       const outcome = await settledWithin(this.#deadlineMs, this.#object().endSome(this.#logEntries));
       if (outcome === undefined) break;
       ended += outcome.ended;
-      leases = outcome.leases;
-      if (outcome.complete) return { ended, leases, complete: true };
+      last = outcome;
     }
-    return { ended, leases, complete: false };
+    return { leases: NONE, complete: false, ...last, ended };
   }
 
-  async #outlive(leases: Leases): Promise<void> {
-    if (leases.size > 0) await this.#awaitAcknowledgements(leases);
+  async #outlive({ leases = NONE, watchMs }: Partial<EmbeddedOutcome>): Promise<void> {
+    const all = watchMs === undefined ? leases : new Map([...leases, [WATCHERS, watchMs]]);
+    if (all.size > 0) await this.#awaitAcknowledgements(all);
   }
 
   #object(): DurableObjectStub<EmbeddedSessions> {

@@ -108,9 +108,9 @@ ${LUA_CLOCK}${LUA_INDEX}
   while trimSessions() == MAX_TRIMMED and trims < MAX_TRIMS do trims = trims + 1 end
   writeLog()
   if hub ~= '' and call('ZADD', LEASES, 'GT', string.format('%.0f', now + leaseMs), hub) == 1 then
-    call('ZREMRANGEBYSCORE', LEASES, '-inf', nowText)
+    call('ZREMRANGEBYSCORE', LEASES, 0, nowText)
   end
-  if watchMs ~= '0' then call('ZADD', LEASES, 'GT', string.format('%.0f', now + watchMs), '${WATCHERS}') end
+  if watchMs ~= '0' then call('ZADD', LEASES, 'LT', string.format('-%.0f', now + watchMs), '${WATCHERS}') end
 
   local reply = { trims == MAX_TRIMS and 1 or 0, '', '' }
   local last = from ~= '' and read(reply) or lastEntry()

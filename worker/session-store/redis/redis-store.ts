@@ -2,14 +2,7 @@ import { failedResponse, type SessionRequest, type SessionResponse } from "../..
 import { Status } from "../../../protocol/status-codes.ts";
 import { prepareIssues } from "../secrets.ts";
 import type { SessionPolicy } from "../session-lifetime.ts";
-import {
-  type AwaitAcknowledgements,
-  type Leases,
-  type LogPage,
-  type LogRead,
-  outlastLeases,
-  watchersOf,
-} from "../session-log.ts";
+import { type AwaitAcknowledgements, type Leases, type LogPage, type LogRead, outlastLeases } from "../session-log.ts";
 import {
   type EndedSessions,
   type PreparedRequest,
@@ -148,7 +141,7 @@ export class RedisStore implements SessionStore {
     for (let request = 0; request < MAX_SWEEP_REQUESTS; request++) {
       const run = await this.#scripts.run(calls, this.#deadline());
       const swept = (run?.outcomes ?? []).map((outcome) => readOutcome(outcome, parseSwept));
-      await this.#outlive(watchersOf(new Map(swept.flatMap((step) => [...(step?.leases ?? NONE)]))));
+      await this.#outlive(new Map(swept.flatMap((step) => [...(step?.watchers ?? NONE)])));
       if (swept.at(-1)?.mayHaveMore !== true) return;
     }
   }

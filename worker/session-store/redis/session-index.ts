@@ -1,13 +1,20 @@
-/** Lua: the leases of bridges, and who watches. Uses `now`, `nowText` and `prefix`, which the script takes from its ARGV. */
+/**
+ * Lua: the leases of bridges, and whether somebody watches. Uses `now`, and `prefix`, which the script takes from its ARGV.
+ *
+ * Until when somebody watches has a minus sign: the version before reads what is above now, and would wait for it as for a lease.
+ */
 export const LUA_LEASES = `
   local LEASES = prefix .. 'leases'
 
-  -- Adds to a reply: hub, ms, hub, ms, ... of the leases that may still run.
+  -- Adds to a reply: hub, ms, hub, ms, ... of the leases that may still run, and of who watches.
   local function addLeases(reply)
-    local leases = call('ZRANGEBYSCORE', LEASES, '(' .. nowText, '+inf', 'WITHSCORES')
+    local leases = call('ZRANGE', LEASES, 0, -1, 'WITHSCORES')
     for i = 1, #leases, 2 do
-      reply[#reply + 1] = leases[i]
-      reply[#reply + 1] = tonumber(leases[i + 1]) - now
+      local ms = math.abs(tonumber(leases[i + 1])) - now
+      if ms > 0 then
+        reply[#reply + 1] = leases[i]
+        reply[#reply + 1] = ms
+      end
     end
     return reply
   end

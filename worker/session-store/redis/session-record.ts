@@ -13,7 +13,7 @@ import type { StoredSession } from "../stored-session.ts";
  * owners       hash sessid -> user, JSON                          until the log has their ends
  * log          stream, what became of sessions (log.ts)           stays
  * leases       ZSET hub -> until when its leases may run;         stays
- *              "watchers" -> until when somebody watches
+ *              "watchers" -> until when somebody watches, with a minus sign
  * ```
  *
  * All times are epoch ms by Redis's own clock, so that a check and a count always agree. Redis keeps a key through the millisecond

@@ -1,4 +1,4 @@
-import type { Leases } from "../session-log.ts";
+import { type Leases, WATCHERS } from "../session-log.ts";
 import type { EndedSessions } from "../session-store.ts";
 import { asInteger, asList, parseLeases, type RedisScript, type ScriptCall } from "./scripts.ts";
 import { LUA_INDEX } from "./session-index.ts";
@@ -30,10 +30,12 @@ export function sweepCall(keys: RedisKeys): ScriptCall {
   return { script: SWEEP, keys: [keys.sessions, keys.users], args: keys.writeArgs };
 }
 
-/** What the reply says: whether there may be more to sweep, and the leases if ends were written. Throws UnexpectedReply. */
-export function parseSwept(reply: unknown): { readonly mayHaveMore: boolean; readonly leases: Leases } {
+/** What the reply says: whether there may be more to sweep, and who watches if ends were written. Throws UnexpectedReply. */
+export function parseSwept(reply: unknown): { readonly mayHaveMore: boolean; readonly watchers: Leases } {
   const [mayBeMore, ...leases] = asList(reply);
-  return { mayHaveMore: mayBeMore === 1, leases: parseLeases(leases) };
+  // No bridge need acknowledge that a session has expired.
+  const watchers = [...parseLeases(leases)].filter(([name]) => name === WATCHERS);
+  return { mayHaveMore: mayBeMore === 1, watchers: new Map(watchers) };
 }
 
 /**

@@ -43,7 +43,7 @@ export function createEmbeddedHarness(): StoreHarness {
         object.nowMs = () => BEYOND_LEASES_MS;
         object.endSome(1);
         object.nowMs = () => nowMs;
-        state.storage.sql.exec("DELETE FROM sessions; DELETE FROM log; DELETE FROM leases");
+        state.storage.sql.exec("DELETE FROM sessions; DELETE FROM log; DELETE FROM leases; DELETE FROM watch");
       });
     },
   };

@@ -133,9 +133,12 @@ describe("what EmbeddedSessions writes", () => {
     expect(await entries()).toBe(10);
   });
 
-  it("is a row a minute while a hub reads the log and grants leases", async () => {
+  it.each([
+    ["grants leases", { lease: { hub: "hub", ms: 1000 } }],
+    ["watches", { watchMs: 1000 }],
+  ])("is a row a minute while a hub reads the log and %s", async (_, noted) => {
     const store = harness.open();
-    const read = () => store.readLog({ after: null, limit: 1, lease: { hub: "hub", ms: 1000 } });
+    const read = () => store.readLog({ after: null, limit: 1, ...noted });
     await read();
     const reads = async () => {
       for (let count = 0; count < 4 * 59; count++) {
@@ -181,6 +184,25 @@ describe("the leases of an EmbeddedSessions that was evicted", () => {
     expect(await awaited()).toEqual({ hub: 1000 });
     await evictFor(180_000);
     expect(await awaited()).toEqual({});
+  });
+});
+
+describe("a watch of an EmbeddedSessions that was evicted", () => {
+  const harness = createEmbeddedHarness();
+  beforeEach(() => harness.clear());
+
+  it("is known until a minute after its end, and is no lease to a worker of an older version", async () => {
+    await harness.open().readLog({ after: null, limit: 1, watchMs: 1000 });
+    await evictDurableObject(embeddedObject());
+    const endMs = (await harness.now()) + 1000;
+    const toldAt = (nowMs: number) =>
+      runInDurableObject(embeddedObject(), (object, { storage }) => {
+        object.nowMs = () => nowMs;
+        const { leases, watchMs } = object.endSome(1);
+        return { leases: leases.size, rows: storage.sql.exec("SELECT * FROM leases").toArray(), watchMs };
+      });
+    expect(await toldAt(endMs + 59_000)).toEqual({ leases: 0, rows: [], watchMs: 1000 });
+    expect(await toldAt(endMs + 60_000)).toEqual({ leases: 0, rows: [], watchMs: undefined });
   });
 });
 

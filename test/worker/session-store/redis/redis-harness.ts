@@ -46,7 +46,10 @@ const AGE_EVERYTHING = `
       redis.call('SET', key, record, 'KEEPTTL')
     elseif kind == 'zset' then
       local members = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
-      for i = 1, #members, 2 do redis.call('ZINCRBY', key, -ms, members[i]) end
+      -- Until when somebody watches has a minus sign.
+      for i = 1, #members, 2 do
+        redis.call('ZINCRBY', key, tonumber(members[i + 1]) < 0 and ms or -ms, members[i])
+      end
     end
     if expires > 0 then redis.call('PEXPIREAT', key, string.format('%.0f', expires - ms)) end
   end

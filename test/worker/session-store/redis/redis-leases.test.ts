@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vites
 import type { SessionRequest } from "../../../../protocol/session-request.ts";
 import { Status } from "../../../../protocol/status-codes.ts";
 import { RedisStore } from "../../../../worker/session-store/redis/redis-store.ts";
-import type { Leases } from "../../../../worker/session-store/session-log.ts";
+import { type Leases, WATCHERS } from "../../../../worker/session-store/session-log.ts";
 import { register } from "../conformance/session-requests.ts";
 import { PATIENT_DEADLINE_MS, testPolicy } from "../store-harness.ts";
 import { type RedisHarness, startRedisHarness } from "./redis-harness.ts";
@@ -72,6 +72,12 @@ describe("the leases of RedisStore", () => {
     const store = storeAt(`${harness.faultyUrl}/lose-all-but-second-response/leases`, RETRY_DEADLINE_MS);
     const responses = await store.run([{ kind: "check", sessid: 2 }, register(1)]);
     expect(responses.map(({ status }) => status)).toEqual([Status.NotFound, Status.Unavailable]);
+  });
+
+  it("are none to a worker of an older version, which waits for every time that is to come, if somebody only watches", async () => {
+    await harness.open().readLog({ after: null, limit: 1, watchMs: LEASE_MS });
+    expect(await harness.command("ZRANGE", harness.keys.leases, "0", "-1")).toEqual([WATCHERS]);
+    expect(await harness.command("ZCOUNT", harness.keys.leases, "0", "+inf")).toBe(0);
   });
 
   it("leave nothing behind of hubs whose leases have run out, once another hub comes", async () => {
