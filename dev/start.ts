@@ -43,6 +43,9 @@ function banner(config: StackConfig, stack: Stack): string {
   const trust = `--fingerprint ${stack.playerFingerprint.replaceAll(":", "")}`;
   const chat = (user: string) =>
     `npm run -s artoria -- chat --room lobby --user ${user}${options}${playerOption} ${trust}`;
+  const keyVariable = config.apiKey === "dev-key" ? "" : `API_KEY='${config.apiKey}' `;
+  const edgeOption = stack.edgeUrl === "http://127.0.0.1:8787" ? "" : ` --edge ${stack.edgeUrl}`;
+  const accounts = (command: string) => `${keyVariable}npm run -s artoria -- accounts ${command}${edgeOption}`;
   return `
 Artoria is running. Ctrl-C stops all of it.
 
@@ -76,6 +79,10 @@ Try, in another terminal:
 
   # sign up and chat in a browser
   ${stack.edgeUrl}/signup?return=/rooms/lobby
+
+  # operate it in a browser: make an account, give it the grant, log in
+  echo 'correct horse battery' | ${accounts("create ops")} && ${accounts("grant ops console:write")}
+  ${stack.edgeUrl}/console
 
   # read the API's documentation
   ${stack.edgeUrl}/docs

@@ -104,6 +104,7 @@ describe("dev/start.ts", () => {
     expect(banner).toMatch(/API key +dev-key\n/);
     expect(banner).toContain("curl -H 'Authorization: Bearer dev-key'");
     expect(banner).toContain("npm run -s artoria -- check 7");
+    expect(banner).toMatch(/accounts grant ops console:write --edge (http:\/\/127\.0\.0\.1:\d+)\n {2}\1\/console\n/);
     expect((await program.processes()).length).toBeGreaterThan(1);
     // npm passes on each SIGINT of the terminal, so one Ctrl-C is two of them.
     program.signalGroup("SIGINT");

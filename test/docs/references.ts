@@ -14,7 +14,7 @@ export interface BrokenReference {
 const GENERATED = /^bench\/results(?:\/|$)/;
 
 /** In code, only comments are searched for headings and names of files: strings may name temporary files. */
-const CODE_FILE = /\.(?:ts|tsx|js)$/;
+const CODE_FILE = /\.(?:ts|tsx|js|css)$/;
 const COMMENT_LINE = /^\s*(?:\/\/|\/\*|\*)|\s\/\/ /;
 
 const LINK = /(?:\]\(|\b(?:src|srcset|href)=")([^)"\s]+)[)"]/g;
