@@ -80,7 +80,13 @@ export class LineChart {
           y: { range: (_, __, most) => [0, Math.max(4, Math.ceil((most ?? 0) * 1.1))] },
         },
         axes: [
-          { ...axis, space: 45, incrs: [60, 300], size: 32, values: (_, splits) => splits.map((at) => clockTime(at * 1000).slice(0, 5)) },
+          {
+            ...axis,
+            space: 45,
+            incrs: [60, 300],
+            size: 32,
+            values: (_, splits) => splits.map((at) => clockTime(at * 1000).slice(0, 5)),
+          },
           {
             ...axis,
             size: 60,
