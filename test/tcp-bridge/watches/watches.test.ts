@@ -50,17 +50,6 @@ describe("a watch of all sessions", () => {
     expect(await stack.metric('artoria_bridge_packets_total{type="watch",status="Ok"}')).toBe(1);
   });
 
-  it("costs one stream, however many connections watch", async () => {
-    const peers = await Promise.all(Array.from({ length: 200 }, () => stack.connect()));
-    await Promise.all(peers.map((peer) => peer.watch("all")));
-    stack.edge.events.end(7);
-    await Promise.all(peers.map((peer) => peer.told(1)));
-    expect(stack.edge.events.streams).toHaveLength(1);
-    expect(await stack.metric("artoria_bridge_watchers")).toBe(200);
-    expect(await stack.metric("artoria_bridge_watch_stream_up")).toBe(1);
-    expect(await stack.metric('artoria_bridge_watch_notices_total{kind="ended"}')).toBe(200);
-  });
-
   it("ends with scope 0, and with its connection", async () => {
     const [one, other] = [await stack.connect(), await stack.connect()];
     await Promise.all([one.watch("all"), other.watch("all")]);
@@ -201,6 +190,29 @@ describe("what a server is told", () => {
     stack.edge.sessions.users.delete(7);
     stack.edge.events.end(7);
     await peer.told(1);
+    peer.send(check(7));
+    expect((await peer.received(4)).at(-1)).toEqual({ kind: "check", status: Status.NotFound });
+  });
+
+  it("the bridge has forgotten before, also if a page of the log was quicker than the stream", async () => {
+    await openWithLease();
+    const { events, sessions } = stack.edge;
+    sessions.users.set(7, "kim");
+    events.end(1);
+    const peer = await stack.connect();
+    peer.send(check(7), check(7));
+    await peer.received(2);
+    events.pushes = false;
+    events.pageFaults.push(
+      () => "respond",
+      () => {
+        sessions.users.delete(7);
+        events.end(7);
+        return "respond";
+      },
+    );
+    await peer.watch("all", "p0");
+    expect(words(await peer.told(2))).toEqual(["1", "7"]);
     peer.send(check(7));
     expect((await peer.received(4)).at(-1)).toEqual({ kind: "check", status: Status.NotFound });
   });
@@ -390,6 +402,25 @@ describe("a catch-up", () => {
     expect(words(await peer.told(3))).toEqual(["1", "2", "4"]);
   });
 
+  it("tells a watch of the known sessions all from the bridge's memory too, up to the request", async () => {
+    const { events } = stack.edge;
+    const other = await stack.connect();
+    await other.watch("all");
+    events.end(1);
+    events.end(2);
+    await other.told(2);
+    const peer = await stack.connect();
+    await peer.watch("known", "p1");
+    events.end(3);
+    await other.told(3);
+    stack.edge.sessions.users.set(4, "kim");
+    peer.send(check(4));
+    await peer.received(2);
+    events.end(4);
+    expect(words(await peer.told(2))).toEqual(["2", "4"]);
+    expect(events.pages).toEqual([]);
+  });
+
   it("from a position that the log has no more is NotFound, with the log's end, and nothing is watched", async () => {
     const { events } = stack.edge;
     for (let sessid = 1; sessid <= 5; sessid++) events.end(sessid);
@@ -437,20 +468,6 @@ describe("a catch-up", () => {
     await peer.watch("all", "p0");
     expect(words(await peer.told(4))).toEqual(["1", "2", "3", "4"]);
     expect(await stack.metric('artoria_bridge_watch_pages_total{outcome="failed"}')).toBe(1);
-  });
-
-  it("asks for few pages at once, however many connections ask in a loop", async () => {
-    const { events } = stack.edge;
-    for (let sessid = 1; sessid <= 50; sessid++) events.end(sessid);
-    const peers = await Promise.all(Array.from({ length: 20 }, () => stack.connect()));
-    const requests = Array.from({ length: 20 }, (_, index) => watchBytes("all", `p${index}`));
-    for (const peer of peers) peer.socket.write(Buffer.concat(requests));
-    const all = await Promise.all(peers.map((peer) => peer.received(20)));
-    expect(new Set(all.flat().map(({ status }) => status))).toEqual(new Set([Status.Ok]));
-    expect(events.mostPagesAtOnce).toBeLessThanOrEqual(4);
-    // Each is told from its last request on.
-    const last = Array.from({ length: 31 }, (_, index) => String(index + 20));
-    await Promise.all(peers.map((peer) => until(() => words(peer.notices).slice(-31).join() === last.join())));
   });
 });
 
@@ -517,45 +534,3 @@ describe("a server that only listens", () => {
     expect((await stack.edge.events.stream(0)).isOpen).toBe(false);
   });
 });
-
-describe("a server that does not read", () => {
-  it("is paced, and gets every end in order once it reads", async () => {
-    const { events } = stack.edge;
-    const peer = await stack.connect();
-    await peer.watch("all");
-    peer.socket.pause();
-    // More than the buffers of both sockets hold, and more than the ring.
-    for (let sessid = 1; sessid <= 30_000; sessid++) events.log.push(longEnd(sessid));
-    events.push();
-    const witness = await stack.connect();
-    await witness.watch("all");
-    peer.socket.resume();
-    await peer.told(30_000);
-    expect(words(peer.notices)).toEqual(Array.from({ length: 30_000 }, (_, index) => String(index + 1)));
-  });
-
-  it("is disconnected, and catches up from its position", async () => {
-    await stack.close();
-    stack = await TestBridge.open({ BRIDGE_WRITE_STALL_TIMEOUT_MS: "200" });
-    const { events } = stack.edge;
-    const peer = await stack.connect();
-    await peer.watch("all");
-    peer.socket.pause();
-    for (let sessid = 1; sessid <= 30_000; sessid++) events.log.push(longEnd(sessid));
-    events.push();
-    await until(async () => (await stack.metric('artoria_bridge_disconnects_total{code="unread_responses"}')) === 1);
-    peer.socket.resume();
-    await peer.untilEnded();
-    const told = peer.notices.length;
-    expect(told).toBeLessThan(30_000);
-    const again = await stack.connect();
-    await again.watch("all", peer.notices.at(-1)?.position ?? "p0");
-    await again.told(30_000 - told);
-    expect(again.notices[0]).toMatchObject({ sessid: told + 1 });
-    expect(again.notices.at(-1)).toMatchObject({ sessid: 30_000 });
-  });
-});
-
-function longEnd(sessid: number) {
-  return { position: `p${sessid}`, at: sessid, reason: "expired", sessid, user: "k".repeat(128) } as const;
-}
