@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { Status } from "../../../protocol/status-codes.ts";
-import { countFailures, GameAddress } from "../../../tcp-bridge/game/game-access.ts";
+import { countFailures, GameAddress, KnownLimits, KnownSessions } from "../../../tcp-bridge/game/game-access.ts";
 import { PacketBytes } from "../../support/packets/packet-bytes.ts";
+import { requestBytes } from "../../support/peers/game-peer.ts";
 
 const MINUTE_MS = 60_000;
 
@@ -63,5 +64,60 @@ describe("GameAddress", () => {
     expect(address.isIdle(1_000_000 + MINUTE_MS)).toBe(true);
     address.wrongKeys.count(1, 2_000_000);
     expect(address.isIdle(2_000_000)).toBe(false);
+  });
+});
+
+describe("KnownSessions", () => {
+  const learn = (known: KnownSessions, ...sessids: readonly number[]): void =>
+    known.learn(
+      requestBytes(...sessids.map((sessid) => ({ kind: "check", sessid }) as const)),
+      responses(...sessids.map(() => [2, Status.Ok] as const)),
+    );
+
+  it("learns from Ok alone, and looks at the responses that fit the requests", () => {
+    const known = new KnownSessions(new KnownLimits(10));
+    known.learn(
+      requestBytes({ kind: "check", sessid: 1 }, { kind: "count" }, { kind: "delete", sessid: 2, user: "kim" }),
+      Buffer.concat([responses([2, Status.NotFound]), new PacketBytes().u8(0).u32(3).u32(4).packet(8), passed]),
+    );
+    learn(known, 5);
+    expect([1, 2, 3, 4, 5].filter((sessid) => known.has(sessid))).toEqual([5]);
+  });
+
+  it("know every session once a watched connection has more than it may", () => {
+    const limits = new KnownLimits(2);
+    const known = new KnownSessions(limits);
+    known.watch(true);
+    learn(known, 1, 2, 1, 2);
+    expect(known.has(3)).toBe(false);
+    expect(limits.sessions).toBe(2);
+    learn(known, 4);
+    expect(known.has(3)).toBe(true);
+    expect(known.isLearning).toBe(false);
+    expect(limits.sessions).toBe(0);
+  });
+
+  it("know every session once all watched connections together have more than they may", () => {
+    const limits = new KnownLimits(2);
+    const all = Array.from({ length: 21 }, () => new KnownSessions(limits));
+    for (const known of all) {
+      known.watch(true);
+      learn(known, 1, 2);
+    }
+    expect(all.map((known) => known.has(3))).toEqual([...Array(20).fill(false), true]);
+    all[0]?.close();
+    expect(limits.sessions).toBe(38);
+  });
+
+  it("are remembered before a watch only while the connection has sent few requests", () => {
+    const limits = new KnownLimits(1);
+    const known = new KnownSessions(limits);
+    learn(known, ...Array.from({ length: 1_000 }, (_, index) => index + 1));
+    expect(known.has(1_001)).toBe(false);
+    expect(limits.sessions).toBe(0);
+    learn(known, 1);
+    expect(known.has(1_001)).toBe(true);
+    known.watch(true);
+    expect(limits.sessions).toBe(0);
   });
 });

@@ -370,6 +370,30 @@ describe("a catch-up", () => {
     expect(words(await peer.told(4))).toEqual(["1", "2", "3", "4"]);
   });
 
+  it("drops what the stream tells again of several pages", async () => {
+    const { events } = stack.edge;
+    for (let sessid = 1; sessid <= 4; sessid++) events.end(sessid);
+    const other = await stack.connect();
+    await other.watch("all");
+    events.pushes = false;
+    events.pageSize = 2;
+    events.pageFaults.push(
+      () => "respond",
+      () => {
+        for (let sessid = 5; sessid <= 7; sessid++) events.end(sessid);
+        return "respond";
+      },
+    );
+    const peer = await stack.connect();
+    await peer.watch("all", "p0");
+    await peer.told(7);
+    events.push();
+    events.pushes = true;
+    events.end(8);
+    expect(words(await peer.told(8))).toEqual(["1", "2", "3", "4", "5", "6", "7", "8"]);
+    expect(words(await other.told(4))).toEqual(["5", "6", "7", "8"]);
+  });
+
   it("tells nothing that came before its position, however late the stream is", async () => {
     const { events } = stack.edge;
     const other = await stack.connect();
