@@ -10,6 +10,9 @@ export const MAX_SENDING = 5;
 /** The most messages that are held. With so many the log is read no further. */
 export const MAX_HELD = 100;
 
+/** The most events that were read and that the cursor has not passed; a page may come on top. One message may be under way for 15 s. */
+const MAX_PLACES = 10_000;
+
 /** The log is read so often without a poke: for expiries, and for what other deployments end. */
 export const POLL_MS = 15_000;
 
@@ -92,13 +95,26 @@ export interface WebhookStatus {
   readonly lastError: string | null;
 }
 
-/** What the log had behind the cursor, in its order. */
-interface Fresh {
-  /** The cursor stands here once this and all before it are done. */
+/** A place in the log behind the cursor: an event, or the end of a page. */
+interface Place {
+  /** The cursor stands here once this place and all before it are done. */
   readonly position: string;
-  /** Null for the end of a page. */
-  readonly message: WebhookMessage | null;
   isDone: boolean;
+}
+
+/** An event that was read and not sent yet. */
+interface Waiting {
+  readonly message: WebhookMessage;
+  readonly place: Place;
+}
+
+/** A message under way. */
+interface Sending {
+  readonly message: WebhookMessage;
+  /** Whether this is a try of its schedule. */
+  readonly isScheduled: boolean;
+  /** Undefined for a held message. */
+  readonly place: Place | undefined;
 }
 
 /**
@@ -124,11 +140,12 @@ export class WebhookOutbox {
   readonly #mayHurry = new Set<string>();
   /** Held messages that are to be tried now. */
   readonly #hurried = new Set<string>();
-  #fresh: Fresh[] = [];
+  /** What was read and the cursor has not passed. */
+  readonly #places: Place[] = [];
+  #waiting: readonly Waiting[] = [];
+  readonly #sending = new Map<string, Sending>();
   /** The log is read up to here. */
   #readTo: string | null;
-  /** The messages under way, and whether each is a try of its schedule. */
-  readonly #sending = new Map<string, { readonly message: WebhookMessage; readonly isScheduled: boolean }>();
   #isReading = false;
   /** Whether the log may have more than was read. */
   #hasMore = true;
@@ -164,10 +181,10 @@ export class WebhookOutbox {
   tick(nowMs: number): void {
     if (this.#storage.isDisabled) return;
     this.#boundDeadlines(nowMs);
-    this.#sendDue(nowMs);
+    const isBusy = this.#sendDue(nowMs);
     this.#moveCursor();
     const isDue = this.#hasMore || nowMs >= this.#readAt;
-    if (!isDue || this.#isReading || this.#isFull || this.#hasWaiting) return;
+    if (!isDue || this.#isReading || isBusy || this.#isFull || this.#places.length > MAX_PLACES) return;
     this.#isReading = true;
     this.#hasMore = false;
     this.#readAt = nowMs + POLL_MS;
@@ -179,10 +196,11 @@ export class WebhookOutbox {
     this.#isReading = false;
     if (page.kind !== "unavailable") {
       const messages = page.kind === "reset" ? [lossMessage(page.position, nowMs)] : page.events.map(endMessage);
-      for (const message of messages) {
-        this.#fresh.push({ position: message.id, message, isDone: this.#held.has(message.id) });
-      }
-      this.#fresh.push({ position: page.position, message: null, isDone: true });
+      const read = messages.map((message) => {
+        return { message, place: { position: message.id, isDone: this.#held.has(message.id) } };
+      });
+      this.#waiting = [...this.#waiting, ...read.filter(({ place }) => !place.isDone)];
+      this.#places.push(...read.map(({ place }) => place), { position: page.position, isDone: true });
       this.#readTo = page.position;
       if (page.kind === "reset" || page.more) this.#hasMore = true;
     }
@@ -207,8 +225,7 @@ export class WebhookOutbox {
       this.#fail(sent.message, sent.isScheduled, outcome.error, nowMs);
       if (outcome.retryAfterMs !== null) this.#pausedUntil = Math.max(this.#pausedUntil, nowMs + outcome.retryAfterMs);
     }
-    const fresh = this.#fresh.find(({ message }) => message?.id === id);
-    if (fresh !== undefined) fresh.isDone = true;
+    if (sent.place !== undefined) sent.place.isDone = true;
     this.#moveCursor();
     this.tick(nowMs);
   }
@@ -226,7 +243,7 @@ export class WebhookOutbox {
     return {
       state: this.#storage.isDisabled ? "disabled" : "on",
       held: this.#held.size,
-      behind: this.#hasMore || this.#isFull || this.#hasWaiting,
+      behind: this.#hasMore || this.#isFull || this.#waiting.length > 0,
       oldestAt: ats.length === 0 ? null : Math.min(...ats),
       lastError: this.#lastError,
     };
@@ -234,12 +251,8 @@ export class WebhookOutbox {
 
   /** A message under way may have to be held. */
   get #isFull(): boolean {
-    const fresh = [...this.#sending.keys()].filter((id) => !this.#held.has(id));
-    return this.#held.size + fresh.length >= MAX_HELD;
-  }
-
-  get #hasWaiting(): boolean {
-    return this.#fresh.some(({ message, isDone }) => !isDone && message !== null && !this.#sending.has(message.id));
+    const isHeldIfItFails = [...this.#sending.values()].filter(({ place }) => place !== undefined);
+    return this.#held.size + isHeldIfItFails.length >= MAX_HELD;
   }
 
   /** No deadline is farther away than when it was set, so that a clock that is set back delays nothing. */
@@ -253,39 +266,46 @@ export class WebhookOutbox {
     this.#probeAt = Math.min(this.#probeAt, nowMs + LONGEST_PROBE_MS);
   }
 
-  #sendDue(nowMs: number): void {
-    if (nowMs < this.#pausedUntil) return;
+  /** Returns whether something has to wait that is due, other than for its session. */
+  #sendDue(nowMs: number): boolean {
+    if (nowMs < this.#pausedUntil) return true;
     const busy = new Set([...this.#sending.values()].map(({ message }) => message.sessid));
     const mayStart = () => this.#sending.size < (this.#lastError === null ? MAX_SENDING : 1);
-    const start = (message: WebhookMessage, isScheduled: boolean) => {
+    const start = (message: WebhookMessage, isScheduled: boolean, place?: Place) => {
       busy.add(message.sessid);
       this.#hurried.delete(message.id);
-      this.#sending.set(message.id, { message, isScheduled });
+      this.#sending.set(message.id, { message, isScheduled, place });
       this.#output.send(message);
     };
     for (const message of this.#heads()) {
-      if (!mayStart()) return;
+      if (!mayStart()) return true;
       const isDue = message.dueAt <= nowMs;
       if (!busy.has(message.sessid) && (isDue || this.#hurried.has(message.id))) start(message, isDue);
     }
     const held = new Set([...this.#held.values()].map(({ sessid }) => sessid));
-    for (const fresh of this.#fresh) {
-      if (!mayStart()) return;
-      if (this.#isFull) break;
-      const { message } = fresh;
-      if (message === null || fresh.isDone || this.#sending.has(message.id)) continue;
+    const waiting = this.#waiting;
+    const blocked: Waiting[] = [];
+    let taken = 0;
+    for (const event of waiting) {
+      if (!mayStart() || this.#isFull) break;
+      taken += 1;
+      const { message, place } = event;
       if (held.has(message.sessid)) {
         this.#hold({ ...message, tries: 0, dueAt: 0 });
-        fresh.isDone = true;
-      } else if (!busy.has(message.sessid)) start(message, true);
+        place.isDone = true;
+      } else if (busy.has(message.sessid)) blocked.push(event);
+      else start(message, true, place);
     }
-    if (this.#held.size < MAX_HELD || this.#sending.size > 0 || nowMs < this.#probeAt) return;
+    if (taken > 0) this.#waiting = [...blocked, ...waiting.slice(taken)];
+    if (taken < waiting.length && this.#sending.size > 0) return true;
+    if (this.#held.size < MAX_HELD || this.#sending.size > 0 || nowMs < this.#probeAt) return false;
     this.#probeAt = nowMs + Math.min(FIRST_PROBE_MS * 2 ** this.#probes, LONGEST_PROBE_MS);
     // Each in turn: one may fail by itself.
     const heads = this.#heads();
     const probe = heads[this.#probes % heads.length];
     this.#probes += 1;
     if (probe !== undefined) start(probe, false);
+    return false;
   }
 
   /** The oldest held message of each session. */
@@ -331,8 +351,8 @@ export class WebhookOutbox {
   }
 
   #moveCursor(): void {
-    const waiting = this.#fresh.findIndex(({ isDone }) => !isDone);
-    const done = this.#fresh.splice(0, waiting === -1 ? this.#fresh.length : waiting).at(-1);
-    if (done !== undefined && done.position !== this.#storage.cursor) this.#storage.cursor = done.position;
+    const undone = this.#places.findIndex(({ isDone }) => !isDone);
+    const passed = this.#places.splice(0, undone === -1 ? this.#places.length : undone).at(-1);
+    if (passed !== undefined && passed.position !== this.#storage.cursor) this.#storage.cursor = passed.position;
   }
 }

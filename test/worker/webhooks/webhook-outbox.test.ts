@@ -68,6 +68,29 @@ describe("an outbox", () => {
     expect(twice).toBe(0);
   });
 
+  it("sends those of other sessions while one message is under way, though its session has ended again", () => {
+    const stage = startedStage();
+    stage.treat = ({ sessid }) => ({ outcome: DELIVERED, tookMs: sessid === 1 ? 15 * SECOND_MS : 1 });
+    for (const sessid of [1, 1, 2, 1, 3, 2, 4]) {
+      stage.end(sessid);
+      stage.run(100);
+    }
+    expect(stage.processed).toEqual([1, 3, 5, 6, 7]);
+    stage.run(MINUTE_MS);
+    expect(stage.processed).toEqual([1, 3, 5, 6, 7, 2, 4]);
+  });
+
+  it("reads no more than 11,000 ends ahead of a message that is under way", () => {
+    const stage = startedStage();
+    stage.treat = ({ id }) => ({ outcome: DELIVERED, tookMs: numberOf(id) === 1 ? HOUR_MS : 1 });
+    stage.end(...range(1, 15_000));
+    stage.run(MINUTE_MS);
+    expect(stage.requests.length).toBeGreaterThanOrEqual(10_000);
+    expect(stage.requests.length).toBeLessThanOrEqual(11_000);
+    stage.run(2 * HOUR_MS);
+    expect(stage.storage.cursor).toBe(positionOf(15_000));
+  });
+
   it("sends the ends of one session in the order of the log, whatever fails", () => {
     const stage = startedStage();
     let tries = 0;
