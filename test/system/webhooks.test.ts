@@ -74,11 +74,20 @@ function ask({ url }: Pick<Edge, "url">, method: string, path: string, body?: un
 }
 
 /** Registers the session and ends it, so many times. */
-async function endAgainAndAgain(edge: Edge, sessid: number, rounds: number): Promise<void> {
+async function endAgainAndAgain(edge: Pick<Edge, "url">, sessid: number, rounds: number): Promise<void> {
   for (let round = 1; round <= rounds; round++) {
-    // On a busy machine the worker may send either to its store twice: then it has registered, or deleted, before.
-    expect((await ask(edge, "POST", "/v1/sessions", { user: `${sessid}, round ${round}`, sessid })).ok).toBe(true);
-    expect([204, 404]).toContain((await ask(edge, "DELETE", `/v1/sessions/${sessid}`)).status);
+    const registered = await askUntilDone(edge, "POST", "/v1/sessions", { user: `${sessid}, round ${round}`, sessid });
+    expect(registered.ok).toBe(true);
+    // 404 if it was asked twice.
+    expect([204, 404]).toContain((await askUntilDone(edge, "DELETE", `/v1/sessions/${sessid}`)).status);
+  }
+}
+
+/** Repeats what the store of a busy machine did not do in time. */
+async function askUntilDone(...request: Parameters<typeof ask>): Promise<Response> {
+  for (;;) {
+    const response = await ask(...request);
+    if (response.status !== 503) return response;
   }
 }
 
@@ -106,7 +115,11 @@ describe("a receiver that is down while 1,000 sessions end", () => {
     await closeNow(receiver);
     const [sessions, rounds] = [100, 10];
     const sessids = Array.from({ length: sessions }, (_, index) => index + 1);
-    await Promise.all(sessids.map((sessid) => endAgainAndAgain(edge, sessid, rounds)));
+    const clients = Array.from({ length: 10 }, async (_, client) => {
+      for (const sessid of sessids.filter((number) => number % 10 === client))
+        await endAgainAndAgain(edge, sessid, rounds);
+    });
+    await Promise.all(clients);
     const sender = await senderOf(edge);
     await until(async () => (await sender.status()).held === 100);
     expect(await sender.status()).toMatchObject({ state: "on", behind: true, lastError: "unreachable" });
