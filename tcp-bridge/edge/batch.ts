@@ -134,12 +134,12 @@ export class PacketInbox {
     return maxPackets - packetsLeft;
   }
 
-  /** Takes all packets, if they are adjacent in memory; 0 packets otherwise. */
-  takeAdjacent(): { readonly bytes: Uint8Array; readonly packets: number } {
+  /** Takes all packets if they are adjacent in memory; undefined otherwise. */
+  takeAdjacent(): Omit<Run, "at"> | undefined {
     const [run, another] = this.#runs;
-    if (run === undefined || another !== undefined) return { bytes: new Uint8Array(0), packets: 0 };
+    if (run === undefined || another !== undefined) return undefined;
     this.clear();
-    return { bytes: run.bytes.subarray(run.at), packets: run.packets };
+    return { ...run, bytes: run.bytes.subarray(run.at) };
   }
 
   /** Since `sinceMs` the packets could not be sent, because of another one of their connection: that takes nothing from their deadline. */

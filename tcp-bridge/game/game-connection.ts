@@ -114,7 +114,7 @@ export class GameConnection extends Connection implements PacketSource, WatchPee
   readonly #onRun = (run: Uint8Array, packets: number): void => {
     // If the service key is missing or wrong, no packet of the same chunk is executed.
     if (this.#receiveEnded) return;
-    if (this.#received === "packets") this.#receivePackets(run, packets);
+    if (this.#received === "packets") this.#receivePackets(run, packets, this.#receivedMs);
     else this.#receiveFirst(run, packets);
     if (!this.#receiveEnded) this.prove();
   };
@@ -196,8 +196,8 @@ export class GameConnection extends Connection implements PacketSource, WatchPee
       this.#known.watch(this.#watch?.scope === "known");
       this.#respond(watchResponse(status, position));
       // Memory may have the responses to the packets behind it.
-      const { bytes, packets } = this.#inbox.takeAdjacent();
-      if (packets > 0) this.#receivePackets(bytes, packets);
+      const rest = this.#inbox.takeAdjacent();
+      if (rest !== undefined) this.#receivePackets(rest.bytes, rest.packets, rest.receivedMs);
       if (!this.#isAsking) this.#update();
     });
   }
@@ -249,24 +249,24 @@ export class GameConnection extends Connection implements PacketSource, WatchPee
       return;
     }
     const left = packets - (hasKey ? 1 : 0);
-    if (left > 0) this.#receivePackets(run.subarray(keyBytes), left);
+    if (left > 0) this.#receivePackets(run.subarray(keyBytes), left, this.#receivedMs);
   }
 
   /** Answers the packets at the front from memory, unless earlier ones have no response yet. The others wait for the edge. */
-  #receivePackets(run: Uint8Array, packets: number): void {
+  #receivePackets(run: Uint8Array, packets: number, receivedMs: number): void {
     const isNext = this.#inFlight === 0 && this.#inbox.packets === 0;
     const answer = isNext ? this.#options.kept?.answer(run) : undefined;
     if (answer === undefined) {
-      this.#inbox.push(run, packets, this.#receivedMs);
+      this.#inbox.push(run, packets, receivedMs);
       return;
     }
     const { metrics } = this.#options;
     metrics.responsesSent(answer.responses);
     metrics.answeredFromMemory(answer.packets);
     if (this.#known.isLearning) this.#known.learn(run, answer.responses);
-    this.sendAtOnce(answer.responses, this.#receivedMs);
+    this.sendAtOnce(answer.responses, receivedMs);
     const left = packets - answer.packets;
-    if (left > 0) this.#inbox.push(run.subarray(answer.bytes), left, this.#receivedMs);
+    if (left > 0) this.#inbox.push(run.subarray(answer.bytes), left, receivedMs);
   }
 
   #checkKey(packet: Uint8Array, nowMs: number): Status {

@@ -55,6 +55,12 @@ export class FakeEvents {
     for (const { response, isOpen } of this.streams) if (isOpen) response.write(events.map(blockOf).join(""));
   }
 
+  /** Sends the streams again what follows this index. */
+  repeat(from: number): void {
+    this.#pushed = from;
+    this.push();
+  }
+
   /** Sends the streams an id without data. */
   checkpoint(position: string): void {
     for (const { response, isOpen } of this.streams) if (isOpen) response.write(`: \nid: ${position}\n\n`);

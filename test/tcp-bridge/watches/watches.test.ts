@@ -163,6 +163,25 @@ describe("a watch of the known sessions", () => {
     expect(order(peer)).toEqual(["watch", "check", "7"]);
   });
 
+  it("is told between two responses, though the connection has always requests in flight", async () => {
+    stack.edge.sessions.users.set(7, "kim").set(8, "kim");
+    const [peer, witness] = [await stack.connect(), await stack.connect()];
+    await Promise.all([peer.watch("known"), witness.watch("all")]);
+    const [first, second] = [gate(), gate()];
+    stack.edge.faults.push(first.fault, second.fault);
+    peer.send(check(7));
+    await until(() => stack.edge.batches.length === 1);
+    peer.send(check(8));
+    stack.edge.events.end(7);
+    await witness.told(1);
+    first.open();
+    await until(() => stack.edge.batches.length === 2);
+    await peer.told(1);
+    second.open();
+    await peer.received(3);
+    expect(order(peer)).toEqual(["watch", "check", "7", "check"]);
+  });
+
   it("learns from what memory answers", async () => {
     await openWithLease();
     stack.edge.sessions.users.set(7, "kim");
@@ -508,6 +527,16 @@ describe("when the edge does not respond", () => {
     expect(stack.log.join("")).not.toContain(stack.edge.apiKey);
   });
 
+  it("what waits behind a WatchRequest is not Unavailable because of that", async () => {
+    await stack.close();
+    stack = await TestBridge.open({ BRIDGE_EDGE_DEADLINE_MS: "1000" }, (edge) => {
+      edge.events.refusal = 404;
+    });
+    const peer = await stack.connect();
+    peer.socket.write(Buffer.concat([watchBytes("all"), requestBytes(check(8))]));
+    expect((await peer.received(2)).map(({ status }) => status)).toEqual([Status.Unavailable, Status.NotFound]);
+  });
+
   it("a watch goes on when it is back, from its position", async () => {
     const peer = await stack.connect();
     await peer.watch("all");
@@ -520,6 +549,16 @@ describe("when the edge does not respond", () => {
     stack.edge.events.refusal = undefined;
     expect(words(await peer.told(2))).toEqual(["7", "8"]);
     expect(stack.edge.events.streams.at(-1)?.lastEventId).toBe("p1");
+    stack.edge.events.end(9);
+    expect(words(await peer.told(3))).toEqual(["7", "8", "9"]);
+  });
+
+  it("an end that the stream tells twice is told once", async () => {
+    const peer = await stack.connect();
+    await peer.watch("all");
+    stack.edge.events.end(7);
+    stack.edge.events.end(8);
+    stack.edge.events.repeat(0);
     stack.edge.events.end(9);
     expect(words(await peer.told(3))).toEqual(["7", "8", "9"]);
   });
