@@ -4,6 +4,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Edge, startEdge } from "../../dev/edge.ts";
 import program from "../../package.json" with { type: "json" };
+import { Status } from "../../protocol/status-codes.ts";
 import type { RedisRest } from "../../redis-rest/server.ts";
 import { GamePeer } from "../support/peers/game-peer.ts";
 import { BridgeProgram } from "../support/processes/bridge-program.ts";
@@ -51,6 +52,13 @@ describe("Prometheus, at a bridge and a redis-rest that run", () => {
     const samples = await prometheus.query(promql);
     expect(samples.length).toBeLessThan(2);
     return samples[0]?.value;
+  }
+
+  /** Asks the edge as a service, with `body` as JSON. */
+  // biome-ignore lint/suspicious/noExplicitAny: what a body holds depends on the path
+  async function askEdge(method: string, path: string, body?: unknown): Promise<{ status: number; json(): any }> {
+    const headers = { Authorization: "Bearer key", "Content-Type": "application/json" };
+    return fetch(edge.url + path, { method, headers, ...(body !== undefined && { body: JSON.stringify(body) }) });
   }
 
   /** Checks a session that does not exist, which the edge is asked about each time. */
@@ -118,6 +126,15 @@ describe("Prometheus, at a bridge and a redis-rest that run", () => {
     expect(await measured('process_resident_memory_bytes{job="artoria-redis-rest"}')).toBeGreaterThan(1e7);
   });
 
+  test("reads what game servers that watch were told", async () => {
+    expect(await peer.watch("all")).toMatchObject({ status: Status.Ok });
+    const { sessid } = await (await askEdge("POST", "/v1/sessions", { user: "kim" })).json();
+    expect((await askEdge("DELETE", `/v1/sessions/${sessid}`)).status).toBe(204);
+    await until(async () => (await measured('artoria_bridge_watch_notices_total{kind="ended"}')) === 1);
+    expect(await measured("artoria_bridge_watch_events_total")).toBe(1);
+    expect(await measured("artoria_bridge_watchers * artoria_bridge_watch_stream_up")).toBe(1);
+  });
+
   test("says that the edge cannot be reached when it is stopped, of which bridge, and what to do", async () => {
     expect(
       (await prometheus.alerts()).filter(({ labels }) => labels["alertname"] === "ArtoriaEdgeUnreachable"),
@@ -132,13 +149,14 @@ describe("Prometheus, at a bridge and a redis-rest that run", () => {
     const firing = await until(async () => {
       const alerts = await prometheus.alerts();
       const critical = alerts.filter(({ state, labels }) => state === "firing" && labels["severity"] === "critical");
-      return critical.length === 2 && critical;
+      return critical.length === 3 && critical;
     }, 90_000);
     isOver = true;
     await asking;
     expect(firing.map(({ labels }) => labels["alertname"]).toSorted()).toEqual([
       "ArtoriaEdgeUnreachable",
       "ArtoriaUnavailable",
+      "ArtoriaWatchStreamDown",
     ]);
     for (const { labels } of firing) expect(labels).toMatchObject({ job: "artoria-bridge", instance });
     const texts = firing.map(({ annotations }) => annotations);
