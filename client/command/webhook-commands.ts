@@ -60,6 +60,8 @@ async function listen({ host, port, secret, json = false }: ListenOptions): Prom
   }
   await new Promise<void>((resolve) => {
     onStopSignals(process, { first: () => resolve(), again: (exitCode) => process.exit(exitCode) });
+    // Whoever reads the lines may stop first, as `head` does.
+    process.stdout.on("error", () => resolve());
   });
   await receiver.close();
   process.exitCode = ExitCode.Ok;
