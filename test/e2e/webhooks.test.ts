@@ -55,14 +55,14 @@ async function end(user: string): Promise<number> {
 describe("the end of a session", () => {
   test("is posted as the specification says, signed with each secret", async () => {
     const beganMs = Date.now();
-    const sessid = await end("kim");
+    const sessid = await end("아르토리아");
     await receiver.until(() => receiver.messages.length === 1);
     const [message] = receiver.messages;
     const { headers = {}, body = "", data } = message ?? {};
     expect(JSON.parse(body)).toEqual({
       type: "session.ended",
       timestamp: new Date(data?.at ?? 0).toISOString(),
-      data: { position: headers["webhook-id"], at: data?.at, reason: "deleted", sessid, user: "kim" },
+      data: { position: headers["webhook-id"], at: data?.at, reason: "deleted", sessid, user: "아르토리아" },
     });
     expect(Object.keys(JSON.parse(body))).toEqual(["type", "timestamp", "data"]);
     expect(data?.at).toBeGreaterThanOrEqual(beganMs);

@@ -32,7 +32,7 @@ export class WebhookPoster {
         redirect: "manual",
         signal: AbortSignal.timeout(DEADLINE_MS),
       });
-      await response.body?.cancel();
+      response.body?.cancel().catch(() => undefined);
       if (response.ok) return { kind: "delivered" };
       if (response.status === 410) return { kind: "gone" };
       return { kind: "failed", error: String(response.status), retryAfterMs: retryAfterMs(response.headers) };

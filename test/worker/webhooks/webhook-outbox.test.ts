@@ -80,6 +80,16 @@ describe("an outbox", () => {
     expect(stage.processed).toEqual([1, 3, 5, 6, 7, 2, 4]);
   });
 
+  it("takes eight hours to send 10,000 ends to a receiver that needs 14 s for each", () => {
+    const stage = startedStage();
+    stage.treat = () => ({ outcome: DELIVERED, tookMs: 14 * SECOND_MS });
+    stage.end(...range(1, 10_000));
+    stage.run(8 * HOUR_MS);
+    expect(stage.requests.length).toBe(10_000);
+    expect(stage.storage.cursor).toBe(positionOf(10_000));
+    expect(stage.mostUnderWay).toBe(MAX_SENDING);
+  });
+
   it("reads no more than 11,000 ends ahead of a message that is under way", () => {
     const stage = startedStage();
     stage.treat = ({ id }) => ({ outcome: DELIVERED, tookMs: numberOf(id) === 1 ? HOUR_MS : 1 });
