@@ -1,3 +1,5 @@
+import type { EndReason } from "../../protocol/watch-packets.ts";
+
 /**
  * The log of a session store: what became of its sessions, in order. Each session that began ends in it exactly once, whatever
  * ended it. A touch, and a refresh that changes nothing that a bridge keeps, are no events.
@@ -19,8 +21,7 @@ export interface SessionEvent {
   readonly user: string | null;
 }
 
-/** `evicted`: a newer session of its user took its place (SESSION_LIMIT_POLICY). */
-export type EndReason = "deleted" | "expired" | "evicted";
+export type { EndReason };
 
 /** A request for a page of the log. */
 export interface LogRead {

@@ -245,18 +245,17 @@ describe("there is no silent gap:", () => {
     expect((await askPage(after)).status).toBe(410);
   });
 
-  it("a listener that stands on what a failover has lost is told so while it listens", async () => {
+  it.each([
+    ["has lost", "DELETE FROM log WHERE number = (SELECT MAX(number) FROM log)"],
+    ["has replaced by other events", "UPDATE log SET at = at + 1 WHERE number = (SELECT MAX(number) FROM log)"],
+  ])("a listener that stands on what a failover %s is told so while it listens", async (_, failover) => {
     await store.run([register(1)]);
-    const kept = await LogReader.open(store);
     const listener = await listen();
     await store.run([register(2)]);
     await listener.events(1);
-    await runInDurableObject(embeddedObject(), (_, { storage }) => {
-      storage.sql.exec("DELETE FROM log WHERE number = (SELECT MAX(number) FROM log)");
-    });
+    await runInDurableObject(embeddedObject(), (__, { storage }) => void storage.sql.exec(failover));
     await listener.until((blocks) => blocks.some(isReset));
-    expect(listener.blocks.find(isReset)?.id).toBe(kept.position);
-    // Under the number that the lost entry had.
+    expect(listener.blocks.find(isReset)?.id).toBe((await LogReader.open(store)).position);
     await store.run([register(3)]);
     expect((await listener.events(3)).at(-1)?.data).toMatchObject({ kind: "began", sessid: 3 });
   });
