@@ -1,13 +1,4 @@
-/** An event of the session log, as the edge sends it. */
-export interface LogEvent {
-  readonly position: string;
-  /** Epoch ms, by the store's clock. */
-  readonly at: number;
-  readonly kind: "began" | "changed" | "ended";
-  readonly reason: "deleted" | "expired" | "evicted" | null;
-  readonly sessid: number;
-  readonly user: string | null;
-}
+import type { LogEvent } from "./console-server.ts";
 
 /** Whether what happens is heard of. */
 export type FeedState = "connecting" | "live" | "lost" | "hidden" | "closed";

@@ -47,7 +47,10 @@ function start(): void {
       missed: () => live.missed(),
     },
     // The answer says why there is no stream; close() is called if it is for good.
-    async () => (await server.count()).kind === "ok" || !isClosed,
+    async () => {
+      await server.count();
+      return !isClosed;
+    },
   );
   let isClosed = false;
   let current: ConsolePart = live;

@@ -11,6 +11,17 @@ export type Closed = "loggedOut" | "denied";
 /** No request takes longer: the store is given a second, and the leases that a delete waits for run for a bound. */
 const TIMEOUT_MS = 15_000;
 
+/** An event of the session log, as the edge sends it. */
+export interface LogEvent {
+  readonly position: string;
+  /** Epoch ms, by the store's clock. */
+  readonly at: number;
+  readonly kind: "began" | "changed" | "ended";
+  readonly reason: "deleted" | "expired" | "evicted" | null;
+  readonly sessid: number;
+  readonly user: string | null;
+}
+
 /** A session, as the edge shows it. Times are epoch ms. */
 export interface SessionView {
   readonly sessid: number;

@@ -1,7 +1,6 @@
 import { button, confirmed, counted, element, facts, field, moment, typed } from "./console-elements.ts";
-import type { LogEvent } from "./console-feed.ts";
 import { type ConsolePart, partAddress } from "./console-part.ts";
-import type { Answer, ConsoleServer, Ended, Reach, SessionView } from "./console-server.ts";
+import type { Answer, ConsoleServer, Ended, LogEvent, Reach, SessionView } from "./console-server.ts";
 
 /** A session's number, an int32. */
 const SESSID = /^-?\d{1,10}$/;
