@@ -103,7 +103,7 @@ describe("the console", () => {
       expect((await read(browser, "/count", headers)).status).toBe(401);
       expect((await change(browser, "DELETE", "/user?user=kim", { ...CHANGE, ...headers })).status).toBe(401);
     }
-    const { cookie } = await accountWith(["console:write"]);
+    const { cookie } = await serviceSession(["console:write"]);
     expect((await read(browser, "/count", { Authorization: `Bearer ${cookie}` })).status).toBe(401);
   });
 
@@ -112,7 +112,7 @@ describe("the console", () => {
   });
 
   it("counts sessions and users, with the time", async () => {
-    const browser = await accountWith(["console"]);
+    const browser = await serviceSession(["console"]);
     const before = Date.now();
     const count = await (await read(browser, "/count")).json<{ at: number; sessions: number; users: number }>();
     expect(count.at).toBeGreaterThanOrEqual(before);
@@ -121,7 +121,7 @@ describe("the console", () => {
   });
 
   it("shows all that is known of a user's sessions, the newest first, and no token", async () => {
-    const browser = await accountWith(["console"]);
+    const browser = await serviceSession(["console"]);
     // Texts that another route would take for path segments.
     for (const user of [newUser(), "..", "a/b?c=d&user=e", "名前 <b>"]) {
       const created = [await createSession({ user, grants: ["room:a"] }), await createSession({ user })];
@@ -137,7 +137,7 @@ describe("the console", () => {
   });
 
   it("finds a session by its number, and says that there is none", async () => {
-    const browser = await accountWith(["console"]);
+    const browser = await serviceSession(["console"]);
     const { sessid, user } = await createSession();
     expect(await (await read(browser, `/session?sessid=${sessid}`)).json()).toMatchObject({ sessid, user });
     await askAsService("DELETE", `/v1/sessions/${sessid}`);
@@ -147,7 +147,7 @@ describe("the console", () => {
   });
 
   it("ends one session, and all of a user", async () => {
-    const browser = await accountWith(["console:write"]);
+    const browser = await serviceSession(["console:write"]);
     const user = newUser();
     const [one, two, three] = await Promise.all([1, 2, 3].map(() => createSession({ user })));
     const end = await change(browser, "DELETE", `/session?sessid=${one?.sessid}&user=${user}`);
@@ -160,14 +160,14 @@ describe("the console", () => {
   });
 
   it("does not end the session of another user who has the number by now", async () => {
-    const browser = await accountWith(["console:write"]);
+    const browser = await serviceSession(["console:write"]);
     const { sessid } = await createSession();
     expect((await change(browser, "DELETE", `/session?sessid=${sessid}&user=somebody-else`)).status).toBe(404);
     expect(await sessionOf(sessid)).toBeDefined();
   });
 
   it("lets only console:write change something", async () => {
-    const browser = await accountWith(["console"]);
+    const browser = await serviceSession(["console"]);
     const { sessid, user } = await createSession();
     const changes: readonly (readonly [string, string, unknown?])[] = [
       ["DELETE", `/session?sessid=${sessid}`],
@@ -193,7 +193,7 @@ describe("the console", () => {
     ],
     ["a page of the same site on another host", { Origin: "https://edge.test", "Sec-Fetch-Site": "same-site" }],
   ])("refuses a change from %s", async (_, headers) => {
-    const browser = await accountWith(["console:write"]);
+    const browser = await serviceSession(["console:write"]);
     const { sessid, user } = await createSession();
     for (const path of [`/session?sessid=${sessid}`, `/user?user=${user}`]) {
       expect((await change(browser, "DELETE", path, { Accept: "application/json", ...headers })).status).toBe(403);
@@ -204,7 +204,7 @@ describe("the console", () => {
   });
 
   it("gives another site's page nothing to read, but may be linked from there", async () => {
-    const browser = await accountWith(["console"]);
+    const browser = await serviceSession(["console"]);
     expect((await read(browser, "/count", { "Sec-Fetch-Site": "cross-site" })).status).toBe(403);
     const followed = await browser.open("/console", {
       headers: { Accept: "text/html", "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate" },
@@ -233,7 +233,7 @@ describe("the console", () => {
   });
 
   it("shows a room, and posts to it as the server", async () => {
-    const browser = await accountWith(["console:write"]);
+    const browser = await serviceSession(["console:write"]);
     const room = `console-${crypto.randomUUID()}`;
     expect(await (await read(browser, `/rooms/${room}`)).json()).toEqual({ epoch: 0, offset: 0, members: [] });
     const posted = await change(browser, "POST", `/rooms/${room}/messages`, CHANGE, { text: "hello" });
@@ -244,7 +244,7 @@ describe("the console", () => {
   });
 
   it("has no route that creates a session or ends all there are", async () => {
-    const browser = await accountWith(["console:write"]);
+    const browser = await serviceSession(["console:write"]);
     for (const [method, path] of [
       ["POST", "/session"],
       ["POST", "/sessions"],
