@@ -119,7 +119,8 @@ const OWN_END_POLL_MS = 50;
 
 /** Says why the session has ended: that it was this browser, if it was, otherwise what the room has said. */
 async function showSessionEnd(view: ChatView, message: string, byCookie: boolean): Promise<void> {
-  if (!byCookie) return view.showEnd(sentence(message));
+  view.showEnd(sentence(message));
+  if (!byCookie) return;
   for (let waitedMs = 0; waitedMs < OWN_END_WAIT_MS; waitedMs += OWN_END_POLL_MS) {
     const own = ownEnd();
     if (own !== undefined) return view.showEnd(OWN_END[own]);

@@ -69,10 +69,9 @@ function endAsOperator(user: string): Promise<Response> {
   return fetch(`${edge.url}/v1/users/${encodeURIComponent(user)}/sessions`, { method: "DELETE", headers });
 }
 
-/** What the page says about the end of its session. */
-async function endOf({ page }: ChatBrowser): Promise<string> {
-  await page.locator("#ended").waitFor();
-  return (await page.locator("#ended").textContent()) ?? "";
+/** Waits until the page says this about the end of its session. */
+async function endIs({ page }: ChatBrowser, wanted: string): Promise<void> {
+  await until(async () => (await page.locator("#ended").textContent()) === wanted);
 }
 
 describe("the chat page", () => {
@@ -234,7 +233,7 @@ describe("the chat page whose session ends", () => {
     const tab = await kim.context.newPage();
     await tab.goto(edge.url);
     await tab.getByRole("button", { name: "Log out" }).click();
-    expect(await endOf(kim)).toBe("You were logged out. Enter again");
+    await endIs(kim, "You were logged out. Enter again");
     await kim.stateIs("Not connected");
     await lee.shows(new RegExp(`^web:${name} has left$`));
     expect(await kim.page.evaluate("document.documentElement.scrollWidth - innerWidth")).toBeLessThanOrEqual(0);
@@ -252,7 +251,7 @@ describe("the chat page whose session ends", () => {
     await signUp(kim, `kim-${room}`);
     await kim.stateIs("Connected");
     await endAsOperator(`web:kim-${room}`);
-    expect(await endOf(kim)).toBe("The session was ended. This browser did not end the session. Enter again");
+    await endIs(kim, "The session was ended. This browser did not end the session. Enter again");
     expect(kim.complaints).toEqual([]);
   });
 
@@ -266,17 +265,17 @@ describe("the chat page whose session ends", () => {
     await tab.getByLabel("User name").fill(name);
     await tab.getByLabel("Password").fill("correct horse battery");
     await tab.getByRole("button", { name: "Log in" }).click();
-    expect(await endOf(kim)).toBe("You have logged in again. Enter again");
+    await endIs(kim, "You have logged in again. Enter again");
     await kim.page.getByRole("link", { name: "Enter again" }).click();
     await kim.stateIs("Connected");
     await endAsOperator(`web:${name}`);
-    expect(await endOf(kim)).toMatch(/^The session was ended\. This browser did not/);
+    await endIs(kim, "The session was ended. This browser did not end the session. Enter again");
   });
 
   it("and that has entered by a token says what the room says", async () => {
     const lee = await enterAs("lee");
     await endAsOperator("lee");
-    expect(await endOf(lee)).toBe("The session was ended. Enter again");
+    await endIs(lee, "The session was ended. Enter again");
   });
 
   it("while it is offline finds out when it is back, and gives up", async () => {
@@ -287,7 +286,7 @@ describe("the chat page whose session ends", () => {
     await endAsOperator("kim");
     network.restore();
     await kim.context.setOffline(false);
-    expect(await endOf(kim)).toBe("The session has ended. Enter again");
+    await endIs(kim, "The session has ended. Enter again");
     await kim.stateIs("Not connected");
   });
 });
