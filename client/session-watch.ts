@@ -22,8 +22,8 @@ export interface SessionWatchOptions {
   readonly scope: "all" | "known";
   /** The position to catch up from. Absent: from now on. */
   readonly after?: string;
-  /** Told when the connection is lost, or cannot be made. The watch connects again by itself. */
-  readonly onDisconnected?: (reason: ConnectionError) => void;
+  /** Told why the watch is interrupted: no connection, or the bridge refuses (`refused`). It tries again by itself. */
+  readonly onInterrupted?: (reason: ConnectionError) => void;
 }
 
 /** With this many events waiting for the loop, the bridge is asked to stop; at half of it, to go on from the last of them. */
@@ -52,6 +52,8 @@ export class SessionWatch implements AsyncIterable<WatchEvent> {
   /** The sessions that a new connection must get to know. Empty with the scope `all`. */
   readonly #known = new Set<number>();
   #client: ServiceClient | undefined;
+  /** The connection that knows the sessions. */
+  #introduced: ServiceClient | undefined;
   /** Whose notices count. */
   #listener: NoticeListener | undefined;
   /** The bridge was asked to stop, because the loop is behind. */
@@ -77,7 +79,14 @@ export class SessionWatch implements AsyncIterable<WatchEvent> {
    */
   static async open(options: SessionWatchOptions): Promise<SessionWatch> {
     const watch = new SessionWatch(options);
-    void watch.#keepConnected(await watch.#connect());
+    const client = await watch.#connect();
+    try {
+      await watch.#start(client);
+    } catch (error) {
+      watch.close();
+      throw error;
+    }
+    void watch.#keepWatching(client);
     return watch;
   }
 
@@ -129,15 +138,19 @@ export class SessionWatch implements AsyncIterable<WatchEvent> {
     }
   }
 
-  async #keepConnected(first: ServiceClient): Promise<void> {
+  async #keepWatching(first: ServiceClient): Promise<void> {
     let client: ServiceClient | undefined = first;
     while (client !== undefined) {
       const startedMs = performance.now();
-      this.#disconnected(await client.closed);
+      const reason = await client.closed;
+      this.#client = undefined;
+      this.#stopListening();
+      this.#interrupted(reason);
       const wasInUse = performance.now() - startedMs >= IN_USE_MS;
       if (wasInUse) this.#backOff.reset();
       await this.#pause(wasInUse ? this.#backOff.redialDelayMs() : this.#backOff.nextDelayMs());
       client = await this.#reconnect();
+      if (client !== undefined) void this.#restart(client);
     }
   }
 
@@ -147,12 +160,24 @@ export class SessionWatch implements AsyncIterable<WatchEvent> {
       try {
         return await this.#connect();
       } catch (error) {
-        if (!(error instanceof ConnectionError)) throw error;
-        this.#disconnected(error);
-        await this.#pause(this.#backOff.nextDelayMs());
+        await this.#retryLater(error);
       }
     }
     return undefined;
+  }
+
+  /** Starts the watch on this connection, however often it takes. Requests go on meanwhile. */
+  async #restart(client: ServiceClient): Promise<void> {
+    while (this.#client === client) {
+      try {
+        await this.#start(client);
+        return;
+      } catch (error) {
+        // What ends the connection is told when it has ended.
+        if (error instanceof ConnectionError && error.code !== "refused") return;
+        await this.#retryLater(error);
+      }
+    }
   }
 
   async #connect(): Promise<ServiceClient> {
@@ -160,14 +185,13 @@ export class SessionWatch implements AsyncIterable<WatchEvent> {
     const { signal } = this.#stop;
     const client = await connector.connect((socket) => new ServiceClient(socket, options), { signal });
     this.#client = client;
-    try {
-      await this.#introduce(client);
-      await this.#watch(client);
-    } catch (error) {
-      client.close();
-      throw error;
-    }
     return client;
+  }
+
+  async #start(client: ServiceClient): Promise<void> {
+    if (this.#introduced !== client) await this.#introduce(client);
+    this.#introduced = client;
+    await this.#watch(client);
   }
 
   /**
@@ -210,13 +234,15 @@ export class SessionWatch implements AsyncIterable<WatchEvent> {
     if (isReset) this.#push({ kind: "reset", position });
     else if (after === null) this.#push({ kind: "checkpoint", position });
     clearTimeout(this.#silence);
-    this.#silence = setTimeout(() => client.close(`nothing was received for ${SILENCE_MS} ms`), SILENCE_MS);
+    // A connection that is dead does not respond to this either, and then it has ended.
+    this.#silence = setTimeout(() => void this.#restart(client), SILENCE_MS);
     take = (notice) => this.#take(notice);
     for (const notice of early) listener(notice);
   }
 
   #take(notice: WatchNotice): void {
     this.#silence?.refresh();
+    this.#backOff.reset();
     if (notice.kind === "ended") this.#known.delete(notice.sessid);
     this.#push(notice.kind === "ended" ? notice : { kind: notice.kind, position: notice.position });
   }
@@ -226,9 +252,8 @@ export class SessionWatch implements AsyncIterable<WatchEvent> {
     this.#waiting.push(event);
     this.#wake?.();
     if (this.#waiting.length < MAX_WAITING_EVENTS || this.#client === undefined) return;
-    this.#listener = undefined;
+    this.#stopListening();
     this.#isHeld = true;
-    clearTimeout(this.#silence);
     // If it fails, the connection has ended.
     this.#client.watch({ scope: "none", after: null }, () => {}).catch(() => {});
   }
@@ -237,7 +262,8 @@ export class SessionWatch implements AsyncIterable<WatchEvent> {
   #resume(): void {
     const client = this.#client;
     if (client === undefined || !this.#isHeld || this.#waiting.length > MAX_WAITING_EVENTS / 2) return;
-    this.#watch(client).catch(() => client.close());
+    this.#isHeld = false;
+    void this.#restart(client);
   }
 
   /** Keeps the set as the bridge keeps its own: what is Ok is known, until its end. */
@@ -249,12 +275,20 @@ export class SessionWatch implements AsyncIterable<WatchEvent> {
     else if ("sessid" in request) this.#known.add(request.sessid);
   }
 
-  #disconnected(reason: ConnectionError): void {
-    this.#client = undefined;
+  #stopListening(): void {
     this.#listener = undefined;
     this.#isHeld = false;
     clearTimeout(this.#silence);
-    if (!this.#stop.signal.aborted) this.#options.onDisconnected?.(reason);
+  }
+
+  async #retryLater(error: unknown): Promise<void> {
+    if (!(error instanceof ConnectionError)) throw error;
+    this.#interrupted(error);
+    await this.#pause(this.#backOff.nextDelayMs());
+  }
+
+  #interrupted(reason: ConnectionError): void {
+    if (!this.#stop.signal.aborted) this.#options.onInterrupted?.(reason);
   }
 
   /** Returns early when the watch is closed. */

@@ -40,7 +40,7 @@ async function watch(sessids: readonly number[], options: WatchOptions): Promise
     client: clientOptions(options),
     scope: sessids.length > 0 ? "known" : "all",
     ...(after !== undefined && { after }),
-    onDisconnected: tellLosses(),
+    onInterrupted: tellInterruptions(),
   });
   onStopSignals(process, { first: () => events.close(), again: (exitCode) => process.exit(exitCode) });
   // Whoever reads the lines may stop first, as `head` does.
@@ -101,10 +101,10 @@ function asText(event: WatchEvent): string | undefined {
 }
 
 /** A reason that repeats is told once. */
-function tellLosses(): (reason: ConnectionError) => void {
+function tellInterruptions(): (reason: ConnectionError) => void {
   let told: string | undefined;
   return ({ message }) => {
-    if (message !== told) process.stderr.write(`artoria: ${printable(message)}; connecting again\n`);
+    if (message !== told) process.stderr.write(`artoria: ${printable(message)}; trying again\n`);
     told = message;
   };
 }

@@ -28,7 +28,7 @@ async function open(
   const opening = SessionWatch.open({
     ...options,
     connector: bridge.connector,
-    onDisconnected: (reason) => losses.push(reason),
+    onInterrupted: (reason) => losses.push(reason),
   });
   const connection = await bridge.connection(0);
   await connection.request(0);
@@ -73,13 +73,26 @@ describe("SessionWatch", () => {
     bridge.connections[0]?.socket.destroy();
     const second = await bridge.connection(1);
     expect(await second.request(0)).toEqual({ scope: "all", after: "p1" });
-    // A bridge that is starting refuses at first.
-    second.send(watchPacket(Status.Unavailable));
-    const third = await bridge.connection(2);
-    expect(await third.request(0)).toEqual({ scope: "all", after: "p1" });
-    third.send(watchPacket(Status.Ok, "p1"), endPacket(2, 8, "p2"));
+    second.send(watchPacket(Status.Ok, "p1"), endPacket(2, 8, "p2"));
     expect((await take(events, 1)).map(shortly)).toEqual(["expired 8 p2"]);
+    expect(losses.map(({ code }) => code)).toEqual(["closed"]);
+  });
+
+  it("asks again on the same connection while the bridge refuses, so that requests go on", async () => {
+    const events = await open({ scope: "known", after: "p0" }, watchPacket(Status.Ok, "p0"));
+    bridge.connections[0]?.socket.destroy();
+    const second = await bridge.connection(1);
+    await second.request(0);
+    const checked = watch?.request({ kind: "check", sessid: 7 });
+    await second.request(1);
+    second.send(watchPacket(Status.Unavailable), statusPacket(2, Status.Ok));
+    expect((await checked)?.status).toBe(Status.Ok);
+    expect(await second.request(2)).toEqual({ scope: "known", after: "p0" });
+    second.send(watchPacket(Status.Ok, "p0"));
+    second.send(endPacket(1, 7, "p1"));
+    expect((await take(events, 1)).map(shortly)).toEqual(["deleted 7 p1"]);
     expect(losses.map(({ code }) => code)).toEqual(["closed", "refused"]);
+    expect(bridge.connections).toHaveLength(2);
   });
 
   it("tells of a reset, and goes on from the log's end, if its position is gone", async () => {
@@ -163,16 +176,24 @@ describe("SessionWatch", () => {
     expect(connection.requests).toHaveLength(3);
   });
 
-  it("gives up a connection on which nothing comes for 30 s", async () => {
-    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
-    await open({ scope: "all" }, watchPacket(Status.Ok, "p0"), endPacket(0, 0, "p1"));
+  it("asks again if nothing comes for 30 s, and gives up a connection that does not respond", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+    const events = await open({ scope: "all" }, watchPacket(Status.Ok, "p0"), endPacket(0, 0, "p1"));
+    const [connection] = bridge.connections;
     vi.advanceTimersByTime(29_999);
-    expect(losses).toEqual([]);
+    expect(connection?.requests).toHaveLength(1);
     vi.advanceTimersByTime(1);
+    expect(await connection?.request(1)).toEqual({ scope: "all", after: "p1" });
+    connection?.send(watchPacket(Status.Ok, "p1"), endPacket(1, 7, "p2"));
+    expect((await take(events, 3)).map(shortly)).toEqual(["checkpoint p0", "checkpoint p1", "deleted 7 p2"]);
+    vi.advanceTimersByTime(30_000);
+    await connection?.request(2);
+    expect(losses).toEqual([]);
+    // The time for a response.
+    vi.advanceTimersByTime(5_000);
     vi.useRealTimers();
-    await until(() => losses.length > 0);
-    expect(losses[0]?.message).toBe("nothing was received for 30000 ms");
-    expect(await (await bridge.connection(1)).request(0)).toEqual({ scope: "all", after: "p1" });
+    expect(await (await bridge.connection(1)).request(0)).toEqual({ scope: "all", after: "p2" });
+    expect(losses.map(({ code }) => code)).toEqual(["timeout"]);
   });
 
   it.each([

@@ -48,7 +48,7 @@ describe("artoria watch", () => {
       "",
     ]);
     expect(watch.stderr).toMatch(
-      /^artoria: watching; .*\nartoria: .*; connecting again\nartoria: go on with --after p7\n$/,
+      /^artoria: watching; .*\nartoria: .*; trying again\nartoria: go on with --after p7\n$/,
     );
   });
 

@@ -40,7 +40,7 @@ describe("a SessionWatch whose network fails", () => {
 
   async function open(scope: SessionWatchOptions["scope"]): Promise<SessionWatch> {
     const connector = new Connector({ host: "127.0.0.1", port: network.port });
-    const opened = await SessionWatch.open({ connector, scope, onDisconnected: () => losses++ });
+    const opened = await SessionWatch.open({ connector, scope, onInterrupted: () => losses++ });
     watch = opened;
     void (async () => {
       for await (const event of opened) told.push(event);
