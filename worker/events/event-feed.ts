@@ -13,8 +13,11 @@ export interface FeedOutput<Listener> {
   readPage(listener: Listener, read: { readonly after: string; readonly kinds: EventKinds | null }): void;
   /** Write this to the listener, and call {@link EventFeed.written} when it has taken it; until then it is sent nothing more. */
   send(listener: Listener, message: FeedMessage): void;
-  /** Break the listener off: it does not read, or may not listen any more. The feed has already forgotten it. */
-  end(listener: Listener): void;
+  /**
+   * End the listener's stream: it does not read, or may not listen any more. The feed has already forgotten it. `isWriting`: it has
+   * not taken what it was sent, so the stream must be broken off.
+   */
+  end(listener: Listener, isWriting: boolean): void;
 }
 
 /** What a listener is told. */
@@ -311,7 +314,7 @@ export class EventFeed<Listener> {
 
   #end(state: ListenerState<Listener>): void {
     this.gone(state.listener);
-    this.#output.end(state.listener);
+    this.#output.end(state.listener, state.isWriting);
   }
 }
 

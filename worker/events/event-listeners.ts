@@ -37,7 +37,7 @@ export class EventListeners {
         this.#input((nowMs) => this.#feed.pageRead(stream, page, nowMs));
       },
       send: (stream, message) => this.#send(stream, message),
-      end: (stream) => this.#end(stream),
+      end: (stream, isWriting) => this.#end(stream, isWriting),
     });
   }
 
@@ -50,7 +50,7 @@ export class EventListeners {
     const opened = new Promise<true>((resolve) => this.#opening.set(stream, () => resolve(true)));
     this.#input((nowMs) => this.#feed.connected(stream, listening, nowMs));
     if (await settledWithin(OPEN_MS, opened)) return new Response(readable, { headers: STREAM_HEADERS });
-    this.#end(stream);
+    this.#end(stream, true);
     return new Response(null, { status: 503 });
   }
 
@@ -77,8 +77,10 @@ export class EventListeners {
     );
   }
 
-  #end(stream: Stream): void {
-    stream.abort().catch(() => undefined);
+  #end(stream: Stream, isWriting: boolean): void {
+    // What is closed in order waits until it was read.
+    const ended = isWriting ? stream.abort(new Error("the listener does not read")) : stream.close();
+    ended.catch(() => undefined);
     this.#gone(stream);
   }
 

@@ -3,10 +3,19 @@ import type { Edge } from "../../../dev/edge.ts";
 
 /** Kills the workerd that serves an edge; `edge.close()` then cleans up behind it. */
 export async function killWorkerd(edge: Edge): Promise<void> {
+  process.kill(await workerdPid(edge), "SIGKILL");
+}
+
+/** What the workerd that serves an edge has in memory, bytes (proc(5), VmRSS). */
+export async function workerdMemory(edge: Edge): Promise<number> {
+  const status = await readFile(`/proc/${await workerdPid(edge)}/status`, "utf8");
+  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024;
+}
+
+async function workerdPid(edge: Edge): Promise<number> {
   const socket = `socket:[${await listeningInode(Number(new URL(edge.url).port))}]`;
-  for (const pid of await childrenNamed("workerd")) {
-    if ((await openFiles(pid)).includes(socket)) process.kill(pid, "SIGKILL");
-  }
+  for (const pid of await childrenNamed("workerd")) if ((await openFiles(pid)).includes(socket)) return pid;
+  throw new Error(`no workerd serves ${edge.url}`);
 }
 
 /** The processes of this name that this process has started, by /proc/<pid>/stat: "pid (name) state ppid ...". */
