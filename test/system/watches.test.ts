@@ -117,6 +117,48 @@ describe.each(STORES)("a watch at a bridge, with the %s store,", (store) => {
     expect(told.slice(20)).toEqual(sessids.slice(25));
   });
 
+  test("misses no end and repeats none, though servers move between bridges and a bridge loses its edge", async () => {
+    const proxy = await TcpProxy.open(Number(new URL(stack.edgeUrl).port));
+    const homes = [await openBridge(), await openBridge(`http://127.0.0.1:${proxy.port}`)];
+    const { next: begin } = await eventsAfter(null);
+    const servers = Array.from({ length: 6 }, () => new MovingServer(homes, begin));
+    await Promise.all(servers.map((server) => server.move()));
+    // Three writers, in the middle of whose work each server moves three times.
+    let ends = 0;
+    const write = async (): Promise<void> => {
+      for (let index = 0; index < 15; index++) {
+        await end(await register(`user-${index}`));
+        ends += 1;
+      }
+    };
+    const moving = servers.map(async (server, index) => {
+      for (let moves = 1; moves <= 3; moves++) {
+        await until(() => ends > moves * 10 + index);
+        if (index % 3 === 0) proxy.cut();
+        await server.move();
+      }
+    });
+    await Promise.all([write(), write(), write(), ...moving]);
+    const { sessids } = await eventsAfter(begin);
+    expect(sessids).toHaveLength(45);
+    for (const server of servers) {
+      await until(() => server.told.length >= 45);
+      expect(server.told).toEqual(sessids);
+      server.close();
+    }
+    await proxy.close();
+  });
+
+  /** The sessions that ended after a position, in the order of the log, and its end. */
+  async function eventsAfter(after: string | null): Promise<{ sessids: readonly number[]; next: string }> {
+    const query = after === null ? "" : `&limit=1000&after=${after}`;
+    const response = await fetch(`${stack.edgeUrl}/v1/events?kinds=ended${query}`, {
+      headers: { Authorization: `Bearer ${stack.apiKey}`, Accept: "application/json" },
+    });
+    const { events, next } = (await response.json()) as { events: { sessid: number }[]; next: string };
+    return { sessids: events.map(({ sessid: ended }) => ended), next };
+  }
+
   test("from a position that has left the log is NotFound, and goes on from the position that it names", async () => {
     const peer = await connect(await openBridge());
     const { position } = await peer.watch("all");
@@ -158,4 +200,55 @@ describe.each(STORES)("a watch at a bridge, with the %s store,", (store) => {
 
 function endsOf(notices: readonly WatchNotice[]) {
   return notices.filter((notice) => notice.kind === "ended");
+}
+
+/** A game server that watches all sessions, and goes on at another bridge from its position. */
+class MovingServer {
+  readonly told: number[] = [];
+  readonly #homes: readonly Bridge[];
+  #position: string;
+  #moves = 0;
+  #peer: GamePeer | undefined;
+  /** How many notices of the peer were read. */
+  #read = 0;
+
+  constructor(homes: readonly Bridge[], position: string) {
+    this.#homes = homes;
+    this.#position = position;
+  }
+
+  async move(): Promise<void> {
+    this.close();
+    this.#moves += 1;
+    await until(async () => {
+      const home = this.#homes[this.#moves % this.#homes.length];
+      if (home === undefined) throw new Error("a server needs a bridge");
+      const peer = await GamePeer.connect(home.gameAddress);
+      const { status } = await peer.watch("all", this.#position);
+      if (status !== Status.Ok) {
+        peer.close();
+        return false;
+      }
+      this.#peer = peer;
+      this.#read = 0;
+      peer.socket.on("data", () => this.#readOn());
+      this.#readOn();
+      return true;
+    });
+  }
+
+  close(): void {
+    this.#readOn();
+    this.#peer?.close();
+    this.#peer = undefined;
+  }
+
+  #readOn(): void {
+    const notices = this.#peer?.notices.slice(this.#read) ?? [];
+    this.#read += notices.length;
+    for (const notice of notices) {
+      this.#position = notice.position;
+      if (notice.kind === "ended") this.told.push(notice.sessid);
+    }
+  }
 }
