@@ -36,7 +36,8 @@ export interface GameAddressLimits {
   readonly maxWrongKeysPerMinute: number;
 }
 
-const { check, checkAccess, delete: deletion, identify, register } = REQUEST_TYPES;
+const { check, checkAccess, delete: deletion, identify, issue, register } = REQUEST_TYPES;
+const { Ok, NotFound, Denied, Conflict } = Status;
 
 /**
  * Whether the response to a request of this type tells if a session exists. A sessid is an int32, so a client with unlimited
@@ -116,7 +117,7 @@ export function countFailures(responses: Uint8Array): number {
   for (let at = 0; at < responses.byteLength; at += packetSizeAt(responses, at)) {
     // The status is the first field of every response (docs/wire-protocol.md, "Service packets").
     const status = responses[at + HEADER_BYTES];
-    if (status !== Status.NotFound && status !== Status.Denied && status !== Status.Conflict) continue;
+    if (status !== NotFound && status !== Denied && status !== Conflict) continue;
     if (isGuess(packetType(responses, at) - 1)) failures += 1;
   }
   return failures;
@@ -181,10 +182,10 @@ export class KnownSessions {
     const before = sessids.size;
     let requestAt = 0;
     for (let at = 0; at < responses.byteLength; at += packetSizeAt(responses, at)) {
-      if (responses[at + HEADER_BYTES] === Status.Ok) {
+      if (responses[at + HEADER_BYTES] === Ok) {
         const type = packetType(requests, requestAt);
         // A SessionIssueResponse has the sessid behind its status.
-        if (type === REQUEST_TYPES.issue) sessids.add(sessidAt(responses, at + 1));
+        if (type === issue) sessids.add(sessidAt(responses, at + 1));
         else if (isAboutSession(type)) sessids.add(sessidAt(requests, requestAt));
       }
       requestAt += packetSizeAt(requests, requestAt);

@@ -13,7 +13,7 @@ import { WATCH_RESPONSE_TYPE } from "../../protocol/watch-packets.ts";
 import type { DisconnectCode, LimitCode } from "../core/connection-limits.ts";
 import type { DispatchMetrics } from "../edge/batch-dispatcher.ts";
 import type { EdgeFailureCode } from "../edge/edge-client.ts";
-import type { GameConnectionMetrics } from "../game/game-connection.ts";
+import type { GameConnectionMetrics } from "../game/game-port.ts";
 
 /** Read when the metrics are requested. */
 export interface GaugeSources {
