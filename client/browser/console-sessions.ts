@@ -245,6 +245,12 @@ function notFound(sessid: string): HTMLElement[] {
   return [
     element("h3", { tabindex: -1 }, `No session ${sessid}`),
     element("p", {}, "It has ended, or there never was one of this number."),
+    element(
+      "p",
+      {},
+      "If it is the name of a user: ",
+      element("a", { href: partAddress("sessions", { user: sessid }) }, sessid),
+    ),
   ];
 }
 

@@ -136,6 +136,15 @@ describe("the console's sessions", () => {
     await page.getByRole("heading", { name: `No session ${sessid}` }).waitFor();
   });
 
+  test("finds a user whose name is a number", async () => {
+    const { page } = await openConsole(["console"]);
+    const user = String(1_000_000_000 + nextName);
+    await createSession(user);
+    await find(page, user);
+    await page.getByRole("link", { name: user }).last().click();
+    await page.getByRole("heading", { name: `1 session of ${user}` }).waitFor();
+  });
+
   test("marks a session that ends while it is shown", async () => {
     const { page } = await openConsole(["console:write"]);
     const sessid = await createSession(newName("kim"));
