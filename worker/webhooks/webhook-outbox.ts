@@ -49,6 +49,8 @@ export interface HeldMessage extends WebhookMessage {
   readonly tries: number;
   /** When the schedule has the next try, epoch ms. */
   readonly dueAt: number;
+  /** Whether it may be tried ahead of its schedule: not since its last try by it. */
+  readonly mayHurry: boolean;
 }
 
 /** What became of a try. */
@@ -58,12 +60,29 @@ export type WebhookOutcome =
   | { readonly kind: "gone" }
   | { readonly kind: "failed"; readonly error: string; readonly retryAfterMs: number | null };
 
-/** What an outbox keeps over a restart. All that one input changes is stored together, or not at all. */
-export interface OutboxStorage {
+/** What an outbox keeps besides the held messages. */
+export interface OutboxState {
   /** All events up to here are delivered, given up, or held. Null: nothing was read yet. */
-  cursor: string | null;
+  readonly cursor: string | null;
   /** Whether the receiver has answered 410. */
-  isDisabled: boolean;
+  readonly isDisabled: boolean;
+  /** Why the last try failed; null if it did not. */
+  readonly lastError: string | null;
+  /** Nothing is sent until then, epoch ms. */
+  readonly pausedUntil: number;
+  /** How often a message was tried because 100 are held, and when the next one is, epoch ms. */
+  readonly probes: number;
+  readonly probeAt: number;
+}
+
+/**
+ * Keeps an outbox over a restart: its object is removed from memory whenever it does nothing for some seconds. All that one input
+ * changes is stored together, or not at all.
+ */
+export interface OutboxStorage {
+  /** Undefined if nothing was saved yet. */
+  load(): OutboxState | undefined;
+  save(state: OutboxState): void;
   /** In the order in which they were first held. */
   loadHeld(): readonly HeldMessage[];
   /** Holds the message, or stores its new schedule. */
@@ -87,13 +106,15 @@ export interface WebhookStatus {
   readonly state: "off" | "on" | "disabled";
   /** Messages that failed and are tried again, and those that wait behind them. */
   readonly held: number;
-  /** Whether the log has more that is to be sent. */
+  /** Whether others wait to be sent, or are not read because too many are held. */
   readonly behind: boolean;
   /** When the oldest held message's event happened, epoch ms. */
   readonly oldestAt: number | null;
   /** Why the last try failed, if none has succeeded since: `timeout`, `unreachable`, or the response's status. */
   readonly lastError: string | null;
 }
+
+const NEW: OutboxState = { cursor: null, isDisabled: false, lastError: null, pausedUntil: 0, probes: 0, probeAt: 0 };
 
 /** A place in the log behind the cursor: an event, or the end of a page. */
 interface Place {
@@ -136,8 +157,7 @@ export class WebhookOutbox {
   readonly #output: OutboxOutput;
   readonly #random: () => number;
   readonly #held: Map<string, HeldMessage>;
-  /** Held messages that were not tried ahead of their schedule since their last try by it. */
-  readonly #mayHurry = new Set<string>();
+  #state: OutboxState;
   /** Held messages that are to be tried now. */
   readonly #hurried = new Set<string>();
   /** What was read and the cursor has not passed. */
@@ -150,25 +170,21 @@ export class WebhookOutbox {
   /** Whether the log may have more than was read. */
   #hasMore = true;
   #readAt = 0;
-  #lastError: string | null = null;
-  #pausedUntil = 0;
-  #probes = 0;
-  #probeAt = 0;
 
   /** @param random gives numbers in 0 <= x < 1 */
   constructor(storage: OutboxStorage, output: OutboxOutput, random: () => number = Math.random) {
     this.#storage = storage;
     this.#output = output;
     this.#random = random;
-    this.#readTo = storage.cursor;
+    this.#state = storage.load() ?? NEW;
+    this.#readTo = this.#state.cursor;
     this.#held = new Map(storage.loadHeld().map((message) => [message.id, message]));
-    for (const id of this.#held.keys()) this.#mayHurry.add(id);
   }
 
   /** The receiver was given another address or secret: it gets messages again, if it wanted none, and gets the held ones now. */
   renew(): void {
-    this.#storage.isDisabled = false;
-    for (const message of this.#held.values()) this.#hold({ ...message, tries: 0, dueAt: 0 });
+    this.#change({ ...NEW, cursor: this.#state.cursor });
+    for (const message of this.#held.values()) this.#hold(message, 0, 0);
   }
 
   /** The log has something new. */
@@ -179,7 +195,7 @@ export class WebhookOutbox {
 
   /** Sends and reads what is due. */
   tick(nowMs: number): void {
-    if (this.#storage.isDisabled) return;
+    if (this.#state.isDisabled) return;
     this.#boundDeadlines(nowMs);
     const isBusy = this.#sendDue(nowMs);
     this.#moveCursor();
@@ -217,13 +233,13 @@ export class WebhookOutbox {
       this.#recover(nowMs);
     } else if (outcome.kind === "gone") {
       // Held, it is sent if the receiver is renewed.
-      this.#hold(this.#held.get(id) ?? { ...sent.message, tries: 0, dueAt: 0 });
-      if (!this.#storage.isDisabled) this.#output.warn("the receiver of webhooks has answered 410, and gets no more");
-      this.#storage.isDisabled = true;
-      this.#lastError = "410";
+      if (sent.place !== undefined) this.#hold(sent.message, 0, 0);
+      if (!this.#state.isDisabled) this.#output.warn("the receiver of webhooks has answered 410, and gets no more");
+      this.#change({ isDisabled: true, lastError: "410" });
     } else {
-      this.#fail(sent.message, sent.isScheduled, outcome.error, nowMs);
-      if (outcome.retryAfterMs !== null) this.#pausedUntil = Math.max(this.#pausedUntil, nowMs + outcome.retryAfterMs);
+      this.#fail(sent, outcome.error, nowMs);
+      const pausedUntil = nowMs + (outcome.retryAfterMs ?? 0);
+      if (outcome.retryAfterMs !== null && pausedUntil > this.#state.pausedUntil) this.#change({ pausedUntil });
     }
     if (sent.place !== undefined) sent.place.isDone = true;
     this.#moveCursor();
@@ -232,8 +248,9 @@ export class WebhookOutbox {
 
   /** When {@link tick} is to be called at the latest, epoch ms; null if it need not be. */
   wakeAt(nowMs: number): number | null {
-    if (this.#storage.isDisabled) return null;
-    const times = [this.#readAt, this.#pausedUntil, this.#probeAt, ...this.#heads().map(({ dueAt }) => dueAt)];
+    const { isDisabled, pausedUntil, probeAt } = this.#state;
+    if (isDisabled) return null;
+    const times = [this.#readAt, pausedUntil, probeAt, ...this.#heads().map(({ dueAt }) => dueAt)];
     // What is due waits for an outcome. The poll comes in any case, because a restart loses outcomes.
     return Math.min(nowMs + POLL_MS, ...times.filter((atMs) => atMs > nowMs));
   }
@@ -241,11 +258,11 @@ export class WebhookOutbox {
   get status(): WebhookStatus {
     const ats = [...this.#held.values()].map(({ at }) => at);
     return {
-      state: this.#storage.isDisabled ? "disabled" : "on",
+      state: this.#state.isDisabled ? "disabled" : "on",
       held: this.#held.size,
-      behind: this.#hasMore || this.#isFull || this.#waiting.length > 0,
+      behind: this.#isFull || this.#waiting.length > 0,
       oldestAt: ats.length === 0 ? null : Math.min(...ats),
-      lastError: this.#lastError,
+      lastError: this.#state.lastError,
     };
   }
 
@@ -259,18 +276,19 @@ export class WebhookOutbox {
   #boundDeadlines(nowMs: number): void {
     for (const message of this.#held.values()) {
       const latest = Math.ceil(nowMs + (RETRY_DELAYS_MS[message.tries - 1] ?? 0) * (1 + JITTER));
-      if (message.dueAt > latest) this.#hold({ ...message, dueAt: latest });
+      if (message.dueAt > latest) this.#hold(message, message.tries, latest, message.mayHurry);
     }
     this.#readAt = Math.min(this.#readAt, nowMs + POLL_MS);
-    this.#pausedUntil = Math.min(this.#pausedUntil, nowMs + LONGEST_PAUSE_MS);
-    this.#probeAt = Math.min(this.#probeAt, nowMs + LONGEST_PROBE_MS);
+    const pausedUntil = Math.min(this.#state.pausedUntil, nowMs + LONGEST_PAUSE_MS);
+    const probeAt = Math.min(this.#state.probeAt, nowMs + LONGEST_PROBE_MS);
+    if (pausedUntil < this.#state.pausedUntil || probeAt < this.#state.probeAt) this.#change({ pausedUntil, probeAt });
   }
 
   /** Returns whether something has to wait that is due, other than for its session. */
   #sendDue(nowMs: number): boolean {
-    if (nowMs < this.#pausedUntil) return true;
+    if (nowMs < this.#state.pausedUntil) return true;
     const busy = new Set([...this.#sending.values()].map(({ message }) => message.sessid));
-    const mayStart = () => this.#sending.size < (this.#lastError === null ? MAX_SENDING : 1);
+    const mayStart = () => this.#sending.size < (this.#state.lastError === null ? MAX_SENDING : 1);
     const start = (message: WebhookMessage, isScheduled: boolean, place?: Place) => {
       busy.add(message.sessid);
       this.#hurried.delete(message.id);
@@ -291,19 +309,22 @@ export class WebhookOutbox {
       taken += 1;
       const { message, place } = event;
       if (held.has(message.sessid)) {
-        this.#hold({ ...message, tries: 0, dueAt: 0 });
+        this.#hold(message, 0, 0);
         place.isDone = true;
       } else if (busy.has(message.sessid)) blocked.push(event);
       else start(message, true, place);
     }
     if (taken > 0) this.#waiting = [...blocked, ...waiting.slice(taken)];
     if (taken < waiting.length && this.#sending.size > 0) return true;
-    if (this.#held.size < MAX_HELD || this.#sending.size > 0 || nowMs < this.#probeAt) return false;
-    this.#probeAt = nowMs + Math.min(FIRST_PROBE_MS * 2 ** this.#probes, LONGEST_PROBE_MS);
+    const { probes, probeAt } = this.#state;
+    if (this.#held.size < MAX_HELD || this.#sending.size > 0 || nowMs < probeAt) return false;
+    this.#change({
+      probes: probes + 1,
+      probeAt: nowMs + Math.min(FIRST_PROBE_MS * 2 ** probes, LONGEST_PROBE_MS),
+    });
     // Each in turn: one may fail by itself.
     const heads = this.#heads();
-    const probe = heads[this.#probes % heads.length];
-    this.#probes += 1;
+    const probe = heads[probes % heads.length];
     if (probe !== undefined) start(probe, false);
     return false;
   }
@@ -315,17 +336,19 @@ export class WebhookOutbox {
   }
 
   #recover(nowMs: number): void {
-    if (this.#lastError !== null) this.#output.warn("the receiver of webhooks takes messages again");
-    this.#lastError = null;
-    this.#probes = 0;
-    this.#probeAt = nowMs + FIRST_PROBE_MS;
-    for (const id of this.#mayHurry) this.#hurried.add(id);
-    this.#mayHurry.clear();
+    for (const message of this.#held.values()) {
+      if (!message.mayHurry) continue;
+      this.#hurried.add(message.id);
+      this.#hold(message, message.tries, message.dueAt);
+    }
+    if (this.#state.lastError === null) return;
+    this.#output.warn("the receiver of webhooks takes messages again");
+    this.#change({ lastError: null, probes: 0, probeAt: nowMs + FIRST_PROBE_MS });
   }
 
-  #fail(message: WebhookMessage, isScheduled: boolean, error: string, nowMs: number): void {
-    if (this.#lastError === null) this.#output.warn(`the receiver of webhooks fails: ${error}`);
-    this.#lastError = error;
+  #fail({ message, isScheduled }: Sending, error: string, nowMs: number): void {
+    if (this.#state.lastError === null) this.#output.warn(`the receiver of webhooks fails: ${error}`);
+    if (this.#state.lastError !== error) this.#change({ lastError: error });
     if (!isScheduled) return;
     const tries = (this.#held.get(message.id)?.tries ?? 0) + 1;
     const delayMs = RETRY_DELAYS_MS[tries - 1];
@@ -334,18 +357,21 @@ export class WebhookOutbox {
       this.#output.warn(`a webhook is given up after ${tries} tries: ${error}`);
       return;
     }
-    this.#hold({ ...message, tries, dueAt: Math.floor(nowMs + delayMs * (1 + JITTER * this.#random())) });
-    this.#mayHurry.add(message.id);
+    this.#hold(message, tries, Math.floor(nowMs + delayMs * (1 + JITTER * this.#random())), true);
   }
 
-  #hold({ id, sessid, at, body, tries, dueAt }: HeldMessage): void {
-    const message = { id, sessid, at, body, tries, dueAt };
+  #change(changes: Partial<OutboxState>): void {
+    this.#state = { ...this.#state, ...changes };
+    this.#storage.save(this.#state);
+  }
+
+  #hold({ id, sessid, at, body }: WebhookMessage, tries: number, dueAt: number, mayHurry = false): void {
+    const message = { id, sessid, at, body, tries, dueAt, mayHurry };
     this.#held.set(id, message);
     this.#storage.hold(message);
   }
 
   #release(id: string): void {
-    this.#mayHurry.delete(id);
     this.#hurried.delete(id);
     if (this.#held.delete(id)) this.#storage.release(id);
   }
@@ -353,6 +379,6 @@ export class WebhookOutbox {
   #moveCursor(): void {
     const undone = this.#places.findIndex(({ isDone }) => !isDone);
     const passed = this.#places.splice(0, undone === -1 ? this.#places.length : undone).at(-1);
-    if (passed !== undefined && passed.position !== this.#storage.cursor) this.#storage.cursor = passed.position;
+    if (passed !== undefined && passed.position !== this.#state.cursor) this.#change({ cursor: passed.position });
   }
 }

@@ -2,6 +2,7 @@ import type { LogPage } from "../../../worker/session-store/session-log.ts";
 import type { WebhookMessage } from "../../../worker/webhooks/webhook-message.ts";
 import {
   type HeldMessage,
+  type OutboxState,
   type OutboxStorage,
   WebhookOutbox,
   type WebhookOutcome,
@@ -34,9 +35,20 @@ export function failed(error = "500", retryAfterMs: number | null = null): Webho
 
 /** Keeps what an outbox stores, in memory. */
 export class MemoryOutboxStorage implements OutboxStorage {
-  cursor: string | null = null;
-  isDisabled = false;
+  state: OutboxState | undefined;
   readonly held = new Map<string, HeldMessage>();
+
+  get cursor(): string | null {
+    return this.state?.cursor ?? null;
+  }
+
+  load(): OutboxState | undefined {
+    return this.state;
+  }
+
+  save(state: OutboxState): void {
+    this.state = state;
+  }
 
   loadHeld(): readonly HeldMessage[] {
     return [...this.held.values()];

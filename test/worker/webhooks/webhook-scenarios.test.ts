@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { HeldMessage } from "../../../worker/webhooks/webhook-outbox.ts";
+import type { HeldMessage, OutboxState } from "../../../worker/webhooks/webhook-outbox.ts";
 import { runOutboxScenario } from "../../support/webhooks/outbox-scenario.ts";
 import { MemoryOutboxStorage } from "../../support/webhooks/outbox-stage.ts";
 
@@ -26,11 +26,11 @@ class ScheduleLosingStorage extends MemoryOutboxStorage {
   }
 }
 
-/** Its cursor is at the end of what is held. */
+/** Its cursor is at the newest message that is held, though earlier ones are under way. */
 class HastyStorage extends MemoryOutboxStorage {
-  override hold(message: HeldMessage): void {
-    super.hold(message);
-    this.cursor = message.id;
+  override load(): OutboxState | undefined {
+    const newest = [...this.held.keys()].at(-1);
+    return this.state && { ...this.state, cursor: newest ?? this.state.cursor };
   }
 }
 

@@ -147,24 +147,26 @@ describe("an outbox in SQLite", () => {
   it("has after a restart what it had before", () =>
     inObject(async ({ storage: { sql } }) => {
       const held = (id: string, tries: number): HeldMessage => {
+        const sessid = id === "3_1_x" ? null : -7;
         return {
           id,
-          sessid: id === "3_1_x" ? null : -7,
+          sessid,
           at: 1,
           body: `body of ${id}`,
           tries,
           dueAt: 1_800_000_000_000 + tries,
+          mayHurry: tries === 1,
         };
       };
       const before = new OutboxTable(sql);
-      expect([before.cursor, before.isDisabled, before.loadHeld()]).toEqual([null, false, []]);
+      expect([before.load(), before.loadHeld()]).toEqual([undefined, []]);
       for (const id of ["2_1_x", "1_1_x", "3_1_x", "4_1_x"]) before.hold(held(id, 1));
       before.hold(held("1_1_x", 2));
       before.release("4_1_x");
-      before.cursor = "5_1_x";
-      before.isDisabled = true;
+      const state = { cursor: "5_1_x", isDisabled: true, lastError: "410", pausedUntil: 1, probes: 2, probeAt: 3 };
+      before.save(state);
       const after = new OutboxTable(sql);
-      expect([after.cursor, after.isDisabled]).toEqual(["5_1_x", true]);
+      expect(after.load()).toEqual(state);
       expect(after.loadHeld()).toEqual([held("2_1_x", 1), held("1_1_x", 2), held("3_1_x", 1)]);
     }));
 
