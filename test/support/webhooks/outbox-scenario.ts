@@ -51,7 +51,7 @@ export function runOutboxScenario(seed: number, storage = new MemoryOutboxStorag
     if (stage.underWay.size >= MAX_SENDING) faults.push(`${stage.underWay.size} messages were under way`);
     if ([...stage.underWay.values()].includes(sessid)) faults.push(`two messages of session ${sessid} were under way`);
     const tookMs = random.integer(0, 300);
-    const isBad = numberOf(id) === poisoned || (!isOver && (isDown || random.chance(failureRate)));
+    const isBad = (sessid !== null && numberOf(id) === poisoned) || (!isOver && (isDown || random.chance(failureRate)));
     if (!isBad) return { outcome: DELIVERED, tookMs };
     const isProcessed = random.chance(0.1);
     if (random.chance(0.1)) return { outcome: failed("timeout"), tookMs: 15 * SECOND_MS, isProcessed };
