@@ -83,7 +83,8 @@ export class SessionWatch {
 
   #inTurn(call: () => Promise<void>): Promise<void> {
     const called = this.#free.then(call);
-    this.#free = called.then(() => scheduler.wait(CALL_SPACING_MS));
+    const pause = (): Promise<void> => scheduler.wait(CALL_SPACING_MS);
+    this.#free = called.then(pause, pause);
     return called;
   }
 }
