@@ -61,11 +61,6 @@ export class FakeEvents {
     this.push();
   }
 
-  /** Sends the streams an id without data. */
-  checkpoint(position: string): void {
-    for (const { response, isOpen } of this.streams) if (isOpen) response.write(`: \nid: ${position}\n\n`);
-  }
-
   reset(position: string): void {
     const block = `event: reset\nid: ${position}\ndata: ${JSON.stringify({ position })}\n\n`;
     for (const { response, isOpen } of this.streams) if (isOpen) response.write(block);
