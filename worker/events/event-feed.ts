@@ -158,8 +158,8 @@ export class EventFeed<Listener> {
     const isFirst = this.#ring.position === null;
     if (page.kind === "unavailable") {
       this.#watchedUntilMs = Number.NEGATIVE_INFINITY;
+      // The next poll reads again.
       this.#mayReadAtMs = nowMs + this.#limits.pollMs;
-      this.#owesRead = this.#listeners.size > 0;
     } else if (this.#listeners.size === 0) {
       // The last one left during the read.
     } else if (page.kind === "reset" || isFirst) {

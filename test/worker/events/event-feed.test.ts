@@ -167,6 +167,22 @@ describe("a listener", () => {
     expect(sessids).toEqual(numbers(1, count + 2));
   });
 
+  it("that has caught up farther than the hub has read waits for the hub, and reads no more pages", () => {
+    const stage = new Stage();
+    stage.write("ended", 1);
+    stage.listen("a", { after: "0" });
+    stage.write("ended", 2);
+    stage.wait(minReadIntervalMs);
+    stage.pageRead();
+    expect(stage.takeSessids("a")).toEqual([1, 2]);
+    expect([stage.pageReads.length, stage.reads.length]).toEqual([0, 2]);
+    stage.readDone();
+    stage.write("ended", 3);
+    stage.poke();
+    expect(stage.takeSessids("a")).toEqual([3]);
+    expect(stage.pageReads).toEqual([]);
+  });
+
   it("is told of a reset if its position is gone, and goes on from the end of the log", () => {
     const stage = new Stage();
     stage.write("ended", 1, 2, 3);
