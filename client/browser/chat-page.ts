@@ -80,6 +80,7 @@ function enter(view: ChatView, room: string, { user, token }: Entrance): void {
 
 function connect(view: ChatView, room: string, token: string | undefined): void {
   // It is about a session before this one.
+  // biome-ignore lint/suspicious/noDocumentCookie: not every browser has the Cookie Store API
   if (token === undefined) document.cookie = `${OWN_END_COOKIE}=; Path=${OWN_END_PATH}; Max-Age=0; Secure`;
   const connection = new ReliableConnection({ transport: webSocketTransport({ token }), room });
   const chat = new Chat(connection, (line) => view.show(line));

@@ -74,7 +74,7 @@ const Page = v.object({ events: v.array(Ended), next: Position, more: v.boolean(
 const Standing = v.object({ position: Position });
 const Gone = v.object({ next: Position });
 
-/** `GET /v1/events` of the edge: the ends of sessions, as a stream and in pages (docs/http-api.md, "Service routes"). */
+/** `GET /v1/events` of the edge: the ends of sessions, as a stream and in pages (docs/http-api.md, "Events"). */
 export class EdgeEvents {
   readonly #pool: Pool;
   readonly #path: string;
