@@ -3,6 +3,7 @@ import { type RawData, WebSocket } from "ws";
 import { BRIDGE_HEADER, LEASE_MESSAGE_TYPES, MAX_LEASE_MESSAGE_BYTES } from "../../protocol/leases/lease-messages.ts";
 import { type Answers, LeasedSessions } from "../../protocol/leases/leased-sessions.ts";
 import type { LeasedSessionsLimits } from "../../protocol/leases/session-memory.ts";
+import { EdgeRedial } from "../edge/edge-redial.ts";
 import { KeptSessions } from "./kept-sessions.ts";
 
 /** Where the hub is, and what the bridge keeps. */
@@ -35,27 +36,11 @@ export interface HubMetrics {
   disconnected(code: HubEndCode): void;
 }
 
-/**
- * The delay before a dial is random, up to the first of these, doubling up to the second, so that bridges that one fault disconnected
- * do not return at the same time (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
- */
-const FIRST_DELAY_MS = 250;
-const MAX_DELAY_MS = 8_000;
-
-/** A connection that held a lease for so long was good: the delays begin anew. */
-const GOOD_MS = 10_000;
-
-/** The delay after a refusal that only an operator ends: an edge without leases, a wrong key. Half of it at the least. */
-const REFUSED_DELAY_MS = 60_000;
-
 /** Unauthorized, Not Found (an edge that knows no leases), Upgrade Required. */
 const LASTING_REFUSALS: readonly number[] = [401, 404, 426];
 
 /** How long the hub may take to respond to a close. */
 const CLOSE_MS = 1_000;
-
-/** A state that comes again is not logged again within this time. */
-const LOG_INTERVAL_MS = 60_000;
 
 /**
  * Holds the WebSocket to the hub, `/v1/leases` of the edge, and dials again whenever it is lost. What comes on it drives
@@ -66,10 +51,8 @@ export class HubConnection {
   readonly kept: KeptSessions;
   readonly #options: HubConnectionOptions;
   readonly #url: URL;
-  readonly #log: StateLog;
+  readonly #redial = new EdgeRedial();
   #socket: WebSocket | undefined;
-  /** Dials since the last good connection. */
-  #dials = 0;
   /** When the first lease of this connection was granted. */
   #grantedMs: number | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -78,7 +61,6 @@ export class HubConnection {
 
   constructor(options: HubConnectionOptions) {
     this.#options = options;
-    this.#log = new StateLog(options.logger);
     const { origin, pathname } = options.edgeUrl;
     this.#url = new URL(`${origin}${pathname.replace(/\/$/, "")}/v1/leases`);
     this.sessions = new LeasedSessions(options.limits, {
@@ -154,7 +136,9 @@ export class HubConnection {
     else if (frame[0] === LEASE_MESSAGE_TYPES.granted) metrics.leaseGranted();
     if (this.#grantedMs !== undefined || !this.sessions.holdsLease(nowMs)) return;
     this.#grantedMs = nowMs;
-    this.#log.held(this.sessions.boundMs);
+    if (!this.#redial.isNews("held")) return;
+    const { boundMs } = this.sessions;
+    this.#options.logger.info({ boundMs }, "the bridge holds a lease: it answers checks from memory");
   }
 
   /** Calls the machine when it has something to do. */
@@ -186,13 +170,13 @@ export class HubConnection {
   #lost(end: HubEnd): void {
     this.#socket = undefined;
     this.sessions.disconnected();
-    if (this.#grantedMs !== undefined && this.kept.now() - this.#grantedMs >= GOOD_MS) this.#dials = 0;
-    const delayMs = end.isLasting
-      ? REFUSED_DELAY_MS * (1 - Math.random() / 2)
-      : Math.random() * Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** this.#dials);
-    this.#dials += 1;
+    const usedMs = this.#grantedMs === undefined ? 0 : this.kept.now() - this.#grantedMs;
+    const delayMs = this.#redial.delayMs(usedMs, end.isLasting);
     this.#options.metrics.disconnected(end.code);
-    this.#log.lost(end, delayMs);
+    if (this.#redial.isNews(end.code)) {
+      const fields = { code: end.code, detail: end.detail, redialMs: Math.ceil(delayMs) };
+      this.#options.logger.warn(fields, "the bridge holds no lease: the edge answers every check");
+    }
     this.#dialTimer = setTimeout(() => this.open(), delayMs);
   }
 }
@@ -226,34 +210,4 @@ async function closed(socket: WebSocket, code: number, reason: string): Promise<
   socket.close(code, reason.slice(0, 123));
   await done;
   clearTimeout(timer);
-}
-
-/** Logs each change between holding a lease and not: one line, and each kind at most once in {@link LOG_INTERVAL_MS}. */
-class StateLog {
-  readonly #logger: Logger;
-  readonly #loggedMs = new Map<string, number>();
-  #state = "";
-
-  constructor(logger: Logger) {
-    this.#logger = logger;
-  }
-
-  held(boundMs: number | undefined): void {
-    if (this.#isNews("held")) this.#logger.info({ boundMs }, "the bridge holds a lease: it answers checks from memory");
-  }
-
-  lost({ code, detail }: HubEnd, redialMs: number): void {
-    if (!this.#isNews(code)) return;
-    const fields = { code, detail, redialMs: Math.ceil(redialMs) };
-    this.#logger.warn(fields, "the bridge holds no lease: the edge answers every check");
-  }
-
-  #isNews(state: string): boolean {
-    if (state === this.#state) return false;
-    this.#state = state;
-    const nowMs = performance.now();
-    if (nowMs - (this.#loggedMs.get(state) ?? Number.NEGATIVE_INFINITY) < LOG_INTERVAL_MS) return false;
-    this.#loggedMs.set(state, nowMs);
-    return true;
-  }
 }

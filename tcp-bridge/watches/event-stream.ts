@@ -1,4 +1,5 @@
 import type { Logger } from "pino";
+import { EdgeRedial } from "../edge/edge-redial.ts";
 import type { EdgeEvents, StreamEnd } from "./edge-events.ts";
 import type { RecentEnds, SessionEnd } from "./recent-ends.ts";
 
@@ -22,15 +23,6 @@ export interface EventStreamOptions {
   readonly logger: Logger;
 }
 
-/** As for the connection to the hub of leases (tcp-bridge/leases/hub-connection.ts). */
-const FIRST_DELAY_MS = 250;
-const MAX_DELAY_MS = 8_000;
-const GOOD_MS = 10_000;
-const REFUSED_DELAY_MS = 60_000;
-
-/** A state that comes again is not logged again within this time. */
-const LOG_INTERVAL_MS = 60_000;
-
 /**
  * The one stream of events that a bridge reads while anybody watches. It fills the ring of recent ends.
  *
@@ -48,12 +40,10 @@ export class EventStream {
   #state: "closed" | "dialling" | "live" | "waiting" = "closed";
   #abort: AbortController | undefined;
   #dialTimer: NodeJS.Timeout | undefined;
-  /** Dials since the last good stream. */
-  #dials = 0;
+  readonly #redial = new EdgeRedial();
   #liveSinceMs = 0;
   /** Those who wait for the state `live`. */
   readonly #waiting = new Set<() => void>();
-  readonly #loggedMs = new Map<string, number>();
 
   constructor(options: EventStreamOptions) {
     this.#options = options;
@@ -140,29 +130,22 @@ export class EventStream {
     if (this.#state === "live") return;
     this.#state = "live";
     this.#liveSinceMs = performance.now();
-    this.#log("live", () => this.#options.logger.info("the bridge reads the edge's events for those who watch"));
+    if (this.#redial.isNews("live"))
+      this.#options.logger.info("the bridge reads the edge's events for those who watch");
   }
 
   #lost(end: StreamEnd): void {
-    if (this.#state === "live" && performance.now() - this.#liveSinceMs >= GOOD_MS) this.#dials = 0;
+    const usedMs = this.#state === "live" ? performance.now() - this.#liveSinceMs : 0;
     this.#state = "waiting";
-    const delayMs = end.isLasting
-      ? REFUSED_DELAY_MS * (1 - Math.random() / 2)
-      : Math.random() * Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** this.#dials);
-    this.#dials += 1;
-    const fields = { code: end.code, detail: end.detail, redialMs: Math.ceil(delayMs) };
-    this.#log(end.code, () => this.#options.logger.warn(fields, "the edge's events ended: watches wait for them"));
+    const delayMs = this.#redial.delayMs(usedMs, end.isLasting);
+    if (this.#redial.isNews(end.code)) {
+      const fields = { code: end.code, detail: end.detail, redialMs: Math.ceil(delayMs) };
+      this.#options.logger.warn(fields, "the edge's events ended: watches wait for them");
+    }
     this.#dialTimer = setTimeout(() => {
       this.#options.output.redialled();
       this.#dial();
     }, delayMs);
-  }
-
-  #log(state: string, write: () => void): void {
-    const nowMs = performance.now();
-    if (nowMs - (this.#loggedMs.get(state) ?? Number.NEGATIVE_INFINITY) < LOG_INTERVAL_MS) return;
-    this.#loggedMs.set(state, nowMs);
-    write();
   }
 
   /** Resolves when `isOver` is true after something has changed, at the latest after `timeoutMs`. */
