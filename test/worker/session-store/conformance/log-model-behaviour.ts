@@ -74,7 +74,7 @@ export function logModelBehaviour(harnessOf: () => StoreHarness): void {
         expect(await liveAmong(store, [...live.keys()])).toEqual([...live.keys()]);
       }
     });
-    await fc.assert(property, { numRuns: evicts ? 20 : 60 });
+    await fc.assert(property, { numRuns: evicts ? 15 : 30 });
   });
 }
 
