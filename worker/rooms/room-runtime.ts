@@ -8,7 +8,7 @@ import type { SessionStore } from "../session-store/session-store.ts";
 import { findInvalidSessions, type RoomCredential, roomIdentity, sessidOf } from "./room-admission.ts";
 import { RoomSockets } from "./room-sockets.ts";
 import { type RoomHooks, type RoomMember, RoomTransactions } from "./room-transaction.ts";
-import { SessionWatch } from "./session-watch.ts";
+import { RoomWatch } from "./room-watch.ts";
 import type { SqliteRoomStorage } from "./sqlite-room-storage.ts";
 
 export interface RoomRuntimeOptions {
@@ -52,7 +52,7 @@ export class RoomRuntime {
   readonly #transactions: RoomTransactions;
   readonly #coalescer: TransactionCoalescer;
   readonly #timers: RoomTimers;
-  readonly #watch: SessionWatch;
+  readonly #watch: RoomWatch;
   #inbox: RoomAction[] = [];
   #inboxBytes = 0;
 
@@ -73,7 +73,7 @@ export class RoomRuntime {
       committed: () => ctx.storage.sync(),
       background: (work) => ctx.waitUntil(work),
     });
-    this.#watch = new SessionWatch({
+    this.#watch = new RoomWatch({
       room: storage.record.name,
       hub: eventHub,
       sessids: () => new Set(this.#sessions.map(sessidOf)),

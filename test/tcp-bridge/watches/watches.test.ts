@@ -130,9 +130,9 @@ describe("a watch of the known sessions", () => {
     expect(words(await peer.told(1))).toEqual(["8"]);
   });
 
-  it("is told of all ends when the connection knows more than BRIDGE_MAX_WATCHED_SESSIONS", async () => {
+  it("is told of all ends when the connection knows more than BRIDGE_MAX_KNOWN_SESSIONS", async () => {
     await stack.close();
-    stack = await TestBridge.open({ BRIDGE_MAX_WATCHED_SESSIONS: "2" });
+    stack = await TestBridge.open({ BRIDGE_MAX_KNOWN_SESSIONS: "2" });
     const peer = await stack.connect();
     await peer.watch("known");
     for (const [index, sessid] of [1, 2, 3].entries()) {

@@ -1,7 +1,7 @@
 import type { EventHubCalls } from "../isolate.ts";
 import { settledWithin } from "../session-store/session-store.ts";
 
-export interface SessionWatchOptions {
+export interface RoomWatchOptions {
   readonly room: string;
   /** The event hub. A stub serves one call: after an error it stays broken. */
   readonly hub: () => Pick<EventHubCalls, "watchRoom">;
@@ -23,19 +23,19 @@ const CALL_SPACING_MS = 100;
  * Tells the event hub whose ends and changes a room must hear of. Calls follow each other, so that the last is what the hub knows;
  * sessions that enter meanwhile share the next one.
  */
-export class SessionWatch {
+export class RoomWatch {
   readonly #room: string;
-  readonly #hub: SessionWatchOptions["hub"];
-  readonly #sessids: SessionWatchOptions["sessids"];
-  readonly #onWatched: SessionWatchOptions["onWatched"];
-  readonly #background: SessionWatchOptions["background"];
+  readonly #hub: RoomWatchOptions["hub"];
+  readonly #sessids: RoomWatchOptions["sessids"];
+  readonly #onWatched: RoomWatchOptions["onWatched"];
+  readonly #background: RoomWatchOptions["background"];
   /** The sessions that the hub knows, or will by a call that waits. The room may lose this, and then tells the hub again. */
   #known = new Set<number>();
   /** Those of them that wait for the next call. */
   #waiting = new Set<number>();
   #free: Promise<unknown> = Promise.resolve();
 
-  constructor({ room, hub, sessids, onWatched, background }: SessionWatchOptions) {
+  constructor({ room, hub, sessids, onWatched, background }: RoomWatchOptions) {
     this.#room = room;
     this.#hub = hub;
     this.#sessids = sessids;
