@@ -1,3 +1,5 @@
+import { legible } from "./legible-text.ts";
+
 /** Attributes of an element; `false` and undefined leave one out. */
 type Attributes = Readonly<Record<string, string | number | boolean | undefined>>;
 
@@ -24,9 +26,9 @@ export function button(label: string, action: () => void, attributes: Attributes
   return made;
 }
 
-/** A text that a user typed: its direction does not change that of the text around it. */
+/** A text that a user typed: every character of it is seen, and its direction does not change that of the text around it. */
 export function typed(text: string): HTMLElement {
-  return element("bdi", {}, text);
+  return element("bdi", {}, legible(text));
 }
 
 /** A field with its label above it. */

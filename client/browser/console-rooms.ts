@@ -2,6 +2,7 @@ import { button, confirmed, counted, element, facts, field, typed } from "./cons
 import { type ConsolePart, partAddress, Repetition } from "./console-part.ts";
 import type { Answer, ConsoleServer, RoomView } from "./console-server.ts";
 import type { Operator } from "./console-sessions.ts";
+import { legible } from "./legible-text.ts";
 
 const ASK_MS = 2_000;
 
@@ -29,7 +30,10 @@ export class RoomsPart implements ConsolePart {
     pattern: ROOM,
     title: "1 to 64 of A-Z a-z 0-9 _ . and -",
   });
+  /** What came of what the operator did. */
   readonly #outcome = element("p", { class: "notice", role: "status", hidden: true });
+  /** Why the room was not read. */
+  readonly #fault = element("p", { class: "error", hidden: true });
   readonly #view = element("section", { class: "room", "aria-labelledby": "room-name", hidden: true });
   readonly #heading = element("h3", { id: "room-name" });
   readonly #facts = element("div");
@@ -41,6 +45,7 @@ export class RoomsPart implements ConsolePart {
   });
   readonly #note = element("p", { class: "rule" });
   readonly #rows = element("tbody");
+  readonly #table: HTMLElement;
   readonly #asking = new Repetition(ASK_MS, () => this.#ask());
   #room: string | undefined;
   #members: readonly Member[] = [];
@@ -61,24 +66,25 @@ export class RoomsPart implements ConsolePart {
     });
     this.#filter.addEventListener("input", () => this.#showMembers());
     const columns = ["Member", "User", "State", ...(operator.mayWrite ? ["Remove"] : [])];
+    this.#table = element(
+      "div",
+      { class: "scroll", role: "region", "aria-label": "Members", tabindex: 0 },
+      element(
+        "table",
+        { class: "members" },
+        element("thead", {}, element("tr", {}, ...columns.map((name) => element("th", { scope: "col" }, name)))),
+        this.#rows,
+      ),
+    );
     this.#view.append(
       this.#heading,
       this.#facts,
       ...(operator.mayWrite ? [this.#sayForm()] : []),
       field("Members whose user has", this.#filter),
       this.#note,
-      element(
-        "div",
-        { class: "scroll", role: "region", "aria-label": "Members", tabindex: 0 },
-        element(
-          "table",
-          { class: "members" },
-          element("thead", {}, element("tr", {}, ...columns.map((name) => element("th", { scope: "col" }, name)))),
-          this.#rows,
-        ),
-      ),
+      this.#table,
     );
-    this.element = element("div", {}, form, this.#outcome, this.#view);
+    this.element = element("div", {}, form, this.#outcome, this.#fault, this.#view);
   }
 
   open(choice: URLSearchParams): void {
@@ -86,7 +92,9 @@ export class RoomsPart implements ConsolePart {
     if (room === null || room === this.#room) return;
     this.#room = room;
     this.#input.value = room;
+    this.#filter.value = "";
     this.#view.hidden = true;
+    this.#fault.hidden = true;
     this.#say("");
     if (this.#isWatched) this.#asking.now();
   }
@@ -107,7 +115,11 @@ export class RoomsPart implements ConsolePart {
     const answer = await this.#server.room(room);
     // Another room was opened meanwhile.
     if (room !== this.#room) return this.#ask();
-    if (answer.kind !== "ok") return this.#say(answer.kind === "failed" ? answer.text : "There is no such room.");
+    this.#fault.hidden = answer.kind === "ok";
+    if (answer.kind !== "ok") {
+      this.#fault.textContent = answer.kind === "failed" ? answer.text : "There is no such room.";
+      return;
+    }
     const { epoch, offset, members } = answer.value;
     this.#members = members;
     const away = members.filter(({ connected }) => !connected).length;
@@ -128,9 +140,12 @@ export class RoomsPart implements ConsolePart {
     this.#note.textContent =
       found.length > MAX_ROWS
         ? `The first ${MAX_ROWS} of ${counted(found.length, "member")}.`
-        : this.#members.length === 0
-          ? "Nobody is here."
-          : "";
+        : found.length > 0
+          ? ""
+          : this.#members.length === 0
+            ? "Nobody is here."
+            : "No member matches.";
+    this.#table.hidden = found.length === 0;
     // A button that has the focus must not be replaced every two seconds.
     const rows = new Map([...this.#rows.rows].map((row) => [row.dataset["member"], row]));
     const wanted = found.slice(0, MAX_ROWS).map((member) => {
@@ -154,7 +169,7 @@ export class RoomsPart implements ConsolePart {
     if (this.#operator.mayWrite) {
       const remove = button("Remove", () => void this.#remove(member), {
         class: "quiet",
-        "aria-label": `Remove ${user}`,
+        "aria-label": `Remove ${legible(user)}`,
       });
       row.append(element("td", {}, remove));
     }
@@ -180,9 +195,10 @@ export class RoomsPart implements ConsolePart {
     return form;
   }
 
-  async #remove({ member, user }: Member): Promise<void> {
+  async #remove({ member, user: name }: Member): Promise<void> {
     const room = this.#room;
     if (room === undefined) return;
+    const user = legible(name);
     const consequence = "The connection is closed. The user may come in again, until the session is ended.";
     if (!(await confirmed({ question: `Remove ${user} from ${room}?`, consequence, action: "Remove" }))) return;
     const removed = await this.#server.removeMember(room, member);

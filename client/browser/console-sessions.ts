@@ -1,9 +1,7 @@
 import { button, confirmed, counted, element, facts, field, moment, typed } from "./console-elements.ts";
 import { type ConsolePart, partAddress } from "./console-part.ts";
 import type { Answer, ConsoleServer, Ended, LogEvent, Reach, SessionView } from "./console-server.ts";
-
-/** A session's number, an int32. */
-const SESSID = /^-?\d{1,10}$/;
+import { legible } from "./legible-text.ts";
 
 /** Users of browser accounts have this before the account's name. */
 const ACCOUNT_PREFIX = "web:";
@@ -62,7 +60,7 @@ export class SessionsPart implements ConsolePart {
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       const text = this.#input.value.trim();
-      const address = partAddress(this.name, SESSID.test(text) ? { sessid: text } : { user: text });
+      const address = partAddress(this.name, isSessid(text) ? { sessid: text } : { user: text });
       // The same again is a reload.
       if (location.hash === address) void this.#look();
       else location.hash = address;
@@ -148,12 +146,13 @@ export class SessionsPart implements ConsolePart {
           ]
         : [];
     const hint = total === 0 && user !== null && !user.startsWith(ACCOUNT_PREFIX) ? [accountHint(user)] : [];
+    if (byNumber) hint.push(userHint(this.#wanted?.get("sessid") ?? ""));
     const list = element(
       "ul",
       { class: "sessions", "aria-label": "Sessions" },
       ...sessions.map((session) => this.#rowOf(session)),
     );
-    this.#found.replaceChildren(head, ...more, ...hint, list);
+    this.#found.replaceChildren(head, ...more, list, ...hint);
   }
 
   #rowOf(session: SessionView): HTMLElement {
@@ -164,7 +163,7 @@ export class SessionsPart implements ConsolePart {
     const grantList =
       grants.length === 0
         ? "none"
-        : element("span", { class: "grants" }, ...grants.map((grant) => element("code", {}, grant)));
+        : element("span", { class: "grants" }, ...grants.map((grant) => element("code", {}, legible(grant))));
     const row = element(
       "li",
       {},
@@ -206,7 +205,7 @@ export class SessionsPart implements ConsolePart {
       "The user is logged out everywhere, at once. Sessions that have begun since this list was made end too.";
     if (
       !(await confirmed({
-        question: `End ${sessions} of ${user}?`,
+        question: `End ${sessions} of ${legible(user)}?`,
         consequence,
         action: total === 1 ? "End it" : "End all",
       }))
@@ -231,6 +230,11 @@ export class SessionsPart implements ConsolePart {
   }
 }
 
+/** Whether a text may be the number of a session: an int32 other than 0. A longer number may be a user's name. */
+function isSessid(text: string): boolean {
+  return /^-?\d{1,10}$/.test(text) && Number(text) !== 0 && Number(text) === (Number(text) | 0);
+}
+
 /** What is said of an end: how far it reached. */
 export function reachText({ ended, reach }: Ended): string {
   return `Ended ${counted(ended, "session")}. ${reach === null ? "How many bridges know of it is not known: the log could not be read." : bridgesText(reach)}`;
@@ -245,13 +249,14 @@ function notFound(sessid: string): HTMLElement[] {
   return [
     element("h3", { tabindex: -1 }, `No session ${sessid}`),
     element("p", {}, "It has ended, or there never was one of this number."),
-    element(
-      "p",
-      {},
-      "If it is the name of a user: ",
-      element("a", { href: partAddress("sessions", { user: sessid }) }, sessid),
-    ),
+    userHint(sessid),
   ];
+}
+
+/** A user's name may be a number too. */
+function userHint(number: string): HTMLElement {
+  const user = element("a", { href: partAddress("sessions", { user: number }) }, number);
+  return element("p", {}, "If it is the name of a user: ", user);
 }
 
 function accountHint(user: string): HTMLElement {

@@ -20,6 +20,10 @@ const PASSWORD = "correct horse battery";
 /** More than a user may have by default. */
 const MANY_SESSIONS = 10_000;
 
+/** The links to the parts that are not wholly seen. */
+const CUT_TABS = `[...document.querySelectorAll(".parts a")].filter((tab) => tab.getBoundingClientRect().right >
+  tab.closest(".parts").getBoundingClientRect().right).map((tab) => tab.textContent)`;
+
 let stack: RunningStack;
 /** Beside the stack's own. */
 let bridge: BridgeProgram;
@@ -143,6 +147,32 @@ describe("the console's sessions", () => {
     await find(page, user);
     await page.getByRole("link", { name: user }).last().click();
     await page.getByRole("heading", { name: `1 session of ${user}` }).waitFor();
+    // A session of this number exists, and no session can have the other.
+    const sessid = String(await createSession(user));
+    await createSession(sessid);
+    await find(page, sessid);
+    await page.getByRole("heading", { name: `Session of ${user}` }).waitFor();
+    await page.getByRole("link", { name: sessid }).click();
+    await page.getByRole("heading", { name: `1 session of ${sessid}` }).waitFor();
+    const phone = String(8_000_000_000 + nextName);
+    await createSession(phone);
+    await find(page, phone);
+    await page.getByRole("heading", { name: `1 session of ${phone}` }).waitFor();
+  });
+
+  test("shows characters that are not seen, also where it asks before an end", async () => {
+    const { page } = await openConsole(["console:write"]);
+    const user = `${newName("kim")}\u200B`;
+    const shown = user.replace("\u200B", "⟨U+200B⟩");
+    const sessid = await createSession(user);
+    await find(page, String(sessid));
+    await page.getByRole("link", { name: "All sessions of this user" }).click();
+    await page.getByRole("heading", { name: `1 session of ${shown}` }).waitFor();
+    await page.getByRole("button", { name: "End it" }).click();
+    await page.getByRole("heading", { name: `End the session of ${shown}?` }).waitFor();
+    await page.getByRole("dialog").getByRole("button", { name: "End it" }).click();
+    await page.getByText(/^Ended 1 session/).waitFor();
+    expect(await sessionsOf(user)).toBe(0);
   });
 
   test("marks a session that ends while it is shown", async () => {
@@ -228,6 +258,19 @@ describe("the console's rooms", () => {
     expect(complaints).toEqual([]);
   });
 
+  test("says why a room is not read, for as long as it is not", async () => {
+    const { page } = await openConsole(["console"]);
+    const room = newName("lobby");
+    await page.route("**/console/rooms/*", (route) => route.abort());
+    await page.goto(`${stack.edgeUrl}/console#rooms?room=${room}`);
+    const fault = page.getByText("The edge did not answer.");
+    await fault.waitFor();
+    await page.unroute("**/console/rooms/*");
+    await page.getByText("Nobody is here.").waitFor();
+    expect(await fault.isVisible()).toBe(false);
+    expect(await page.getByRole("region", { name: "Members" }).isVisible()).toBe(false);
+  });
+
   test("shows 100 of more members, and finds the others", async () => {
     const { page } = await openConsole(["console"]);
     const room = newName("crowd");
@@ -236,6 +279,8 @@ describe("the console's rooms", () => {
     await page.getByText("The first 100 of 120 members.").waitFor();
     await page.getByLabel("Members whose user has").fill("player-119");
     await until(async () => (await members(page)).join() === "player-119 connected");
+    await page.getByLabel("Members whose user has").fill("player-120");
+    await page.getByText("No member matches.").waitFor();
   });
 });
 
@@ -380,6 +425,7 @@ describe("the console in Chromium", () => {
       if (name === "bridges") await page.getByText("2 bridges,").waitFor();
       if (name === "rooms") await until(async () => (await members(page)).length === 1);
       expect(await page.evaluate("document.documentElement.scrollWidth - innerWidth"), name).toBeLessThanOrEqual(0);
+      expect(await page.evaluate(CUT_TABS), name).toEqual([]);
       await keepScreenshot(page, `console-${name}-${device}-${colorScheme}`);
     }
     expect(complaints).toEqual([]);

@@ -55,7 +55,7 @@ export class PersistentChromium {
   }
 }
 
-export const PHONE = { width: 390, height: 844 };
+export const PHONE = { width: 360, height: 844 };
 export const DESKTOP = { width: 1280, height: 800 };
 
 /** Somebody who has a chat page open, with a cookie jar of their own. */
