@@ -123,6 +123,17 @@ describe("a listener", () => {
     expect(stage.take("b")).toEqual([{ kind: "checkpoint", position: "2" }]);
   });
 
+  it("gets nothing of before it came, also if the hub has several pages to read until then", () => {
+    const stage = new Stage();
+    stage.listen("a");
+    stage.write("ended", ...numbers(1, MAX_LOG_PAGE + 1));
+    stage.connect("b");
+    stage.readDone();
+    expect(stage.take("b")).toEqual([]);
+    stage.readDone();
+    expect(stage.take("b")).toEqual([{ kind: "checkpoint", position: `${MAX_LOG_PAGE + 1}` }]);
+  });
+
   it("gets what happens from then on, of the kinds that it wants", () => {
     const stage = new Stage();
     stage.listen("all");

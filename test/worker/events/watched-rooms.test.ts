@@ -130,6 +130,9 @@ describe("the watched rooms", () => {
       await rooms.watch("kitchen", [], "all");
       await rooms.read();
       expect(reads.length).toBe(before);
+      // What happened meanwhile concerns nobody who comes later.
+      await rooms.watch("kitchen", [2], "more");
+      expect(reads.at(-1)?.after).toBeNull();
     }),
   );
 
@@ -187,6 +190,24 @@ describe("the watched rooms", () => {
       stage.restart();
       await stage.rooms.read();
       expect(stage.toldTo("kitchen")).toHaveLength(2);
+    }),
+  );
+
+  it(
+    "tell a room again that had not answered when they were restarted, though others had, and though they have read on since",
+    onStage(async (stage) => {
+      const startMs = Date.now();
+      const clock = vi.spyOn(Date, "now").mockReturnValue(startMs);
+      const { sessid } = await createSession();
+      for (const room of ["kitchen", "garden"]) await stage.rooms.watch(room, [sessid], "more");
+      stage.onTold = (room) => (room === "kitchen" ? new Promise(() => {}) : Promise.resolve(true));
+      await end(sessid);
+      await stage.rooms.read();
+      clock.mockReturnValue(startMs + 45_000);
+      await stage.rooms.read();
+      stage.restart();
+      await stage.rooms.read();
+      expect(stage.toldTo("kitchen")).toEqual([new Map([[sessid, "deleted"]]), new Map([[sessid, "deleted"]])]);
     }),
   );
 
@@ -249,6 +270,25 @@ describe("the watched rooms", () => {
       answer.reject(new Error("overloaded"));
       await vi.waitFor(() => expect(stage.toldTo("kitchen")).toHaveLength(2));
       expect(stage.toldTo("kitchen")[1]).toEqual(new Map([[lee.sessid, "deleted"]]));
+    }),
+  );
+
+  it(
+    "tell a room of a reset that came while it did not answer, though another session has ended since",
+    onStage(async (stage) => {
+      const [kim, lee] = [await createSession(), await createSession()];
+      await stage.rooms.watch("kitchen", [kim.sessid, lee.sessid], "more");
+      const answer = Promise.withResolvers<boolean>();
+      stage.onTold = () => answer.promise;
+      await end(kim.sessid);
+      await stage.rooms.read();
+      stage.pages.push({ kind: "reset", position: stage.storedPosition });
+      await stage.rooms.read();
+      await end(lee.sessid);
+      await stage.rooms.read();
+      answer.resolve(true);
+      await vi.waitFor(() => expect(stage.toldTo("kitchen")).toHaveLength(2));
+      expect(stage.toldTo("kitchen")[1]).toBeNull();
     }),
   );
 

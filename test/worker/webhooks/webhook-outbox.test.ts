@@ -344,6 +344,22 @@ describe("a receiver that is down", () => {
     stage.run(5 * MINUTE_MS);
     expect(stage.processed.toSorted((a, b) => a - b)).toEqual(range(2, 1000));
   });
+
+  it("gets what failed at once when its address or secret has changed, by a schedule that begins anew", () => {
+    const stage = startedStage();
+    stage.treat = () => ({ outcome: failed(), tookMs: 10 });
+    stage.end(1, 2);
+    stage.run(HOUR_MS);
+    stage.stop();
+    const renewedMs = stage.nowMs;
+    stage.start({ isRenewed: true });
+    stage.run(10 * SECOND_MS);
+    for (const number of [1, 2]) {
+      const tries = stage.triesOf(number, renewedMs).filter((atMs) => atMs >= 0);
+      expect(tries[0]).toBeLessThan(SECOND_MS);
+      expect(tries[1]).toBeGreaterThanOrEqual(5 * SECOND_MS);
+    }
+  });
 });
 
 describe("a receiver that answers 410", () => {
