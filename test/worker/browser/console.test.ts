@@ -1,4 +1,5 @@
-import { beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it, vi } from "vitest";
+import { EventListeners } from "../../../worker/events/event-listeners.ts";
 import { API_KEY, askAsService, createSession, newUser, problemOf } from "../routes/edge-client.ts";
 import { Browser, migrateAccounts, newName, PASSWORD, sessionOf } from "./browser.ts";
 
@@ -254,5 +255,23 @@ describe("the console", () => {
     ] as const) {
       expect([400, 404], path).toContain((await change(browser, method, path)).status);
     }
+  });
+});
+
+describe("the console's stream of events", () => {
+  it("is refused to a session that ends while the hub is asked for it", async () => {
+    const browser = new Browser();
+    const { token, sessid } = await createSession({ grants: ["console"] });
+    browser.cookie = token;
+    const { listen } = EventListeners.prototype;
+    vi.spyOn(EventListeners.prototype, "listen").mockImplementationOnce(async function (
+      this: EventListeners,
+      listening,
+    ) {
+      await askAsService("DELETE", `/v1/sessions/${sessid}`);
+      return listen.call(this, listening);
+    });
+    const response = await read(browser, "/events", { Accept: "text/event-stream" });
+    expect(await problemOf(response)).toMatchObject({ status: 401, code: "unauthenticated" });
   });
 });
