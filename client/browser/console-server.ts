@@ -1,3 +1,5 @@
+import type { EndReason } from "../../protocol/watch-packets.ts";
+
 /** What came of a request. */
 export type Answer<T> =
   | { readonly kind: "ok"; readonly value: T }
@@ -17,7 +19,7 @@ export interface LogEvent {
   /** Epoch ms, by the store's clock. */
   readonly at: number;
   readonly kind: "began" | "changed" | "ended";
-  readonly reason: "deleted" | "expired" | "evicted" | null;
+  readonly reason: EndReason | null;
   readonly sessid: number;
   readonly user: string | null;
 }

@@ -1,7 +1,7 @@
 import { createParser } from "eventsource-parser";
 import { type Dispatcher, Pool } from "undici";
 import * as v from "valibot";
-import { END_REASONS, MAX_POSITION_BYTES } from "../../protocol/watch-packets.ts";
+import { END_REASONS, type EndReason, MAX_POSITION_BYTES } from "../../protocol/watch-packets.ts";
 import type { SessionEnd } from "./recent-ends.ts";
 
 /** What the stream tells, in the order of the log. */
@@ -66,7 +66,7 @@ const Ended = v.object({
   position: Position,
   at: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
   kind: v.literal("ended"),
-  reason: v.picklist(Object.keys(END_REASONS) as (keyof typeof END_REASONS)[]),
+  reason: v.picklist(Object.keys(END_REASONS) as EndReason[]),
   sessid: v.pipe(v.number(), v.integer(), v.minValue(-(2 ** 31)), v.maxValue(2 ** 31 - 1)),
   user: v.nullable(v.string()),
 });

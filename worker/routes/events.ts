@@ -2,6 +2,7 @@ import { type Context, Hono } from "hono";
 import { accepts } from "hono/accepts";
 import * as v from "valibot";
 import { Status } from "../../protocol/status-codes.ts";
+import { END_REASONS, type EndReason } from "../../protocol/watch-packets.ts";
 import type { AppEnv } from "../app-env.ts";
 import { encodeListening, STREAM_HEADERS } from "../events/event-stream.ts";
 import { problem, statusProblem } from "../http/problem.ts";
@@ -53,7 +54,7 @@ export const EventPage = v.object({
       position: Position,
       at: EpochMs,
       kind: v.picklist(KINDS),
-      reason: v.nullable(v.picklist(["deleted", "expired", "evicted"])),
+      reason: v.nullable(v.picklist(Object.keys(END_REASONS) as EndReason[])),
       sessid: Sessid,
       user: v.nullable(User),
     }),
