@@ -15,7 +15,7 @@ import { consoleRight, isRead, type PageEnv } from "./visitor.ts";
 
 const NO_GRANT = "The console needs the grant console or console:write, which this session does not have.";
 
-/** The sessions of a user that one response has, the newest: as many as MAX_SESSIONS_PER_USER allows by default. 10,000 were 2 MB. */
+/** The sessions of a user that one response has, the newest: as many as MAX_SESSIONS_PER_USER allows by default. 10,000 would be 2 MB. */
 const MAX_LISTED = 100;
 
 const UserQuery = v.strictObject({ user: User });
