@@ -1,5 +1,5 @@
 import { waitUntil } from "cloudflare:workers";
-import { CoalescedCall } from "./coalesced-call.ts";
+import { Poke } from "./coalesced-call.ts";
 import { parseWorkerConfig, type WorkerConfig } from "./config.ts";
 import { BodyIntake } from "./http/form-body.ts";
 import { Acknowledgements, type Acknowledging } from "./leases/acknowledgements.ts";
@@ -48,7 +48,7 @@ export interface Isolate {
   readonly intake: BodyIntake;
 }
 
-/** Enough for a poke's read of the log; while one takes longer, others wait for it. */
+/** Enough for a poke's read of the log. */
 const POKE_DEADLINE_MS = 1000;
 
 /** An isolate's environment does not change, so it is parsed once. */
@@ -99,12 +99,11 @@ function openStore(config: WorkerConfig, bindings: IsolateBindings): SessionStor
   });
   const watchers = [() => openEventHub(bindings), ...(webhook === null ? [] : [() => openWebhooks(bindings)])];
   const pokes = watchers.map(
-    (watcher) =>
-      new CoalescedCall({ call: () => watcher().poke(), deadlineMs: POKE_DEADLINE_MS, background: waitUntil }),
+    (watcher) => new Poke({ call: () => watcher().poke(), deadlineMs: POKE_DEADLINE_MS, background: waitUntil }),
   );
   const awaitAcknowledgements: AwaitAcknowledgements = (leases) => {
     // A poke that fails is made up for by the next, and by what watchers read without one.
-    if (leases.has(WATCHERS)) for (const poke of pokes) void poke.ask();
+    if (leases.has(WATCHERS)) for (const poke of pokes) poke.ask();
     return acknowledgements.wait(leases);
   };
   if (store.kind === "embedded") {

@@ -70,7 +70,7 @@ export class Acknowledgements {
       return { hub, end, timer: setTimeout(() => resolve(undefined), ms) };
     });
     try {
-      const acknowledged = await Promise.race([Promise.all(running.map(({ end }) => end)), this.#acknowledged.ask()]);
+      const acknowledged = await this.#acknowledged.ask(Promise.all(running.map(({ end }) => end)));
       await Promise.all(running.filter(({ hub }) => hub !== acknowledged).map(({ end }) => end));
     } finally {
       for (const { timer } of running) clearTimeout(timer);
