@@ -10,7 +10,10 @@ export interface FeedOutput<Listener> {
    */
   read(read: { readonly after: string | null; readonly watchMs: number | undefined }): void;
   /** Begin to read the page behind a position for one listener, and call {@link EventFeed.pageRead} once, in the same way. */
-  readPage(listener: Listener, read: { readonly after: string; readonly kinds: EventKinds | null }): void;
+  readPage(
+    listener: Listener,
+    read: { readonly after: string; readonly kinds: EventKinds | null; readonly limit: number },
+  ): void;
   /** Write this to the listener, and call {@link EventFeed.written} when it has taken it; until then it is sent nothing more. */
   send(listener: Listener, message: FeedMessage): void;
   /**
@@ -44,6 +47,9 @@ export interface FeedLimits {
   readonly ringEvents: number;
   /** The most events that are sent at once. An event has 1 KB at most, so a listener that does not read holds 250 KB. */
   readonly maxBatch: number;
+  /** Of all listeners together, the events that were sent and not taken: beyond it a batch has at most `minBatch`. */
+  readonly maxUnread: number;
+  readonly minBatch: number;
   /** The listeners at once that the store is asked for. */
   readonly maxPageReads: number;
   /** So often the log is read while somebody listens and nobody pokes. */
@@ -62,6 +68,9 @@ export interface FeedLimits {
 export const DEFAULT_FEED_LIMITS: FeedLimits = {
   ringEvents: 10_000,
   maxBatch: 250,
+  // With a smallest batch for each of a thousand listeners 64 MiB, of the 128 MB that a Durable Object has.
+  maxUnread: 48 * 1024,
+  minBatch: 16,
   maxPageReads: 8,
   pollMs: 500,
   minReadIntervalMs: 20,
@@ -85,8 +94,8 @@ export const DEFAULT_FEED_LIMITS: FeedLimits = {
  * | the time of `deadlineMs` | a read, pages that were not read, checkpoints; listeners that do not read are ended |
  *
  * What follows a position is in the ring, or the listener is behind: then it is read for it from the store, a page at a time, after it
- * has taken the one before. So a listener holds one batch in memory, however far behind it is. While nobody listens, nothing is
- * read and no time is waited for.
+ * has taken the one before. So a listener holds one batch in memory, however far behind it is, and the more is held for all of them,
+ * the smaller are the batches. While nobody listens, nothing is read and no time is waited for.
  */
 export class EventFeed<Listener> {
   readonly #output: FeedOutput<Listener>;
@@ -96,6 +105,10 @@ export class EventFeed<Listener> {
   /** They are behind and wait for a page, in the order in which they came. */
   readonly #behind = new Set<ListenerState<Listener>>();
   #pageReads = 0;
+  /** What is known of a batch, by its events: many listeners hold the same batch of the ring. */
+  readonly #sentBatches = new WeakMap<readonly SessionEvent[], SentBatch>();
+  /** The events of all batches that somebody has not taken. */
+  #unread = 0;
   /** The number of the newest read that began, and of the newest that came to the end of the log. */
   #readsBegun = 0;
   #readsDone = 0;
@@ -134,6 +147,7 @@ export class EventFeed<Listener> {
     if (state === undefined) return;
     this.#listeners.delete(listener);
     this.#behind.delete(state);
+    this.#release(state);
     if (this.#listeners.size > 0) return;
     // What comes until somebody listens again is in the store.
     this.#ring.restart(null);
@@ -192,6 +206,7 @@ export class EventFeed<Listener> {
     const state = this.#listeners.get(listener);
     if (state === undefined) return;
     state.isWriting = false;
+    this.#release(state);
     this.#advance(state, nowMs);
   }
 
@@ -256,7 +271,7 @@ export class EventFeed<Listener> {
       return;
     }
     if (state.position === null) return;
-    const batch = this.#ring.after(state.position, state.kinds, this.#limits.maxBatch);
+    const batch = this.#ring.after(state.position, state.kinds, this.#batchLimit);
     if (batch === undefined) {
       this.#behind.add(state);
       this.#readPages();
@@ -270,7 +285,7 @@ export class EventFeed<Listener> {
       if (state.position === null) continue;
       state.isReading = true;
       this.#pageReads += 1;
-      this.#output.readPage(state.listener, { after: state.position, kinds: state.kinds });
+      this.#output.readPage(state.listener, { after: state.position, kinds: state.kinds, limit: this.#batchLimit });
     }
   }
 
@@ -301,7 +316,30 @@ export class EventFeed<Listener> {
   #send(state: ListenerState<Listener>, message: FeedMessage, nowMs: number): void {
     state.isWriting = true;
     state.sentMs = nowMs;
+    if (message.kind === "events") this.#hold(state, message.events);
     this.#output.send(state.listener, message);
+  }
+
+  /** A share of what may still be held, so that many who do not read take less and less of it. */
+  get #batchLimit(): number {
+    const { maxBatch, minBatch, maxUnread } = this.#limits;
+    return Math.max(minBatch, Math.min(maxBatch, Math.floor((maxUnread - this.#unread) / BATCHES_LEFT)));
+  }
+
+  #hold(state: ListenerState<Listener>, events: readonly SessionEvent[]): void {
+    const batch = this.#sentBatches.get(events) ?? { events: events.length, holders: 0 };
+    this.#sentBatches.set(events, batch);
+    if (batch.holders === 0) this.#unread += batch.events;
+    batch.holders += 1;
+    state.unread = batch;
+  }
+
+  #release(state: ListenerState<Listener>): void {
+    const batch = state.unread;
+    state.unread = undefined;
+    if (batch === undefined) return;
+    batch.holders -= 1;
+    if (batch.holders === 0) this.#unread -= batch.events;
   }
 
   /** Ends those who listen on behalf of a session that has ended or changed; null: of any, because nobody knows. */
@@ -318,6 +356,16 @@ export class EventFeed<Listener> {
   }
 }
 
+/** The batches that what may still be held is for. */
+const BATCHES_LEFT = 64;
+
+/** A batch that was sent; the events themselves are not kept for those who hold it. */
+interface SentBatch {
+  readonly events: number;
+  /** The listeners that have not taken it yet. */
+  holders: number;
+}
+
 /** A listener of a feed. */
 class ListenerState<Listener> {
   readonly listener: Listener;
@@ -331,6 +379,8 @@ class ListenerState<Listener> {
   isOpen = false;
   /** Whether it has not taken yet what it was sent. */
   isWriting = false;
+  /** The batch that it has not taken yet. */
+  unread: SentBatch | undefined;
   /** Whether a page is being read for it. */
   isReading = false;
   /** When it was last sent something. */

@@ -1,9 +1,9 @@
 import { MAX_LOG_PAGE } from "../session-store/session-log.ts";
 import { type SessionStore, STORE_DEADLINE_MS, settledWithin } from "../session-store/session-store.ts";
-import { DEFAULT_FEED_LIMITS, EventFeed, type FeedMessage, type Listening } from "./event-feed.ts";
+import { EventFeed, type FeedMessage, type Listening } from "./event-feed.ts";
 import { encodeMessage, encodeRetry, STREAM_HEADERS } from "./event-stream.ts";
 
-/** The listeners at once. What they do not read is held: 1,000 * 250 KB (FeedLimits) at worst, and a tenth of that in practice. */
+/** The listeners at once. What they do not read is held: 64 MiB (FeedLimits) at worst. */
 export const MAX_LISTENERS = 1000;
 
 /** A listener is refused if the log could not be read in this time. */
@@ -32,8 +32,11 @@ export class EventListeners {
         const page = await this.#read({ after, limit: MAX_LOG_PAGE, ...(watchMs !== undefined && { watchMs }) });
         this.#input((nowMs) => this.#feed.readDone(page, nowMs));
       },
-      readPage: async (stream, { after, kinds }) => {
-        const page = await this.#read({ after, limit: DEFAULT_FEED_LIMITS.maxBatch, ...(kinds !== null && { kinds }) });
+      readPage: async (stream, { after, kinds, limit }) => {
+        const beganMs = Date.now();
+        const page = await this.#read({ after, limit, ...(kinds !== null && { kinds }) });
+        // Half of the time is left to others, however many catch up. Without a timer, workerd would not even look at its sockets.
+        await scheduler.wait(Math.max(1, Date.now() - beganMs));
         this.#input((nowMs) => this.#feed.pageRead(stream, page, nowMs));
       },
       send: (stream, message) => this.#send(stream, message),

@@ -6,14 +6,15 @@ import { type SimulationCounts, simulateFeed } from "./feed-simulation.ts";
 /** 3,000 take 25 s. */
 const SCENARIOS = 100;
 
-const { maxBatch, pollMs, minReadIntervalMs, checkpointMs, stalledMs, watchMs, maxPageReads } = DEFAULT_FEED_LIMITS;
+const { maxBatch, minBatch, pollMs, minReadIntervalMs, checkpointMs, stalledMs, watchMs, maxPageReads } =
+  DEFAULT_FEED_LIMITS;
 
 /** A feed, its log, whose position is the number of its events, and its listeners, which are named by letters. */
 class Stage {
   nowMs = 0;
   readonly feed: EventFeed<string>;
   readonly reads: { readonly after: string | null; readonly watchMs: number | undefined }[] = [];
-  readonly pageReads: { readonly listener: string; readonly after: string }[] = [];
+  readonly pageReads: { readonly listener: string; readonly after: string; readonly limit: number }[] = [];
   readonly ended: string[] = [];
   readonly log: SessionEvent[] = [];
   /** The first event that the log still has. */
@@ -23,7 +24,7 @@ class Stage {
   constructor() {
     this.feed = new EventFeed<string>({
       read: (read) => this.reads.push(read),
-      readPage: (listener, { after }) => this.pageReads.push({ listener, after }),
+      readPage: (listener, { after, limit }) => this.pageReads.push({ listener, after, limit }),
       send: (listener, message) => this.#sent.set(listener, [...(this.#sent.get(listener) ?? []), message]),
       end: (listener) => this.ended.push(listener),
     });
@@ -71,7 +72,7 @@ class Stage {
   pageRead(page?: LogPage): void {
     const read = this.pageReads.shift();
     if (read === undefined) throw new Error("no page is being read");
-    this.feed.pageRead(read.listener, page ?? this.page(read.after), this.nowMs);
+    this.feed.pageRead(read.listener, page ?? this.page(read.after, read.limit), this.nowMs);
   }
 
   /** What a listener was sent; it takes it. */
@@ -266,6 +267,55 @@ describe("a listener", () => {
     stage.write(kind, 7);
     stage.poke();
     expect(stage.ended).toEqual(ended);
+  });
+
+  it("is sent smaller batches, the more events all listeners together have not taken", () => {
+    const stage = new Stage();
+    stage.write("began", ...numbers(1, 10 * maxBatch));
+    const crowd = numbers(1, 1000).map(String);
+    for (const listener of crowd) stage.connect(listener, { after: "0" });
+    // The first read began before most of them had come.
+    stage.readDone();
+    stage.readDone();
+    for (const listener of crowd) stage.take(listener);
+    const held = new Map<string, number>();
+    const readPages = () => {
+      for (let [read] = stage.pageReads; read !== undefined; [read] = stage.pageReads) {
+        held.set(read.listener, read.limit);
+        stage.pageRead();
+      }
+    };
+    readPages();
+    const sum = () => [...held.values()].reduce((before, events) => before + events);
+    expect(held.size).toBe(crowd.length);
+    expect(held.get("1")).toBe(maxBatch);
+    expect(held.get("1000")).toBe(minBatch);
+    expect(sum()).toBeLessThanOrEqual(64 * 1024);
+    // Those who read get large batches again when the others are ended, because they do not.
+    stage.take("1");
+    readPages();
+    expect(held.get("1")).toBe(minBatch);
+    stage.wait(stalledMs + pollMs);
+    expect(stage.ended).toContain("2");
+    stage.connect("new", { after: "0" });
+    stage.readDone();
+    stage.take("new");
+    readPages();
+    expect(held.get("new")).toBe(maxBatch);
+  });
+
+  it("shares a batch of the ring with others, which counts once", () => {
+    const stage = new Stage();
+    const crowd = numbers(1, 1000).map(String);
+    for (const listener of crowd) stage.connect(listener);
+    stage.readDone();
+    stage.readDone();
+    for (const listener of crowd) stage.take(listener);
+    stage.write("began", ...numbers(1, maxBatch));
+    stage.poke();
+    for (const listener of crowd) {
+      expect(stage.take(listener)).toMatchObject([{ kind: "events", events: { length: maxBatch } }]);
+    }
   });
 
   it("on behalf of a session is ended if the hub cannot know whether the session has ended", () => {

@@ -10,6 +10,8 @@ const KINDS = ["began", "changed", "ended"] as const;
 const LIMITS: FeedLimits = {
   ringEvents: 16,
   maxBatch: 5,
+  maxUnread: 64,
+  minBatch: 1,
   maxPageReads: 2,
   pollMs: 500,
   minReadIntervalMs: 20,
@@ -306,13 +308,13 @@ class Simulation {
             this.#feed.readDone(page, clock.nowMs);
           });
         },
-        readPage: (connection, { after, kinds }) => {
+        readPage: (connection, { after, kinds, limit }) => {
           pageReads += 1;
           this.counts.pages += 1;
           this.#pageReads += 1;
           if (pageReads > LIMITS.maxPageReads) throw new Error("too many reads of pages at once");
           read(
-            () => this.log.read(after, LIMITS.maxBatch, kinds),
+            () => this.log.read(after, limit, kinds),
             (page) => {
               pageReads -= 1;
               this.#feed.pageRead(connection, page, clock.nowMs);
