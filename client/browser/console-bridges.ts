@@ -85,13 +85,13 @@ function durationText(ms: number): string {
 function webhookText({ state, held, behind, oldestAt, lastError }: WebhookView): HTMLElement[] {
   if (state === "off") return [element("p", {}, "No receiver is configured (WEBHOOK_URL).")];
   const states = {
-    on: behind ? "on, and has more to send" : "on, everything is sent",
+    on: held > 0 ? "on, but messages fail" : behind ? "on, and has more to send" : "on, everything is sent",
     disabled: "disabled: the receiver answered 410. It stays so until its URL or secret is changed",
   };
   return [
     facts(
       ["State", states[state]],
-      ["Tried again", counted(held, "message")],
+      ["To be tried again", counted(held, "message")],
       ...(oldestAt === null ? [] : [["Oldest that waits", moment(oldestAt)] as const]),
       ...(lastError === null ? [] : [["Last failure", lastError] as const]),
     ),

@@ -81,6 +81,7 @@ export class LivePart implements ConsolePart, FeedListener {
     // A lost stream resumes by position: nothing is missed.
     if (state === "hidden" || state === "closed") this.#rates.pause(this.#nowMs);
     if (state !== "connecting") this.#state = state;
+    this.#showRates(this.#nowMs);
   }
 
   missed(): void {
@@ -119,7 +120,12 @@ export class LivePart implements ConsolePart, FeedListener {
     const nowMs = this.#nowMs;
     this.#countChart.show(this.#counts.columns(nowMs), nowMs);
     this.#rateChart.show(this.#rates.columns(nowMs), nowMs);
-    const current = this.#rates.current(nowMs);
+    this.#showRates(nowMs);
+  }
+
+  /** What happens now is known only while the page hears of it. */
+  #showRates(nowMs: number): void {
+    const current = this.#state === "live" ? this.#rates.current(nowMs) : null;
     const [begins, ends] = current === null ? ["–", "–"] : [rateText(current.began), rateText(current.ended)];
     this.#tiles.begins.textContent = begins;
     this.#tiles.ends.textContent = ends;

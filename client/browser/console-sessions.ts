@@ -6,6 +6,8 @@ import { legible } from "./legible-text.ts";
 /** Users of browser accounts have this before the account's name. */
 const ACCOUNT_PREFIX = "web:";
 
+const OWN_SESSION = "The session of this console ends: you will be logged out.";
+
 export interface Operator {
   readonly mayWrite: boolean;
   /** Of this browser. */
@@ -120,6 +122,7 @@ export class SessionsPart implements ConsolePart {
 
   #show({ user, total, sessions }: Found): void {
     const byNumber = this.#wanted?.get("user") === null;
+    const isOwn = sessions.some(({ sessid }) => sessid === this.#operator.sessid);
     const who = user === null ? "an anonymous visitor" : typed(user);
     const head = element(
       "div",
@@ -130,9 +133,13 @@ export class SessionsPart implements ConsolePart {
       head.append(element("a", { href: partAddress(this.name, { user }) }, "All sessions of this user"));
     } else if (user !== null && total > 0 && this.#operator.mayWrite) {
       head.append(
-        button(total === 1 ? "End it" : `End all ${total.toLocaleString()}`, () => void this.#endAll(user, total), {
-          class: "danger",
-        }),
+        button(
+          total === 1 ? "End it" : `End all ${total.toLocaleString()}`,
+          () => void this.#endAll(user, total, isOwn),
+          {
+            class: "danger",
+          },
+        ),
       );
     }
     const more =
@@ -192,17 +199,14 @@ export class SessionsPart implements ConsolePart {
   }
 
   async #endOne(session: SessionView, isOwn: boolean): Promise<void> {
-    const consequence = isOwn
-      ? "It is the session of this console: you will be logged out."
-      : "Whoever uses it is logged out everywhere, at once.";
+    const consequence = isOwn ? OWN_SESSION : "Whoever uses it is logged out everywhere, at once.";
     if (!(await confirmed({ question: `End session ${session.sessid}?`, consequence, action: "End it" }))) return;
     await this.#end(() => this.#server.endSession(session));
   }
 
-  async #endAll(user: string, total: number): Promise<void> {
+  async #endAll(user: string, total: number, isOwn: boolean): Promise<void> {
     const sessions = total === 1 ? "the session" : `all ${total.toLocaleString()} sessions`;
-    const consequence =
-      "The user is logged out everywhere, at once. Sessions that have begun since this list was made end too.";
+    const consequence = `${isOwn ? `${OWN_SESSION} ` : ""}The user is logged out everywhere, at once. Sessions that have begun since this list was made end too.`;
     if (
       !(await confirmed({
         question: `End ${sessions} of ${legible(user)}?`,

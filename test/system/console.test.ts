@@ -202,6 +202,9 @@ describe("the console's sessions", () => {
     const { page, name } = await openConsole(["console:write"]);
     await find(page, `web:${name}`);
     await page.getByText("this console").waitFor();
+    await page.getByRole("button", { name: "End it" }).click();
+    await page.getByText("you will be logged out").waitFor();
+    await page.getByRole("button", { name: "Cancel" }).click();
     await page.getByRole("button", { name: /^End session/ }).click();
     await page.getByText("you will be logged out").waitFor();
     await page.getByRole("button", { name: "End it" }).last().click();
@@ -230,6 +233,20 @@ describe("the console's bridges", () => {
     // Longer than the page waits between two questions.
     await pause(4_500);
     expect(asked - before).toBeLessThanOrEqual(1);
+  });
+});
+
+describe("the console's webhook", () => {
+  test.each([
+    ["on, everything is sent", { held: 0, behind: false }],
+    ["on, and has more to send", { held: 0, behind: true }],
+    ["on, but messages fail", { held: 100, behind: true }],
+  ])("is %s", async (text, status) => {
+    const { page } = await openConsole(["console"]);
+    const webhook = { state: "on", oldestAt: null, lastError: null, ...status };
+    await page.route("**/console/bridges", (route) => route.fulfill({ json: { bridges: [], webhook } }));
+    await part(page, "Bridges");
+    await page.getByText(text, { exact: true }).waitFor();
   });
 });
 
@@ -305,9 +322,11 @@ describe("an operator who may only read", () => {
 
   test("is let go with the grant: the stream ends, and the page says why", async () => {
     const { page, name } = await openConsole(["console"]);
+    await until(async () => /^\d/.test((await tile(page, "Begins a second")) ?? ""));
     await askAsService(stack, "PATCH", `/v1/accounts/${name}`, { grants: ["room:*"] });
     await page.getByRole("alert").getByText("Your session has ended.").waitFor();
     await until(async () => (await page.locator("#state").textContent()) === "Closed");
+    expect(await tile(page, "Begins a second")).toBe("–");
     await page.getByRole("link", { name: "Log in again" }).click();
     await logIn(page, name);
     await page.getByRole("heading", { name: "Not an operator" }).waitFor();
