@@ -217,7 +217,10 @@ async function openPage(options: BrowserContextOptions = {}): Promise<Page> {
 /** What Chromium says about the page from now on: broken scripts, and what the content security policy refused. */
 function complaintsOf(page: Page): readonly string[] {
   const complaints: string[] = [];
-  page.on("console", (message) => complaints.push(message.text()));
+  page.on("console", (message) => {
+    // Chromium says so if a field was filled before the page was complete.
+    if (!message.text().startsWith("Autofocus processing was blocked")) complaints.push(message.text());
+  });
   page.on("pageerror", (error) => complaints.push(error.message));
   return complaints;
 }

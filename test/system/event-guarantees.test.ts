@@ -59,6 +59,16 @@ async function beginAndEnd({ url }: Edge, sessid: number): Promise<number | unde
   }
 }
 
+/** The same, asked again while a busy machine's store does not respond in time: each session ends once. */
+async function surelyBeginAndEnd({ url }: Edge, sessid: number): Promise<void> {
+  const headers = { Authorization: `Bearer ${API_KEY}`, "Content-Type": "application/json" };
+  const register = { method: "POST", headers, body: JSON.stringify({ user: "kim", sessid }) };
+  await until(async () => (await fetch(`${url}/v1/sessions`, register)).ok);
+  await until(async () =>
+    [204, 404].includes((await fetch(`${url}/v1/sessions/${sessid}`, { method: "DELETE", headers })).status),
+  );
+}
+
 const sessidsOf = (events: readonly SessionEvent[]) => events.map(({ sessid }) => sessid);
 const numbers = (first: number, count: number) => Array.from({ length: count }, (_, index) => first + index);
 
@@ -69,7 +79,7 @@ describe("there is no silent gap:", () => {
     const rest = await startRest({ REDIS_URL: redis.url });
     const [here, there] = await Promise.all([startTestEdge(rest), startTestEdge(rest)]);
     const listener = await listen(() => here.url);
-    for (const sessid of numbers(1, 20)) expect(await beginAndEnd(sessid % 2 === 0 ? here : there, sessid)).toBe(204);
+    for (const sessid of numbers(1, 20)) await surelyBeginAndEnd(sessid % 2 === 0 ? here : there, sessid);
     await until(() => listener.events.length >= 20);
     expect(sessidsOf(listener.events)).toEqual(numbers(1, 20));
   });
@@ -81,13 +91,13 @@ describe("there is no silent gap:", () => {
     const [first, there] = await Promise.all([startTestEdge(rest), startTestEdge(rest)]);
     let here = first;
     const listener = await listen(() => here.url);
-    await beginAndEnd(here, 1);
+    await surelyBeginAndEnd(here, 1);
     await until(() => listener.events.length === 1);
     await killWorkerd(here);
-    for (const sessid of numbers(2, 20)) expect(await beginAndEnd(there, sessid)).toBe(204);
+    for (const sessid of numbers(2, 20)) await surelyBeginAndEnd(there, sessid);
     here = await startTestEdge(rest);
     await until(() => listener.events.length >= 21);
-    await beginAndEnd(here, 22);
+    await surelyBeginAndEnd(here, 22);
     await until(() => listener.events.length >= 22);
     expect(sessidsOf(listener.events)).toEqual(numbers(1, 22));
     expect(listener.resets).toEqual([]);
@@ -98,7 +108,7 @@ describe("there is no silent gap:", () => {
     ends.push(() => redis.stop());
     const edge = await startTestEdge(await startRest({ REDIS_URL: redis.url }));
     const listener = await listen(() => edge.url);
-    expect(await beginAndEnd(edge, 1)).toBe(204);
+    await surelyBeginAndEnd(edge, 1);
     await until(() => listener.events.length === 1);
     redis.signal("SIGSTOP");
     const unanswered = await Promise.all(numbers(2, 5).map((sessid) => beginAndEnd(edge, sessid)));
@@ -156,11 +166,11 @@ describe("there is no silent gap:", () => {
       await startRest({ REDIS_SENTINELS: `127.0.0.1:${sentinel.port}`, REDIS_MASTER: "sessions" }),
     );
     const listener = await listen(() => edge.url);
-    expect(await beginAndEnd(edge, 1)).toBe(204);
+    await surelyBeginAndEnd(edge, 1);
     await until(() => listener.events.length === 1);
     await withRedis(primary, (redis) => redis.wait(1, 0));
     await withRedis(replica, (redis) => redis.call("REPLICAOF", "NO", "ONE"));
-    for (const sessid of [2, 3]) expect(await beginAndEnd(edge, sessid)).toBe(204);
+    for (const sessid of [2, 3]) await surelyBeginAndEnd(edge, sessid);
     await until(() => listener.events.length === 3);
 
     named = replica;
