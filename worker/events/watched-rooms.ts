@@ -53,6 +53,8 @@ export class WatchedRooms {
   /** What rooms are still to be told. */
   readonly #due = new Map<string, Map<number, EndReason | null> | null>();
   readonly #beingTold = new Set<string>();
+  /** Those that somebody has entered since they were called: "nobody is there" may be older than that. */
+  readonly #entered = new Set<string>();
 
   constructor({ sql, store, room, background }: WatchedRoomsOptions) {
     this.#sql = sql;
@@ -85,6 +87,7 @@ export class WatchedRooms {
       );
     }
     if (sessids.length === 0) return;
+    if (this.#beingTold.has(room)) this.#entered.add(room);
     // What happened while nobody was there concerns nobody who comes now.
     if (this.#isEmpty) this.#position = null;
     this.#sql.exec("INSERT OR IGNORE INTO room_sessions (sessid, room) SELECT value, ? FROM json_each(?)", room, list);
@@ -161,8 +164,9 @@ export class WatchedRooms {
   async #tell(room: string, sessions: DoubtfulSessions): Promise<void> {
     const isOccupied = await settledWithin(ROOM_DEADLINE_MS, this.#room(room).recheck(sessions));
     this.#beingTold.delete(room);
+    const isEntered = this.#entered.delete(room);
     // Its last call did not reach the hub.
-    if (isOccupied === false) this.#sql.exec("DELETE FROM room_sessions WHERE room = ?", room);
+    if (isOccupied === false && !isEntered) this.#sql.exec("DELETE FROM room_sessions WHERE room = ?", room);
     this.#tellDue();
     this.#storePosition();
   }

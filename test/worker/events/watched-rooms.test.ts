@@ -174,6 +174,26 @@ describe("the watched rooms", () => {
   );
 
   it(
+    "tell a room of somebody who entered it while it answered that nobody was there",
+    onStage(async (stage) => {
+      const [left, entered] = [await createSession(), await createSession()];
+      await stage.rooms.watch("kitchen", [left.sessid], "more");
+      const answer = Promise.withResolvers<boolean>();
+      stage.onTold = () => answer.promise;
+      await end(left.sessid);
+      await stage.rooms.read();
+      await stage.rooms.watch("kitchen", [entered.sessid], "more");
+      const before = stage.storedPosition;
+      stage.onTold = async () => true;
+      answer.resolve(false);
+      await vi.waitFor(() => expect(stage.storedPosition).not.toBe(before));
+      await end(entered.sessid);
+      await stage.rooms.read();
+      expect(stage.toldTo("kitchen")).toContainEqual(new Map([[entered.sessid, "deleted"]]));
+    }),
+  );
+
+  it(
     "tell a room again if they were restarted between the read and the room's answer",
     onStage(async (stage) => {
       const { sessid } = await createSession();
