@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { CHART_SECONDS, CountHistory, EventRates } from "../../client/browser/console-rates.ts";
+import { CHART_SECONDS, CountHistory, EventRates } from "../../client/browser/console/rates.ts";
 
 const NOW_MS = 1_800_000_000_500;
 const NOW = Math.floor(NOW_MS / 1000);

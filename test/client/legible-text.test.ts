@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { legible } from "../../client/browser/legible-text.ts";
+import { legible } from "../../client/browser/console/legible-text.ts";
 
 describe("a user's name in the console", () => {
   test.each(["kim", "web:kim", "<b>", "Kim van Lee", "Åsa 東京 שלום", "🧑‍🚀 ❤️ 👍🏽 👩‍❤️‍👩", "a.b_c-d@e"])(

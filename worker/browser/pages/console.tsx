@@ -2,7 +2,7 @@ import type { Context } from "hono";
 import { consoleRight, type PageEnv } from "../visitor.ts";
 import { ASSETS_PATH, Layout } from "./layout.tsx";
 
-/** The operators' console; client/browser/console-page.ts builds it. */
+/** The operators' console; client/browser/console/console-page.ts builds it. */
 export function showConsole(c: Context<PageEnv>): Response | Promise<Response> {
   const visitor = c.get("visitor");
   const { sessid, grants } = visitor.kind === "user" ? visitor : {};

@@ -1,12 +1,12 @@
-import { pageElement } from "./chat-view.ts";
-import { BridgesPart } from "./console-bridges.ts";
-import { element } from "./console-elements.ts";
-import { ConsoleFeed, type FeedState } from "./console-feed.ts";
-import { LivePart } from "./console-live.ts";
-import { type ConsolePart, partAddress } from "./console-part.ts";
-import { RoomsPart } from "./console-rooms.ts";
-import { type Closed, ConsoleServer } from "./console-server.ts";
-import { type Operator, SessionsPart } from "./console-sessions.ts";
+import { pageElement } from "../chat-view.ts";
+import { BridgesPart } from "./bridges.ts";
+import { element } from "./elements.ts";
+import { ConsoleFeed, type FeedState } from "./feed.ts";
+import { LivePart } from "./live.ts";
+import { type ConsolePart, partAddress } from "./part.ts";
+import { RoomsPart } from "./rooms.ts";
+import { type Closed, ConsoleServer } from "./server.ts";
+import { type Operator, SessionsPart } from "./sessions.ts";
 
 const STATES: Readonly<Record<FeedState, { text: string; tone: "good" | "bad" | "plain" }>> = {
   connecting: { text: "Connecting", tone: "plain" },

@@ -1,10 +1,10 @@
-import { LineChart } from "./console-charts.ts";
-import { element } from "./console-elements.ts";
-import type { FeedListener, FeedState } from "./console-feed.ts";
-import { LogTail } from "./console-log.ts";
-import { type ConsolePart, Repetition } from "./console-part.ts";
-import { CountHistory, EventRates } from "./console-rates.ts";
-import type { ConsoleServer, LogEvent } from "./console-server.ts";
+import { LineChart } from "./charts.ts";
+import { element } from "./elements.ts";
+import type { FeedListener, FeedState } from "./feed.ts";
+import { LogTail } from "./log.ts";
+import { type ConsolePart, Repetition } from "./part.ts";
+import { CountHistory, EventRates } from "./rates.ts";
+import type { ConsoleServer, LogEvent } from "./server.ts";
 
 /** A count is a command of the store. */
 const COUNT_MS = 5_000;

@@ -1,4 +1,4 @@
-import type { LogEvent } from "./console-server.ts";
+import type { LogEvent } from "./server.ts";
 
 /** Whether what happens is heard of. */
 export type FeedState = "connecting" | "live" | "lost" | "hidden" | "closed";

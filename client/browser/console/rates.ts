@@ -1,4 +1,4 @@
-import type { LogEvent } from "./console-server.ts";
+import type { LogEvent } from "./server.ts";
 
 /** The seconds that a chart shows. */
 export const CHART_SECONDS = 300;

@@ -1,7 +1,7 @@
-import { button, confirmed, counted, element, facts, field, moment, typed } from "./console-elements.ts";
-import { type ConsolePart, partAddress } from "./console-part.ts";
-import type { Answer, ConsoleServer, Ended, LogEvent, Reach, SessionView } from "./console-server.ts";
+import { button, confirmed, counted, element, facts, field, moment, typed } from "./elements.ts";
 import { legible } from "./legible-text.ts";
+import { type ConsolePart, partAddress } from "./part.ts";
+import type { Answer, ConsoleServer, Ended, LogEvent, Reach, SessionView } from "./server.ts";
 
 /** Users of browser accounts have this before the account's name. */
 const ACCOUNT_PREFIX = "web:";

@@ -1,6 +1,6 @@
 import uPlot from "uplot";
-import { clockTime, element } from "./console-elements.ts";
-import { CHART_SECONDS, type Columns } from "./console-rates.ts";
+import { clockTime, element } from "./elements.ts";
+import { CHART_SECONDS, type Columns } from "./rates.ts";
 
 const HEIGHT = 150;
 

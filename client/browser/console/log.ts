@@ -1,6 +1,6 @@
-import { button, clockTime, element, field, typed } from "./console-elements.ts";
-import { partAddress } from "./console-part.ts";
-import type { LogEvent } from "./console-server.ts";
+import { button, clockTime, element, field, typed } from "./elements.ts";
+import { partAddress } from "./part.ts";
+import type { LogEvent } from "./server.ts";
 
 /** Events kept in memory, which a filter looks through. */
 const MAX_KEPT = 1_000;

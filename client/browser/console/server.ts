@@ -1,4 +1,4 @@
-import type { EndReason } from "../../protocol/watch-packets.ts";
+import type { EndReason } from "../../../protocol/watch-packets.ts";
 
 /** What came of a request. */
 export type Answer<T> =

@@ -1,8 +1,8 @@
-import { button, confirmed, counted, element, facts, field, typed } from "./console-elements.ts";
-import { type ConsolePart, partAddress, Repetition } from "./console-part.ts";
-import type { Answer, ConsoleServer, RoomView } from "./console-server.ts";
-import type { Operator } from "./console-sessions.ts";
+import { button, confirmed, counted, element, facts, field, typed } from "./elements.ts";
 import { legible } from "./legible-text.ts";
+import { type ConsolePart, partAddress, Repetition } from "./part.ts";
+import type { Answer, ConsoleServer, RoomView } from "./server.ts";
+import type { Operator } from "./sessions.ts";
 
 const ASK_MS = 2_000;
 

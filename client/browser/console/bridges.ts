@@ -1,6 +1,6 @@
-import { counted, element, facts, moment } from "./console-elements.ts";
-import { type ConsolePart, Repetition } from "./console-part.ts";
-import type { BridgeView, ConsoleServer, WebhookView } from "./console-server.ts";
+import { counted, element, facts, moment } from "./elements.ts";
+import { type ConsolePart, Repetition } from "./part.ts";
+import type { BridgeView, ConsoleServer, WebhookView } from "./server.ts";
 
 /** The hub asks each bridge for it. */
 const ASK_MS = 2_000;
