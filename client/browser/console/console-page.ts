@@ -3,10 +3,10 @@ import { BridgesPart } from "./bridges.ts";
 import { element } from "./elements.ts";
 import { ConsoleFeed, type FeedState } from "./feed.ts";
 import { LivePart } from "./live.ts";
-import { type ConsolePart, partAddress } from "./part.ts";
+import { type ConsolePart, type Operator, partAddress } from "./part.ts";
 import { RoomsPart } from "./rooms.ts";
 import { type Closed, ConsoleServer } from "./server.ts";
-import { type Operator, SessionsPart } from "./sessions.ts";
+import { SessionsPart } from "./sessions.ts";
 
 const STATES: Readonly<Record<FeedState, { text: string; tone: "good" | "bad" | "plain" }>> = {
   connecting: { text: "Connecting", tone: "plain" },

@@ -12,6 +12,13 @@ export interface ConsolePart {
   rest(): void;
 }
 
+/** Who has opened the console. */
+export interface Operator {
+  readonly mayWrite: boolean;
+  /** Of this browser. */
+  readonly sessid: number;
+}
+
 /** The address of a part. */
 export function partAddress(name: string, choice: Readonly<Record<string, string>> = {}): string {
   const query = new URLSearchParams(choice).toString();

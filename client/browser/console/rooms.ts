@@ -1,8 +1,7 @@
 import { button, confirmed, counted, element, facts, field, typed } from "./elements.ts";
 import { legible } from "./legible-text.ts";
-import { type ConsolePart, partAddress, Repetition } from "./part.ts";
+import { type ConsolePart, type Operator, partAddress, Repetition } from "./part.ts";
 import type { Answer, ConsoleServer, RoomView } from "./server.ts";
-import type { Operator } from "./sessions.ts";
 
 const ASK_MS = 2_000;
 

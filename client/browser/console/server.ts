@@ -1,3 +1,4 @@
+import type { Session } from "../../../protocol/session-request.ts";
 import type { EndReason } from "../../../protocol/watch-packets.ts";
 
 /** What came of a request. */
@@ -24,16 +25,6 @@ export interface LogEvent {
   readonly user: string | null;
 }
 
-/** A session, as the edge shows it. Times are epoch ms. */
-export interface SessionView {
-  readonly sessid: number;
-  readonly user: string | null;
-  readonly ip: string | null;
-  readonly createdAt: number;
-  readonly expiresAt: number;
-  readonly grants: readonly string[];
-}
-
 export interface Count {
   /** The edge's clock, epoch ms. */
   readonly at: number;
@@ -44,7 +35,7 @@ export interface Count {
 /** The newest sessions of a user, and how many there are. */
 export interface UserSessions {
   readonly total: number;
-  readonly sessions: readonly SessionView[];
+  readonly sessions: readonly Session[];
 }
 
 /** How far an end reached; null: the hub could not read the log. */
@@ -110,7 +101,7 @@ export class ConsoleServer {
     return this.#ask("GET", `/user?${new URLSearchParams({ user })}`);
   }
 
-  session(sessid: string): Promise<Answer<SessionView>> {
+  session(sessid: string): Promise<Answer<Session>> {
     return this.#ask("GET", `/session?${new URLSearchParams({ sessid })}`);
   }
 
@@ -118,7 +109,7 @@ export class ConsoleServer {
     return this.#ask("DELETE", `/user?${new URLSearchParams({ user })}`);
   }
 
-  endSession({ sessid, user }: SessionView): Promise<Answer<Ended>> {
+  endSession({ sessid, user }: Session): Promise<Answer<Ended>> {
     const query = new URLSearchParams({ sessid: String(sessid), ...(user !== null && { user }) });
     return this.#ask("DELETE", `/session?${query}`);
   }

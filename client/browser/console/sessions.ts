@@ -1,24 +1,19 @@
+import type { Session } from "../../../protocol/session-request.ts";
 import { button, confirmed, counted, element, facts, field, moment, typed } from "./elements.ts";
 import { legible } from "./legible-text.ts";
-import { type ConsolePart, partAddress } from "./part.ts";
-import type { Answer, ConsoleServer, Ended, LogEvent, Reach, SessionView } from "./server.ts";
+import { type ConsolePart, type Operator, partAddress } from "./part.ts";
+import type { Answer, ConsoleServer, Ended, LogEvent, Reach } from "./server.ts";
 
 /** Users of browser accounts have this before the account's name. */
 const ACCOUNT_PREFIX = "web:";
 
 const OWN_SESSION = "The session of this console ends: you will be logged out.";
 
-export interface Operator {
-  readonly mayWrite: boolean;
-  /** Of this browser. */
-  readonly sessid: number;
-}
-
 /** What was found: the sessions of a user, or one session. */
 interface Found {
   readonly user: string | null;
   readonly total: number;
-  readonly sessions: readonly SessionView[];
+  readonly sessions: readonly Session[];
 }
 
 /** Finds a user or a session, shows what is known, and ends sessions. */
@@ -162,7 +157,7 @@ export class SessionsPart implements ConsolePart {
     this.#found.replaceChildren(head, ...more, list, ...hint);
   }
 
-  #rowOf(session: SessionView): HTMLElement {
+  #rowOf(session: Session): HTMLElement {
     const { sessid, user, ip, createdAt, expiresAt, grants } = session;
     const isOwn = sessid === this.#operator.sessid;
     const heading = element("h4", {}, `Session ${sessid}`);
@@ -198,7 +193,7 @@ export class SessionsPart implements ConsolePart {
     return row;
   }
 
-  async #endOne(session: SessionView, isOwn: boolean): Promise<void> {
+  async #endOne(session: Session, isOwn: boolean): Promise<void> {
     const consequence = isOwn ? OWN_SESSION : "Whoever uses it is logged out everywhere, at once.";
     if (!(await confirmed({ question: `End session ${session.sessid}?`, consequence, action: "End it" }))) return;
     await this.#end(() => this.#server.endSession(session));
