@@ -1,7 +1,7 @@
 import type { AddressInfo } from "node:net";
 import { type Logger, pino } from "pino";
-import program from "../package.json" with { type: "json" };
 import type { Answers } from "../protocol/leases/leased-sessions.ts";
+import { PACKAGE_VERSION } from "../protocol/versions.ts";
 import { CheckPort } from "./check/check-port.ts";
 import { EdgeLookup, type SessionLookup } from "./check/edge-lookup.ts";
 import type { BridgeConfig } from "./config.ts";
@@ -68,7 +68,7 @@ export async function startBridge(
     batchesInFlight: () => dispatcher.batchesInFlight,
     packetsWaiting: () => dispatcher.packetsWaiting,
   });
-  registerSetup(metrics.registry, program.version, portsOf(config));
+  registerSetup(metrics.registry, PACKAGE_VERSION, portsOf(config));
   const leaseMetrics = new LeaseMetrics(metrics.registry, config.cache?.maxSessions ?? 0, {
     keptSessions: () => hub?.sessions.size ?? 0,
     holdsLease: () => hub?.kept.holdsLease ?? false,
@@ -125,7 +125,7 @@ export async function startBridge(
     dueChecks?.start();
     const tls = config.game.tls !== undefined;
     const others = { playerAddress: playerAddress ?? "none", checkAddress: checkAddress ?? "none", metricsAddress };
-    logger.info({ gameAddress, tls, ...others }, "the bridge listens");
+    logger.info({ version: PACKAGE_VERSION, gameAddress, tls, ...others }, "the bridge listens");
     return {
       gameAddress,
       playerAddress,
@@ -224,7 +224,6 @@ function openHub(
     edgeUrl: edge.url,
     apiKey: edge.apiKey,
     connectTimeoutMs: edge.deadlineMs,
-    version: program.version,
     limits,
     ...parts,
     logger,

@@ -1,5 +1,6 @@
 import { Command, CommanderError } from "commander";
 import { oneLine } from "../../config/log-line.ts";
+import { PACKAGE_VERSION, WIRE_PROTOCOL_VERSION } from "../../protocol/versions.ts";
 import { addAccountCommands } from "./account-commands.ts";
 import { addChatCommand } from "./chat-command.ts";
 import { ExitCode } from "./exit-code.ts";
@@ -14,6 +15,7 @@ import { addWebhookCommands } from "./webhook-commands.ts";
 export async function runArtoria(args: readonly string[]): Promise<void> {
   const program = new Command("artoria")
     .description("Asks the Artoria session checker through its TCP bridge; its edge, for accounts.")
+    .version(`artoria ${PACKAGE_VERSION}, wire protocol ${WIRE_PROTOCOL_VERSION}`)
     .showHelpAfterError("(--help shows what is allowed)")
     // Commands that are added later inherit this setting.
     .exitOverride();

@@ -41,7 +41,7 @@ export interface Granted {
   readonly renewal: number;
 }
 
-/** Asks a bridge that has announced its version ({@link BRIDGE_HEADER}) for one StatusReport. */
+/** Asks a bridge that has announced its version (BRIDGE_HEADER of versions.ts) for one StatusReport. */
 export interface StatusRequest {
   readonly kind: "statusRequest";
 }
@@ -67,12 +67,6 @@ export interface StatusReport {
   readonly answered: number;
   readonly fromMemory: number;
 }
-
-/** The header of the upgrade in which a bridge announces its version. The hub sends a StatusRequest to no other bridge. */
-export const BRIDGE_HEADER = "X-Artoria-Bridge";
-
-/** A version in {@link BRIDGE_HEADER}: the characters of https://semver.org, at most 64. */
-export const BRIDGE_VERSION = /^[0-9A-Za-z.+-]{1,64}$/;
 
 /** REVOCATION_BOUND_MS, the least and the most. */
 export const MIN_BOUND_MS = 200;

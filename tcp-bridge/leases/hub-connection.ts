@@ -1,8 +1,9 @@
 import type { Logger } from "pino";
 import { type RawData, WebSocket } from "ws";
-import { BRIDGE_HEADER, LEASE_MESSAGE_TYPES, MAX_LEASE_MESSAGE_BYTES } from "../../protocol/leases/lease-messages.ts";
+import { LEASE_MESSAGE_TYPES, MAX_LEASE_MESSAGE_BYTES } from "../../protocol/leases/lease-messages.ts";
 import { type Answers, LeasedSessions } from "../../protocol/leases/leased-sessions.ts";
 import type { LeasedSessionsLimits } from "../../protocol/leases/session-memory.ts";
+import { BRIDGE_HEADER, PACKAGE_VERSION } from "../../protocol/versions.ts";
 import { EdgeRedial } from "../edge/edge-redial.ts";
 import { KeptSessions } from "./kept-sessions.ts";
 
@@ -11,8 +12,6 @@ export interface HubConnectionOptions {
   /** The edge. Only its origin and path are used. */
   readonly edgeUrl: URL;
   readonly apiKey: string;
-  /** Of this bridge, for the hub. */
-  readonly version: string;
   /** How long the upgrade may take. */
   readonly connectTimeoutMs: number;
   readonly limits: LeasedSessionsLimits;
@@ -76,9 +75,9 @@ export class HubConnection {
 
   /** Dials, and keeps dialling until {@link close}. */
   open(): void {
-    const { apiKey, version, connectTimeoutMs } = this.#options;
+    const { apiKey, connectTimeoutMs } = this.#options;
     const socket = new WebSocket(this.#url, {
-      headers: { Authorization: `Bearer ${apiKey}`, [BRIDGE_HEADER]: version },
+      headers: { Authorization: `Bearer ${apiKey}`, [BRIDGE_HEADER]: PACKAGE_VERSION },
       perMessageDeflate: false,
       maxPayload: MAX_LEASE_MESSAGE_BYTES,
       handshakeTimeout: connectTimeoutMs,

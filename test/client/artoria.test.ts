@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { freePort } from "../../dev/free-port.ts";
+import { PACKAGE_VERSION, WIRE_PROTOCOL_VERSION } from "../../protocol/versions.ts";
 import { TestBridge } from "../support/peers/test-bridge.ts";
 import { type ProgramResult, runProgram } from "../support/processes/program.ts";
 import { runInProcess } from "./run-in-process.ts";
@@ -85,6 +86,11 @@ describe("the artoria command", () => {
     const result = await artoria("count", "--port", String(port));
     expect(result).toMatchObject({ exitCode: 2, stdout: "" });
     expect(result.stderr).toMatch(/^artoria: 127\.0\.0\.1:\d+: connect ECONNREFUSED.*\n$/);
+  });
+
+  it("prints its version and that of the wire protocol with --version, and ends with 0", async () => {
+    const stdout = `artoria ${PACKAGE_VERSION}, wire protocol ${WIRE_PROTOCOL_VERSION}\n`;
+    expect(await artoria("--version")).toEqual({ exitCode: 0, stdout, stderr: "" });
   });
 
   it("shows help and ends with 0", async () => {

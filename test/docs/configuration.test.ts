@@ -27,7 +27,7 @@ const PROGRAMS: readonly [heading: RegExp, defaults: Defaults][] = [
 /** What the page says of a variable without a default of its own. */
 const NO_DEFAULT = /^(none|needed|unset|as `|the |`dev-key` on loopback)/;
 
-const page = readFileSync(new URL("../../docs/configuration.md", import.meta.url), "utf8");
+const page = readPage("configuration.md");
 
 describe("docs/configuration.md", () => {
   test.each(PROGRAMS)(
@@ -42,15 +42,20 @@ describe("docs/configuration.md", () => {
       }
     },
   );
+});
 
+describe("docs/upgrading.md", () => {
   test("documents the old name of each renamed variable, with the new one", () => {
-    const rows = [...page.matchAll(/^\| `([A-Z_]+)` +\| `([A-Z_]+)` +\|$/gm)].map(([, oldName, name]) => [
-      oldName,
-      name,
-    ]);
+    const rows = [...readPage("upgrading.md").matchAll(/^\| `([A-Z_]+)` +\| `([A-Z_]+)` +\|$/gm)].map(
+      ([, oldName, name]) => [oldName, name],
+    );
     expect(Object.fromEntries(rows)).toEqual({ ...RENAMED_BRIDGE_VARIABLES, ...RENAMED_REDIS_REST_VARIABLES });
   });
 });
+
+function readPage(name: string): string {
+  return readFileSync(new URL(`../../docs/${name}`, import.meta.url), "utf8");
+}
 
 /** The rows of the tables under a program's heading: each names one or more variables, and a default for each or for all. */
 function documentedDefaults(heading: RegExp): Map<string, string> {

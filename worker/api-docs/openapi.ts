@@ -1,6 +1,7 @@
 import { toJsonSchema } from "@valibot/to-json-schema";
 import type { GenericSchema } from "valibot";
 import { PROBLEMS } from "../../protocol/problem-document.ts";
+import { HTTP_API_VERSION } from "../../protocol/versions.ts";
 import { Problem } from "../http/problem.ts";
 import { API_OPERATIONS, type ApiOperation } from "./operations.ts";
 
@@ -23,7 +24,7 @@ export function openApiDocument() {
     openapi: "3.1.0",
     info: {
       title: "Artoria",
-      version: "1",
+      version: HTTP_API_VERSION,
       description: "Tells, from the nearest edge, whether a session may enter.",
       license: { name: "MIT", identifier: "MIT" },
     },

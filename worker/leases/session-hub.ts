@@ -1,7 +1,7 @@
 import { DurableObject } from "cloudflare:workers";
 import type { Reach } from "../../protocol/leases/bridge-acks.ts";
 import { type HubOutput, type HubRead, LeaseHub } from "../../protocol/leases/lease-hub.ts";
-import { BRIDGE_HEADER } from "../../protocol/leases/lease-messages.ts";
+import { BRIDGE_HEADER } from "../../protocol/versions.ts";
 import { type IsolateBindings, openIsolate } from "../isolate.ts";
 import { type LogPage, MAX_LOG_PAGE, type SessionEvent } from "../session-store/session-log.ts";
 import { type SessionStore, STORE_DEADLINE_MS, settledWithin } from "../session-store/session-store.ts";

@@ -1,5 +1,5 @@
 import { Hono } from "hono";
-import { BRIDGE_HEADER, BRIDGE_VERSION } from "../../protocol/leases/lease-messages.ts";
+import { BRIDGE_HEADER, PACKAGE_VERSION_PATTERN } from "../../protocol/versions.ts";
 import type { AppEnv } from "../app-env.ts";
 import { clientAddress } from "../http/client-address.ts";
 import { problem } from "../http/problem.ts";
@@ -17,7 +17,7 @@ export const leases = new Hono<AppEnv>().get("/", async (c) => {
     // A request of its own: nothing else that the client has sent reaches the hub.
     const headers = new Headers({ Upgrade: "websocket" });
     const [version = "", address] = [c.req.header(BRIDGE_HEADER), clientAddress(c, c.get("config"))];
-    if (BRIDGE_VERSION.test(version)) headers.set(BRIDGE_HEADER, version);
+    if (PACKAGE_VERSION_PATTERN.test(version)) headers.set(BRIDGE_HEADER, version);
     if (address !== null) headers.set(ADDRESS_HEADER, address);
     const response = await openHub(c.env).fetch("https://hub.invalid/", { headers });
     return response.webSocket === null

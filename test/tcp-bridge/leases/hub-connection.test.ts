@@ -1,8 +1,7 @@
 import { afterEach, describe, expect, it } from "vitest";
-import program from "../../../package.json" with { type: "json" };
-import { BRIDGE_VERSION } from "../../../protocol/leases/lease-messages.ts";
 import type { ServiceRequest } from "../../../protocol/session-request.ts";
 import { Status } from "../../../protocol/status-codes.ts";
+import { PACKAGE_VERSION, PACKAGE_VERSION_PATTERN } from "../../../protocol/versions.ts";
 import type { PacketEdge } from "../../support/peers/packet-edge.ts";
 import { TestBridge } from "../../support/peers/test-bridge.ts";
 import { until } from "../../support/until.ts";
@@ -63,8 +62,8 @@ describe("the connection to the hub", () => {
   it("announces the bridge's version, and tells the hub what the bridge keeps and has answered when it asks", async () => {
     await openKnowing7({ BRIDGE_CHECK_PORT: "0" });
     const hub = await stack.edge.hub.peer();
-    expect(hub.headers["x-artoria-bridge"]).toBe(program.version);
-    expect(hub.headers["x-artoria-bridge"]).toMatch(BRIDGE_VERSION);
+    expect(hub.headers["x-artoria-bridge"]).toBe(PACKAGE_VERSION);
+    expect(hub.headers["x-artoria-bridge"]).toMatch(PACKAGE_VERSION_PATTERN);
     expect(await hub.status()).toEqual({ kind: "status", kept: 1, answered: 2, fromMemory: 1 });
     await ask();
     expect(await hub.status()).toEqual({ kind: "status", kept: 1, answered: 3, fromMemory: 2 });
