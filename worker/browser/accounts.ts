@@ -24,11 +24,24 @@ export interface AccountRights {
   readonly disabled?: boolean;
 }
 
-/** The accounts in D1 (migrations/). Its methods reject if the database does not respond. */
-export class Accounts {
-  readonly #database: D1Database;
+/** What the accounts use of a database: D1, or outside Cloudflare a Durable Object (edge/modules/accounts-binding.ts). */
+export interface Database {
+  prepare(text: string): Statement;
+}
 
-  constructor(database: D1Database) {
+/** A statement and the values for its `?`. A call rejects if the database does not respond. */
+export interface Statement {
+  bind(...values: readonly (string | number | null)[]): Statement;
+  first<Row>(): Promise<Row | null>;
+  all<Row>(): Promise<{ results: Row[] }>;
+  run(): Promise<{ meta: { changes: number } }>;
+}
+
+/** The accounts in their database (migrations/). Its methods reject if the database does not respond. */
+export class Accounts {
+  readonly #database: Database;
+
+  constructor(database: Database) {
     this.#database = database;
   }
 
