@@ -53,32 +53,32 @@ export class Connector {
   async connect<T>(createSession: (socket: Socket) => T, options: ConnectOptions = {}): Promise<T> {
     const { onTcpConnected, signal } = options;
     const { host, port, tls, timeoutMs = DEFAULT_TIMEOUT_MS } = this.#options;
-    const { promise, resolve, reject } = Promise.withResolvers<T>();
-    const socket = tls === undefined ? connect({ host, port }) : this.#dialTls(tls);
-    const fail = (code: ConnectionErrorCode, reason: string): void => {
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", onAbort);
-      socket.destroy();
-      reject(new ConnectionError(code, `${host}:${port}: ${reason}`));
-    };
-    const onError = (error: Error): void => fail("connect_failed", describe(error));
-    const onAbort = (): void => fail("closed", "given up");
-    const timer = setTimeout(() => fail("timeout", `no connection within ${timeoutMs} ms`), timeoutMs);
-    socket.on("error", onError);
-    signal?.addEventListener("abort", onAbort);
-    if (onTcpConnected !== undefined) socket.once("connect", onTcpConnected);
-    socket.once(tls === undefined ? "connect" : "secureConnect", () => {
-      if (tls?.fingerprint !== undefined && !hasFingerprint(socket, tls.fingerprint)) {
-        fail("connect_failed", "the certificate is not the one with this fingerprint");
-        return;
-      }
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", onAbort);
-      socket.off("error", onError);
-      socket.setNoDelay(true);
-      resolve(createSession(socket));
+    return await new Promise((resolve, reject) => {
+      const socket = tls === undefined ? connect({ host, port }) : this.#dialTls(tls);
+      const fail = (code: ConnectionErrorCode, reason: string): void => {
+        clearTimeout(timer);
+        signal?.removeEventListener("abort", onAbort);
+        socket.destroy();
+        reject(new ConnectionError(code, `${host}:${port}: ${reason}`));
+      };
+      const onError = (error: Error): void => fail("connect_failed", describe(error));
+      const onAbort = (): void => fail("closed", "given up");
+      const timer = setTimeout(() => fail("timeout", `no connection within ${timeoutMs} ms`), timeoutMs);
+      socket.on("error", onError);
+      signal?.addEventListener("abort", onAbort);
+      if (onTcpConnected !== undefined) socket.once("connect", onTcpConnected);
+      socket.once(tls === undefined ? "connect" : "secureConnect", () => {
+        if (tls?.fingerprint !== undefined && !hasFingerprint(socket, tls.fingerprint)) {
+          fail("connect_failed", "the certificate is not the one with this fingerprint");
+          return;
+        }
+        clearTimeout(timer);
+        signal?.removeEventListener("abort", onAbort);
+        socket.off("error", onError);
+        socket.setNoDelay(true);
+        resolve(createSession(socket));
+      });
     });
-    return await promise;
   }
 
   #dialTls(tls: TlsTrust): Socket {

@@ -11,7 +11,7 @@ import {
   type WatchResponse,
   writeWatchRequest,
 } from "../protocol/watch-packets.ts";
-import { ConnectionError, type ConnectionErrorCode } from "./connector.ts";
+import { ConnectionError, type ConnectionErrorCode, type Connector } from "./connector.ts";
 
 /** The options of a {@link ServiceClient}. */
 export interface ServiceClientOptions {
@@ -19,6 +19,13 @@ export interface ServiceClientOptions {
   readonly responseTimeoutMs?: number;
   /** The first packet, which a port with BRIDGE_SERVICE_KEYS requires. Every other port accepts it too. */
   readonly serviceKey?: string;
+}
+
+/** How {@link ServiceClient.open} connects. */
+export interface ServiceClientOpenOptions extends ServiceClientOptions {
+  readonly connector: Connector;
+  /** Cancels the attempt to connect. */
+  readonly signal?: AbortSignal;
 }
 
 /** Called for each notice of a watch. */
@@ -39,12 +46,12 @@ const DEFAULT_RESPONSE_TIMEOUT_MS = 5_000;
 
 /**
  * A game server's side of the game-server port: requests of one connection, pipelined, with responses in their order
- * (docs/wire-protocol.md, "Service packets"). Make it with a Connector.
+ * (docs/wire-protocol.md, "Service packets").
  */
 export class ServiceClient {
   /** Resolves when the connection has ended, with the reason. */
   readonly closed: Promise<ConnectionError>;
-  readonly #resolveClosed: (reason: ConnectionError) => void;
+  #resolveClosed: (reason: ConnectionError) => void = () => {};
   readonly #socket: Socket;
   readonly #responseTimeoutMs: number;
   readonly #decoder = new PacketDecoder(MAX_SERVICE_PACKET_BYTES);
@@ -61,15 +68,24 @@ export class ServiceClient {
     socket: Socket,
     { responseTimeoutMs = DEFAULT_RESPONSE_TIMEOUT_MS, serviceKey }: ServiceClientOptions = {},
   ) {
-    const { promise, resolve } = Promise.withResolvers<ConnectionError>();
-    this.closed = promise;
-    this.#resolveClosed = resolve;
+    this.closed = new Promise((resolve) => {
+      this.#resolveClosed = resolve;
+    });
     this.#socket = socket;
     this.#responseTimeoutMs = responseTimeoutMs;
     socket.on("data", (chunk: Buffer) => this.#receive(chunk));
     socket.on("error", (error) => this.#fail("closed", `the connection broke: ${error.message}`));
     socket.on("close", () => this.#fail("closed", "the connection was closed"));
     if (serviceKey !== undefined) this.#showKey(serviceKey);
+  }
+
+  /**
+   * Connects to the game-server port of a bridge.
+   *
+   * @throws ConnectionError as {@link Connector.connect}
+   */
+  static async open({ connector, signal, ...options }: ServiceClientOpenOptions): Promise<ServiceClient> {
+    return await connector.connect((socket) => new ServiceClient(socket, options), { ...(signal && { signal }) });
   }
 
   /**
@@ -104,17 +120,17 @@ export class ServiceClient {
   }
 
   #send(kind: Response["kind"], writer: ByteWriter, onNotice?: NoticeListener): Promise<Response> {
-    const { promise, resolve, reject } = Promise.withResolvers<Response>();
-    if (this.#failure !== undefined) {
-      reject(this.#failure);
-    } else if (writer.length > MAX_SERVICE_PACKET_BYTES) {
-      reject(new ConnectionError("too_large", `a packet has at most ${MAX_SERVICE_PACKET_BYTES} bytes`));
-    } else {
-      this.#pending.push({ kind, sentMs: performance.now(), resolve, reject, ...(onNotice && { onNotice }) });
-      this.#timer ??= setTimeout(() => this.#checkTimeout(), this.#responseTimeoutMs);
-      this.#write(writer.finish());
-    }
-    return promise;
+    return new Promise((resolve, reject) => {
+      if (this.#failure !== undefined) {
+        reject(this.#failure);
+      } else if (writer.length > MAX_SERVICE_PACKET_BYTES) {
+        reject(new ConnectionError("too_large", `a packet has at most ${MAX_SERVICE_PACKET_BYTES} bytes`));
+      } else {
+        this.#pending.push({ kind, sentMs: performance.now(), resolve, reject, ...(onNotice && { onNotice }) });
+        this.#timer ??= setTimeout(() => this.#checkTimeout(), this.#responseTimeoutMs);
+        this.#write(writer.finish());
+      }
+    });
   }
 
   /** Requests need not wait for the response to the key: the bridge reads the key first. */

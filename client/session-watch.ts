@@ -183,7 +183,7 @@ export class SessionWatch implements AsyncIterable<WatchEvent> {
   async #connect(): Promise<ServiceClient> {
     const { connector, client: options } = this.#options;
     const { signal } = this.#stop;
-    const client = await connector.connect((socket) => new ServiceClient(socket, options), { signal });
+    const client = await ServiceClient.open({ connector, signal, ...options });
     this.#client = client;
     return client;
   }

@@ -110,8 +110,8 @@ function clientOf({ edge, timeout }: EdgeOptions): AccountClient {
 }
 
 function edgeUrl(text: string): URL {
-  const url = URL.parse(text);
-  if (url === null || !/^https?:$/.test(url.protocol) || url.username !== "" || url.password !== "") {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url === undefined || !/^https?:$/.test(url.protocol) || url.username !== "" || url.password !== "") {
     throw new InvalidArgumentError("Allowed is an http or https URL.");
   }
   return url;

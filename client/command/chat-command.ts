@@ -74,7 +74,7 @@ async function chat(options: ChatOptions): Promise<void> {
 async function issueToken(options: ChatOptions): Promise<Uint8Array | undefined> {
   if (options.user === undefined) throw new Error("--user or --token is needed");
   const connector = new Connector(connectorOptions(options));
-  const client = await connector.connect((socket) => new ServiceClient(socket, clientOptions(options)));
+  const client = await ServiceClient.open({ connector, ...clientOptions(options) });
   try {
     const response = await client.request({ kind: "issue", user: options.user, ip: null });
     if (response.status === Status.Ok) return response.token;
@@ -93,22 +93,22 @@ function failUnlessJoined(
   tell: (reason: string) => void,
 ): Promise<never> {
   let reason = `no response within ${timeoutMs} ms`;
-  const { promise, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => {
-    connection.disconnect();
-    reject(new Error(reason));
-  }, timeoutMs);
   const stopListening = connection.on("connectionLost", (event) => {
     if (reason !== event.reason) tell(event.reason);
     reason = event.reason;
   });
-  for (const kind of ["joined", "closed"] as const) {
-    connection.on(kind, () => {
-      clearTimeout(timer);
-      stopListening();
-    });
-  }
-  return promise;
+  return new Promise((_resolve, reject) => {
+    const timer = setTimeout(() => {
+      connection.disconnect();
+      reject(new Error(reason));
+    }, timeoutMs);
+    for (const kind of ["joined", "closed"] as const) {
+      connection.on(kind, () => {
+        clearTimeout(timer);
+        stopListening();
+      });
+    }
+  });
 }
 
 function playerTrust({ fingerprint, ca }: ChatOptions): TlsTrust {

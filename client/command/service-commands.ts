@@ -72,7 +72,7 @@ function service(program: Command, name: string, description: string): Command {
 
 async function ask(options: CommandOptions, request: ServiceRequest): Promise<void> {
   const connector = new Connector(connectorOptions(options));
-  const client = await connector.connect((socket) => new ServiceClient(socket, clientOptions(options)));
+  const client = await ServiceClient.open({ connector, ...clientOptions(options) });
   try {
     const response = await client.request(request);
     process.stdout.write(`${options.json === true ? JSON.stringify(asJson(response)) : asText(response)}\n`);

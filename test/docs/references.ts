@@ -10,8 +10,8 @@ export interface BrokenReference {
   readonly reference: string;
 }
 
-/** Made by a build or a run, so never in a fresh clone (.gitignore). */
-const GENERATED = /^bench\/results(?:\/|$)/;
+/** Made by a build or a run, so never in a fresh clone (.gitignore): results of the bench, and lib/ in the package of the client. */
+const GENERATED = /^(?:bench\/results|lib)(?:\/|$)/;
 
 /** In code, only comments are searched for headings and names of files: strings may name temporary files. */
 const CODE_FILE = /\.(?:ts|tsx|js|css)$/;
@@ -127,7 +127,8 @@ function* brokenPaths(text: string, index: TreeIndex): Iterable<Found> {
 function* brokenNames(text: string, index: TreeIndex): Iterable<Found> {
   for (const { index: offset, 1: name = "" } of text.matchAll(FILE_NAME)) {
     const candidates = index.baseNames.get(posix.basename(name)) ?? [];
-    if (!candidates.some((path) => path === name || path.endsWith(`/${name}`))) yield [offset, name];
+    if (!GENERATED.test(name) && !candidates.some((path) => path === name || path.endsWith(`/${name}`)))
+      yield [offset, name];
   }
 }
 
