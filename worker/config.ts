@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { type AddressRange, AddressRanges } from "../config/address-ranges.ts";
 import { ConfigError, flag, List, parseEnvironment, wholeNumber } from "../config/environment.ts";
 import { HOW_TO_MAKE_A_KEY, isLoopbackHost, MIN_KEY_CHARACTERS } from "../config/loopback.ts";
 import { MAX_BOUND_MS, MIN_BOUND_MS } from "../protocol/leases/lease-messages.ts";
@@ -22,8 +23,8 @@ export interface WorkerConfig {
   readonly revocationBoundMs: number;
   /** Where the ends of sessions are posted; null: nowhere. */
   readonly webhook: WebhookEndpoint | null;
-  /** Addresses of proxies whose X-Forwarded-For is believed (http/client-address.ts). */
-  readonly trustedProxies: readonly string[];
+  /** Proxies whose X-Forwarded-For is believed (http/client-address.ts). */
+  readonly trustedProxies: readonly AddressRange[];
   /** Browser accounts: what one may enter that has no grants of its own, and whether anybody may make one. */
   readonly web: { readonly grants: readonly string[]; readonly signup: "open" | "closed" };
   readonly login: LoginLimits;
@@ -117,10 +118,7 @@ export const WorkerVariables = v.object({
     v.pipe(v.string(), v.regex(/^[\w.:/-]{0,64}$/, "allowed are up to 64 letters, digits and characters of _ . : / -")),
     "artoria:",
   ),
-  TRUSTED_PROXIES: v.optional(
-    v.pipe(List, v.array(v.pipe(v.string(), v.ip("allowed are IPv4 and IPv6 addresses, comma-separated")))),
-    "",
-  ),
+  TRUSTED_PROXIES: v.optional(AddressRanges, ""),
   SESSION_TTL_SECONDS: wholeNumber(1, MAX_SECONDS, 1800),
   SESSION_MAX_SECONDS: wholeNumber(1, MAX_SECONDS, 86_400),
   TOUCH_INTERVAL_SECONDS: wholeNumber(0, MAX_SECONDS, 60),

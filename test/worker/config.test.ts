@@ -88,7 +88,7 @@ describe("parseWorkerConfig", () => {
     const config = parseWorkerConfig({
       ...redis,
       API_KEYS: ` ${OLD_KEY}, ${NEW_KEY} ,`,
-      TRUSTED_PROXIES: "192.0.2.1, 2001:db8::1",
+      TRUSTED_PROXIES: "192.0.2.1, 2001:db8::/32",
       REDIS_KEY_PREFIX: "shop/1:",
       SESSION_TTL_SECONDS: "60",
       SESSION_MAX_SECONDS: 120,
@@ -132,7 +132,10 @@ describe("parseWorkerConfig", () => {
     });
     expect(config).toEqual({
       apiKeys: [OLD_KEY, NEW_KEY],
-      trustedProxies: ["192.0.2.1", "2001:db8::1"],
+      trustedProxies: [
+        { address: 0xffffc0000201n, prefixBits: 128 },
+        { address: 0x2001_0db8_0000_0000_0000_0000_0000_0000n, prefixBits: 32 },
+      ],
       store: { kind: "redis", url: "https://redis.test", token: redis.UPSTASH_REDIS_REST_TOKEN, keyPrefix: "shop/1:" },
       policy: {
         idleMs: 60_000,

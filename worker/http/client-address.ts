@@ -1,5 +1,6 @@
 import type { Context } from "hono";
 import * as v from "valibot";
+import { isInRanges } from "../../config/address-ranges.ts";
 import type { WorkerConfig } from "../config.ts";
 
 const IpAddress = v.pipe(v.string(), v.ip());
@@ -10,7 +11,7 @@ const IpAddress = v.pipe(v.string(), v.ip());
  */
 export function clientAddress(c: Context, { trustedProxies }: Pick<WorkerConfig, "trustedProxies">): string | null {
   const hops = (c.req.header("X-Forwarded-For") ?? "").split(",").map((hop) => hop.trim());
-  const address = [...hops, peerAddress(c)].findLast((hop) => !trustedProxies.includes(hop));
+  const address = [...hops, peerAddress(c)].findLast((hop) => !isInRanges(hop, trustedProxies));
   // Anybody can write X-Forwarded-For: it counts only behind a trusted proxy.
   return v.is(IpAddress, address) ? address : null;
 }

@@ -1,9 +1,11 @@
 import { Hono } from "hono";
+import * as v from "valibot";
 import { describe, expect, it } from "vitest";
+import { AddressRanges } from "../../../config/address-ranges.ts";
 import { addressKey, clientAddress, networkKey } from "../../../worker/http/client-address.ts";
 
 describe("the address of a client", () => {
-  const trustedProxies = ["10.0.0.1", "10.0.0.2"];
+  const trustedProxies = v.parse(AddressRanges, "10.0.0.1, 10.0.0.2");
   const app = new Hono().get("/", (c) => c.json(clientAddress(c, { trustedProxies })));
 
   it.each([
@@ -29,7 +31,8 @@ describe("the address of a client", () => {
 });
 
 describe("the address of a client of a self-hosted edge", () => {
-  const app = new Hono().get("/", (c) => c.json(clientAddress(c, { trustedProxies: ["10.0.0.1", "::1"] })));
+  const trustedProxies = v.parse(AddressRanges, "10.0.0.0/24, ::1");
+  const app = new Hono().get("/", (c) => c.json(clientAddress(c, { trustedProxies })));
 
   it.each([
     ["the peer", "192.0.2.1:4711", "192.0.2.1"],
