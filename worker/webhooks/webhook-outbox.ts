@@ -106,7 +106,7 @@ export interface WebhookStatus {
   readonly state: "off" | "on" | "disabled";
   /** Messages that failed and are tried again, and those that wait behind them. */
   readonly held: number;
-  /** Whether others wait to be sent, or are not read because too many are held. */
+  /** Whether others wait to be sent, or may be in the log, which is not read while too many are held or are sent first. */
   readonly behind: boolean;
   /** When the oldest held message's event happened, epoch ms. */
   readonly oldestAt: number | null;
@@ -169,6 +169,8 @@ export class WebhookOutbox {
   #isReading = false;
   /** Whether the log may have more than was read. */
   #hasMore = true;
+  /** Whether a read that was due had to wait, and none has followed it to the end of the log. */
+  #isLate = false;
   #readAt = 0;
 
   /** @param random gives numbers in 0 <= x < 1 */
@@ -200,7 +202,9 @@ export class WebhookOutbox {
     const isBusy = this.#sendDue(nowMs);
     this.#moveCursor();
     const isDue = this.#hasMore || nowMs >= this.#readAt;
-    if (!isDue || this.#isReading || isBusy || this.#isFull || this.#places.length > MAX_PLACES) return;
+    const mustWait = isBusy || this.#isFull || this.#places.length > MAX_PLACES;
+    if (isDue && mustWait) this.#isLate = true;
+    if (!isDue || mustWait || this.#isReading) return;
     this.#isReading = true;
     this.#hasMore = false;
     this.#readAt = nowMs + POLL_MS;
@@ -219,6 +223,7 @@ export class WebhookOutbox {
       this.#places.push(...read.map(({ place }) => place), { position: page.position, isDone: true });
       this.#readTo = page.position;
       if (page.kind === "reset" || page.more) this.#hasMore = true;
+      this.#isLate = this.#hasMore;
     }
     this.tick(nowMs);
   }
@@ -260,7 +265,7 @@ export class WebhookOutbox {
     return {
       state: this.#state.isDisabled ? "disabled" : "on",
       held: this.#held.size,
-      behind: this.#isFull || this.#waiting.length > 0,
+      behind: this.#isFull || this.#isLate || this.#waiting.length > 0,
       oldestAt: ats.length === 0 ? null : Math.min(...ats),
       lastError: this.#state.lastError,
     };

@@ -334,6 +334,20 @@ describe("a receiver that is down", () => {
     expect(stage.requests.length - requests).toBeLessThanOrEqual(61 + MAX_HELD);
   });
 
+  it("leaves the outbox behind until the log is read to its end, though fewer than 100 messages are still held", () => {
+    const stage = startedStage();
+    stage.readMs = 5;
+    stage.treat = () => ({ outcome: failed(), tookMs: 1 });
+    for (const sessid of range(1, 150)) {
+      stage.end(sessid);
+      stage.run(20);
+    }
+    expect(stage.storage.held.size).toBe(MAX_HELD);
+    stage.treat = () => ({ outcome: DELIVERED, tookMs: 10 });
+    while (stage.outbox?.status.behind) stage.run(1);
+    expect(new Set(stage.requests.map(({ id }) => id)).size).toBe(150);
+  });
+
   it("is found to be up although one of the 100 held messages fails by itself", () => {
     const stage = startedStage();
     let isUp = false;
