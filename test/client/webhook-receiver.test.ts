@@ -64,7 +64,7 @@ describe("WebhookReceiver", () => {
     ["no id", 400, BODY, without("webhook-id"), /webhook-id: the header is missing/],
     ["no timestamp", 400, BODY, without("webhook-timestamp"), /webhook-timestamp: the header is missing/],
     ["an old timestamp", 400, BODY, signed(BODY, NEW, 400), /webhook-timestamp: 40\d s old, allowed are 300 s/],
-    ["a future timestamp", 400, BODY, signed(BODY, NEW, -400), /webhook-timestamp: (400|399) s in the future/],
+    ["a future timestamp", 400, BODY, signed(BODY, NEW, -400), /webhook-timestamp: (400|39\d) s in the future/],
     ["no number", 400, BODY, { ...signed(BODY), "webhook-timestamp": "1e9" }, /webhook-timestamp: needed are seconds/],
     ["a signed body that is not JSON", 400, "{", signed("{"), /body: signed, but not JSON/],
     ["a body that is too long", 413, "x".repeat(65_537), signed("x"), /body: allowed are 65536 bytes/],
