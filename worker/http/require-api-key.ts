@@ -5,6 +5,7 @@ import { isLoopbackHost, MIN_KEY_CHARACTERS } from "../../config/loopback.ts";
 import type { AppEnv } from "../app-env.ts";
 import { sameSecret } from "../session-store/secrets.ts";
 import { addressKey, clientAddress } from "./client-address.ts";
+import { requestHost } from "./client-credential.ts";
 import { problem } from "./problem.ts";
 
 /** The window of the WRONG_KEY_LIMIT binding in wrangler.toml. */
@@ -32,11 +33,12 @@ export function requireApiKey(): MiddlewareHandler<AppEnv> {
 }
 
 /**
- * A short key can be guessed, so it is valid only for requests to a loopback host. A page in the developer's browser whose
- * host name resolves to loopback (DNS rebinding) requests that name, and is refused.
+ * A short key can be guessed, so it is valid only for requests to a loopback host, also of a proxy. A page in the developer's browser
+ * whose host name resolves to loopback (DNS rebinding) requests that name, and is refused.
  */
 function mayBeShort(key: string, c: Context<AppEnv>): boolean {
-  return key.length >= MIN_KEY_CHARACTERS || isLoopbackHost(new URL(c.req.url).hostname);
+  const requested = [c.req.url, `http://${requestHost(c)}`];
+  return key.length >= MIN_KEY_CHARACTERS || requested.every((url) => isLoopbackHost(URL.parse(url)?.hostname ?? ""));
 }
 
 async function refuse(c: Context<AppEnv>): Promise<Response> {

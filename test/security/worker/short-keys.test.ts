@@ -26,3 +26,14 @@ it("a short key is valid only for loopback hosts, so that no page can use it by 
   expect(await statusAt("127.0.0.1.nip.io:8787")).toBe(401);
   for (const host of ["127.0.0.1:8787", "localhost:8787", "[::1]:8787"]) expect(await statusAt(host)).toBe(400);
 });
+
+it("a short key is valid only for loopback hosts also if a proxy on the same machine passes the request on", async () => {
+  const local = { ...env, API_KEYS: "dev-key", LOOPBACK_ONLY: "1" };
+  const statusFor = async (forwarded: string) => {
+    const headers = { ...withKey.headers, "X-Forwarded-Host": forwarded };
+    return (await app.request("http://127.0.0.1:8787/v1/sessions/none", { headers }, local)).status;
+  };
+  expect(await statusFor("artoria.example")).toBe(401);
+  expect(await statusFor("localhost@artoria.example")).toBe(401);
+  expect(await statusFor("localhost:8787")).toBe(400);
+});
