@@ -1,4 +1,4 @@
-import { Hono, type MiddlewareHandler } from "hono";
+import { Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
 import { secureHeaders } from "hono/secure-headers";
 import { ConfigError } from "../config/environment.ts";
@@ -6,6 +6,7 @@ import { MAX_BATCH_BYTES } from "../protocol/service-packets.ts";
 import { type AppEnv, provideStore } from "./app-env.ts";
 import { assets } from "./browser/assets.ts";
 import { pages } from "./browser/pages.tsx";
+import { requirePlainHost } from "./http/plain-host.ts";
 import { problem } from "./http/problem.ts";
 import { requireApiKey } from "./http/require-api-key.ts";
 import { limitBody, requireUtf8 } from "./http/validate.ts";
@@ -76,17 +77,3 @@ app.route("/v1/accounts", accounts);
 app.route("/v1/count", count);
 app.route("/v1/events", events);
 app.route("/v1/rooms", rooms);
-
-/** What in a URL ends a host, precedes one, or separates two. */
-const NOT_IN_A_HOST = /[/?#\\@,\s]/;
-
-/**
- * Refuses a Host header that is more than a host. workerd puts it into the request's URL as it is, so `x/healthz?` would
- * choose the route instead of the path that was requested and that a proxy has allowed.
- */
-function requirePlainHost(): MiddlewareHandler {
-  return async function requirePlainHost(c, next) {
-    if (NOT_IN_A_HOST.test(c.req.header("Host") ?? "")) return problem(c, "invalid", "Host: allowed is one host");
-    return next();
-  };
-}
