@@ -21,14 +21,10 @@ interface Window {
  * period begins with its first call.
  */
 export default function openRateLimit({ limit, periodSeconds }: RateLimitEnv): RateLimit {
-  /** In the order in which the windows began, and so in that in which they end. */
-  const windows = new Map<string, Window>();
+  const windows = new Windows();
   return {
     async limit({ key }) {
-      const nowMs = Date.now();
-      forgetEnded(windows, nowMs);
-      const window = windows.get(key) ?? { endsMs: nowMs + periodSeconds * 1000, calls: 0 };
-      if (window.calls === 0) windows.set(key, window);
+      const window = windows.of(key, Date.now(), periodSeconds * 1000);
       if (window.calls >= limit) return { success: false };
       window.calls += 1;
       return { success: true };
@@ -36,9 +32,26 @@ export default function openRateLimit({ limit, periodSeconds }: RateLimitEnv): R
   };
 }
 
-function forgetEnded(windows: Map<string, Window>, nowMs: number): void {
-  for (const [key, { endsMs }] of windows) {
-    if (endsMs > nowMs && windows.size < MAX_KEYS) return;
-    windows.delete(key);
+class Windows {
+  /** In the order in which they began, and so in that in which they end. */
+  readonly #windows = new Map<string, Window>();
+
+  /** The key's window; a new one if it has none. */
+  of(key: string, nowMs: number, periodMs: number): Window {
+    this.#forgetEnded(nowMs);
+    const running = this.#windows.get(key);
+    if (running !== undefined) return running;
+    const [oldest] = this.#windows.size < MAX_KEYS ? [] : this.#windows.keys();
+    if (oldest !== undefined) this.#windows.delete(oldest);
+    const begun = { endsMs: nowMs + periodMs, calls: 0 };
+    this.#windows.set(key, begun);
+    return begun;
+  }
+
+  #forgetEnded(nowMs: number): void {
+    for (const [key, { endsMs }] of this.#windows) {
+      if (endsMs > nowMs) return;
+      this.#windows.delete(key);
+    }
   }
 }
