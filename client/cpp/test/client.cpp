@@ -1,0 +1,135 @@
+// Runs an artoria::Client by the lines of its standard input, for test/system/cpp-client.test.ts, and prints what each came to:
+//
+//   client <port> [<option>=<value>]...    key, watch, after, connectTimeoutMs, responseTimeoutMs, signals=1
+//
+// With signals=1 a signal interrupts each wait of the client, every millisecond.
+#define ARTORIA_POSIX_CLIENT
+#include <artoria.hpp>
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <iostream>
+#include <sstream>
+#include <string>
+#include <sys/time.h>
+#include <vector>
+
+using namespace artoria;
+
+namespace {
+
+/// What onEnded calls, to try it.
+Client* calledFromWithin = nullptr;
+
+void printEnded(void*, const SessionEnded& ended) {
+  std::printf("%s %d at %.*s of %.*s\n", endReasonName(ended.reason), ended.sessid, static_cast<int>(ended.position.size()),
+              ended.position.data(), static_cast<int>(ended.user.size()), ended.user.data());
+  if (calledFromWithin != nullptr) std::printf("from within: %s\n", failureName(calledFromWithin->check(1).failure));
+}
+
+bool hasFailed(const Client& client, Failure failure) {
+  if (failure == Failure::none) return false;
+  std::printf("%s (%s)%s\n", failureName(failure), client.failureText(), client.isConnected() ? " but connected" : "");
+  return true;
+}
+
+void print(const Client& client, Failure failure) {
+  if (!hasFailed(client, failure)) std::printf("done\n");
+}
+
+template <class Response>
+bool printStatus(const Client& client, const Result<Response>& result) {
+  if (hasFailed(client, result.failure)) return false;
+  std::printf("%s\n", statusName(result.response.status));
+  return result.ok();
+}
+
+std::string string(std::string_view text) { return std::string(text); }
+
+void run(Client& client, const std::string& command, std::istringstream& words) {
+  std::int32_t number = 0;
+  std::string text;
+  if (command == "connect") print(client, client.connect());
+  if (command == "disconnect") client.disconnect();
+  if (command == "wait") words >> number, print(client, client.wait(number));
+  if (command == "check") words >> number, printStatus(client, client.check(number));
+  if (command == "access") words >> number >> text, printStatus(client, client.checkAccess(number, text));
+  if (command == "register") words >> number >> text, printStatus(client, client.registerSession(number, text, ipv4(192, 168, 0, 1)));
+  if (command == "delete") words >> number >> text, printStatus(client, client.deleteSession(number, text));
+  if (command == "watch") {
+    std::string after;
+    words >> number >> after;
+    const auto watching = client.watch(static_cast<WatchScope>(number), after);
+    if (printStatus(client, watching)) std::printf("from %s\n", string(watching.response.position).c_str());
+  }
+  if (command == "position") std::printf("%s\n", string(client.position()).c_str());
+  if (command == "count") {
+    const auto counted = client.count();
+    if (printStatus(client, counted)) std::printf("%u sessions, %u users\n", counted.response.sessions, counted.response.users);
+  }
+  if (command == "issue") {
+    words >> text;
+    const auto issued = client.issue(text);
+    if (printStatus(client, issued)) std::printf("%d %s\n", issued.response.sessid, formatToken(issued.response.token).data());
+  }
+  if (command == "identify") {
+    Token token;
+    words >> text;
+    if (!parseToken(text, token)) std::printf("no token\n");
+    words >> text;
+    const auto identified = client.identify(token, words ? text : "");
+    if (printStatus(client, identified)) std::printf("%d %s\n", identified.response.sessid, string(identified.response.user).c_str());
+  }
+  if (command == "checkAll") {
+    std::vector<std::int32_t> sessids;
+    std::int32_t last = 0;
+    words >> number >> last;
+    for (; number <= last; ++number) sessids.push_back(number);
+    std::vector<Status> statuses(sessids.size());
+    if (hasFailed(client, client.checkAll(sessids.data(), sessids.size(), statuses.data()))) return;
+    std::size_t valid = 0;
+    for (const Status status : statuses) valid += status == Status::Ok ? 1 : 0;
+    std::printf("%zu of %zu\n", valid, statuses.size());
+  }
+  if (command == "callFromWithin") calledFromWithin = &client;
+}
+
+void startSignals() {
+  struct sigaction action {};
+  action.sa_handler = [](int) {};
+  sigaction(SIGALRM, &action, nullptr);
+  itimerval everyMs{{0, 1000}, {0, 1000}};
+  setitimer(ITIMER_REAL, &everyMs, nullptr);
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  // As it is in a program that does not care.
+  std::signal(SIGPIPE, SIG_DFL);
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);
+  ClientOptions options;
+  options.port = static_cast<std::uint16_t>(std::atoi(arguments[1]));
+  options.onEnded = printEnded;
+  for (int index = 2; index < count; ++index) {
+    const std::string option = arguments[index];
+    const std::string name = option.substr(0, option.find('='));
+    const char* value = arguments[index] + name.size() + 1;
+    if (name == "host") options.host = value;
+    if (name == "key") options.serviceKey = value;
+    if (name == "watch") options.watch = static_cast<WatchScope>(std::atoi(value));
+    if (name == "after") options.after = value;
+    if (name == "connectTimeoutMs") options.connectTimeoutMs = std::atoi(value);
+    if (name == "responseTimeoutMs") options.responseTimeoutMs = std::atoi(value);
+    if (name == "signals") startSignals();
+  }
+  Client client(options);
+  std::string line;
+  while (std::getline(std::cin, line)) {
+    std::istringstream words(line);
+    std::string command;
+    words >> command;
+    run(client, command, words);
+  }
+}

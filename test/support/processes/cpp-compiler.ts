@@ -1,0 +1,25 @@
+import { execFile } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+
+/** The folder of the header, its example and the programs that try it. */
+export const CPP = fileURLToPath(new URL("../../../client/cpp", import.meta.url));
+
+/** Every warning is an error; what the header does without must not be needed. */
+const STRICT = [
+  ...["-std=c++17", "-O1", "-fno-exceptions", "-fno-rtti"],
+  ...["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wsign-conversion", "-Wshadow", "-Werror"],
+];
+
+/** Stops the program at the first error that it finds. */
+export const SANITIZERS = ["-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
+
+/** Compiles sources of client/cpp to `output`. @throws Error with what the compiler says */
+export async function compileCpp(
+  compiler: string,
+  sources: readonly string[],
+  output: string,
+  flags: readonly string[] = [],
+): Promise<void> {
+  await promisify(execFile)(compiler, [...STRICT, ...flags, "-I", CPP, ...sources, "-o", output], { cwd: CPP });
+}
