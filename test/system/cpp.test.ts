@@ -103,7 +103,7 @@ describe.each(BUILDS)("artoria.hpp, built by $name", ({ compiler, flags, start }
 
   beforeAll(async () => {
     const file = join(folder, `packets-${compiler}`);
-    await compileCpp(compiler, ["test/packets.cpp"], file, flags);
+    await compileCpp(compiler, ["client/cpp/test/packets.cpp"], file, flags);
     program = [...start, file];
   });
 
@@ -199,7 +199,7 @@ describe.each(BUILDS)("artoria.hpp, built by $name", ({ compiler, flags, start }
 
 test(`artoria.hpp reads and writes nothing outside its buffers in ${MUTATIONS} damaged packets (CPP_SEED=${SEED})`, async () => {
   const program = join(folder, "packets-sanitized");
-  await compileCpp("g++", ["test/packets.cpp"], program, SANITIZERS);
+  await compileCpp("g++", ["client/cpp/test/packets.cpp"], program, SANITIZERS);
   const hex = vectors.map((vector) => vector.hex);
   expect(
     runLines(
@@ -218,7 +218,7 @@ test.each(["g++", "clang++"])(
   "artoria.hpp, compiled by %s, needs no allocation, no exception and no type information",
   async (compiler) => {
     const object = join(folder, `needs-nothing-${compiler}.o`);
-    await compileCpp(compiler, ["test/needs-nothing.cpp"], object, ["-c"]);
+    await compileCpp(compiler, ["client/cpp/test/needs-nothing.cpp"], object, ["-c"]);
     const { stdout } = await run("nm", ["--undefined-only", object]);
     const needed = stdout.split("\n").flatMap((line) => / U (\S+)/.exec(line)?.[1] ?? []);
     // The socket calls are there, so the client is.

@@ -11,6 +11,12 @@ const PROGRAMS: Readonly<Record<string, string>> = {
   chromium: "chromium",
   prometheus: "prometheus",
   "g++": "g++",
+  "g++-s390x-linux-gnu": "s390x-linux-gnu-g++",
+  "qemu-user": "qemu-s390x",
+  clang: "clang++",
+  cmake: "cmake",
+  make: "make",
+  tshark: "tshark",
 };
 
 /** With the folders of daemons, which a user's PATH does not have. */
