@@ -51,7 +51,7 @@ function withNewNames(environment: Environment, renamed: RenamedVariables): Envi
 /** A warning for each old name that the environment uses. */
 export function renamingWarnings(environment: Environment, renamed: RenamedVariables): string[] {
   return oldNamesIn(environment, renamed).map(
-    ([oldName, name]) => `${oldName} is called ${name} now; the next version does not know the old name`,
+    ([oldName, name]) => `${oldName} is called ${name} now; version 1.0.0 will not know the old name`,
   );
 }
 

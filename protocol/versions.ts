@@ -30,28 +30,26 @@ export const PROTOCOL_HEADER = "X-Artoria-Protocol";
 export const PACKAGE_VERSION_PATTERN = /^[0-9A-Za-z.+-]{1,64}$/;
 
 /** A version in {@link PROTOCOL_HEADER}. Nothing else is logged or shown. */
-const PROTOCOL_VERSION_PATTERN = /^(\d{1,4})\.\d{1,4}\.\d{1,4}$/;
+const PROTOCOL_VERSION_PATTERN = /^\d{1,4}\.\d{1,4}\.\d{1,4}$/;
 
-/** How the other end's wire protocol compares with this one's. */
-export type ProtocolFit =
-  /** The same major version, or none told. */
-  | "fits"
-  /** The other end has a higher major version. */
-  | "newer"
-  | "older";
-
-/** Compares what the other end has told in {@link PROTOCOL_HEADER}. What is no version counts as not told. */
-export function protocolFit(told: string | undefined, own = WIRE_PROTOCOL_VERSION): ProtocolFit {
-  const major = majorOf(told ?? "") ?? majorOf(UNTOLD_PROTOCOL);
-  const ownMajor = majorOf(own);
-  if (major === undefined || ownMajor === undefined || major === ownMajor) return "fits";
-  return major > ownMajor ? "newer" : "older";
+/** What the other end speaks, by what it has told in {@link PROTOCOL_HEADER}: without a version there, {@link UNTOLD_PROTOCOL}. */
+export function spokenProtocol(told: string | undefined): string {
+  return told !== undefined && PROTOCOL_VERSION_PATTERN.test(told) ? told : UNTOLD_PROTOCOL;
 }
 
-/** What parts speak that are too old to tell. */
+/** Which of the two must be upgraded so that they work together, by the wire protocols that they speak; undefined: they do already. */
+export function partToUpgrade({ bridge, edge }: Readonly<Record<Part, string>>): Part | undefined {
+  const [bridgeMajor, edgeMajor] = [majorOf(bridge), majorOf(edge)];
+  if (bridgeMajor === edgeMajor) return undefined;
+  return bridgeMajor < edgeMajor ? "bridge" : "edge";
+}
+
+/** The ends of the wire protocol that tell each other their versions. */
+export type Part = "bridge" | "edge";
+
+/** What a part speaks that is too old to tell. */
 const UNTOLD_PROTOCOL = "1.0.0";
 
-function majorOf(version: string): number | undefined {
-  const [, major] = PROTOCOL_VERSION_PATTERN.exec(version) ?? [];
-  return major === undefined ? undefined : Number(major);
+function majorOf(version: string): number {
+  return Number.parseInt(version, 10);
 }

@@ -11,6 +11,7 @@ import { LANES } from "./edge/batch.ts";
 import { BatchDispatcher } from "./edge/batch-dispatcher.ts";
 import { EdgeClient } from "./edge/edge-client.ts";
 import { EdgeFailureLog, EdgeProbe } from "./edge/edge-health.ts";
+import { EdgeVersion } from "./edge/edge-version.ts";
 import { createGamePort, type GamePortParts } from "./game/game-port.ts";
 import { DueChecks } from "./leases/due-checks.ts";
 import { HubConnection, type HubConnectionOptions } from "./leases/hub-connection.ts";
@@ -55,12 +56,14 @@ export async function startBridge(
 ): Promise<Bridge> {
   for (const warning of configured.warnings) logger.warn(warning);
   const config = fitOpenFiles(configured, logger);
+  const edgeVersion = new EdgeVersion(logger);
   const edge = new EdgeClient({
     url: config.edge.url,
     apiKey: config.edge.apiKey,
     asksKeep: config.cache !== undefined,
     maxConnections: edgeConnections(config),
     connectTimeoutMs: config.edge.deadlineMs,
+    version: edgeVersion,
   });
   const failureLog = new EdgeFailureLog(logger);
   const metrics: BridgeMetrics = new BridgeMetrics({
@@ -77,7 +80,7 @@ export async function startBridge(
     config.check && new CheckMetrics(metrics.registry, { connections: () => checkPort?.connections ?? 0 });
   const answers = (): Answers =>
     sumOf([metrics.answers, ...(checkMetrics === undefined ? [] : [checkMetrics.answers])]);
-  const hub = openHub(config, { metrics: leaseMetrics, answers }, logger);
+  const hub = openHub(config, { edgeVersion, metrics: leaseMetrics, answers }, logger);
   const kept = hub?.kept;
   const { maxBatchesInFlight, deadlineMs } = config.edge;
   const dispatcher = new BatchDispatcher(edge, {
@@ -96,11 +99,11 @@ export async function startBridge(
   const probe = new EdgeProbe(edge, config.edge.deadlineMs);
   let draining = false;
   const readiness = async (): Promise<Readiness> => {
-    if (draining) return { ready: false, reason: "draining" };
+    if (draining) return { ready: false, reason: "draining", ...edgeVersion.versions };
     const failure = await probe.failure();
-    if (failure === undefined) return { ready: true };
+    if (failure === undefined) return { ready: true, ...edgeVersion.versions };
     failureLog.log(failure);
-    return { ready: false, reason: failure.code };
+    return { ready: false, reason: failure.code, ...edgeVersion.versions };
   };
   const metricsServer = new MetricsServer(config.metrics, metrics.registry, readiness, (error) =>
     logger.error({ err: error }, "the metrics port failed"),
@@ -215,7 +218,7 @@ function openGamePort(
 /** Undefined if the bridge keeps nothing. */
 function openHub(
   { edge, cache }: BridgeConfig,
-  parts: Pick<HubConnectionOptions, "metrics" | "answers">,
+  parts: Pick<HubConnectionOptions, "edgeVersion" | "metrics" | "answers">,
   logger: Logger,
 ): HubConnection | undefined {
   if (cache === undefined) return undefined;

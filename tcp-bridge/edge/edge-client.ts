@@ -1,7 +1,16 @@
+import type { IncomingHttpHeaders } from "node:http";
 import { type Dispatcher, Pool } from "undici";
 import { KEEP_HEADER, REPEAT_HEADER } from "../../protocol/leases/keep-block.ts";
 import { MAX_SERVICE_PACKET_BYTES } from "../../protocol/packet-framing.ts";
 import { MAX_BATCH_REQUESTS } from "../../protocol/session-request.ts";
+import {
+  BRIDGE_HEADER,
+  EDGE_HEADER,
+  PACKAGE_VERSION,
+  PROTOCOL_HEADER,
+  WIRE_PROTOCOL_VERSION,
+} from "../../protocol/versions.ts";
+import type { EdgeVersion } from "./edge-version.ts";
 
 /** The outcome of one request to the edge. `body` is that of a response with status 200. */
 export type EdgeResult = { readonly kind: "ok"; readonly body: Uint8Array } | EdgeFailure;
@@ -30,13 +39,22 @@ export type EdgeFailureCode =
   | "edge_rejected"
   /** Another status than 200: the edge has a fault, or EDGE_URL is not an edge. */
   | "edge_status"
+  /** The edge speaks a wire protocol that this bridge does not. */
+  | "edge_version"
   /** Status 200, but the body does not hold the responses to this batch. */
   | "edge_bad_response";
 
 export function edgeFailure(code: EdgeFailureCode, detail: string): EdgeFailure {
-  const lasting = code === "edge_unauthenticated" || code === "edge_not_configured" || code === "edge_rejected";
-  return { kind: "failed", code, detail, worthRetrying: !lasting };
+  return { kind: "failed", code, detail, worthRetrying: !LASTING.includes(code) };
 }
+
+/** Only an operator ends these. */
+const LASTING: readonly EdgeFailureCode[] = [
+  "edge_unauthenticated",
+  "edge_not_configured",
+  "edge_rejected",
+  "edge_version",
+];
 
 /** Where the edge is, and how to connect to it. */
 export interface EdgeClientOptions {
@@ -48,6 +66,8 @@ export interface EdgeClientOptions {
   /** Connections, and so requests, at the same time. */
   readonly maxConnections: number;
   readonly connectTimeoutMs: number;
+  /** Hears what the edge tells of itself. */
+  readonly version: Pick<EdgeVersion, "misfit">;
 }
 
 /** Every response packet has at most its cap, and its entry of the keep block the largest grants (protocol/leases/keep-block.ts). */
@@ -61,8 +81,12 @@ export class EdgeClient {
   readonly #pool: Pool;
   readonly #request: Dispatcher.DispatchOptions;
   readonly #headers: Readonly<Record<string, string>>;
+  readonly #version: Pick<EdgeVersion, "misfit">;
+  /** What the edge has told of itself last, and why it does not fit. */
+  #told: Told | undefined;
 
-  constructor({ url, apiKey, asksKeep, maxConnections, connectTimeoutMs }: EdgeClientOptions) {
+  constructor({ url, apiKey, asksKeep, maxConnections, connectTimeoutMs, version }: EdgeClientOptions) {
+    this.#version = version;
     this.#pool = new Pool(url.origin, {
       connections: maxConnections,
       connect: { timeout: connectTimeoutMs },
@@ -81,6 +105,8 @@ export class EdgeClient {
     this.#headers = {
       authorization: `Bearer ${apiKey}`,
       "content-type": "application/octet-stream",
+      [BRIDGE_HEADER]: PACKAGE_VERSION,
+      [PROTOCOL_HEADER]: WIRE_PROTOCOL_VERSION,
       ...(asksKeep && { [KEEP_HEADER]: "1" }),
     };
   }
@@ -92,10 +118,22 @@ export class EdgeClient {
    */
   post(packets: Uint8Array, timeoutMs: number, isRepeat = false): Promise<EdgeResult> {
     return new Promise((resolve) => {
-      const attempt = new EdgeAttempt(timeoutMs, MAX_RESPONSE_BYTES, resolve);
+      const misfit = (statusCode: number, headers: IncomingHttpHeaders) => this.#misfit(statusCode, headers);
+      const attempt = new EdgeAttempt(timeoutMs, MAX_RESPONSE_BYTES, misfit, resolve);
       const headers = isRepeat ? { ...this.#headers, [REPEAT_HEADER]: "1" } : this.#headers;
       this.#pool.dispatch({ ...this.#request, headers, body: packets }, attempt);
     });
+  }
+
+  /** Why a response cannot be read: it is in another wire protocol. What the edge tells is judged when it changes. */
+  #misfit(statusCode: number, headers: IncomingHttpHeaders): string | undefined {
+    const [version, protocol] = [headers[VERSION_KEY], headers[PROTOCOL_KEY]];
+    // A proxy in front of the edge may respond with an error of its own.
+    if (protocol === undefined && statusCode !== 200) return undefined;
+    const told = this.#told;
+    if (told !== undefined && told.version === version && told.protocol === protocol) return told.misfit;
+    this.#told = { version, protocol, misfit: this.#version.misfit(headers) };
+    return this.#told.misfit;
   }
 
   /** Closes all connections; requests in flight fail. */
@@ -104,6 +142,18 @@ export class EdgeClient {
   }
 }
 
+interface Told {
+  readonly version: HeaderValue;
+  readonly protocol: HeaderValue;
+  readonly misfit: string | undefined;
+}
+
+type HeaderValue = string | readonly string[] | undefined;
+
+/** As undici names them in responses. */
+const VERSION_KEY = EDGE_HEADER.toLowerCase();
+const PROTOCOL_KEY = PROTOCOL_HEADER.toLowerCase();
+
 /** How much of an error's body is read: a problem document (RFC 9457) is far smaller. */
 const MAX_PROBLEM_BYTES = 4096;
 
@@ -111,6 +161,7 @@ const MAX_PROBLEM_BYTES = 4096;
 class EdgeAttempt implements Dispatcher.DispatchHandler {
   readonly #resolve: (result: EdgeResult) => void;
   readonly #maxBytes: number;
+  readonly #misfit: (statusCode: number, headers: IncomingHttpHeaders) => string | undefined;
   readonly #timer: NodeJS.Timeout;
   #done = false;
   #controller: Dispatcher.DispatchController | undefined;
@@ -118,9 +169,15 @@ class EdgeAttempt implements Dispatcher.DispatchHandler {
   #chunks: Buffer[] = [];
   #bytes = 0;
 
-  constructor(timeoutMs: number, maxBytes: number, resolve: (result: EdgeResult) => void) {
+  constructor(
+    timeoutMs: number,
+    maxBytes: number,
+    misfit: (statusCode: number, headers: IncomingHttpHeaders) => string | undefined,
+    resolve: (result: EdgeResult) => void,
+  ) {
     this.#resolve = resolve;
     this.#maxBytes = maxBytes;
+    this.#misfit = misfit;
     this.#timer = setTimeout(
       () => this.#abort(edgeFailure("edge_timeout", `no response within ${timeoutMs} ms`)),
       timeoutMs,
@@ -133,8 +190,10 @@ class EdgeAttempt implements Dispatcher.DispatchHandler {
     if (this.#done) controller.abort(new Error("the attempt timed out"));
   }
 
-  onResponseStart(_controller: Dispatcher.DispatchController, statusCode: number): void {
+  onResponseStart(_controller: Dispatcher.DispatchController, statusCode: number, headers: IncomingHttpHeaders): void {
     this.#statusCode = statusCode;
+    const misfit = this.#misfit(statusCode, headers);
+    if (misfit !== undefined) this.#abort(edgeFailure("edge_version", misfit));
   }
 
   onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {

@@ -47,6 +47,8 @@ export class EdgeFailureLog {
   }
 
   log(failure: EdgeFailure, nowMs = performance.now()): void {
+    // EdgeVersion has said it.
+    if (failure.code === "edge_version") return;
     const last = this.#byCode.get(failure.code);
     if (last !== undefined && nowMs - last.loggedMs < INTERVAL_MS) {
       last.suppressed += 1;

@@ -1,10 +1,12 @@
+import type { IncomingHttpHeaders } from "node:http";
 import type { Logger } from "pino";
 import { type RawData, WebSocket } from "ws";
 import { LEASE_MESSAGE_TYPES, MAX_LEASE_MESSAGE_BYTES } from "../../protocol/leases/lease-messages.ts";
 import { type Answers, LeasedSessions } from "../../protocol/leases/leased-sessions.ts";
 import type { LeasedSessionsLimits } from "../../protocol/leases/session-memory.ts";
-import { BRIDGE_HEADER, PACKAGE_VERSION } from "../../protocol/versions.ts";
+import { BRIDGE_HEADER, PACKAGE_VERSION, PROTOCOL_HEADER, WIRE_PROTOCOL_VERSION } from "../../protocol/versions.ts";
 import { EdgeRedial } from "../edge/edge-redial.ts";
+import type { EdgeVersion } from "../edge/edge-version.ts";
 import { KeptSessions } from "./kept-sessions.ts";
 
 /** Where the hub is, and what the bridge keeps. */
@@ -12,6 +14,8 @@ export interface HubConnectionOptions {
   /** The edge. Only its origin and path are used. */
   readonly edgeUrl: URL;
   readonly apiKey: string;
+  /** Hears what the edge tells of itself. */
+  readonly edgeVersion: Pick<EdgeVersion, "misfit">;
   /** How long the upgrade may take. */
   readonly connectTimeoutMs: number;
   readonly limits: LeasedSessionsLimits;
@@ -77,7 +81,11 @@ export class HubConnection {
   open(): void {
     const { apiKey, connectTimeoutMs } = this.#options;
     const socket = new WebSocket(this.#url, {
-      headers: { Authorization: `Bearer ${apiKey}`, [BRIDGE_HEADER]: PACKAGE_VERSION },
+      headers: {
+        Authorization: `Bearer ${apiKey}`,
+        [BRIDGE_HEADER]: PACKAGE_VERSION,
+        [PROTOCOL_HEADER]: WIRE_PROTOCOL_VERSION,
+      },
       perMessageDeflate: false,
       maxPayload: MAX_LEASE_MESSAGE_BYTES,
       handshakeTimeout: connectTimeoutMs,
@@ -89,18 +97,26 @@ export class HubConnection {
     const ifCurrent = (callback: () => void): void => {
       if (this.#socket === socket) callback();
     };
+    const giveUpIfMisfit = (headers: IncomingHttpHeaders): void => {
+      const misfit = this.#options.edgeVersion.misfit(headers);
+      if (misfit === undefined) return;
+      end = { code: "hub_version", detail: misfit, isLasting: true };
+      socket.terminate();
+    };
+    socket.on("upgrade", ({ headers }) => giveUpIfMisfit(headers));
     socket.on("open", () => ifCurrent(() => this.#opened()));
     socket.on("message", (data: RawData, isBinary: boolean) => {
       // With the binaryType "nodebuffer" data is one Buffer.
       ifCurrent(() => this.#received(data as Buffer, isBinary));
     });
-    socket.on("unexpected-response", (_request, { statusCode = 0 }) => {
+    socket.on("unexpected-response", (_request, { statusCode = 0, headers }) => {
       const isLasting = LASTING_REFUSALS.includes(statusCode);
       end = { code: "hub_refused", detail: `HTTP status ${statusCode} to the upgrade`, isLasting };
+      if (headers[PROTOCOL_HEADER.toLowerCase()] !== undefined) giveUpIfMisfit(headers);
       socket.terminate();
     });
     socket.on("error", (error) => {
-      if (end.code !== "hub_refused") end = { code: "hub_unreachable", detail: error.message, isLasting: false };
+      if (end.code === "hub_unreachable") end = { code: "hub_unreachable", detail: error.message, isLasting: false };
     });
     socket.on("close", (closeCode, reason) => {
       const detail = `closed with ${closeCode} ${reason.toString()}`;
@@ -186,6 +202,8 @@ export type HubEndCode =
   | "hub_unreachable"
   /** The edge responded with another HTTP status than 101. */
   | "hub_refused"
+  /** The edge speaks a wire protocol that this bridge does not. */
+  | "hub_version"
   /** A connection on which a lease was granted was closed, or broke. */
   | "hub_lost"
   /** The hub broke the protocol, or was silent. */

@@ -4,9 +4,10 @@ import type { AddressInfo } from "node:net";
 import type { Registry } from "prom-client";
 import type { PlaceLimits } from "../core/admission.ts";
 import { HttpPlaces } from "../core/http-places.ts";
+import type { Versions } from "../edge/edge-version.ts";
 
-/** Whether the bridge can serve requests now; if not, why. */
-export type Readiness = { readonly ready: true } | { readonly ready: false; readonly reason: string };
+/** Whether the bridge can serve requests now; if not, why; and the versions of both. */
+export type Readiness = Versions & ({ readonly ready: true } | { readonly ready: false; readonly reason: string });
 
 /** Where the metrics are served, and the limits for their readers. */
 export interface MetricsServerConfig {

@@ -111,7 +111,7 @@ describe("a renamed variable", () => {
 
   test("gives a warning when it is set by its old name", () => {
     expect(renamingWarnings({ OLD: "1" }, renamed)).toEqual([
-      "OLD is called NEW now; the next version does not know the old name",
+      "OLD is called NEW now; version 1.0.0 will not know the old name",
     ]);
     expect(renamingWarnings({ NEW: "1" }, renamed)).toEqual([]);
   });

@@ -1,39 +1,57 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { protocolFit, WIRE_PROTOCOL_VERSION } from "../../protocol/versions.ts";
+import { partToUpgrade, spokenProtocol, WIRE_PROTOCOL_VERSION } from "../../protocol/versions.ts";
 
-describe("protocolFit", () => {
+describe("spokenProtocol", () => {
+  it.each(["1.0.0", "1.12.7", "2.0.0", "10.0.0", "9999.0.0"])("takes the version %s", (told) => {
+    expect(spokenProtocol(told)).toBe(told);
+  });
+
+  it("is 1.0.0 of a part that tells nothing", () => {
+    expect(spokenProtocol(undefined)).toBe("1.0.0");
+  });
+
   it.each([
-    ["the same version", "1.1.0", "fits"],
-    ["an older minor version", "1.0.0", "fits"],
-    ["a newer minor version and patch", "1.12.7", "fits"],
-    ["a newer major version", "2.0.0", "newer"],
-    ["a major version of two digits", "10.0.0", "newer"],
-    ["an older major version", "0.9.9", "older"],
-    ["no version, as a part tells that is older than versions", undefined, "fits"],
-  ])("compares with %s", (_, told, fit) => {
-    expect(protocolFit(told, "1.1.0")).toBe(fit);
+    "",
+    "2",
+    "2.0",
+    "v2.0.0",
+    "2.0.0, 2.0.0",
+    "2.0.0-rc.1",
+    " 2.0.0",
+    "2.0.0\n",
+    "\u0662.0.0",
+    "99999.0.0",
+    "-2.0.0",
+  ])("is 1.0.0 of a part that tells %j, which is no version", (told) => {
+    expect(spokenProtocol(told)).toBe("1.0.0");
   });
 
-  it("takes a part that tells nothing for one that speaks 1.0.0, which is older than 2.0.0", () => {
-    expect(protocolFit(undefined, "2.0.0")).toBe("older");
-    expect(protocolFit("", "2.0.0")).toBe("older");
-  });
-
-  it.each(["2", "2.0", "v2.0.0", "2.0.0, 2.0.0", "2.0.0-rc.1", " 2.0.0", "2.0.0\n", "٢.0.0", "99999.0.0", "-2.0.0"])(
-    "takes %j for nothing told",
-    (told) => {
-      expect(protocolFit(told, "1.1.0")).toBe("fits");
-    },
-  );
-
-  it("takes whatever is told: it never throws, and finds each version to fit with itself", () => {
+  it("is a short version of digits, whatever is told", () => {
     fc.assert(
       fc.property(fc.string({ unit: "binary", maxLength: 100 }), (told) => {
-        expect(["fits", "newer", "older"]).toContain(protocolFit(told));
-        expect(protocolFit(told, told)).toBe("fits");
+        expect(spokenProtocol(told)).toMatch(/^[\d.]{5,14}$/);
       }),
     );
-    expect(protocolFit(WIRE_PROTOCOL_VERSION)).toBe("fits");
+  });
+});
+
+describe("partToUpgrade", () => {
+  it.each([
+    ["1.1.0", "1.1.0", undefined],
+    ["1.0.0", "1.1.0", undefined],
+    ["1.12.7", "1.1.0", undefined],
+    ["1.1.0", "2.0.0", "bridge"],
+    ["2.0.0", "10.0.0", "bridge"],
+    ["2.0.0", "1.1.0", "edge"],
+    ["10.0.0", "2.9.9", "edge"],
+  ] as const)("of a bridge that speaks %s and an edge that speaks %s is %s", (bridge, edge, part) => {
+    expect(partToUpgrade({ bridge, edge })).toBe(part);
+  });
+
+  it("is none for a part that tells nothing, as those before 0.2.0 do", () => {
+    const untold = spokenProtocol(undefined);
+    expect(partToUpgrade({ bridge: untold, edge: WIRE_PROTOCOL_VERSION })).toBeUndefined();
+    expect(partToUpgrade({ bridge: WIRE_PROTOCOL_VERSION, edge: untold })).toBeUndefined();
   });
 });

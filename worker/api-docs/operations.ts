@@ -64,6 +64,8 @@ const PATH_PARAMETERS: Readonly<Record<string, string>> = {
   member: "A player's number in the room",
 };
 
+const PROTOCOL = header("X-Artoria-Protocol", "The version of the wire protocol that the bridge speaks");
+
 /** Every operation, in the order in which the documentation shows them. */
 export const API_OPERATIONS: readonly ApiOperation[] = [
   operation("service", "post /v1/sessions", "Issue a session, or register the given sessid", {
@@ -161,16 +163,22 @@ export const API_OPERATIONS: readonly ApiOperation[] = [
     "post /v1/packets",
     "Service packets in, their responses out, in order; at most 1000 packets, 512 KiB",
     {
-      parameters: [header("X-Artoria-Keep", "1: a keep block follows, for a bridge that answers from memory")],
+      parameters: [
+        PROTOCOL,
+        header("X-Artoria-Keep", "1: a keep block follows, for a bridge that answers from memory"),
+      ],
       body: "packets",
       responses: { 200: ["One response packet for each packet", "packets"] },
       problems: [400, 413],
     },
   ),
   operation("service", "get /v1/leases", "A bridge's WebSocket to the hub, which grants it leases", {
-    parameters: [header("X-Artoria-Bridge", "The bridge's version: the hub may ask such a bridge for its status")],
+    parameters: [
+      PROTOCOL,
+      header("X-Artoria-Bridge", "The bridge's version: the hub may ask such a bridge for its status"),
+    ],
     responses: { 101: ["The WebSocket; lease messages as binary messages"] },
-    problems: [403, 426],
+    problems: [400, 403, 426],
   }),
   operation("service", "get /v1/rooms/{room}", "Who is in a room, and how far its log is", {
     responses: { 200: ["The room; without members if nobody ever came", RoomView] },

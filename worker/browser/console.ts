@@ -1,6 +1,7 @@
 import { type Context, Hono, type MiddlewareHandler } from "hono";
 import * as v from "valibot";
 import { Status } from "../../protocol/status-codes.ts";
+import { PACKAGE_VERSION, WIRE_PROTOCOL_VERSION } from "../../protocol/versions.ts";
 import { problem, statusProblem } from "../http/problem.ts";
 import { SessidText, User } from "../http/schemas.ts";
 import { limitBody, query, requireUtf8 } from "../http/validate.ts";
@@ -65,7 +66,7 @@ export const operatorConsole = new Hono<PageEnv>()
   })
   .get("/bridges", async (c) => {
     const [bridges, webhook] = await Promise.all([openHub(c.env).status(), openWebhooks(c.env).status()]);
-    return c.json({ bridges, webhook });
+    return c.json({ edge: { version: PACKAGE_VERSION, protocol: WIRE_PROTOCOL_VERSION }, bridges, webhook });
   })
   .route("/rooms", rooms);
 

@@ -6,8 +6,10 @@ export interface Acknowledging extends Rpc.DurableObjectBranded {
   acknowledged(): Promise<string | null>;
   /** How far the log has come, once no bridge answers by what it said before the call; null if it could not be read. */
   reach(): Promise<BridgesReach | null>;
-  /** The connected bridges. */
+  /** The connected bridges, and those that were refused lately. */
   status(): Promise<readonly BridgeStatus[]>;
+  /** A bridge was refused because of its wire protocol: {@link status} lists it for some minutes. */
+  refused(bridge: RefusedBridge): Promise<void>;
 }
 
 /** The bridges that could answer from memory, those of them that have acked all up to the position, and the position in the log. */
@@ -17,7 +19,14 @@ export interface BridgesReach {
   readonly position: string;
 }
 
-/** A bridge that is connected to the hub; null is what is not known. What it says of itself is text of a holder of the API key. */
+/** A bridge whose wire protocol does not fit. */
+export interface RefusedBridge {
+  readonly version: string | null;
+  readonly address: string | null;
+  readonly protocol: string;
+}
+
+/** A bridge that is connected to the hub, or was refused; null is what is not known. What it says of itself is text of a holder of the API key. */
 export interface BridgeStatus {
   /** As it has announced it; an older bridge does not, and is not asked for the numbers. */
   readonly version: string | null;
@@ -30,7 +39,10 @@ export interface BridgeStatus {
   readonly fromMemory: number | null;
   /** How long ago its lease was renewed, ms; null: it holds none. */
   readonly leaseAgeMs: number | null;
-  readonly connectedMs: number;
+  /** Null: it was refused. */
+  readonly connectedMs: number | null;
+  /** The wire protocol for which it was refused; null: it is connected. */
+  readonly refusedProtocol: string | null;
 }
 
 export interface AcknowledgementsOptions {

@@ -5,7 +5,7 @@ import { BRIDGE_HEADER } from "../../protocol/versions.ts";
 import { type IsolateBindings, openIsolate } from "../isolate.ts";
 import { type LogPage, MAX_LOG_PAGE, type SessionEvent } from "../session-store/session-log.ts";
 import { type SessionStore, STORE_DEADLINE_MS, settledWithin } from "../session-store/session-store.ts";
-import type { Acknowledging, BridgeStatus, BridgesReach } from "./acknowledgements.ts";
+import type { Acknowledging, BridgeStatus, BridgesReach, RefusedBridge } from "./acknowledgements.ts";
 import { LeaseClock } from "./lease-clock.ts";
 
 /**
@@ -20,6 +20,10 @@ const DEAD_AFTER_BOUNDS = 3;
 
 /** How long bridges may take to report their status. */
 const STATUS_WAIT_MS = 500;
+
+/** A bridge that was refused dials again within a minute (tcp-bridge/edge/edge-redial.ts). */
+const REFUSED_LISTED_MS = 120_000;
+const MAX_REFUSED_LISTED = 20;
 
 /** Closed connections are logged at most once in this time. */
 const LOG_INTERVAL_MS = 60_000;
@@ -49,6 +53,8 @@ export class SessionHub extends DurableObject<IsolateBindings> implements Acknow
   readonly #hub: LeaseHub<WebSocket>;
   readonly #deadAfterMs: number;
   readonly #connections = new Map<WebSocket, Connection>();
+  /** By what they have told, the newest at the end. */
+  readonly #refused = new Map<string, RefusedBridge & { readonly atMs: number }>();
   #status: Promise<readonly BridgeStatus[]> | undefined;
   #loggedMs = 0;
   /** The time that the hub was last told. */
@@ -111,12 +117,20 @@ export class SessionHub extends DurableObject<IsolateBindings> implements Acknow
     return this.#status;
   }
 
+  async refused(bridge: RefusedBridge): Promise<void> {
+    const key = JSON.stringify(bridge);
+    this.#refused.delete(key);
+    this.#refused.set(key, { ...bridge, atMs: Date.now() });
+    const [oldest] = this.#refused.keys();
+    if (this.#refused.size > MAX_REFUSED_LISTED && oldest !== undefined) this.#refused.delete(oldest);
+  }
+
   async #askStatus(): Promise<readonly BridgeStatus[]> {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#hub.requestStatus(resolve);
     await settledWithin(STATUS_WAIT_MS, promise);
     const [leaseNowMs, nowMs] = [this.#tell(), Date.now()];
-    return Array.from(this.#connections, ([socket, { version, address, connectedMs }]) => {
+    const connected = Array.from(this.#connections, ([socket, { version, address, connectedMs }]) => {
       const { report, leaseAgeMs } = this.#hub.statusOf(socket, leaseNowMs);
       const { kept = null, answered = null, fromMemory = null } = report ?? {};
       return {
@@ -127,8 +141,15 @@ export class SessionHub extends DurableObject<IsolateBindings> implements Acknow
         fromMemory,
         leaseAgeMs,
         connectedMs: Math.max(0, nowMs - connectedMs),
+        refusedProtocol: null,
       };
     });
+    const nothing = { kept: null, answered: null, fromMemory: null, leaseAgeMs: null, connectedMs: null };
+    const refused = [...this.#refused.values()].filter(({ atMs }) => nowMs - atMs < REFUSED_LISTED_MS);
+    return [
+      ...connected,
+      ...refused.map(({ version, address, protocol }) => ({ version, address, refusedProtocol: protocol, ...nothing })),
+    ];
   }
 
   #acknowledged(): Promise<Reach | null> {

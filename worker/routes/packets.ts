@@ -19,15 +19,22 @@ import {
   type SessionResponse,
 } from "../../protocol/session-request.ts";
 import { Status } from "../../protocol/status-codes.ts";
+import { PROTOCOL_HEADER, WIRE_PROTOCOL_VERSION } from "../../protocol/versions.ts";
 import type { AppEnv } from "../app-env.ts";
+import { EDGE_VERSIONS, refuseProtocol } from "../http/bridge-protocol.ts";
 import { problem } from "../http/problem.ts";
 import { hashToken } from "../session-store/secrets.ts";
 
 /** The largest response of a fixed size, CountUsersResponse: 4 + 1 + 4 + 4. For an Issue, which is rarer, the writer grows. */
 const RESPONSE_BYTES = 13;
 
+const RESPONSE_HEADERS = { "Content-Type": "application/octet-stream", ...EDGE_VERSIONS };
+
 /** `/v1/packets`: service packets in, their responses out, in order. A bridge that may keep sessions gets the keep block after them. */
 export const packets = new Hono<AppEnv>().post("/", async (c) => {
+  // Nearly every bridge speaks the same.
+  const refusal = c.req.header(PROTOCOL_HEADER) === WIRE_PROTOCOL_VERSION ? undefined : refuseProtocol(c);
+  if (refusal !== undefined) return refusal;
   if (c.req.header("Content-Type")?.toLowerCase() !== "application/octet-stream") {
     return problem(c, "invalid", "Content-Type: allowed is application/octet-stream");
   }
@@ -42,7 +49,7 @@ export const packets = new Hono<AppEnv>().post("/", async (c) => {
   const body = new ByteWriter(decoded.length * RESPONSE_BYTES);
   writeAll(body, decoded, responses.map(forPacket));
   if (forBridge) writeKeeps(body, decoded, responses);
-  return c.body(body.finish(), 200, { "Content-Type": "application/octet-stream" });
+  return c.body(body.finish(), 200, RESPONSE_HEADERS);
 });
 
 /** The packets of the body; a text that says what is wrong if its framing is, and then none of them is executed. */

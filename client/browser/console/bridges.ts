@@ -1,6 +1,7 @@
+import { partToUpgrade } from "../../../protocol/versions.ts";
 import { counted, element, facts, moment } from "./elements.ts";
 import { type ConsolePart, Repetition } from "./part.ts";
-import type { BridgeView, ConsoleServer, WebhookView } from "./server.ts";
+import type { BridgeView, ConsoleServer, EdgeView, WebhookView } from "./server.ts";
 
 /** The hub asks each bridge for it. */
 const ASK_MS = 2_000;
@@ -19,6 +20,8 @@ export class BridgesPart implements ConsolePart {
   readonly #summary = element("p", {}, "Asking…");
   readonly #rows = element("tbody");
   readonly #table: HTMLElement;
+  /** Read out when it changes. */
+  readonly #refusals = element("div", { role: "alert" });
   readonly #webhook = element("div");
   readonly #asking = new Repetition(ASK_MS, () => this.#ask());
 
@@ -30,7 +33,15 @@ export class BridgesPart implements ConsolePart {
       { class: "scroll", role: "region", "aria-label": "Bridges, a table", tabindex: 0, hidden: true },
       element("table", { class: "bridges" }, element("thead", {}, element("tr", {}, ...head)), this.#rows),
     );
-    this.element = element("div", {}, this.#summary, this.#table, element("h3", {}, "Webhook"), this.#webhook);
+    this.element = element(
+      "div",
+      {},
+      this.#summary,
+      this.#refusals,
+      this.#table,
+      element("h3", {}, "Webhook"),
+      this.#webhook,
+    );
   }
 
   open(): void {}
@@ -49,16 +60,33 @@ export class BridgesPart implements ConsolePart {
       this.#summary.textContent = answer.kind === "failed" ? answer.text : "This edge does not say.";
       return;
     }
-    const { bridges, webhook } = answer.value;
+    const { edge, webhook } = answer.value;
+    const bridges = answer.value.bridges.filter(({ refusedProtocol }) => refusedProtocol === null);
+    const refused = answer.value.bridges.filter(({ refusedProtocol }) => refusedProtocol !== null);
     const leased = bridges.filter(({ leaseAgeMs }) => leaseAgeMs !== null).length;
     this.#summary.textContent =
       bridges.length === 0
-        ? "No bridge is connected. Every check asks the store."
-        : `${counted(bridges.length, "bridge")}, ${leased} with a lease.${bridges.length > MAX_ROWS ? ` The first ${MAX_ROWS} are shown.` : ""}`;
+        ? `${edgeText(edge)} No bridge is connected. Every check asks the store.`
+        : `${edgeText(edge)} ${counted(bridges.length, "bridge")}, ${leased} with a lease.${bridges.length > MAX_ROWS ? ` The first ${MAX_ROWS} are shown.` : ""}`;
     this.#table.hidden = bridges.length === 0;
     this.#rows.replaceChildren(...bridges.slice(0, MAX_ROWS).map(rowOf));
+    const texts = refused.map((bridge) => refusalText(bridge, edge));
+    if (texts.join() !== this.#refusals.textContent) {
+      this.#refusals.replaceChildren(...texts.map((text) => element("p", { class: "error" }, text)));
+    }
     this.#webhook.replaceChildren(...webhookText(webhook));
   }
+}
+
+function edgeText({ version, protocol }: EdgeView): string {
+  return `This edge: ${version}, wire protocol ${protocol}.`;
+}
+
+/** What does not fit, and what to do. */
+function refusalText({ version, address, refusedProtocol }: BridgeView, { protocol }: EdgeView): string {
+  const bridge = refusedProtocol ?? "";
+  const who = `The bridge at ${address ?? "an unknown address"} (${version ?? "it does not say its version"})`;
+  return `${who} was refused: it speaks wire protocol ${bridge}. Upgrade the ${partToUpgrade({ bridge, edge: protocol }) ?? "edge"}.`;
 }
 
 function rowOf(bridge: BridgeView): HTMLTableRowElement {
@@ -71,7 +99,7 @@ function rowOf(bridge: BridgeView): HTMLTableRowElement {
     answered === null ? "–" : answered.toLocaleString(),
     share === null ? "–" : share.toLocaleString(undefined, { style: "percent", maximumFractionDigits: 1 }),
     leaseAgeMs === null ? "no lease" : `${leaseAgeMs.toLocaleString()} ms`,
-    durationText(connectedMs),
+    connectedMs === null ? "–" : durationText(connectedMs),
   ];
   return element("tr", {}, ...cells.map((text, index) => element("td", { "data-name": COLUMNS[index] ?? "" }, text)));
 }

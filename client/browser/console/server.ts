@@ -52,7 +52,13 @@ export interface Ended {
   readonly reach: Reach | null;
 }
 
-/** A bridge that is connected to the hub. Null is what it does not say: it holds no lease, or is of an older version. */
+/** The versions of the edge. */
+export interface EdgeView {
+  readonly version: string;
+  readonly protocol: string;
+}
+
+/** A bridge that is connected to the hub, or that it has refused. Null is what it does not say: it holds no lease, or is of an older version. */
 export interface BridgeView {
   readonly version: string | null;
   readonly address: string | null;
@@ -63,7 +69,10 @@ export interface BridgeView {
   readonly fromMemory: number | null;
   /** Since its lease was last renewed. */
   readonly leaseAgeMs: number | null;
-  readonly connectedMs: number;
+  /** Null: it was refused. */
+  readonly connectedMs: number | null;
+  /** The wire protocol that does not fit the edge's; null: it is connected. */
+  readonly refusedProtocol: string | null;
 }
 
 export interface WebhookView {
@@ -114,7 +123,9 @@ export class ConsoleServer {
     return this.#ask("DELETE", `/session?${query}`);
   }
 
-  bridges(): Promise<Answer<{ readonly bridges: readonly BridgeView[]; readonly webhook: WebhookView }>> {
+  bridges(): Promise<
+    Answer<{ readonly edge: EdgeView; readonly bridges: readonly BridgeView[]; readonly webhook: WebhookView }>
+  > {
     return this.#ask("GET", "/bridges");
   }
 

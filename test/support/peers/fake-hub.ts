@@ -77,6 +77,8 @@ export class FakeHub {
   boundMs = 60_000;
   /** Whether each renewal is granted as it comes. */
   grants = true;
+  /** More headers of the response to an upgrade, as they are written: `Name: value`. */
+  readonly headers: string[] = [];
   /** Whether connections get a Welcome. */
   welcomes = true;
   /** Upgrades that bridges have asked for. */
@@ -84,6 +86,10 @@ export class FakeHub {
   readonly peers: HubPeer[] = [];
   readonly #webSockets = new WebSocketServer({ noServer: true });
   readonly #changes = new Changes();
+
+  constructor() {
+    this.#webSockets.on("headers", (lines) => lines.push(...this.headers));
+  }
 
   /** The connection with this index, once it is there. */
   async peer(index = 0): Promise<HubPeer> {
@@ -95,7 +101,8 @@ export class FakeHub {
     this.dials += 1;
     if (this.refusal !== undefined || request.url !== "/v1/leases") {
       const status = this.refusal ?? 404;
-      socket.end(`HTTP/1.1 ${status} Refused\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`);
+      const more = this.headers.map((line) => `${line}\r\n`).join("");
+      socket.end(`HTTP/1.1 ${status} Refused\r\n${more}Content-Length: 0\r\nConnection: close\r\n\r\n`);
       return;
     }
     this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => {

@@ -1,5 +1,11 @@
 import { once } from "node:events";
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+} from "node:http";
 import type { AddressInfo } from "node:net";
 import { buffer } from "node:stream/consumers";
 import { KEEP_HEADER, REPEAT_HEADER, writeKeep } from "../../../protocol/leases/keep-block.ts";
@@ -41,6 +47,10 @@ export class PacketEdge {
   readonly sessions = new SessionMap();
   /** The kinds of the requests of each batch that came, the empty ones of readiness left out. */
   readonly batches: string[][] = [];
+  /** The headers of the newest batch, the empty ones of readiness included. */
+  lastHeaders: IncomingHttpHeaders = {};
+  /** More headers of the responses to batches: what the edge tells of itself. */
+  headers: Readonly<Record<string, string | string[]>> = {};
   /** Whether the bridge said of each batch that it has posted it before. */
   readonly repeats: boolean[] = [];
   readonly faults: EdgeFault[] = [];
@@ -92,6 +102,8 @@ export class PacketEdge {
       await this.events.respond(request, response);
       return;
     }
+    this.lastHeaders = request.headers;
+    for (const [name, value] of Object.entries(this.headers)) response.setHeader(name, value);
     const requests = splitPackets(MAX_SERVICE_PACKET_BYTES, [body]).map(decodeServiceRequest);
     const asksKeep = request.headers[KEEP_HEADER] === "1" && this.keepSeconds !== undefined;
     const batch: EdgeBatch = { requests, responses: () => this.#run(requests, asksKeep) };

@@ -2,6 +2,7 @@ import { reset, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { encodeLeaseMessage } from "../../../protocol/leases/lease-messages.ts";
+import { PACKAGE_VERSION, WIRE_PROTOCOL_VERSION } from "../../../protocol/versions.ts";
 import type { Bindings } from "../../../worker/app-env.ts";
 import { openHub, openIsolate } from "../../../worker/isolate.ts";
 import type { BridgeStatus } from "../../../worker/leases/acknowledgements.ts";
@@ -73,6 +74,14 @@ afterEach(async () => {
 });
 
 describe("the hub", () => {
+  it("tells a bridge the versions of the edge with the upgrade", async () => {
+    const { headers, webSocket } = await dialHub();
+    webSocket?.accept();
+    webSocket?.close();
+    expect(headers.get("X-Artoria-Edge")).toBe(PACKAGE_VERSION);
+    expect(headers.get("X-Artoria-Protocol")).toBe(WIRE_PROTOCOL_VERSION);
+  });
+
   it("welcomes a bridge with the bound", async () => {
     const peer = await bridge();
     await peer.until(() => peer.messages.length > 0);
@@ -280,7 +289,7 @@ describe("the status of the hub", () => {
       expect(status.leaseAgeMs).toBeGreaterThanOrEqual(0);
       return status;
     });
-    expect(after.connectedMs).toBeGreaterThanOrEqual(before.connectedMs);
+    expect(after.connectedMs).toBeGreaterThanOrEqual(before.connectedMs ?? Number.POSITIVE_INFINITY);
   });
 
   it("lists a bridge that announced nothing, and one that does not answer, with nulls, and asks the former nothing", async () => {
@@ -312,6 +321,27 @@ describe("the status of the hub", () => {
       expect(await hub().status()).toMatchObject([{ version: null }]);
     },
   );
+
+  it("lists bridges that it refused because of their wire protocol, the newest of many", async () => {
+    vi.spyOn(console, "warn").mockImplementation(() => {});
+    await bridge({ "X-Artoria-Bridge": "1.0.0", "X-Artoria-Protocol": "1.0.0" });
+    const headers = { "X-Artoria-Bridge": "3.0.0", "X-Artoria-Protocol": "2.0.0", "CF-Connecting-IP": "192.0.2.7" };
+    const refusal = await dialHub(headers);
+    expect(refusal.headers.get("X-Artoria-Protocol")).toBe(WIRE_PROTOCOL_VERSION);
+    expect(await problemOf(refusal)).toMatchObject({ status: 400, code: "invalid" });
+    const refused = { version: "3.0.0", address: "192.0.2.7", refusedProtocol: "2.0.0", connectedMs: null, kept: null };
+    await vi.waitFor(async () => {
+      expect(await hub().status()).toMatchObject([{ version: "1.0.0", refusedProtocol: null }, refused]);
+    });
+    for (let index = 0; index < 50; index++) {
+      await dialHub({ "X-Artoria-Bridge": `\u00e4${index}`.repeat(index), "X-Artoria-Protocol": `${index + 2}.0.0` });
+    }
+    await vi.waitFor(async () => {
+      const status = await hub().status();
+      expect(status).toHaveLength(21);
+      expect(status.at(-1)).toMatchObject({ version: null, refusedProtocol: "51.0.0" });
+    });
+  });
 
   it("does not take the address from the bridge", async () => {
     await bridge({ "X-Artoria-Address": "192.0.2.1", "X-Forwarded-For": "192.0.2.2" });

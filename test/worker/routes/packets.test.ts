@@ -1,4 +1,5 @@
-import { describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { PACKAGE_VERSION, WIRE_PROTOCOL_VERSION } from "../../../protocol/versions.ts";
 import vectors from "../../vectors/service-packets.json";
 import { ask, askAsService, askPackets, createSession, newUser, problemOf } from "./edge-client.ts";
 
@@ -21,6 +22,8 @@ const respond = async (body: Uint8Array<ArrayBuffer>, headers: Readonly<Record<s
   expect(response.headers.get("Content-Type")).toBe("application/octet-stream");
   return new Uint8Array(await response.arrayBuffer());
 };
+
+afterEach(() => vi.restoreAllMocks());
 
 describe("POST /v1/packets", () => {
   it("runs the five operations in order within one batch", async () => {
@@ -219,5 +222,63 @@ describe("POST /v1/packets", () => {
   it("refuses another content type", async () => {
     const refused = await problemOf(await askAsService("POST", "/v1/packets", {}));
     expect(refused).toMatchObject({ status: 400, detail: "Content-Type: allowed is application/octet-stream" });
+  });
+});
+
+describe("the versions of POST /v1/packets", () => {
+  const check = packet(1, i32(7));
+  const own = { "x-artoria-edge": PACKAGE_VERSION, "x-artoria-protocol": WIRE_PROTOCOL_VERSION };
+  const versionsOf = ({ headers }: Response) => Object.fromEntries([...headers].filter(([name]) => name in own));
+
+  it("are those of the edge, in each response to a batch", async () => {
+    const response = await askPackets(check);
+    expect(response.status).toBe(200);
+    expect(versionsOf(response)).toEqual(own);
+  });
+
+  it("are told to nobody without a key", async () => {
+    const response = await ask("/v1/packets", { method: "POST", headers: { "X-Artoria-Protocol": "2.0.0" } });
+    expect([response.status, versionsOf(response)]).toEqual([401, {}]);
+  });
+
+  it.each([
+    "1.0.0",
+    WIRE_PROTOCOL_VERSION,
+    "1.99.0",
+    "",
+    "2",
+    "2.0.0, 2.0.0",
+    `2.${"0".repeat(8000)}.0`,
+    "v2.0.0",
+    "\u0662.0.0",
+  ])("fit a bridge that says it speaks %j", async (protocol) => {
+    expect(toHex(await respond(check, { "X-Artoria-Protocol": protocol }))).toBe("0500020001");
+  });
+
+  it.each([
+    ["2.0.0", "upgrade the edge"],
+    ["0.9.0", "upgrade the bridge"],
+  ])("do not fit a bridge that speaks %s, whose batch is not executed: %s", async (protocol, advice) => {
+    vi.spyOn(console, "warn").mockImplementation(() => {});
+    const { sessid } = await createSession();
+    const response = await askPackets(packet(5, i32(sessid), i32(0), text(newUser())), {
+      "X-Artoria-Protocol": protocol,
+    });
+    expect(versionsOf(response)).toEqual(own);
+    const detail = `X-Artoria-Protocol: the bridge speaks ${protocol}, this edge ${WIRE_PROTOCOL_VERSION}: ${advice}`;
+    expect(await problemOf(response)).toMatchObject({ status: 400, code: "invalid", detail });
+    expect((await askAsService("GET", `/v1/sessions/${sessid}`)).status).toBe(200);
+  });
+
+  it("fill no log, however many are told", async () => {
+    const warn = vi.spyOn(console, "warn").mockImplementation(() => {});
+    for (let index = 0; index < 200; index++) {
+      const response = await askPackets(check, {
+        "X-Artoria-Protocol": `${index + 2}.0.0`,
+        "X-Artoria-Bridge": `\u00e4${index}`,
+      });
+      expect(response.status).toBe(400);
+    }
+    expect(warn.mock.calls.length).toBeLessThanOrEqual(1);
   });
 });
