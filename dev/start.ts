@@ -16,11 +16,12 @@ async function main(): Promise<void> {
   await assertPortsFree(config);
   // Miniflare's exit hook then kills workerd, and esbuild ends when its standard input closes.
   const exit = (exitCode: number): void => process.exit(exitCode);
-  onStopSignals(process, { first: exit, again: exit });
+  const forgetExit = onStopSignals(process, { first: exit, again: exit });
   // Loaded now, because it takes a second and a wrong variable or a taken port should be reported at once.
   const { startStack } = await import("./stack.ts");
   await startStack(config, {
     announce(stack) {
+      forgetExit();
       // Miniflare's listeners would end the process at the first signal.
       for (const name of ["SIGINT", "SIGTERM"]) process.removeAllListeners(name);
       onStopSignals(process, { first: () => drain(stack), again: exit });
