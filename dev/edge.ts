@@ -5,6 +5,7 @@ import * as esbuild from "esbuild";
 import { convertV4MiniflareOptions, Log, LogLevel, Miniflare, type Request, Response } from "miniflare";
 import { unstable_getMiniflareWorkerOptions, unstable_splitSqlQuery } from "wrangler";
 import { isLoopbackHost } from "../config/loopback.ts";
+import { prepareStateDirectory } from "../edge/state-directory.ts";
 import type { ScryptCost } from "../worker/password-hasher/password-service.ts";
 import {
   type PasswordRequest,
@@ -14,7 +15,6 @@ import {
 import { ASSETS_DIRECTORY, buildAssets } from "./build-assets.ts";
 import { edgeSocket } from "./edge-socket.ts";
 import { freePort } from "./free-port.ts";
-import { prepareStateDirectory } from "./state-directory.ts";
 
 const WRANGLER_TOML = fileURLToPath(new URL("../wrangler.toml", import.meta.url));
 

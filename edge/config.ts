@@ -1,7 +1,15 @@
 import { readFileSync } from "node:fs";
 import { createSecureContext } from "node:tls";
 import * as v from "valibot";
-import { ConfigError, type Environment, Host, parseEnvironment, port, withoutEmpty } from "../config/environment.ts";
+import {
+  ConfigError,
+  type Environment,
+  Host,
+  parseEnvironment,
+  port,
+  wholeNumber,
+  withoutEmpty,
+} from "../config/environment.ts";
 import { isLoopbackHost } from "../config/loopback.ts";
 import { parseWorkerConfig, WorkerVariables } from "../worker/config.ts";
 import { HasherVariables, parseHashQueueLimits } from "../worker/password-hasher/password-service.ts";
@@ -18,6 +26,10 @@ export interface EdgeConfig {
   readonly state: EdgeState;
   /** Variables and secrets of the worker and of the password hasher. */
   readonly variables: Readonly<Record<string, string>>;
+  /** Certificates of authorities in PEM, which are trusted beside those that browsers trust. */
+  readonly trustedCertificates: readonly string[];
+  /** For how long it says on `/readyz` that it drains before it stops. */
+  readonly drainMs: number;
 }
 
 /** Where the edge's Durable Objects and accounts are. */
@@ -44,6 +56,9 @@ const Pem = v.optional(
   ),
 );
 
+/** All of a stop takes 10 s at most (edge.ts). */
+const MAX_DRAIN_MS = 5000;
+
 /** Every variable that `npm run edge` reads itself. */
 export const EdgeVariables = v.object({
   EDGE_HOST: v.optional(Host, "127.0.0.1"),
@@ -51,6 +66,8 @@ export const EdgeVariables = v.object({
   EDGE_TLS_CERT: Pem,
   EDGE_TLS_KEY: Pem,
   STATE_DIR: v.optional(v.string()),
+  EDGE_DRAIN_MS: wholeNumber(0, MAX_DRAIN_MS, 3000),
+  NODE_EXTRA_CA_CERTS: Pem,
   EDGE_PRIMARY_URL: v.optional(
     v.pipe(
       v.string(),
@@ -95,6 +112,8 @@ export function parseEdgeConfig(environment: Environment, defaults: Readonly<Rec
     peers: isOpen ? undefined : trustedProxies,
     state,
     variables: workerVariables,
+    trustedCertificates: splitCertificates(variables.NODE_EXTRA_CA_CERTS),
+    drainMs: variables.EDGE_DRAIN_MS,
   };
 }
 
@@ -111,6 +130,11 @@ function parseState({ STATE_DIR: directory, EDGE_PRIMARY_URL: url }: EdgeValues)
     );
   }
   return { kind: "own", directory };
+}
+
+/** The certificates of a file that holds several. */
+export function splitCertificates(pem: string | undefined): string[] {
+  return pem?.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
 }
 
 function parseTls({ EDGE_TLS_CERT: cert, EDGE_TLS_KEY: key }: EdgeValues): EdgeConfig["tls"] {

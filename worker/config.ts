@@ -173,11 +173,12 @@ export function parseWorkerConfig(environment: object): WorkerConfig {
   if (variables.SESSION_TTL_SECONDS > variables.SESSION_MAX_SECONDS) {
     throw new ConfigError("SESSION_TTL_SECONDS: allowed is at most SESSION_MAX_SECONDS");
   }
+  const store = parseStore(variables);
   refuseShortKeys(variables);
   return {
     apiKeys: variables.API_KEYS,
     trustedProxies: variables.TRUSTED_PROXIES,
-    store: parseStore(variables),
+    store,
     policy: {
       idleMs: variables.SESSION_TTL_SECONDS * 1000,
       maxMs: variables.SESSION_MAX_SECONDS * 1000,

@@ -1,0 +1,11 @@
+/** What the program tells the main module of its workerd, as JSON in the variable EDGE_SETTINGS. */
+export interface EdgeSettings {
+  /** Whether requests wait until the program has opened the edge. */
+  readonly gated: boolean;
+  /** Who alone gets answers; null: everybody. */
+  readonly peers: readonly string[] | null;
+  /** The edge that has the Durable Objects and accounts, and the keys of both; null: this edge has them. */
+  readonly primary: { readonly url: string; readonly apiKeys: readonly string[] } | null;
+  /** The Authorization of what the program and workerd ask each other. */
+  readonly authorization: string;
+}
