@@ -21,8 +21,8 @@ export interface EdgeConfig {
   readonly port: number;
   /** PEM; undefined: plain HTTP. */
   readonly tls: { readonly cert: string; readonly key: string } | undefined;
-  /** Only these addresses and networks get answers; undefined: all. */
-  readonly peers: readonly string[] | undefined;
+  /** Only these addresses and networks get answers, between commas; undefined: all. */
+  readonly peers: string | undefined;
   readonly state: EdgeState;
   /** Variables and secrets of the worker and of the password hasher. */
   readonly variables: Readonly<Record<string, string>>;
@@ -91,7 +91,7 @@ const WORKER_VARIABLES = Object.keys({ ...WorkerVariables.entries, ...HasherVari
 export function parseEdgeConfig(environment: Environment, defaults: Readonly<Record<string, string>>): EdgeConfig {
   const given = withoutEmpty(environment);
   const variables = parseEnvironment(EdgeVariables, given);
-  const workerVariables = { ...defaults, ...only(WORKER_VARIABLES, given) };
+  const workerVariables: Record<string, string> = { ...defaults, ...only(WORKER_VARIABLES, given) };
   const { store, trustedProxies } = parseWorkerConfig(workerVariables);
   parseHashQueueLimits(workerVariables);
   const state = parseState(variables);
@@ -109,7 +109,7 @@ export function parseEdgeConfig(environment: Environment, defaults: Readonly<Rec
     host: variables.EDGE_HOST,
     port: variables.EDGE_PORT,
     tls,
-    peers: isOpen ? undefined : trustedProxies,
+    peers: isOpen ? undefined : workerVariables["TRUSTED_PROXIES"],
     state,
     variables: workerVariables,
     trustedCertificates: splitCertificates(variables.NODE_EXTRA_CA_CERTS),

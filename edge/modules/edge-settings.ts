@@ -2,8 +2,8 @@
 export interface EdgeSettings {
   /** Whether requests wait until the program has opened the edge. */
   readonly gated: boolean;
-  /** Who alone gets answers; null: everybody. */
-  readonly peers: readonly string[] | null;
+  /** The addresses and networks that alone get answers, between commas; null: all do. */
+  readonly peers: string | null;
   /** The edge that has the Durable Objects and accounts, and the keys of both; null: this edge has them. */
   readonly primary: { readonly url: string; readonly apiKeys: readonly string[] } | null;
   /** The Authorization of what the program and workerd ask each other. */

@@ -1,4 +1,6 @@
 import type { DurableObject } from "cloudflare:workers";
+import * as v from "valibot";
+import { type AddressRange, AddressRanges, isInRanges } from "../../config/address-ranges.ts";
 import { ClosedCode, WEBSOCKET_CLOSE_BASE } from "../../protocol/closed-codes.ts";
 import { PROBLEM_MEDIA_TYPE, problemDocument } from "../../protocol/problem-document.ts";
 import type { Bindings } from "../../worker/app-env.ts";
@@ -6,7 +8,6 @@ import type { Database } from "../../worker/browser/accounts.ts";
 import worker from "../../worker/index.ts";
 import type { Room, RoomBindings } from "../../worker/rooms/room.ts";
 import type { EdgeSettings } from "./edge-settings.ts";
-import { isPeer } from "./peers.ts";
 import { answerOrPass } from "./primary-edge.ts";
 
 /** The bindings that are used here (edge/workerd-config.ts). */
@@ -22,24 +23,32 @@ interface EdgeEnv {
 
 /** workerd runs one isolate of the worker, so this is of the whole process. */
 const state = { isOpen: false, isDraining: false };
-let settings: EdgeSettings | undefined;
+let parsed: (EdgeSettings & { readonly ranges: readonly AddressRange[] | null }) | undefined;
 
-function settingsOf({ EDGE_SETTINGS }: EdgeEnv): EdgeSettings {
-  settings ??= JSON.parse(EDGE_SETTINGS) as EdgeSettings;
-  return settings;
+function settingsOf({ EDGE_SETTINGS }: Pick<EdgeEnv, "EDGE_SETTINGS">) {
+  if (parsed !== undefined) return parsed;
+  const settings = JSON.parse(EDGE_SETTINGS) as EdgeSettings;
+  parsed = { ...settings, ranges: settings.peers === null ? null : v.parse(AddressRanges, settings.peers) };
+  return parsed;
 }
 
 /** The requests of clients. */
-export default {
-  fetch(request: Request, env: EdgeEnv, ctx: ExecutionContext): Response | Promise<Response> {
-    const { gated, peers, primary } = settingsOf(env);
-    if (peers !== null && !isPeer(peers, request)) return new Response(null, { status: 403 });
-    if (gated && !state.isOpen) return untilOpen(env).then(() => this.fetch(request, env, ctx));
-    if (state.isDraining && isForAnotherEdge(request)) return draining();
-    const answerHere = (asked: Request) => worker.fetch(asked, env as unknown as Bindings, ctx);
-    return primary === null ? answerHere(request) : answerOrPass(request, primary, answerHere);
-  },
-};
+export default { fetch: answer };
+
+function answer(request: Request, env: EdgeEnv, ctx: ExecutionContext): Response | Promise<Response> {
+  const { gated, ranges, primary } = settingsOf(env);
+  if (ranges !== null && !isInRanges(peerAddress(request), ranges)) return new Response(null, { status: 403 });
+  if (gated && !state.isOpen) return untilOpen(env).then(() => answer(request, env, ctx));
+  if (state.isDraining && isForAnotherEdge(request)) return draining();
+  const answerHere = (asked: Request) => worker.fetch(asked, env as unknown as Bindings, ctx);
+  return primary === null ? answerHere(request) : answerOrPass(request, primary, answerHere);
+}
+
+/** Who has connected. workerd adds the port. */
+function peerAddress({ cf }: Request): string {
+  const { clientIp = "" } = (cf ?? {}) as { readonly clientIp?: string };
+  return clientIp.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1");
+}
 
 async function untilOpen({ HOST }: EdgeEnv): Promise<void> {
   await HOST.fetch("http://host.invalid/opened");
