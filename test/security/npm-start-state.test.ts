@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { parseStackConfig } from "../../dev/config.ts";
-import { prepareStateDirectory } from "../../dev/state-directory.ts";
+import { prepareStateDirectory } from "../../edge/state-directory.ts";
 import { WorkerVariables } from "../../worker/config.ts";
 import { HasherVariables } from "../../worker/password-hasher/password-service.ts";
 
