@@ -17,13 +17,12 @@ const MAPPED_PREFIX = 0xffffn;
 /** A list of addresses and networks (CIDR) between commas, parsed; none by default. */
 export const AddressRanges = v.pipe(
   List,
-  v.transform((list) => list.map(parseRange)),
-  v.array(
-    v.custom<AddressRange>(
-      (range) => range !== undefined,
-      "allowed are IPv4 and IPv6 addresses and networks (10.0.0.0/8), comma-separated",
-    ),
-  ),
+  v.rawTransform(({ dataset: { value }, addIssue, NEVER }): readonly AddressRange[] => {
+    const ranges = value.map(parseRange);
+    if (ranges.every((range) => range !== undefined)) return ranges;
+    addIssue({ message: "allowed are IPv4 and IPv6 addresses and networks (10.0.0.0/8), comma-separated" });
+    return NEVER;
+  }),
 );
 
 /**

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { createSecureContext, type SecureVersion } from "node:tls";
 import * as v from "valibot";
+import { type AddressRange, AddressRanges } from "../config/address-ranges.ts";
 import { ConfigError, flag } from "../config/environment.ts";
 import { isLoopbackHost, MIN_KEY_CHARACTERS } from "../config/loopback.ts";
 import { MAX_SERVICE_KEY_BYTES } from "../protocol/service-packets.ts";
@@ -24,6 +25,23 @@ const Pem = v.optional(
       }
     }),
   ),
+);
+
+/** The ports that may be behind proxies. */
+const PROXIED_PORTS = ["game", "player", "check"] as const;
+export type ProxiedPort = (typeof PROXIED_PORTS)[number];
+
+/** 1: all of them. */
+const ProxiedPorts = v.pipe(
+  v.string(),
+  v.rawTransform(({ dataset: { value }, addIssue, NEVER }): readonly ProxiedPort[] => {
+    if (value === "" || value === "0") return [];
+    if (value === "1") return PROXIED_PORTS;
+    const ports = value.split(",").map((name) => PROXIED_PORTS.find((port) => port === name.trim()));
+    if (ports.every((port) => port !== undefined)) return ports;
+    addIssue({ message: `allowed is 0, 1, or some of ${PROXIED_PORTS.join(",")}` });
+    return NEVER;
+  }),
 );
 
 /** The variables that say who may ask the bridge, and which edge it asks. */
@@ -61,6 +79,8 @@ export const AccessVariables = v.object({
   BRIDGE_ALLOW_PLAINTEXT: flag(),
   BRIDGE_ALLOW_ANYONE: flag(),
   CHECK_ALLOW_PLAINTEXT: flag(),
+  BRIDGE_PROXY_PROTOCOL: v.optional(ProxiedPorts, "0"),
+  TRUSTED_PROXIES: v.optional(AddressRanges, ""),
 });
 
 type AccessValues = v.InferOutput<typeof AccessVariables>;
@@ -120,6 +140,20 @@ function tlsIdentity(
   return { cert, key, minVersion, ...(clientCa === undefined ? {} : { clientCa }) };
 }
 
+/**
+ * The proxies of a port, undefined if its clients connect themselves.
+ *
+ * @throws ConfigError no proxy is trusted
+ */
+export function parseProxies(
+  port: ProxiedPort,
+  { BRIDGE_PROXY_PROTOCOL, TRUSTED_PROXIES }: AccessValues,
+): readonly AddressRange[] | undefined {
+  if (!BRIDGE_PROXY_PROTOCOL.includes(port)) return undefined;
+  if (TRUSTED_PROXIES.length > 0) return TRUSTED_PROXIES;
+  throw new ConfigError("TRUSTED_PROXIES: needed with BRIDGE_PROXY_PROTOCOL, the addresses of the proxies");
+}
+
 /** Where a bridge listens, and how. */
 export interface Access {
   readonly variables: AccessValues;
@@ -150,45 +184,56 @@ export function checkAccess({ variables, gameHost, gameTls, playerHost, ...check
   return warnings;
 }
 
+/** Why clients of a port may be on other machines, undefined if they are on this one. */
+function exposure(
+  { BRIDGE_PROXY_PROTOCOL }: AccessValues,
+  port: ProxiedPort,
+  [variable, host]: readonly [variable: string, host: string],
+): string | undefined {
+  if (!isLoopbackHost(host)) return `${variable}: ${host} is beyond loopback`;
+  // A proxy on this machine lets others in, which is what it is for.
+  return BRIDGE_PROXY_PROTOCOL.includes(port)
+    ? `BRIDGE_PROXY_PROTOCOL: the clients of the ${port} port's proxies may be beyond loopback`
+    : undefined;
+}
+
 function checkGameAccess(variables: AccessValues, gameHost: string, gameTls: TlsIdentity | undefined): string[] {
   const { BRIDGE_SERVICE_KEYS, BRIDGE_ALLOW_ANYONE, BRIDGE_ALLOW_PLAINTEXT } = variables;
+  const reason = exposure(variables, "game", ["BRIDGE_HOST", gameHost]);
+  if (reason === undefined) return [];
+  if (gameTls === undefined && !BRIDGE_ALLOW_PLAINTEXT) {
+    throw new ConfigError(`${reason}, so set BRIDGE_TLS_CERT and BRIDGE_TLS_KEY, or BRIDGE_ALLOW_PLAINTEXT=1`);
+  }
+  const asksForProof = gameTls?.clientCa !== undefined || BRIDGE_SERVICE_KEYS.length > 0;
+  if (!asksForProof && !BRIDGE_ALLOW_ANYONE) {
+    throw new ConfigError(
+      `${reason}, where any client could issue a session for any user, so set BRIDGE_TLS_CLIENT_CA, BRIDGE_SERVICE_KEYS, or BRIDGE_ALLOW_ANYONE=1`,
+    );
+  }
   const warnings: string[] = [];
-  if (!isLoopbackHost(gameHost)) {
-    if (gameTls === undefined && !BRIDGE_ALLOW_PLAINTEXT) {
-      throw new ConfigError(
-        `BRIDGE_HOST: ${gameHost} is beyond loopback, so set BRIDGE_TLS_CERT and BRIDGE_TLS_KEY, or BRIDGE_ALLOW_PLAINTEXT=1`,
-      );
-    }
-    const asksForProof = gameTls?.clientCa !== undefined || BRIDGE_SERVICE_KEYS.length > 0;
-    if (!asksForProof && !BRIDGE_ALLOW_ANYONE) {
-      throw new ConfigError(
-        `BRIDGE_HOST: ${gameHost} is beyond loopback, where any client could issue a session for any user, so set BRIDGE_TLS_CLIENT_CA, BRIDGE_SERVICE_KEYS, or BRIDGE_ALLOW_ANYONE=1`,
-      );
-    }
-    if (!asksForProof) {
-      warnings.push(
-        "BRIDGE_ALLOW_ANYONE=1: any client that reaches the game-server port can issue a session for any user",
-      );
-    }
-    if (gameTls === undefined) {
-      warnings.push("BRIDGE_ALLOW_PLAINTEXT=1: keys and tokens cross the network of the game-server port unencrypted");
-    }
+  if (!asksForProof) {
+    warnings.push(
+      "BRIDGE_ALLOW_ANYONE=1: any client that reaches the game-server port can issue a session for any user",
+    );
+  }
+  if (gameTls === undefined) {
+    warnings.push("BRIDGE_ALLOW_PLAINTEXT=1: keys and tokens cross the network of the game-server port unencrypted");
   }
   return warnings;
 }
 
 /** At the check port a client proves nothing but its session: the token is the credential. */
 function checkCheckAccess(
-  { CHECK_ALLOW_PLAINTEXT }: AccessValues,
+  variables: AccessValues,
   { checkHost, checkTls }: Pick<Access, "checkHost" | "checkTls">,
 ): string[] {
-  if (checkHost === undefined || isLoopbackHost(checkHost) || checkTls !== undefined) return [];
-  if (CHECK_ALLOW_PLAINTEXT) {
+  if (checkHost === undefined || checkTls !== undefined) return [];
+  const reason = exposure(variables, "check", ["CHECK_HOST", checkHost]);
+  if (reason === undefined) return [];
+  if (variables.CHECK_ALLOW_PLAINTEXT) {
     return ["CHECK_ALLOW_PLAINTEXT=1: session tokens cross the network of the check port unencrypted"];
   }
-  throw new ConfigError(
-    `CHECK_HOST: ${checkHost} is beyond loopback, so set CHECK_TLS_CERT and CHECK_TLS_KEY, or CHECK_ALLOW_PLAINTEXT=1`,
-  );
+  throw new ConfigError(`${reason}, so set CHECK_TLS_CERT and CHECK_TLS_KEY, or CHECK_ALLOW_PLAINTEXT=1`);
 }
 
 function isEdgeUrl(text: string): boolean {

@@ -6,7 +6,8 @@ import { CheckPort } from "./check/check-port.ts";
 import { EdgeLookup, type SessionLookup } from "./check/edge-lookup.ts";
 import type { BridgeConfig } from "./config.ts";
 import { maxOpenFiles, shareOpenFiles } from "./core/connection-limits.ts";
-import { countAndLog, type Listener, MAX_LINGERING } from "./core/listener.ts";
+import { countAndLog, countRefusals, type Listener, MAX_LINGERING } from "./core/listener.ts";
+import { MAX_AWAITED_HEADERS } from "./core/trusted-proxies.ts";
 import { LANES } from "./edge/batch.ts";
 import { BatchDispatcher } from "./edge/batch-dispatcher.ts";
 import { EdgeClient } from "./edge/edge-client.ts";
@@ -174,8 +175,9 @@ function fitOpenFiles(config: BridgeConfig, logger: Logger): BridgeConfig {
   const openFiles = maxOpenFiles();
   if (openFiles === undefined) return config;
   const { gameLimits, player, check, metrics } = config;
-  const reserved =
-    OWN_FILES + MAX_LINGERING + metrics.maxConnections + edgeConnections(config) + eventConnections(config);
+  const proxied = [config.game, player?.endpoint, check?.endpoint].filter((port) => port?.proxies !== undefined);
+  const waiting = MAX_LINGERING + metrics.maxConnections + proxied.length * MAX_AWAITED_HEADERS;
+  const reserved = OWN_FILES + waiting + edgeConnections(config) + eventConnections(config);
   const demanded = [
     gameLimits.maxConnections,
     player?.limits.maxConnections ?? 0,
@@ -281,5 +283,6 @@ function openCheckPort(
 ): CheckPort | undefined {
   if (check === undefined || metrics === undefined) return undefined;
   const onFault = (error: unknown): void => logger.error({ err: error }, "the check port failed");
-  return new CheckPort(check, { lookup, metrics, onFault });
+  const onRefused = countRefusals("a connection to the check port", (code) => metrics.refused(code), logger);
+  return new CheckPort(check, { lookup, metrics, onRefused, onFault });
 }

@@ -11,9 +11,18 @@ import {
 } from "../config/environment.ts";
 import { isLoopbackHost } from "../config/loopback.ts";
 import { MAX_KEEP_MS } from "../protocol/leases/session-memory.ts";
-import { AccessVariables, checkAccess, parseCheckTls, parseGameTls, parsePlayerTls } from "./access-config.ts";
+import {
+  AccessVariables,
+  checkAccess,
+  type ProxiedPort,
+  parseCheckTls,
+  parseGameTls,
+  parsePlayerTls,
+  parseProxies,
+} from "./access-config.ts";
 import type { CheckPortConfig } from "./check/check-port.ts";
 import { DEFAULT_CONNECTION_LIMITS } from "./core/connection-limits.ts";
+import type { Endpoint } from "./core/listener.ts";
 import type { GamePortConfig, GamePortLimits } from "./game/game-port.ts";
 import type { MetricsServerConfig } from "./metrics/metrics-server.ts";
 import { DEFAULT_PLAYER_LIMITS } from "./player/player-limits.ts";
@@ -140,6 +149,7 @@ export function parseBridgeConfig(environment: Environment): BridgeConfig {
       host,
       port: variables.BRIDGE_PORT,
       ...(gameTls === undefined ? {} : { tls: gameTls }),
+      ...proxiesOf("game", variables),
       serviceKeys: variables.BRIDGE_SERVICE_KEYS,
     },
     gameLimits: {
@@ -180,12 +190,17 @@ export function parseBridgeConfig(environment: Environment): BridgeConfig {
 }
 
 /** On loopback a program may open its connections before it needs them: their silence keeps nobody out (Admission). */
-function firstByteMs(
-  environment: Environment,
-  { BRIDGE_HOST, BRIDGE_FIRST_BYTE_MS, BRIDGE_IDLE_MS }: BridgeValues,
-): number {
+function firstByteMs(environment: Environment, variables: BridgeValues): number {
+  const { BRIDGE_HOST, BRIDGE_FIRST_BYTE_MS, BRIDGE_IDLE_MS, BRIDGE_PROXY_PROTOCOL } = variables;
   const { BRIDGE_FIRST_BYTE_MS: chosen } = environment;
-  return chosen === undefined && isLoopbackHost(BRIDGE_HOST) ? BRIDGE_IDLE_MS : BRIDGE_FIRST_BYTE_MS;
+  const isHere = isLoopbackHost(BRIDGE_HOST) && !BRIDGE_PROXY_PROTOCOL.includes("game");
+  return chosen === undefined && isHere ? BRIDGE_IDLE_MS : BRIDGE_FIRST_BYTE_MS;
+}
+
+/** As a part of the port's endpoint. */
+function proxiesOf(port: ProxiedPort, variables: BridgeValues): Pick<Endpoint, "proxies"> {
+  const proxies = parseProxies(port, variables);
+  return proxies === undefined ? {} : { proxies };
 }
 
 /** Undefined without PLAYER_TLS_CERT and PLAYER_TLS_KEY: no player is served without encryption. */
@@ -196,7 +211,12 @@ function parsePlayerPort(environment: Environment, variables: BridgeValues): Pla
     throw new ConfigError("PLAYER_PORT: needed with it are PLAYER_TLS_CERT and PLAYER_TLS_KEY");
   }
   return {
-    endpoint: { host: variables.PLAYER_HOST ?? variables.BRIDGE_HOST, port: variables.PLAYER_PORT, tls },
+    endpoint: {
+      host: variables.PLAYER_HOST ?? variables.BRIDGE_HOST,
+      port: variables.PLAYER_PORT,
+      tls,
+      ...proxiesOf("player", variables),
+    },
     limits: {
       maxConnections: variables.PLAYER_MAX_CONNECTIONS,
       maxConnectionsPerAddress: variables.PLAYER_MAX_CONNECTIONS_PER_ADDRESS,
@@ -220,7 +240,7 @@ function parseCheckPort(variables: BridgeValues): CheckPortConfig | undefined {
   if (port === undefined) return undefined;
   const tls = parseCheckTls(variables);
   return {
-    endpoint: { host, port, ...(tls === undefined ? {} : { tls }) },
+    endpoint: { host, port, ...(tls === undefined ? {} : { tls }), ...proxiesOf("check", variables) },
     limits: {
       maxConnections: variables.CHECK_MAX_CONNECTIONS,
       maxConnectionsPerAddress: variables.CHECK_MAX_CONNECTIONS_PER_ADDRESS,

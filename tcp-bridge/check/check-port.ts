@@ -7,8 +7,10 @@ import type { TLSSocket } from "node:tls";
 import { isLoopbackHost } from "../../config/loopback.ts";
 import type { CheckResponse } from "../../protocol/check/check-response.ts";
 import { AddressBook, type AddressRecord, FailureWindow, type PlaceLimits } from "../core/admission.ts";
-import { type HttpPeer, HttpPlaces, type PlaceRefusal } from "../core/http-places.ts";
+import type { LimitCode } from "../core/connection-limits.ts";
+import { type HttpPeer, HttpPlaces } from "../core/http-places.ts";
 import type { Endpoint } from "../core/listener.ts";
+import { TrustedProxies } from "../core/trusted-proxies.ts";
 import { answerCheck, type ReceivedRequest, refuse } from "./check-answer.ts";
 import type { SessionLookup } from "./edge-lookup.ts";
 import { PlainConnection, type PlainConnectionOptions } from "./plain-connection.ts";
@@ -37,6 +39,8 @@ export interface CheckPortConfig {
 export interface CheckPortParts {
   readonly lookup: SessionLookup;
   readonly metrics: CheckPortMetrics;
+  /** A connection or a request was refused. */
+  readonly onRefused: (code: LimitCode) => void;
   /** An error that no request should cause. */
   readonly onFault: (error: unknown) => void;
 }
@@ -46,7 +50,6 @@ export interface CheckPortMetrics {
   answered(response: CheckResponse): void;
   /** The response to a token of no session is delayed. */
   delayed(): void;
-  refused(code: PlaceRefusal | "requests_in_progress"): void;
 }
 
 /** More than a proxy passes on: nginx accepts 4 headers of 8 KiB. At the 10,000 connections of the default 320 MiB are in memory at most. */
@@ -70,6 +73,7 @@ export class CheckPort {
   readonly #parts: CheckPortParts;
   readonly #server: Server;
   readonly #places: HttpPlaces;
+  readonly #proxies: TrustedProxies | undefined;
   readonly #failures: AddressBook<AddressFailures>;
   /** The connections that node:http does not know. */
   readonly #plain = new Map<Socket, PlainConnection>();
@@ -80,9 +84,16 @@ export class CheckPort {
     this.#config = config;
     this.#parts = parts;
     this.#server = createHttpServer(config);
-    this.#places = new HttpPlaces(this.#server, endpoint.tls !== undefined, limits, parts.metrics.refused);
+    const usesTls = endpoint.tls !== undefined;
+    const { onRefused } = parts;
+    this.#proxies =
+      endpoint.proxies && new TrustedProxies({ addresses: endpoint.proxies, headerMs: limits.headersMs, onRefused });
+    this.#places = new HttpPlaces(this.#server, usesTls, limits, onRefused, (socket) =>
+      this.#proxies === undefined ? socket.remoteAddress : this.#proxies.addressOf(socket),
+    );
     this.#failures = new AddressBook(() => new AddressFailures(limits.maxFailuresPerMinute));
-    this.#answerPlainRequests(endpoint.tls === undefined ? "connection" : "secureConnection");
+    this.#answerPlainRequests(usesTls ? "secureConnection" : "connection");
+    this.#proxies?.standBefore(this.#server, usesTls);
     const onRequest = (request: IncomingMessage, response: ServerResponse): void => this.#receive(request, response);
     this.#server.on("request", onRequest);
     // A body is not asked for, because nobody reads it; and the edge has no expectation that it would refuse.
@@ -114,6 +125,7 @@ export class CheckPort {
     this.#draining = true;
     const closed = once(this.#server, "close");
     this.#server.close();
+    this.#proxies?.destroyAll();
     for (const connection of this.#plain.values()) connection.drain();
     const deadline = setTimeout(() => this.#disconnectAll(), deadlineMs);
     await closed;
@@ -180,7 +192,7 @@ export class CheckPort {
     // The limits are for what the client does; the answer has a deadline of its own.
     socket.setTimeout(0);
     if (peer.inProgress > MAX_REQUESTS_IN_PROGRESS) {
-      this.#parts.metrics.refused("requests_in_progress");
+      this.#parts.onRefused("requests_in_progress");
       response.shouldKeepAlive = false;
       this.#send(response, this.#answered(peer, TOO_MANY));
       return;
@@ -219,7 +231,9 @@ export class CheckPort {
   /** How long a client that has shown the token of no session waits for its response. */
   #delayMs(peer: HttpPeer, socket: Socket): number {
     // All clients of a proxy share its address: one on this machine, or one with a certificate of the port's authority.
-    if (isLoopbackHost(this.#config.endpoint.host) || (socket as Partial<TLSSocket>).authorized === true) return 0;
+    const { host, proxies } = this.#config.endpoint;
+    const isHere = proxies === undefined && isLoopbackHost(host);
+    if (isHere || (socket as Partial<TLSSocket>).authorized === true) return 0;
     const nowMs = performance.now();
     if (this.#failures.of(peer.address, nowMs).countOne(nowMs)) return 0;
     this.#parts.metrics.delayed();

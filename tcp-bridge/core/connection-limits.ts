@@ -32,6 +32,10 @@ export type LimitCode =
   | "connections_per_address"
   /** The port was full, and the connection had not proven to be worth its place. */
   | "evicted"
+  /** The port is for proxies, and the peer is none of them. */
+  | "untrusted_proxy"
+  /** A proxy has not said for whom it has connected, or not as the PROXY protocol says it. */
+  | "proxy_header"
   | "tls_handshake"
   | "first_byte"
   | "packet_timeout"
@@ -41,6 +45,8 @@ export type LimitCode =
   /** No service key, or a wrong one. */
   | "service_key"
   | "wrong_keys"
+  /** Too many requests of one connection wait for their responses. */
+  | "requests_in_progress"
   | "failing_checks"
   | "failed_joins";
 

@@ -44,14 +44,25 @@ export class HttpPeer {
 export class HttpPlaces {
   readonly #admission: Admission;
   readonly #onRefused: (code: PlaceRefusal) => void;
+  readonly #addressOf: (socket: Socket) => string | undefined;
   readonly #peers = new WeakMap<Socket, HttpPeer>();
   /** The connections in a TLS handshake, by {@link endsOf}: Node does not say which socket is below a TLS socket. */
   readonly #handshakes = new Map<string, HttpPeer>();
 
-  /** Admits the connections of `server`, which listens for HTTP or for HTTPS. Others are closed without a response. */
-  constructor(server: Server, usesTls: boolean, limits: PlaceLimits, onRefused: (code: PlaceRefusal) => void) {
+  /**
+   * Admits the connections of `server`, which listens for HTTP or for HTTPS. Others are closed without a response. `addressOf` returns
+   * who is at the other end.
+   */
+  constructor(
+    server: Server,
+    usesTls: boolean,
+    limits: PlaceLimits,
+    onRefused: (code: PlaceRefusal) => void,
+    addressOf: (socket: Socket) => string | undefined = (socket) => socket.remoteAddress,
+  ) {
     this.#admission = new Admission(limits);
     this.#onRefused = onRefused;
+    this.#addressOf = addressOf;
     server.on("connection", (socket: Socket) => {
       const peer = this.#admit(socket);
       if (peer === undefined) return;
@@ -81,7 +92,7 @@ export class HttpPlaces {
   }
 
   #admit(socket: Socket): HttpPeer | undefined {
-    const address = addressKey(socket.remoteAddress);
+    const address = addressKey(this.#addressOf(socket));
     const place = this.#admission.admit(address, () => {
       this.#onRefused("evicted");
       socket.destroy();

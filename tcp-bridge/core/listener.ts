@@ -2,9 +2,11 @@ import { once } from "node:events";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer, type SecureVersion, type TLSSocket } from "node:tls";
 import type { Logger } from "pino";
+import type { AddressRange } from "../../config/address-ranges.ts";
 import { Admission, addressKey, type Place } from "./admission.ts";
 import type { Connection, ConnectionContext } from "./connection.ts";
 import type { ConnectionLimits, DisconnectCode, LimitCode } from "./connection-limits.ts";
+import { TrustedProxies, warnOfProxies } from "./trusted-proxies.ts";
 
 /** Where a port listens, and how. */
 export interface Endpoint {
@@ -13,6 +15,8 @@ export interface Endpoint {
   readonly port: number;
   /** Absent: plaintext. */
   readonly tls?: TlsIdentity;
+  /** If given, only these connect, each for a client that it names in a header of the PROXY protocol. */
+  readonly proxies?: readonly AddressRange[];
 }
 
 /** The certificate of a TLS port, and the clients that it accepts. All texts are PEM. */
@@ -39,6 +43,8 @@ export interface ListenerOptions extends PortObserver {
   readonly limits: ConnectionLimits;
   /** The shortest of the port's own time limits: sweeps are at least twice as frequent. */
   readonly shortestMs: number;
+  /** How long a proxy's header may take ({@link Endpoint.proxies}). */
+  readonly headerMs: number;
   /** The bytes to send to a refused connection before it is closed. Not used on a TLS port, where the handshake has not begun. */
   readonly refusal: (code: LimitCode) => Uint8Array;
 }
@@ -60,6 +66,7 @@ export class Listener {
   readonly #options: ListenerOptions;
   readonly #server: Server;
   readonly #admission: Admission;
+  readonly #proxies: TrustedProxies | undefined;
   readonly #openConnections = new Set<Connection>();
   /** By TCP socket, those in a TLS handshake included. */
   readonly #admitted = new Map<Socket, Admitted>();
@@ -79,6 +86,10 @@ export class Listener {
     this.#options = options;
     this.#admission = new Admission(options.limits);
     this.#server = this.#createServer();
+    const { proxies: addresses, tls } = endpoint;
+    const { headerMs, onRefused } = options;
+    this.#proxies = addresses && new TrustedProxies({ addresses, headerMs, onRefused });
+    this.#proxies?.standBefore(this.#server, tls !== undefined);
   }
 
   /** Connections, those in a TLS handshake included. */
@@ -165,7 +176,7 @@ export class Listener {
   }
 
   #admit(socket: Socket): Admitted | undefined {
-    const address = addressKey(socket.remoteAddress);
+    const address = addressKey(this.#proxies === undefined ? socket.remoteAddress : this.#proxies.addressOf(socket));
     const place = this.#admission.admit(address, () => this.#evict(socket));
     if (typeof place !== "string") {
       const admitted: Admitted = { place, address, connection: undefined };
@@ -231,6 +242,7 @@ export class Listener {
     if (!this.#server.listening) return;
     const closed = once(this.#server, "close");
     this.#server.close();
+    this.#proxies?.destroyAll();
     await closed;
     // The server's close event comes before that of the last socket, which ends its connection.
     await Promise.all(Array.from(this.#admitted.keys(), (socket) => new Promise((gone) => socket.once("close", gone))));
@@ -240,15 +252,26 @@ export class Listener {
 /** An observer that counts and logs. `what` is the subject of the log lines. */
 export function countAndLog(what: string, metrics: PortMetrics, logger: Logger): PortObserver {
   return {
-    onRefused: (code) => {
-      metrics.refused(code);
-      logger.debug({ code }, `${what} was refused`);
-    },
+    onRefused: countRefusals(what, (code) => metrics.refused(code), logger),
     onClosed: (code) => {
       metrics.disconnected(code);
       logger.debug({ code }, `${what} ended`);
     },
     onFault: (error) => logger.error({ err: error }, `${what} failed`),
+  };
+}
+
+/** The part of {@link countAndLog} for refused connections and requests. */
+export function countRefusals(
+  what: string,
+  count: (code: LimitCode) => void,
+  logger: Logger,
+): PortObserver["onRefused"] {
+  const warn = warnOfProxies(what, logger);
+  return (code) => {
+    count(code);
+    warn(code);
+    logger.debug({ code }, `${what} was refused`);
   };
 }
 

@@ -66,6 +66,7 @@ export function createGamePort(
     ...observer,
     limits,
     shortestMs: firstByteMs,
+    headerMs: firstByteMs,
     refusal,
   });
 }

@@ -2,6 +2,7 @@ import { Counter, Gauge, type Registry } from "prom-client";
 import type { CheckResponse, CheckSource } from "../../protocol/check/check-response.ts";
 import type { Answers } from "../../protocol/leases/leased-sessions.ts";
 import type { CheckPortMetrics } from "../check/check-port.ts";
+import type { LimitCode } from "../core/connection-limits.ts";
 
 /** The metrics of the check port, for Prometheus. No label contains a session, a user or an address. */
 export class CheckMetrics implements CheckPortMetrics {
@@ -66,9 +67,9 @@ export class CheckMetrics implements CheckPortMetrics {
     this.#delayed.inc();
   }
 
-  readonly refused: CheckPortMetrics["refused"] = (code) => {
+  refused(code: LimitCode): void {
     this.#refusals.inc({ code });
-  };
+  }
 
   #answeredBy(source: CheckSource): number {
     let sum = 0;

@@ -30,6 +30,7 @@ export class PlayerPort {
       ...observer,
       limits,
       shortestMs: Math.min(limits.joinMs, limits.failedJoinDelayMs),
+      headerMs: limits.joinMs,
       // Nothing can be sent before the TLS handshake.
       refusal: () => new Uint8Array(0),
     });

@@ -113,4 +113,37 @@ describe("the bridge's configuration", () => {
   it.each(["127.0.0.1", "127.1.2.3", "::1", "localhost", "::ffff:127.0.0.1"])("allows plaintext on %s", (host) => {
     expect(messageOf({ ...needed, BRIDGE_HOST: host })).toBe("accepted");
   });
+
+  describe("with proxies before its ports", () => {
+    const proxied = { ...needed, BRIDGE_PROXY_PROTOCOL: "1", TRUSTED_PROXIES: "127.0.0.1, 10.0.0.0/8" };
+    const allowed = { BRIDGE_ALLOW_ANYONE: "1", BRIDGE_ALLOW_PLAINTEXT: "1", CHECK_ALLOW_PLAINTEXT: "1" };
+    const proxiesOf = (environment: Record<string, string>) => {
+      const { game, check } = parseBridgeConfig({ ...proxied, ...allowed, CHECK_PORT: "0", ...environment });
+      return [game.proxies?.length, check?.endpoint.proxies?.length];
+    };
+
+    it("trusts those that are named, at all ports or at some", () => {
+      expect(proxiesOf({})).toEqual([2, 2]);
+      expect(proxiesOf({ BRIDGE_PROXY_PROTOCOL: "player, game" })).toEqual([2, undefined]);
+      expect(proxiesOf({ BRIDGE_PROXY_PROTOCOL: "0" })).toEqual([undefined, undefined]);
+      expect(messageOf({ ...proxied, BRIDGE_PROXY_PROTOCOL: "web" })).toMatch(/^BRIDGE_PROXY_PROTOCOL: allowed is/);
+    });
+
+    it("needs their addresses", () => {
+      expect(messageOf({ ...proxied, ...allowed, TRUSTED_PROXIES: "" })).toMatch(/^TRUSTED_PROXIES: needed/);
+      expect(messageOf({ ...proxied, ...allowed, TRUSTED_PROXIES: "lb.example" })).toMatch(/^TRUSTED_PROXIES: allowed/);
+    });
+
+    it("takes nobody for a program of this machine, on loopback neither", () => {
+      expect(messageOf(proxied)).toMatch(/^BRIDGE_PROXY_PROTOCOL: .*BRIDGE_ALLOW_PLAINTEXT=1/);
+      expect(messageOf({ ...proxied, BRIDGE_ALLOW_PLAINTEXT: "1" })).toMatch(
+        /^BRIDGE_PROXY_PROTOCOL: .*BRIDGE_ALLOW_ANYONE=1/,
+      );
+      expect(messageOf({ ...proxied, BRIDGE_PROXY_PROTOCOL: "check", CHECK_PORT: "0" })).toMatch(
+        /^BRIDGE_PROXY_PROTOCOL: .*CHECK_ALLOW_PLAINTEXT=1/,
+      );
+      expect(messageOf({ ...proxied, BRIDGE_PROXY_PROTOCOL: "player" })).toBe("accepted");
+      expect(parseBridgeConfig({ ...proxied, ...allowed }).gameLimits.firstByteMs).toBe(10_000);
+    });
+  });
 });

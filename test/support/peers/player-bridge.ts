@@ -43,8 +43,8 @@ export class PlayerBridge {
     return playerAddress;
   }
 
-  async connect(localAddress?: string): Promise<PlayerPeer> {
-    const peer = await PlayerPeer.connect(this.address, this.certificate.cert, localAddress);
+  async connect(localAddress?: string, header?: Uint8Array): Promise<PlayerPeer> {
+    const peer = await PlayerPeer.connect(this.address, this.certificate.cert, localAddress, header);
     this.#peers.push(peer);
     return peer;
   }

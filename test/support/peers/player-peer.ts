@@ -54,10 +54,17 @@ export class PlayerPeer {
     socket.on("end", end).on("close", end).on("error", end);
   }
 
-  /** Connects; `localAddress` is any of 127.0.0.0/8. */
-  static async connect(address: AddressInfo, ca: string, localAddress = "127.0.0.1"): Promise<PlayerPeer> {
+  /** Connects; `localAddress` is any of 127.0.0.0/8. `header` goes before TLS, as a proxy's does. */
+  static async connect(
+    address: AddressInfo,
+    ca: string,
+    localAddress = "127.0.0.1",
+    header: Uint8Array = new Uint8Array(0),
+  ): Promise<PlayerPeer> {
     const { address: host, port } = address;
-    const socket = connectTls({ socket: connect({ host, port, localAddress }), host, ca, minVersion: "TLSv1.3" });
+    const below = connect({ host, port, localAddress });
+    below.write(header);
+    const socket = connectTls({ socket: below, host, ca, minVersion: "TLSv1.3" });
     const peer = new PlayerPeer(socket);
     // A refused one is a peer that has ended.
     await Promise.race([once(socket, "secureConnect"), once(socket, "close")]).catch(() => undefined);

@@ -54,6 +54,7 @@ beforeEach(async () => {
   listener = new Listener({ host: "127.0.0.1", port: 0 }, createConnection, {
     limits: DEFAULT_CONNECTION_LIMITS,
     shortestMs: DEFAULT_CONNECTION_LIMITS.idleMs,
+    headerMs: DEFAULT_CONNECTION_LIMITS.packetTimeoutMs,
     refusal: () => new Uint8Array(0),
     onRefused: () => {},
     onClosed: () => {},
