@@ -36,7 +36,10 @@ export class RoomStage {
       const edge = await startEdgeOn(stateDir, 0);
       stops.unshift(() => edge.close());
       const startBridge = async (): Promise<BridgeProgram> => {
-        const bridge = await BridgeProgram.start({ edgeUrl: edge.url, certificate });
+        const bridge = await BridgeProgram.start({
+          ...{ edgeUrl: edge.url, certificate },
+          variables: { BRIDGE_PROXY_PROTOCOL: "player", TRUSTED_PROXIES: "127.0.0.1" },
+        });
         stops.unshift(() => bridge.kill());
         return bridge;
       };
