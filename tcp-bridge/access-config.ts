@@ -1,23 +1,29 @@
 import { readFileSync } from "node:fs";
-import { createSecureContext, type SecureVersion } from "node:tls";
+import type { SecureVersion } from "node:tls";
 import * as v from "valibot";
 import { type AddressRange, AddressRanges } from "../config/address-ranges.ts";
 import { ConfigError, flag } from "../config/environment.ts";
 import { isLoopbackHost, MIN_KEY_CHARACTERS } from "../config/loopback.ts";
 import { MAX_SERVICE_KEY_BYTES } from "../protocol/service-packets.ts";
-import type { TlsIdentity } from "./core/listener.ts";
+import { faultOfIdentity, type TlsFiles, type TlsIdentity } from "./core/tls-identity.ts";
 
 const SERVICE_KEY = new RegExp(`^[\\x21-\\x2b\\x2d-\\x7e]{${MIN_KEY_CHARACTERS},${MAX_SERVICE_KEY_BYTES}}$`);
+
+interface PemSource {
+  readonly text: string;
+  /** The file of the text; absent if the variable holds the text itself. */
+  readonly path?: string;
+}
 
 /** PEM text, or the path of a file with it; an empty variable is an unset one. */
 const Pem = v.optional(
   v.pipe(
     v.string(),
-    v.rawTransform(({ dataset: { value }, addIssue, NEVER }) => {
+    v.rawTransform(({ dataset: { value }, addIssue, NEVER }): PemSource | undefined => {
       if (value === "") return undefined;
-      if (value.startsWith("-----BEGIN")) return value;
+      if (value.startsWith("-----BEGIN")) return { text: value };
       try {
-        return readFileSync(value, "utf8");
+        return { text: readFileSync(value, "utf8"), path: value };
       } catch (error) {
         const code = error instanceof Error && "code" in error ? error.code : "unreadable";
         addIssue({ message: `allowed is PEM text or the path of a file with it; this path: ${code}` });
@@ -112,32 +118,37 @@ export function parseCheckTls(variables: AccessValues): TlsIdentity | undefined 
   return tlsIdentity("CHECK", { cert, key, clientCa }, SERVER_TLS_MIN_VERSION);
 }
 
-interface PemTexts {
-  readonly cert: string | undefined;
-  readonly key: string | undefined;
-  readonly clientCa: string | undefined;
+interface PemSources {
+  readonly cert: PemSource | undefined;
+  readonly key: PemSource | undefined;
+  readonly clientCa: PemSource | undefined;
 }
 
 function tlsIdentity(
   port: "BRIDGE" | "PLAYER" | "CHECK",
-  { cert, key, clientCa }: PemTexts,
+  { cert, key, clientCa }: PemSources,
   minVersion: SecureVersion,
 ): TlsIdentity | undefined {
   const names = { cert: `${port}_TLS_CERT`, key: `${port}_TLS_KEY`, clientCa: `${port}_TLS_CLIENT_CA` };
   if (cert === undefined && key === undefined && clientCa === undefined) return undefined;
   if (cert === undefined) throw new ConfigError(`${names.cert}: needed with the other TLS variables`);
   if (key === undefined) throw new ConfigError(`${names.key}: needed with ${names.cert}`);
-  try {
-    createSecureContext({ cert, key });
-  } catch {
-    throw new ConfigError(`${names.cert}, ${names.key}: allowed are a certificate and its private key, both PEM`);
+  const texts = { cert: cert.text, key: key.text, ...(clientCa && { clientCa: clientCa.text }) };
+  switch (faultOfIdentity(texts)) {
+    case "pair":
+      throw new ConfigError(`${names.cert}, ${names.key}: allowed are a certificate and its private key, both PEM`);
+    case "client_ca":
+      throw new ConfigError(`${names.clientCa}: allowed are certificates in PEM`);
+    default: {
+      const files = filesOf({ cert, key, clientCa });
+      return { ...texts, minVersion, ...(Object.keys(files).length > 0 && { files }) };
+    }
   }
-  try {
-    createSecureContext({ ca: clientCa });
-  } catch {
-    throw new ConfigError(`${names.clientCa}: allowed are certificates in PEM`);
-  }
-  return { cert, key, minVersion, ...(clientCa === undefined ? {} : { clientCa }) };
+}
+
+function filesOf(sources: PemSources): TlsFiles {
+  const paths = Object.entries(sources).map(([name, source]: [string, PemSource | undefined]) => [name, source?.path]);
+  return Object.fromEntries(paths.filter(([, path]) => path !== undefined));
 }
 
 /**

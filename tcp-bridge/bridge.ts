@@ -6,7 +6,8 @@ import { CheckPort } from "./check/check-port.ts";
 import { EdgeLookup, type SessionLookup } from "./check/edge-lookup.ts";
 import type { BridgeConfig } from "./config.ts";
 import { maxOpenFiles, shareOpenFiles } from "./core/connection-limits.ts";
-import { countAndLog, countRefusals, type Listener, MAX_LINGERING } from "./core/listener.ts";
+import { countAndLog, countRefusals, type Endpoint, type Listener, MAX_LINGERING } from "./core/listener.ts";
+import { CertificateFiles, type TlsPort } from "./core/tls-identity.ts";
 import { MAX_AWAITED_HEADERS } from "./core/trusted-proxies.ts";
 import { LANES } from "./edge/batch.ts";
 import { BatchDispatcher } from "./edge/batch-dispatcher.ts";
@@ -34,6 +35,11 @@ export interface Bridge {
   /** Undefined without a check port. */
   readonly checkAddress: AddressInfo | undefined;
   readonly metricsAddress: AddressInfo;
+  /**
+   * Reads the files of the ports' certificates now, not only when they are found to have changed. Absent if no certificate is in a
+   * file.
+   */
+  readonly reloadCertificates?: () => Promise<void>;
   /**
    * Becomes not ready, accepts no new connections, responds to what was received, tells players to go to another bridge, and then
    * closes. Resolves within 9 s.
@@ -72,7 +78,8 @@ export async function startBridge(
     batchesInFlight: () => dispatcher.batchesInFlight,
     packetsWaiting: () => dispatcher.packetsWaiting,
   });
-  registerSetup(metrics.registry, PACKAGE_VERSION, portsOf(config));
+  const certificates = new Map<string, CertificateFiles>();
+  registerSetup(metrics.registry, PACKAGE_VERSION, portsOf(config, certificates));
   const leaseMetrics = new LeaseMetrics(metrics.registry, config.cache?.maxSessions ?? 0, {
     keptSessions: () => hub?.sessions.size ?? 0,
     holdsLease: () => hub?.kept.holdsLease ?? false,
@@ -97,6 +104,9 @@ export async function startBridge(
   const gamePort = openGamePort(config, { dispatcher, kept, watches, metrics }, logger);
   const playerPort = openPlayerPort(config, failureLog, metrics, logger);
   const checkPort = openCheckPort(config, { lookup: new EdgeLookup(dispatcher, kept), metrics: checkMetrics }, logger);
+  followCertificate(certificates, "game", config.game, gamePort, logger);
+  followCertificate(certificates, "player", config.player?.endpoint, playerPort, logger);
+  followCertificate(certificates, "check", config.check?.endpoint, checkPort, logger);
   const probe = new EdgeProbe(edge, config.edge.deadlineMs);
   let draining = false;
   const readiness = async (): Promise<Readiness> => {
@@ -115,6 +125,7 @@ export async function startBridge(
     await hub?.close();
   };
   const close = async (): Promise<void> => {
+    for (const files of certificates.values()) files.stop();
     const ports = [gamePort.close(), playerPort?.close(), checkPort?.close(), metricsServer.close()];
     await Promise.all([...ports, closeHub()]);
     await Promise.all([edge.close(), watches.close()]);
@@ -127,6 +138,7 @@ export async function startBridge(
     const metricsAddress = await metricsServer.open();
     hub?.open();
     dueChecks?.start();
+    for (const files of certificates.values()) files.start();
     const tls = config.game.tls !== undefined;
     const others = { playerAddress: playerAddress ?? "none", checkAddress: checkAddress ?? "none", metricsAddress };
     logger.info({ version: PACKAGE_VERSION, gameAddress, tls, ...others }, "the bridge listens");
@@ -135,6 +147,11 @@ export async function startBridge(
       playerAddress,
       checkAddress,
       metricsAddress,
+      ...(certificates.size > 0 && {
+        reloadCertificates: async () => {
+          await Promise.all(Array.from(certificates.values(), (files) => files.reload()));
+        },
+      }),
       drain: async () => {
         draining = true;
         logger.info({ connections: gamePort.connections, players: playerPort?.connections ?? 0 }, "draining");
@@ -201,12 +218,32 @@ function fitOpenFiles(config: BridgeConfig, logger: Logger): BridgeConfig {
 }
 
 /** The ports that are open, by the name that metrics know them by. */
-function portsOf({ game, gameLimits, player, check }: BridgeConfig): Readonly<Record<string, PortSetup>> {
+function portsOf(
+  { game, gameLimits, player, check }: BridgeConfig,
+  certificates: ReadonlyMap<string, CertificateFiles>,
+): Readonly<Record<string, PortSetup>> {
+  const setup = (name: string, { maxConnections }: { maxConnections: number }, { tls }: Endpoint): PortSetup => ({
+    maxConnections,
+    identity: () => certificates.get(name)?.identity ?? tls,
+  });
   return {
-    game: { maxConnections: gameLimits.maxConnections, tls: game.tls },
-    ...(player && { player: { maxConnections: player.limits.maxConnections, tls: player.endpoint.tls } }),
-    ...(check && { check: { maxConnections: check.limits.maxConnections, tls: check.endpoint.tls } }),
+    game: setup("game", gameLimits, game),
+    ...(player && { player: setup("player", player.limits, player.endpoint) }),
+    ...(check && { check: setup("check", check.limits, check.endpoint) }),
   };
+}
+
+/** Follows the files of a port's certificate, if it has any. */
+function followCertificate(
+  certificates: Map<string, CertificateFiles>,
+  name: string,
+  endpoint: Endpoint | undefined,
+  port: TlsPort | undefined,
+  logger: Logger,
+): void {
+  const identity = endpoint?.tls;
+  if (identity?.files === undefined || port === undefined) return;
+  certificates.set(name, new CertificateFiles({ name, identity, port, logger }));
 }
 
 function openGamePort(

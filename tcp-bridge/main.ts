@@ -4,7 +4,10 @@ import { onStopSignals } from "../config/stop-signals.ts";
 import { startBridge } from "./bridge.ts";
 import { parseBridgeConfig } from "./config.ts";
 
-/** The bridge as a program: `npm run bridge`. SIGTERM and SIGINT drain it; a second signal ends it at once. */
+/**
+ * The bridge as a program: `npm run bridge`. SIGTERM and SIGINT drain it; a second signal ends it at once. SIGHUP has it read the files
+ * of its certificates.
+ */
 async function main(): Promise<void> {
   const bridge = await startBridge(parseBridgeConfig(process.env));
   const exitAfter = (stopped: Promise<void>): void => {
@@ -14,6 +17,11 @@ async function main(): Promise<void> {
     first: () => exitAfter(bridge.drain()),
     again: () => exitAfter(bridge.close()),
   });
+  const { reloadCertificates } = bridge;
+  // On Windows SIGHUP says that the console is closed.
+  if (reloadCertificates !== undefined && process.platform !== "win32") {
+    process.on("SIGHUP", () => void reloadCertificates());
+  }
 }
 
 /** Writes one line and exits: the message alone if the operator can correct the error, otherwise with its stack. */

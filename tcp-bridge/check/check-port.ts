@@ -3,13 +3,14 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
-import type { TLSSocket } from "node:tls";
+import { type TLSSocket, Server as TlsServer } from "node:tls";
 import { isLoopbackHost } from "../../config/loopback.ts";
 import type { CheckResponse } from "../../protocol/check/check-response.ts";
 import { AddressBook, type AddressRecord, FailureWindow, type PlaceLimits } from "../core/admission.ts";
 import type { LimitCode } from "../core/connection-limits.ts";
 import { type HttpPeer, HttpPlaces } from "../core/http-places.ts";
 import type { Endpoint } from "../core/listener.ts";
+import { secureContextOptions, type TlsIdentity, type TlsPort } from "../core/tls-identity.ts";
 import { TrustedProxies } from "../core/trusted-proxies.ts";
 import { answerCheck, type ReceivedRequest, refuse } from "./check-answer.ts";
 import type { SessionLookup } from "./edge-lookup.ts";
@@ -68,7 +69,7 @@ const MAX_CHECK_INTERVAL_MS = 500;
  * Answers `/v1/check` over HTTP, for proxies and services beside the bridge (docs/http-api.md, "The check port"). Plain requests are
  * read here ({@link PlainConnection}); node:http reads everything else.
  */
-export class CheckPort {
+export class CheckPort implements TlsPort {
   readonly #config: CheckPortConfig;
   readonly #parts: CheckPortParts;
   readonly #server: Server;
@@ -114,6 +115,12 @@ export class CheckPort {
     // A failed accept (too many open files) is no reason to stop: the next one may succeed.
     this.#server.on("error", this.#parts.onFault);
     return this.#server.address() as AddressInfo;
+  }
+
+  useIdentity(identity: TlsIdentity): void {
+    // An HTTPS server is one of TLS.
+    const server: unknown = this.#server;
+    if (server instanceof TlsServer) server.setSecureContext(secureContextOptions(identity));
   }
 
   /**
@@ -263,10 +270,8 @@ function createHttpServer({ endpoint: { tls }, limits }: CheckPortConfig): Serve
       ? createServer(options)
       : createTlsServer({
           ...options,
-          cert: tls.cert,
-          key: tls.key,
-          minVersion: tls.minVersion,
-          ...(tls.clientCa === undefined ? {} : { ca: tls.clientCa, requestCert: true, rejectUnauthorized: true }),
+          ...secureContextOptions(tls),
+          ...(tls.clientCa === undefined ? {} : { requestCert: true, rejectUnauthorized: true }),
           handshakeTimeout: headersMs,
         });
   return server.setTimeout(requestMs);

@@ -1,11 +1,12 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
-import { createServer as createTlsServer, type SecureVersion, type TLSSocket } from "node:tls";
+import { createServer as createTlsServer, type TLSSocket, Server as TlsServer } from "node:tls";
 import type { Logger } from "pino";
 import type { AddressRange } from "../../config/address-ranges.ts";
 import { Admission, addressKey, type Place } from "./admission.ts";
 import type { Connection, ConnectionContext } from "./connection.ts";
 import type { ConnectionLimits, DisconnectCode, LimitCode } from "./connection-limits.ts";
+import { secureContextOptions, type TlsIdentity, type TlsPort } from "./tls-identity.ts";
 import { TrustedProxies, warnOfProxies } from "./trusted-proxies.ts";
 
 /** Where a port listens, and how. */
@@ -17,15 +18,6 @@ export interface Endpoint {
   readonly tls?: TlsIdentity;
   /** If given, only these connect, each for a client that it names in a header of the PROXY protocol. */
   readonly proxies?: readonly AddressRange[];
-}
-
-/** The certificate of a TLS port, and the clients that it accepts. All texts are PEM. */
-export interface TlsIdentity {
-  readonly cert: string;
-  readonly key: string;
-  /** If given, a peer must show a certificate of this authority (mutual TLS). */
-  readonly clientCa?: string;
-  readonly minVersion: SecureVersion;
 }
 
 /** What happens to the connections of a port. */
@@ -60,7 +52,7 @@ interface Admitted {
 }
 
 /** Accepts sockets at an endpoint and creates a {@link Connection} for each. */
-export class Listener {
+export class Listener implements TlsPort {
   readonly #endpoint: Endpoint;
   readonly #createConnection: (context: ConnectionContext) => Connection;
   readonly #options: ListenerOptions;
@@ -110,6 +102,10 @@ export class Listener {
     return this.#server.address() as AddressInfo;
   }
 
+  useIdentity(identity: TlsIdentity): void {
+    if (this.#server instanceof TlsServer) this.#server.setSecureContext(secureContextOptions(identity));
+  }
+
   /**
    * Accepts no more connections, lets each respond to what it has received, and resolves when all have ended. After
    * `deadlineMs` the remaining ones are disconnected.
@@ -144,10 +140,8 @@ export class Listener {
     }
     const server = createTlsServer({
       ...socketOptions,
-      cert: tls.cert,
-      key: tls.key,
-      minVersion: tls.minVersion,
-      ...(tls.clientCa === undefined ? {} : { ca: tls.clientCa, requestCert: true, rejectUnauthorized: true }),
+      ...secureContextOptions(tls),
+      ...(tls.clientCa === undefined ? {} : { requestCert: true, rejectUnauthorized: true }),
       handshakeTimeout: this.#options.limits.packetTimeoutMs,
     });
     // The TCP connection below TLS: a handshake takes a place too.

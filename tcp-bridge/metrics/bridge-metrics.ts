@@ -12,7 +12,7 @@ import { MAX_BATCH_REQUESTS } from "../../protocol/session-request.ts";
 import { Status, statusName } from "../../protocol/status-codes.ts";
 import { WATCH_RESPONSE_TYPE } from "../../protocol/watch-packets.ts";
 import type { DisconnectCode, LimitCode } from "../core/connection-limits.ts";
-import type { TlsIdentity } from "../core/listener.ts";
+import type { TlsIdentity } from "../core/tls-identity.ts";
 import type { DispatchMetrics } from "../edge/batch-dispatcher.ts";
 import type { EdgeFailureCode } from "../edge/edge-client.ts";
 import type { GameConnectionMetrics } from "../game/game-port.ts";
@@ -206,11 +206,11 @@ function kindOf(responseType: number): string {
 /** What an operator has set up for a port. */
 export interface PortSetup {
   readonly maxConnections: number;
-  /** Undefined without TLS. */
-  readonly tls: TlsIdentity | undefined;
+  /** What the port uses now; undefined without TLS. */
+  readonly identity: () => TlsIdentity | undefined;
 }
 
-/** Adds what does not change while the bridge runs: its version, and the limits and certificates of its ports. */
+/** Adds what operators have set up: the version of the bridge, and the limits and certificates of its ports. */
 export function registerSetup(registry: Registry, version: string, ports: Readonly<Record<string, PortSetup>>): void {
   const registers = [registry];
   const info = new Gauge({
@@ -226,15 +226,18 @@ export function registerSetup(registry: Registry, version: string, ports: Readon
     labelNames: ["port"],
     registers,
   });
-  const certificates = new Gauge({
+  for (const [port, { maxConnections: limit }] of Object.entries(ports)) maxConnections.set({ port }, limit);
+  new Gauge({
     name: "artoria_bridge_certificate_expiry_timestamp_seconds",
     help: "When the certificate that the bridge has loaded for a port expires, Unix time",
     labelNames: ["port"],
     registers,
+    collect() {
+      for (const [port, { identity }] of Object.entries(ports)) {
+        const cert = identity()?.cert;
+        // Of a chain the first certificate is the port's own, and is read.
+        if (cert !== undefined) this.set({ port }, Date.parse(new X509Certificate(cert).validTo) / 1000);
+      }
+    },
   });
-  for (const [port, { maxConnections: limit, tls }] of Object.entries(ports)) {
-    maxConnections.set({ port }, limit);
-    // Of a chain the first certificate is the port's own, and is read.
-    if (tls !== undefined) certificates.set({ port }, Date.parse(new X509Certificate(tls.cert).validTo) / 1000);
-  }
 }

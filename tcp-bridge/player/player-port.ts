@@ -1,6 +1,7 @@
 import type { AddressInfo } from "node:net";
 import { AddressBook } from "../core/admission.ts";
 import { type Endpoint, Listener, type PortObserver } from "../core/listener.ts";
+import type { TlsIdentity, TlsPort } from "../core/tls-identity.ts";
 import { PlayerConnection, type PlayerConnectionOptions } from "./player-connection.ts";
 import { PlayerAddress, type PlayerPortLimits } from "./player-limits.ts";
 import { RoomSockets } from "./room-socket.ts";
@@ -12,7 +13,7 @@ export interface PlayerPortConfig {
 }
 
 /** The port for players, a relay to their rooms (docs/wire-protocol.md, "Player packets"). */
-export class PlayerPort {
+export class PlayerPort implements TlsPort {
   readonly #listener: Listener;
   readonly #roomSockets: RoomSockets;
   readonly #queued = new Set<PlayerConnection>();
@@ -48,6 +49,10 @@ export class PlayerPort {
   /** Starts to listen. Rejects with the system's error, for example EADDRINUSE. */
   open(): Promise<AddressInfo> {
     return this.#listener.open();
+  }
+
+  useIdentity(identity: TlsIdentity): void {
+    this.#listener.useIdentity(identity);
   }
 
   /** Sends every player Closed(GoingAway), and resolves when all are gone: after `deadlineMs` and 1 s at the latest. */

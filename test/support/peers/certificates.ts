@@ -6,10 +6,11 @@ export interface Certificate {
   readonly key: string;
 }
 
-/** A self-signed certificate for localhost and 127.0.0.1, which is its own authority. */
-export async function selfSigned(commonName: string): Promise<Certificate> {
+/** A self-signed certificate for localhost and 127.0.0.1, which is its own authority. By default it is valid for a year. */
+export async function selfSigned(commonName: string, notAfterDate?: Date): Promise<Certificate> {
   const { cert, private: key } = await generate([{ name: "commonName", value: commonName }], {
     keyType: "ec",
+    ...(notAfterDate && { notAfterDate }),
     extensions: [
       { name: "basicConstraints", cA: true },
       {
