@@ -19,7 +19,7 @@ export default defineConfig({
           isolate: false,
           maxWorkers: MAX_WORKERS,
           include: [
-            "test/{protocol,config,tcp-bridge,client,redis-rest,dev,docs,bench,e2e}/**/*.test.ts",
+            "test/{protocol,config,tcp-bridge,client,redis-rest,dev,deploy,docs,bench,e2e}/**/*.test.ts",
             "test/security/*.test.ts",
           ],
           testTimeout: TEST_TIMEOUT_MS,

@@ -113,6 +113,41 @@ describe("the rules of deploy/prometheus", () => {
   });
 });
 
+describe("deploy/kubernetes", () => {
+  const adapter: { rules: readonly { seriesQuery: string; metricsQuery: string }[] } = parse(
+    fileOf("deploy/kubernetes/monitoring/prometheus-adapter.yaml"),
+  );
+  const scaled = [...fileOf("deploy/kubernetes/base/bridge/availability.yaml").matchAll(/metric: \{ name: (\w+) \}/g)];
+
+  test("scales by metrics that exist, and that prometheus-adapter is told to give", () => {
+    expect(scaled.length).toBeGreaterThan(0);
+    for (const [, metric = ""] of scaled) {
+      expect([metric, series.has(metric)]).toEqual([metric, true]);
+      const rules = adapter.rules.filter(({ seriesQuery }) => {
+        const [, pattern = ""] = /__name__=~"([^"]+)"/.exec(seriesQuery) ?? [];
+        return new RegExp(`^(?:${pattern})$`).test(metric);
+      });
+      expect([metric, rules.length]).toEqual([metric, 1]);
+      // What the adapter makes of the template.
+      const query = rules[0]?.metricsQuery
+        .replace("<<.Series>>", metric)
+        .replace("<<.LabelMatchers>>", 'namespace="artoria",pod=~"artoria-bridge-1|artoria-bridge-2"')
+        .replace("<<.GroupBy>>", "pod");
+      expect(selectorsOf(query ?? "")).toEqual([{ metric, labels: ["namespace", "pod"] }]);
+    }
+  });
+
+  test("scrapes the jobs that the rules know, with the labels that prometheus-adapter needs", () => {
+    const found: {
+      scrape_configs: readonly { job_name: string; relabel_configs: readonly { target_label?: string }[] }[];
+    } = parse(fileOf("deploy/kubernetes/monitoring/prometheus.yml"));
+    expect(found.scrape_configs.map(({ job_name }) => job_name)).toEqual(scrapes.map(({ job_name }) => job_name));
+    for (const { relabel_configs } of found.scrape_configs) {
+      expect(relabel_configs.flatMap(({ target_label }) => target_label ?? [])).toEqual(["namespace", "pod"]);
+    }
+  });
+});
+
 describe("deploy/grafana/artoria.json", () => {
   const queries = panels.flatMap(({ title, targets = [] }) => targets.map(({ expr }) => [title, expr] as const));
 
