@@ -17,6 +17,8 @@ const PROGRAMS: Readonly<Record<string, string>> = {
   cmake: "cmake",
   make: "make",
   tshark: "tshark",
+  "kubernetes-client": "kubectl",
+  podman: "podman",
 };
 
 /** With the folders of daemons, which a user's PATH does not have. */
