@@ -36,6 +36,7 @@ app.notFound((c) => problem(c, "not_found", "no such route; GET /docs lists them
 
 // Called for every request of a protected site, so it sets its few headers itself.
 app.route("/v1/check", check);
+app.route("/healthz", healthz);
 
 // Responses go to bridges, so they have none of the headers for browsers.
 app.use("/v1/packets", provideStore(), requireApiKey(), limitBody(MAX_BATCH_BYTES));
@@ -59,7 +60,6 @@ app.use(
     overwrite: false,
   }),
 );
-app.route("/healthz", healthz);
 app.route("/", assets);
 app.route("/", pages);
 

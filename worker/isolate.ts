@@ -106,18 +106,12 @@ function openStore(config: WorkerConfig, bindings: IsolateBindings): SessionStor
     if (leases.has(WATCHERS)) for (const poke of pokes) poke.ask();
     return acknowledgements.wait(leases);
   };
-  if (store.kind === "embedded") {
-    return new EmbeddedStore({ namespace: bindings.EMBEDDED_SESSIONS, policy, logEntries, awaitAcknowledgements });
-  }
-  const { url, token, keyPrefix } = store;
-  const redis = new RedisStore({
-    url,
-    token,
-    keyPrefix,
-    policy,
-    logEntries,
-    background: waitUntil,
-    awaitAcknowledgements,
-  });
-  return new CoalescingStore({ store: redis, background: waitUntil });
+  const common = { policy, logEntries, awaitAcknowledgements };
+  const opened =
+    store.kind === "embedded"
+      ? new EmbeddedStore({ ...common, namespace: bindings.EMBEDDED_SESSIONS })
+      : new RedisStore({ ...common, ...store, background: waitUntil });
+  // One request waits for what another one resolves: vitest's runtime alone is told not to let it.
+  const mayCoalesce = Cloudflare.compatibilityFlags["handle_cross_request_promise_resolution"] === true;
+  return mayCoalesce ? new CoalescingStore({ store: opened, background: waitUntil }) : opened;
 }
