@@ -1,9 +1,12 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { createRequire } from "node:module";
 import { platform } from "node:os";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
-import workerd from "workerd";
+
+/** The program of this platform. The package is CommonJS without types. */
+const { default: WORKERD } = createRequire(import.meta.url)("workerd") as { readonly default: string };
 
 /** How to run workerd. */
 export interface WorkerdOptions {
@@ -33,7 +36,7 @@ export class WorkerdProcess {
   readonly ended: Promise<string>;
 
   private constructor({ configFile, folder, environment, print }: WorkerdOptions) {
-    this.#child = spawn(workerd.default, ["serve", "--experimental", "--control-fd=3", configFile], {
+    this.#child = spawn(WORKERD, ["serve", "--experimental", "--control-fd=3", configFile], {
       stdio: ["ignore", "pipe", "pipe", "pipe"],
       env: { ...environment, ...WINDOWS_NEEDS },
       detached: true,
