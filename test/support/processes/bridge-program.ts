@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { freePort } from "../../../dev/free-port.ts";
 import type { Certificate } from "../peers/certificates.ts";
 import { until } from "../until.ts";
@@ -12,6 +13,8 @@ export interface BridgeProgramOptions {
   readonly variables?: Readonly<Record<string, string>>;
   /** Of Node, before the program's file. */
   readonly nodeArgs?: readonly string[];
+  /** The folder of an earlier release; absent: this one. */
+  readonly folder?: string;
 }
 
 /** A bridge in a process of its own, which can be killed and started again on the same ports. */
@@ -20,17 +23,19 @@ export class BridgeProgram {
   readonly playerPort: number;
   readonly metricsPort: number;
   readonly #nodeArgs: readonly string[];
+  #folder: string;
   readonly #variables: Readonly<Record<string, string>>;
   #program: Program | undefined;
 
   private constructor(
-    { edgeUrl, certificate, variables, nodeArgs = [] }: BridgeProgramOptions,
+    { edgeUrl, certificate, variables, nodeArgs = [], folder = "" }: BridgeProgramOptions,
     [gamePort, playerPort, metricsPort]: readonly [number, number, number],
   ) {
     this.gamePort = gamePort;
     this.playerPort = playerPort;
     this.metricsPort = metricsPort;
     this.#nodeArgs = nodeArgs;
+    this.#folder = folder;
     this.#variables = {
       ...{ EDGE_URL: edgeUrl, API_KEY: "key", LOG_LEVEL: "warn" },
       ...{ BRIDGE_PORT: String(gamePort), METRICS_PORT: String(metricsPort) },
@@ -55,7 +60,16 @@ export class BridgeProgram {
   }
 
   start(): void {
-    this.#program = new Program(process.execPath, [...this.#nodeArgs, "tcp-bridge/main.ts"], this.#variables);
+    const main = join(this.#folder, "tcp-bridge/main.ts");
+    this.#program = new Program(process.execPath, [...this.#nodeArgs, main], this.#variables);
+  }
+
+  /** Drains it, and starts that of another folder in its place. */
+  async replaceBy(folder: string): Promise<void> {
+    await this.drain();
+    this.#folder = folder;
+    this.start();
+    await until(() => this.isReady());
   }
 
   async isReady(): Promise<boolean> {

@@ -1,12 +1,14 @@
 import type { ChildProcessWithoutNullStreams } from "node:child_process";
+import { join } from "node:path";
 import { Program } from "./program.ts";
 
 /** `artoria chat` in a process of its own, on pipes. */
 export class ChatProgram extends Program {
   declare readonly child: ChildProcessWithoutNullStreams;
 
-  constructor(args: readonly string[], variables: Readonly<Record<string, string>> = {}) {
-    super(process.execPath, ["client/command/main.ts", "chat", ...args], variables, "pipe");
+  /** `folder`: of an earlier release; absent: this one. */
+  constructor(args: readonly string[], variables: Readonly<Record<string, string>> = {}, folder = "") {
+    super(process.execPath, [join(folder, "client/command/main.ts"), "chat", ...args], variables, "pipe");
   }
 
   get lines(): string[] {
