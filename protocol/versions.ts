@@ -12,7 +12,7 @@ export const PACKAGE_VERSION = "0.1.0";
 export const WIRE_PROTOCOL_VERSION = "1.1.0";
 
 /** Of the routes below `/v1` and of their JSON (docs/http-api.md). The major version is the one in their path. */
-export const HTTP_API_VERSION = "1.0.0";
+export const HTTP_API_VERSION = "1.1.0";
 
 /**
  * The header in which a bridge tells the edge its {@link PACKAGE_VERSION}: with each batch and with the upgrade of `/v1/leases`. The

@@ -46,9 +46,11 @@ async function createSession(
   user: string,
   sessid?: number,
 ): Promise<{ token: string; sessid: number }> {
-  const response = await askAsService(stack, "POST", "/v1/sessions", { user, sessid });
-  expect(response.ok).toBe(true);
-  return (await response.json()) as { token: string; sessid: number };
+  // A machine that is busy starting programs may keep the store from responding in time.
+  return await until(async () => {
+    const response = await askAsService(stack, "POST", "/v1/sessions", { user, sessid });
+    return response.ok && ((await response.json()) as { token: string; sessid: number });
+  });
 }
 
 /** A player in a room, and the texts that it has received. */
@@ -197,6 +199,7 @@ describe("parts of 0.1.0 and of this version on one Redis", () => {
       const artoria = (...args: string[]): Promise<ProgramResult> => runProgram(main, args, variables);
       const id = String(sessid);
       const watching = Program.node(main, ["watch", "--json"], variables);
+      await watching.prints(/watching/);
       const { token } = await createSession(stack, "ada");
       expect(await artoria("register", id, "--user", "ada")).toMatchObject({ exitCode: 0, stderr: "" });
       expect(await artoria("check", id)).toMatchObject({ exitCode: 0, stdout: "Ok\n" });
@@ -205,17 +208,19 @@ describe("parts of 0.1.0 and of this version on one Redis", () => {
         stdout: expect.stringContaining("user ada"),
       });
       expect((await artoria("count")).stdout).toMatch(/^Ok\nsessions \d+\nusers \d+\n$/);
-      await until(async () => (await artoria("register", id, "--user", "ada")).exitCode === 0);
       const fingerprint = new X509Certificate(certificate.cert).fingerprint256.replaceAll(":", "");
       const options = ["--room", `chat-${id}`, "--player-port", String(stack.playerPort), "--fingerprint", fingerprint];
-      const chats = ["kim", "lee"].map((user) => new ChatProgram([...options, "--user", user], variables, folder));
-      const [kim, lee] = chats;
-      await kim?.shows(/lee/);
-      kim?.write("good evening");
-      await lee?.shows(/good evening/);
+      const chat = async (user: string) => {
+        const program = new ChatProgram([...options, "--user", user, "--timeout", "60000"], variables, folder);
+        await program.shows(/^-- Established$/);
+        return program;
+      };
+      const [kim, lee] = [await chat("kim"), await chat("lee")];
+      kim.write("good evening");
+      await lee.shows(/kim: good evening$/);
       expect(await artoria("delete", id, "--user", "ada")).toMatchObject({ exitCode: 0 });
       await watching.prints(new RegExp(`"sessid":${id}\\b`));
-      for (const program of [watching, ...chats]) await program.kill();
+      for (const program of [watching, kim, lee]) await program.kill();
     },
   );
 
