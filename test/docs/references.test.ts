@@ -69,6 +69,20 @@ describe("findBrokenReferences", () => {
     expect(broken(["worker/log.ts", 'run("worker/gone.ts");'])).toMatchObject([{ reference: "worker/gone.ts" }]);
   });
 
+  test("follows what a file imports from a folder beside it that has the name of one of the root", () => {
+    const imports = (name: string) =>
+      findBrokenReferences(
+        new Map([
+          CODE,
+          PACKAGE,
+          ["tcp-bridge/worker/batch.ts", ""],
+          ["tcp-bridge/bridge.ts", `import { Batch } from "./worker/${name}.ts";\n`],
+        ]),
+      );
+    expect(imports("batch")).toEqual([]);
+    expect(imports("gone")).toMatchObject([{ reference: "worker/gone.ts" }]);
+  });
+
   function broken(file: readonly [string, string]) {
     return findBrokenReferences(new Map([PAGE, CODE, PACKAGE, file]));
   }

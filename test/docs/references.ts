@@ -35,7 +35,7 @@ export function findBrokenReferences(tree: Tree): BrokenReference[] {
   return [...tree].flatMap(([file, text]) => {
     const prose = CODE_FILE.test(file) ? commentsOf(text) : text;
     const found = [
-      ...brokenPaths(text, index),
+      ...brokenPaths(file, text, index),
       ...brokenNames(prose, index),
       ...brokenHeadings(file, prose, index),
       ...brokenScripts(prose, index),
@@ -117,10 +117,12 @@ function* brokenLinks(file: string, text: string, index: TreeIndex): Iterable<Fo
   }
 }
 
-function* brokenPaths(text: string, index: TreeIndex): Iterable<Found> {
-  for (const { index: offset, 1: written = "" } of text.matchAll(index.topFolders)) {
+/** `./edge/batch.ts` may be meant from the file that names it, whose folder may have one of a name that the root has too. */
+function* brokenPaths(file: string, text: string, index: TreeIndex): Iterable<Found> {
+  for (const { index: offset, 0: whole, 1: written = "" } of text.matchAll(index.topFolders)) {
     const path = written.replace(/[./]+$/, "");
-    if (!index.paths.has(path) && !GENERATED.test(path)) yield [offset, written];
+    const beside = whole.startsWith("./") ? posix.join(posix.dirname(file), path) : path;
+    if (!index.paths.has(path) && !index.paths.has(beside) && !GENERATED.test(path)) yield [offset, written];
   }
 }
 
