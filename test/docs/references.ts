@@ -117,7 +117,7 @@ function* brokenLinks(file: string, text: string, index: TreeIndex): Iterable<Fo
   }
 }
 
-/** `./edge/batch.ts` may be meant from the file that names it, whose folder may have one of a name that the root has too. */
+/** A path that begins with a dot may be meant from the file that has it: beside it may be a folder of the same name as in the root. */
 function* brokenPaths(file: string, text: string, index: TreeIndex): Iterable<Found> {
   for (const { index: offset, 0: whole, 1: written = "" } of text.matchAll(index.topFolders)) {
     const path = written.replace(/[./]+$/, "");
