@@ -2,8 +2,8 @@
  * The versions of Artoria, each by the rules of https://semver.org. docs/upgrading.md says what each promises, and when it is raised.
  */
 
-/** Of the programs and of the npm package, which are released together. package.json has the same. */
-export const PACKAGE_VERSION = "0.1.0";
+/** Of the programs and of the npm package, which are released together. `npm version` raises it. */
+export const PACKAGE_VERSION = "0.2.0";
 
 /**
  * Of the packets of game servers and players, of the batches between a bridge and an edge, and of leases (docs/wire-protocol.md).

@@ -11,7 +11,7 @@
 #define ARTORIA_HPP
 
 /// The version of this header, which is that of all of Artoria's parts. CMakeLists.txt reads it here.
-#define ARTORIA_VERSION "0.1.0"
+#define ARTORIA_VERSION "0.2.0"
 /// The version of the packets (docs/wire-protocol.md). Parts with the same major version work together.
 #define ARTORIA_WIRE_PROTOCOL_VERSION "1.1.0"
 
