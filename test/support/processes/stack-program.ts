@@ -16,7 +16,7 @@ export interface StackProgramOptions {
 
 const PORTS = ["EDGE_PORT", "BRIDGE_PORT", "PLAYER_PORT", "METRICS_PORT", "CHECK_PORT", "REDIS_REST_PORT"] as const;
 
-const START_MS = 120_000;
+const START_MS = 300_000;
 
 type Ports = Readonly<Record<(typeof PORTS)[number], number>>;
 
