@@ -1347,7 +1347,7 @@ class Client {
 
   /// `position` may be the one that is kept already.
   void keepPosition(std::string_view position) noexcept {
-    std::memmove(position_.data(), position.data(), position.size());
+    if (!position.empty()) std::memmove(position_.data(), position.data(), position.size());
     positionBytes_ = position.size();
   }
 

@@ -18,7 +18,7 @@ import {
 import { decodeBridgePacket, decodeWatchRequest } from "../../protocol/watch-packets.ts";
 import { mutateBytes } from "../support/packets/cut-and-mutate.ts";
 import { fromHex, toHex } from "../support/packets/packet-bytes.ts";
-import { CPP, compileCpp, SANITIZERS } from "../support/processes/cpp-compiler.ts";
+import { COMPILE_TIMEOUT_MS, CPP, compileCpp, SANITIZERS } from "../support/processes/cpp-compiler.ts";
 import { seededRandom } from "../support/random.ts";
 
 const run = promisify(execFile);
@@ -105,7 +105,7 @@ describe.each(BUILDS)("artoria.hpp, built by $name", ({ compiler, flags, start }
     const file = join(folder, `packets-${compiler}`);
     await compileCpp(compiler, ["client/cpp/test/packets.cpp"], file, flags);
     program = [...start, file];
-  });
+  }, COMPILE_TIMEOUT_MS);
 
   test("decodes every vector to its fields, and encodes what it has decoded to the same bytes", () => {
     const expected = vectors.map((vector) => `${vector.type}${fieldsOf(vector)} ${vector.hex}`);

@@ -9,8 +9,6 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <iostream>
-#include <sstream>
 #include <string>
 #include <sys/time.h>
 #include <vector>
@@ -47,20 +45,20 @@ bool printStatus(const Client& client, const Result<Response>& result) {
 
 std::string string(std::string_view text) { return std::string(text); }
 
-void run(Client& client, const std::string& command, std::istringstream& words) {
-  std::int32_t number = 0;
-  std::string text;
+/// `words`: a command, and its arguments; what is missing is empty.
+void run(Client& client, const std::vector<std::string>& words) {
+  const auto word = [&](std::size_t index) { return index < words.size() ? words[index] : std::string(); };
+  const std::string command = word(0);
+  const std::int32_t number = std::atoi(word(1).c_str());
   if (command == "connect") print(client, client.connect());
   if (command == "disconnect") client.disconnect();
-  if (command == "wait") words >> number, print(client, client.wait(number));
-  if (command == "check") words >> number, printStatus(client, client.check(number));
-  if (command == "access") words >> number >> text, printStatus(client, client.checkAccess(number, text));
-  if (command == "register") words >> number >> text, printStatus(client, client.registerSession(number, text, ipv4(192, 168, 0, 1)));
-  if (command == "delete") words >> number >> text, printStatus(client, client.deleteSession(number, text));
+  if (command == "wait") print(client, client.wait(number));
+  if (command == "check") printStatus(client, client.check(number));
+  if (command == "access") printStatus(client, client.checkAccess(number, word(2)));
+  if (command == "register") printStatus(client, client.registerSession(number, word(2), ipv4(192, 168, 0, 1)));
+  if (command == "delete") printStatus(client, client.deleteSession(number, word(2)));
   if (command == "watch") {
-    std::string after;
-    words >> number >> after;
-    const auto watching = client.watch(static_cast<WatchScope>(number), after);
+    const auto watching = client.watch(static_cast<WatchScope>(number), word(2));
     if (printStatus(client, watching)) std::printf("from %s\n", string(watching.response.position).c_str());
   }
   if (command == "position") std::printf("%s\n", string(client.position()).c_str());
@@ -69,23 +67,18 @@ void run(Client& client, const std::string& command, std::istringstream& words) 
     if (printStatus(client, counted)) std::printf("%u sessions, %u users\n", counted.response.sessions, counted.response.users);
   }
   if (command == "issue") {
-    words >> text;
-    const auto issued = client.issue(text);
+    const auto issued = client.issue(word(1));
     if (printStatus(client, issued)) std::printf("%d %s\n", issued.response.sessid, formatToken(issued.response.token).data());
   }
   if (command == "identify") {
     Token token;
-    words >> text;
-    if (!parseToken(text, token)) std::printf("no token\n");
-    words >> text;
-    const auto identified = client.identify(token, words ? text : "");
+    if (!parseToken(word(1), token)) std::printf("no token\n");
+    const auto identified = client.identify(token, word(2));
     if (printStatus(client, identified)) std::printf("%d %s\n", identified.response.sessid, string(identified.response.user).c_str());
   }
   if (command == "checkAll") {
     std::vector<std::int32_t> sessids;
-    std::int32_t last = 0;
-    words >> number >> last;
-    for (; number <= last; ++number) sessids.push_back(number);
+    for (std::int32_t sessid = number; sessid <= std::atoi(word(2).c_str()); ++sessid) sessids.push_back(sessid);
     std::vector<Status> statuses(sessids.size());
     if (hasFailed(client, client.checkAll(sessids.data(), sessids.size(), statuses.data()))) return;
     std::size_t valid = 0;
@@ -98,6 +91,8 @@ void run(Client& client, const std::string& command, std::istringstream& words) 
 void startSignals() {
   struct sigaction action {};
   action.sa_handler = [](int) {};
+  // Only for the standard input: poll() is interrupted all the same.
+  action.sa_flags = SA_RESTART;
   sigaction(SIGALRM, &action, nullptr);
   itimerval everyMs{{0, 1000}, {0, 1000}};
   setitimer(ITIMER_REAL, &everyMs, nullptr);
@@ -125,11 +120,15 @@ int main(int count, char** arguments) {
     if (name == "signals") startSignals();
   }
   Client client(options);
-  std::string line;
-  while (std::getline(std::cin, line)) {
-    std::istringstream words(line);
-    std::string command;
-    words >> command;
-    run(client, command, words);
+  std::vector<std::string> words(1);
+  for (int character = std::getchar(); character != EOF; character = std::getchar()) {
+    if (character == '\n') {
+      run(client, words);
+      words.assign(1, "");
+    } else if (character == ' ') {
+      words.emplace_back();
+    } else {
+      words.back() += static_cast<char>(character);
+    }
   }
 }

@@ -2,7 +2,12 @@ import { once } from "node:events";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { Connector } from "../../../client/connector.ts";
 import { MAX_SERVICE_PACKET_BYTES, PacketDecoder } from "../../../protocol/packet-framing.ts";
-import { type DecodedServiceRequest, decodeServiceRequest } from "../../../protocol/service-packets.ts";
+import {
+  type DecodedServiceRequest,
+  decodeServiceKey,
+  decodeServiceRequest,
+  SERVICE_KEY_REQUEST_TYPE,
+} from "../../../protocol/service-packets.ts";
 import { decodeWatchRequest, type WatchRequest } from "../../../protocol/watch-packets.ts";
 import { Changes } from "../changes.ts";
 import { PacketBytes } from "../packets/packet-bytes.ts";
@@ -49,11 +54,18 @@ export class ScriptedBridge {
   }
 }
 
+/** The first packet of a connection that shows a service key. */
+export interface ShownKey {
+  readonly key: string;
+}
+
+type ReceivedPacket = DecodedServiceRequest | WatchRequest | ShownKey;
+
 /** One connection to it. */
 export class ScriptedConnection {
   readonly socket: Socket;
   /** What has been received, in order. */
-  readonly requests: (DecodedServiceRequest | WatchRequest)[] = [];
+  readonly requests: ReceivedPacket[] = [];
   readonly #changes = new Changes();
 
   constructor(socket: Socket) {
@@ -62,23 +74,28 @@ export class ScriptedConnection {
     socket.on("error", () => {});
     socket.on("data", (chunk) => {
       decoder.push(chunk, (packet) => {
-        const request = decodeServiceRequest(packet);
-        this.requests.push(request.kind === "unknown" ? decodeWatchRequest(packet) : request);
+        this.requests.push(readPacket(packet));
       });
       this.#changes.notify();
     });
   }
 
   /** The request with this number, from 0 on, once it has come. */
-  async request(index: number): Promise<DecodedServiceRequest | WatchRequest> {
+  async request(index: number): Promise<ReceivedPacket> {
     await this.#changes.until(() => this.requests.length > index);
-    return this.requests[index] as DecodedServiceRequest | WatchRequest;
+    return this.requests[index] as ReceivedPacket;
   }
 
   /** Sends these packets as one chunk. */
   send(...packets: readonly Uint8Array[]): void {
     this.socket.write(Buffer.concat(packets));
   }
+}
+
+function readPacket(packet: Uint8Array): ReceivedPacket {
+  const request = decodeServiceRequest(packet);
+  if (request.kind !== "unknown") return request;
+  return request.type === SERVICE_KEY_REQUEST_TYPE ? { key: decodeServiceKey(packet) } : decodeWatchRequest(packet);
 }
 
 /** A response that has only a status. */

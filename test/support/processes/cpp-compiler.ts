@@ -17,6 +17,9 @@ const STRICT = [
 /** Stops the program at the first error that it finds. */
 export const SANITIZERS = ["-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
 
+/** For a hook that compiles: with sanitizers it takes some seconds of CPU. */
+export const COMPILE_TIMEOUT_MS = 300_000;
+
 /** Compiles sources to `output`; their paths are from the project's folder. @throws Error with what the compiler says */
 export async function compileCpp(
   compiler: string,
