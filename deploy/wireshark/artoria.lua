@@ -555,10 +555,6 @@ local tls_dissector = Dissector.get("tls")
 -- The TCP connections that begin with a TLS record.
 local is_tls = {}
 
-function artoria.init()
-  is_tls = {}
-end
-
 -- A ClientHello or a ServerHello: handshake (22), version 3.x. A Join or a request that long does not exist.
 local function begins_with_tls(tvb)
   return tvb:len() >= 3 and tvb:range(0, 1):uint() == 22 and tvb:range(1, 1):uint() == 3
@@ -602,8 +598,26 @@ local function recognise(tvb, pinfo, tree)
   return true
 end
 
+-- The TCP connections whose TLS has packets inside. pinfo.conversation is of TCP: it would take the connection away from TLS.
+local is_recognised = {}
+
+local function recognise_in_tls(tvb, pinfo, tree)
+  local stream = tcp_stream()
+  local number = stream and stream.value
+  if number == nil or not (is_recognised[number] or looks_like_packets(tvb)) then return false end
+  is_recognised[number] = true
+  dissect_stream(tvb, pinfo, tree)
+  return true
+end
+
 artoria:register_heuristic("tcp", recognise)
-artoria:register_heuristic("tls", recognise)
+artoria:register_heuristic("tls", recognise_in_tls)
+
+-- Before each file, and before it is dissected anew.
+function artoria.init()
+  is_tls = {}
+  is_recognised = {}
+end
 
 local tcp_ports = DissectorTable.get("tcp.port")
 local tls_ports = DissectorTable.get("tls.port")

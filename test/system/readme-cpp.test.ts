@@ -45,11 +45,24 @@ async function blocksOf(page: string): Promise<string[]> {
 async function compile(name: string, source: string, flags: readonly string[]): Promise<string> {
   const [file, program] = [join(folder, `${name}.cpp`), join(folder, name)];
   await writeFile(file, source);
-  await promisify(execFile)("g++", ["-std=c++17", "-Wall", "-Wextra", "-Werror", ...flags, "-I", CPP, file, "-o", program]);
+  await promisify(execFile)("g++", [
+    "-std=c++17",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    ...flags,
+    "-I",
+    CPP,
+    file,
+    "-o",
+    program,
+  ]);
   return program;
 }
 
-test("the C++ of README.md compiles without a warning, checks a session and removes the players whose session ended", { timeout: COMPILE_TIMEOUT_MS }, async () => {
+test("the C++ of README.md compiles without a warning, checks a session and removes the players whose session ended", {
+  timeout: COMPILE_TIMEOUT_MS,
+}, async () => {
   const [check = "", watch = "", ...more] = await blocksOf("README.md");
   expect(more).toEqual([]);
   const [, head = "", checking = ""] = /^((?:#.*\n)+)(.*)$/s.exec(check) ?? [];

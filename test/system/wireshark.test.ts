@@ -16,6 +16,7 @@ import { COMPILE_TIMEOUT_MS, compileCpp } from "../support/processes/cpp-compile
 import { Program } from "../support/processes/program.ts";
 import { askAsService, type RunningStack, startStackOn } from "../support/processes/running-stack.ts";
 import { seededRandom } from "../support/random.ts";
+import { until } from "../support/until.ts";
 
 const SCRIPT = fileURLToPath(new URL("../../deploy/wireshark/artoria.lua", import.meta.url));
 const KEY = "service-key-of-32-characters-000";
@@ -157,7 +158,10 @@ describe.each([
       return bytes;
     });
     // Each in a connection of its own, so that none hides another; and as one stream, in pieces.
-    const alone = await captureOfEach(port, damaged.map((bytes) => [bytes]));
+    const alone = await captureOfEach(
+      port,
+      damaged.map((bytes) => [bytes]),
+    );
     expect(await tshark(alone, "-V")).toContain("Malformed: payload");
     const pieces = damaged.flatMap((bytes) => [bytes.subarray(0, 3), bytes.subarray(3)]);
     const text = await tshark(await captureOf(port, pieces), "-V");
@@ -167,9 +171,15 @@ describe.each([
 
 describe("the dissector", () => {
   test("names the field of every broken vector as an expert info", async () => {
-    const capture = await captureOfEach(7000, (service.broken ?? []).map(({ hex }) => [fromHex(hex)]));
+    const capture = await captureOfEach(
+      7000,
+      (service.broken ?? []).map(({ hex }) => [fromHex(hex)]),
+    );
     const text = await tshark(capture, "-Y", "artoria", "-T", "fields", "-e", "_ws.expert.message");
-    const named = text.trimEnd().split("\n").map((line) => /Malformed: (\w+): /.exec(line)?.[1] ?? "none");
+    const named = text
+      .split("\n")
+      .slice(0, -1)
+      .map((line) => /Malformed: (\w+): /.exec(line)?.[1] ?? "none");
     // What is broken about the others is only who sends them.
     expect(named).toEqual([
       ...["size", "size", "type", "sessid", "payload", "sessid", "id", "id", "id", "id", "id"],
@@ -211,14 +221,26 @@ describe("the dissector, on a capture of the example game server", () => {
     await recorder.prints(/File: /);
 
     const server = new Program(program, [String(gameAddress.port), "0"], { ARTORIA_SERVICE_KEY: KEY });
-    const kim = new ExamplePlayer(Number((await server.prints(/127\.0\.0\.1 (\d+)/))[1]));
+    const port = Number((await server.prints(/127\.0\.0\.1 (\d+)/))[1]);
+    const kim = new ExamplePlayer(port);
     kim.say("7 kim");
     await kim.hears("welcome, kim");
+    const lee = new ExamplePlayer(port);
+    lee.say("8 lee");
+    await lee.hears("welcome, lee");
     kim.say("hello");
+    await lee.hears("kim: hello");
     expect((await askAsService(stack, "DELETE", "/v1/sessions/7")).status).toBe(204);
     await kim.isKicked();
     await server.kill();
     await joinByTls();
+    // dumpcap writes with a delay.
+    const end = `tcp.port == ${playerAddress.port} && tcp.flags.fin == 1`;
+    const isWritten = async (): Promise<boolean> => {
+      const { stdout } = await promisify(execFile)("tshark", ["-r", capture, "-Y", end]).catch((error) => error);
+      return stdout !== "";
+    };
+    await until(isWritten, 60_000);
     recorder.signal("SIGINT");
     await recorder.ended();
   }, COMPILE_TIMEOUT_MS);
