@@ -22,6 +22,7 @@ void savePosition(std::string_view position) {
 }
 
 int main(int, char** arguments) {
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);
 `;
 
 let folder: string;
@@ -65,7 +66,7 @@ test("the C++ of README.md compiles without a warning, checks a session and remo
 }, async () => {
   const [check = "", watch = "", ...more] = await blocksOf("README.md");
   expect(more).toEqual([]);
-  const [, head = "", checking = ""] = /^((?:#.*\n)+)(.*)$/s.exec(check) ?? [];
+  const [, head = "", checking = ""] = /^((?:#[^\n]*\n)+)(.*)$/s.exec(check) ?? [];
   // The port is the test's.
   const [checkAtPort, watchAtPort] = [
     checking.replace("client({})", "client(atPort)"),
