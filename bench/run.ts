@@ -7,6 +7,7 @@ import { count } from "./groups/count.ts";
 import { checkPort, floor, httpChecks } from "./groups/http-checks.ts";
 import { idleMemory, idlePlayers } from "./groups/idle-memory.ts";
 import { idleFleets, revocations } from "./groups/leases.ts";
+import { ownEdge } from "./groups/own-edge.ts";
 import { checks, coldChecks, registers } from "./groups/packets.ts";
 import { redisSize } from "./groups/redis-size.ts";
 import { resume } from "./groups/resume.ts";
@@ -43,6 +44,7 @@ const EVERY_GROUP: readonly BenchGroup[] = [
   checkPort,
   httpChecks,
   floor,
+  ownEdge,
   world,
   registers,
   count,

@@ -17,19 +17,22 @@ export interface ProgramOptions {
   readonly command: string;
   readonly args: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** Absent: where this program runs. */
+  readonly cwd?: string;
   /** Where it will accept connections on loopback. */
   readonly port: number;
 }
 
-const START_LIMIT_MS = 20_000;
+const START_LIMIT_MS = 60_000;
 const POLL_MS = 10;
 const STOP_GRACE_MS = 5_000;
 const MAX_KEPT_OUTPUT = 4_000;
 
 /** Starts a program and resolves when its port accepts connections. Throws with the end of its output if it ends first. */
-export async function startProgram({ name, command, args, env, port }: ProgramOptions): Promise<Program> {
+export async function startProgram({ name, command, args, env, cwd, port }: ProgramOptions): Promise<Program> {
   const child = spawn(command, args, {
     stdio: ["ignore", "pipe", "pipe"],
+    cwd,
     env: { ...process.env, NODE_ENV: "production", ...env },
   });
   let output = "";
@@ -71,13 +74,15 @@ export async function untilAccepts(port: number, isHopeless = () => false): Prom
 
 export interface NodeProgramOptions extends Omit<ProgramOptions, "command" | "args"> {
   readonly file: string;
+  /** Of the program. */
+  readonly args?: readonly string[];
   /** Options of Node's own. */
   readonly nodeOptions?: readonly string[];
 }
 
 /** Starts a Node program of this repository or of a peer. */
-export function startNode({ file, nodeOptions = [], ...options }: NodeProgramOptions): Promise<Program> {
-  return startProgram({ ...options, command: process.execPath, args: [...nodeOptions, file] });
+export function startNode({ file, args = [], nodeOptions = [], ...options }: NodeProgramOptions): Promise<Program> {
+  return startProgram({ ...options, command: process.execPath, args: [...nodeOptions, file, ...args] });
 }
 
 async function accepts(port: number): Promise<boolean> {
