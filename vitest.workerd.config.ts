@@ -3,7 +3,7 @@ import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-plugin";
 import * as esbuild from "esbuild";
 import { defineConfig } from "vitest/config";
 import { buildAssets } from "./dev/build-assets.ts";
-import { hashInNode } from "./dev/edge.ts";
+import { hashInNode } from "./test/support/workerd/miniflare-edge.ts";
 import { MAX_WORKERS } from "./vitest.config.ts";
 
 // wrangler.toml serves them, and the plugin runs no [build].

@@ -9,6 +9,7 @@ import {
   withoutEmpty,
 } from "../config/environment.ts";
 import { HOW_TO_MAKE_A_KEY, isLoopbackHost, MIN_KEY_CHARACTERS } from "../config/loopback.ts";
+import { CertificateAuthorities } from "../edge/config.ts";
 import { parseRedisRestConfig } from "../redis-rest/config.ts";
 import { BridgeVariables, parseBridgeConfig, RENAMED_BRIDGE_VARIABLES } from "../tcp-bridge/config.ts";
 import { parseWorkerConfig, WorkerVariables } from "../worker/config.ts";
@@ -36,6 +37,8 @@ export interface StackConfig {
   readonly isLoopbackOnly: boolean;
   /** Variables of the worker and of the password hasher, passed on as they are. */
   readonly workerVariables: Readonly<Record<string, string>>;
+  /** Certificates of authorities in PEM, which the edge trusts beside those that browsers trust. */
+  readonly trustedCertificates: readonly string[];
   /** Variables of the bridge, all but the edge's URL. */
   readonly bridgeVariables: Readonly<Record<string, string>>;
 }
@@ -57,6 +60,7 @@ export const StackVariables = v.object({
     v.pipe(v.string(), v.regex(/^rediss?:\/\/\S+$/, "allowed is redis://host:port or rediss://host:port")),
   ),
   REDIS_REST_PORT: port(8079),
+  NODE_EXTRA_CA_CERTS: CertificateAuthorities,
 });
 
 /** What `npm start` decides itself: by REDIS_URL, and by where it listens. */
@@ -99,6 +103,7 @@ export function parseStackConfig(environment: Environment): StackConfig {
     redisRestPort: variables.REDIS_REST_PORT,
     stateDir: variables.STATE_DIR,
     isLoopbackOnly: beyond === undefined,
+    trustedCertificates: variables.NODE_EXTRA_CA_CERTS,
     workerVariables: { API_KEYS: apiKey, ...only(WORKER_VARIABLES, given) },
     bridgeVariables: {
       // The terminal is for people; what they must know is a warning.

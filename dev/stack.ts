@@ -1,13 +1,17 @@
 import { randomBytes, X509Certificate } from "node:crypto";
+import { mkdtemp, rm } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Edge, type EdgeOptions, startEdge } from "../edge/edge.ts";
 import { parseRedisRestConfig } from "../redis-rest/config.ts";
 import { type RedisRest, startRedisRest } from "../redis-rest/server.ts";
 import { type Bridge, startBridge } from "../tcp-bridge/bridge.ts";
 import { parseBridgeConfig } from "../tcp-bridge/config.ts";
 import { parseWorkerConfig } from "../worker/config.ts";
+import { type BundleOptions, buildEdge } from "./build-edge.ts";
 import { hasPlayerCertificate, type StackConfig } from "./config.ts";
 import { developmentCertificate } from "./development-certificate.ts";
-import { type Edge, type EdgeConfig, startEdge } from "./edge.ts";
 
 /** Everything of Artoria on one machine: redis-rest if there is a Redis, the edge, the bridge. */
 export interface Stack {
@@ -29,8 +33,8 @@ export interface Stack {
 export interface StackOptions {
   /** Called when everything listens, and before any part responds to a request. */
   readonly announce?: (stack: Stack) => void;
-  /** Of the edge ({@link EdgeConfig}). */
-  readonly transformScript?: EdgeConfig["transformScript"];
+  /** Of the worker ({@link BundleOptions}). */
+  readonly transformScript?: BundleOptions["transformScript"];
 }
 
 /**
@@ -101,7 +105,7 @@ async function startEdgeOn(
   config: StackConfig,
   redisRest: OwnRedisRest | undefined,
   started: Started,
-  options: Pick<EdgeConfig, "opened" | "transformScript">,
+  { opened, transformScript }: Pick<EdgeOptions, "opened"> & BundleOptions,
 ): Promise<Edge> {
   const store: Record<string, string> =
     redisRest === undefined
@@ -114,8 +118,25 @@ async function startEdgeOn(
   const variables = { ...config.workerVariables, ...store, LOOPBACK_ONLY: config.isLoopbackOnly ? "1" : "0" };
   // The worker would report a wrong variable in every response; here it stops the start.
   parseWorkerConfig(variables);
-  const { edgePort: port, stateDir } = config;
-  const edge = await startEdge({ host: "127.0.0.1", port, variables, stateDir, ...options });
+  const directory = await mkdtemp(join(tmpdir(), "artoria-build-"));
+  const removeBuild = () => rm(directory, { recursive: true, force: true });
+  started.push({ close: removeBuild });
+  const build = await buildEdge(directory, { transformScript });
+  const edge = await startEdge(
+    build,
+    {
+      host: "127.0.0.1",
+      port: config.edgePort,
+      tls: undefined,
+      peers: undefined,
+      state: { kind: "own", directory: config.stateDir },
+      variables,
+      trustedCertificates: config.trustedCertificates,
+      // Nobody asks /readyz whether to send requests elsewhere.
+      drainMs: 0,
+    },
+    { opened, print: (line) => process.stderr.write(`${line}\n`) },
+  );
   started.push(edge);
   return edge;
 }

@@ -14,7 +14,7 @@ async function main(): Promise<void> {
   const config = parseStackConfig(process.env);
   checkParts(config);
   await assertPortsFree(config);
-  // Miniflare's exit hook then kills workerd, and esbuild ends when its standard input closes.
+  // workerd and esbuild end with this process.
   const exit = (exitCode: number): void => process.exit(exitCode);
   const forgetExit = onStopSignals(process, { first: exit, again: exit });
   // Loaded now, because it takes a second and a wrong variable or a taken port should be reported at once.
@@ -22,15 +22,21 @@ async function main(): Promise<void> {
   await startStack(config, {
     announce(stack) {
       forgetExit();
-      // Miniflare's listeners would end the process at the first signal.
       for (const name of ["SIGINT", "SIGTERM"]) process.removeAllListeners(name);
       onStopSignals(process, { first: () => drain(stack), again: exit });
+      stack.edge.ended.then((how) => {
+        if (!stopping) fail(new Error(how));
+      }, fail);
       process.stdout.write(banner(config, stack));
     },
   });
 }
 
+/** Whether workerd may end. */
+let stopping = false;
+
 function drain(stack: Stack): void {
+  stopping = true;
   process.stdout.write("\nstopping; Ctrl-C again stops at once\n");
   stack.close().then(() => process.exit(0), fail);
 }

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { createSecureContext } from "node:tls";
 import * as v from "valibot";
 import {
@@ -56,6 +56,19 @@ const Pem = v.optional(
   ),
 );
 
+/** What Node itself reads when a program starts: a file with certificates of authorities, trusted beside those that browsers trust. */
+export const CertificateAuthorities = v.optional(
+  v.pipe(
+    v.string(),
+    v.transform((path) => {
+      // Node has warned of a file that it cannot read.
+      const pem = existsSync(path) ? readFileSync(path, "utf8") : "";
+      return pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+    }),
+  ),
+  "",
+);
+
 /** All of a stop takes 10 s at most (edge.ts). */
 const MAX_DRAIN_MS = 5000;
 
@@ -67,7 +80,7 @@ export const EdgeVariables = v.object({
   EDGE_TLS_KEY: Pem,
   STATE_DIR: v.optional(v.string()),
   EDGE_DRAIN_MS: wholeNumber(0, MAX_DRAIN_MS, 3000),
-  NODE_EXTRA_CA_CERTS: Pem,
+  NODE_EXTRA_CA_CERTS: CertificateAuthorities,
   EDGE_PRIMARY_URL: v.optional(
     v.pipe(
       v.string(),
@@ -112,7 +125,7 @@ export function parseEdgeConfig(environment: Environment, defaults: Readonly<Rec
     peers: isOpen ? undefined : workerVariables["TRUSTED_PROXIES"],
     state,
     variables: workerVariables,
-    trustedCertificates: splitCertificates(variables.NODE_EXTRA_CA_CERTS),
+    trustedCertificates: variables.NODE_EXTRA_CA_CERTS,
     drainMs: variables.EDGE_DRAIN_MS,
   };
 }
@@ -130,11 +143,6 @@ function parseState({ STATE_DIR: directory, EDGE_PRIMARY_URL: url }: EdgeValues)
     );
   }
   return { kind: "own", directory };
-}
-
-/** The certificates of a file that holds several. */
-export function splitCertificates(pem: string | undefined): string[] {
-  return pem?.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
 }
 
 function parseTls({ EDGE_TLS_CERT: cert, EDGE_TLS_KEY: key }: EdgeValues): EdgeConfig["tls"] {

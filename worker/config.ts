@@ -244,7 +244,7 @@ function parseWebhookSecret(secret: string): Uint8Array<ArrayBuffer> | null {
 }
 
 /**
- * A worker does not know who can reach it: only what starts it does (dev/edge.ts). Unless that says so, and the store is
+ * A worker does not know who can reach it: only what starts it does (dev/stack.ts). Unless that says so, and the store is
  * here too, whoever guesses a key is in.
  */
 function refuseShortKeys(variables: v.InferOutput<typeof WorkerVariables>): void {

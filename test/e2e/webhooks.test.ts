@@ -1,9 +1,9 @@
 import { Webhook } from "standardwebhooks";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { type Edge, startEdge } from "../../dev/edge.ts";
 import { askAsService } from "../support/processes/running-stack.ts";
 import { until } from "../support/until.ts";
 import { TestReceiver, webhookSecret } from "../support/webhooks/test-receiver.ts";
+import { type Edge, startEdge } from "../support/workerd/miniflare-edge.ts";
 
 const API_KEY = "test-key";
 const OLD_SECRET = webhookSecret(1);

@@ -2,9 +2,9 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { CoreHeaders, convertV4MiniflareOptions, Miniflare, SharedHeaders } from "miniflare";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Edge, startEdge } from "../../dev/edge.ts";
-import { edgeSocket } from "../../dev/edge-socket.ts";
 import { freePort } from "../../dev/free-port.ts";
+import { edgeSocket } from "../support/workerd/edge-socket.ts";
+import { type Edge, startEdge } from "../support/workerd/miniflare-edge.ts";
 
 /** Also the names that Miniflare reads without exporting them, and one that it may read some day. */
 const MINIFLARE_HEADERS = [...Object.values(CoreHeaders), ...Object.values(SharedHeaders), "MF-Binding", "MF-New"];

@@ -1,8 +1,8 @@
 import { connect, type Socket } from "node:net";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { type Edge, startEdge } from "../../dev/edge.ts";
 import { askAsService, logIn, logInAtOnce } from "../support/processes/running-stack.ts";
 import { until } from "../support/until.ts";
+import { type Edge, startEdge } from "../support/workerd/miniflare-edge.ts";
 
 const API_KEY = "test-key";
 const LOGINS = 6;

@@ -3,10 +3,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Browser, BrowserContext, BrowserContextOptions, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { type Edge, startEdge } from "../../dev/edge.ts";
 import { selfSigned } from "../support/peers/certificates.ts";
 import { launchChromium, PersistentChromium } from "../support/processes/chromium.ts";
 import { startNginx } from "../support/processes/proxies.ts";
+import { type Edge, startEdge } from "../support/workerd/miniflare-edge.ts";
 
 const PASSWORD = "correct horse battery";
 const NEW_PASSWORD = "staple horse battery";

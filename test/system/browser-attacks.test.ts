@@ -4,10 +4,10 @@ import type { AddressInfo } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type Edge, startEdge } from "../../dev/edge.ts";
 import { CookieClient } from "../support/peers/cookie-client.ts";
 import { launchChromium } from "../support/processes/chromium.ts";
 import { until } from "../support/until.ts";
+import { type Edge, startEdge } from "../support/workerd/miniflare-edge.ts";
 
 const KIM = { user: "kim", password: "correct horse battery" };
 const AS_SERVICE = { Authorization: "Bearer test-key" };

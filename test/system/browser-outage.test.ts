@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Edge, startEdge } from "../../dev/edge.ts";
 import { freePort } from "../../dev/free-port.ts";
 import { CookieClient } from "../support/peers/cookie-client.ts";
+import { type Edge, startEdge } from "../support/workerd/miniflare-edge.ts";
 
 const KIM = { user: "kim", password: "correct horse battery" };
 const TOKEN = "A".repeat(27);

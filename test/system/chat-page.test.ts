@@ -1,9 +1,9 @@
 import type { Browser } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { type Edge, startEdge } from "../../dev/edge.ts";
 import { TcpProxy } from "../support/peers/tcp-proxy.ts";
 import { ChatBrowser, DESKTOP, launchChromium, PHONE } from "../support/processes/chromium.ts";
 import { until } from "../support/until.ts";
+import { type Edge, startEdge } from "../support/workerd/miniflare-edge.ts";
 
 const API_KEY = "test-key";
 

@@ -4,7 +4,6 @@ import type { Browser, BrowserContext, BrowserContextOptions, Page } from "playw
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { webSocketTransport } from "../../client/node/web-socket-transport.ts";
 import { ReliableConnection } from "../../client/reliable/reliable-connection.ts";
-import { startEdge } from "../../dev/edge.ts";
 import { MAX_BATCH_REQUESTS } from "../../protocol/session-request.ts";
 import { parseToken } from "../../protocol/session-token.ts";
 import { requestBytes } from "../support/peers/game-peer.ts";
@@ -14,6 +13,7 @@ import { askAsService, type RunningStack, startStackOn } from "../support/proces
 import { REDIS_REST_TOKEN, startTestRedisRest } from "../support/redis/redis-rest.ts";
 import { startRedisServer } from "../support/redis/redis-server.ts";
 import { until } from "../support/until.ts";
+import { startEdge } from "../support/workerd/miniflare-edge.ts";
 
 const PASSWORD = "correct horse battery";
 

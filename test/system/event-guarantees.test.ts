@@ -1,5 +1,4 @@
 import { afterEach, describe, expect, test } from "vitest";
-import { type Edge, startEdge } from "../../dev/edge.ts";
 import type { RedisRest } from "../../redis-rest/server.ts";
 import type { SessionEvent } from "../../worker/session-store/session-log.ts";
 import { StreamListener } from "../support/peers/stream-listener.ts";
@@ -10,6 +9,7 @@ import { startRedisWithSentinels } from "../support/redis/redis-sentinels.ts";
 import { startRedisServer } from "../support/redis/redis-server.ts";
 import { RespServer, respArray, respBulk } from "../support/redis/resp-server.ts";
 import { until } from "../support/until.ts";
+import { type Edge, startEdge } from "../support/workerd/miniflare-edge.ts";
 
 const API_KEY = "test-key";
 const FAILOVER_MS = 90_000;

@@ -5,7 +5,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Browser } from "playwright-core";
 import { afterEach, describe, expect, it } from "vitest";
-import { type Edge, startEdge } from "../../dev/edge.ts";
 import { freePort } from "../../dev/free-port.ts";
 import { requestBytes } from "../support/peers/game-peer.ts";
 import { StreamListener } from "../support/peers/stream-listener.ts";
@@ -13,6 +12,7 @@ import { launchChromium } from "../support/processes/chromium.ts";
 import { Program } from "../support/processes/program.ts";
 import { workerdMemory } from "../support/processes/workerd.ts";
 import { until } from "../support/until.ts";
+import { type Edge, startEdge } from "../support/workerd/miniflare-edge.ts";
 
 const API_KEY = "test-key";
 const AS_SERVICE = { Authorization: `Bearer ${API_KEY}`, "Content-Type": "application/json" };

@@ -1,12 +1,12 @@
 import { once } from "node:events";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
-import { type Edge, startEdge } from "../../dev/edge.ts";
 import { encodeLeaseMessage } from "../../protocol/leases/lease-messages.ts";
 import type { RedisRest } from "../../redis-rest/server.ts";
 import { LeasePeer } from "../support/peers/lease-peer.ts";
 import { REDIS_REST_TOKEN, restPost, startTestRedisRest } from "../support/redis/redis-rest.ts";
 import { type RedisServer, startRedisServer } from "../support/redis/redis-server.ts";
+import { type Edge, startEdge } from "../support/workerd/miniflare-edge.ts";
 
 const API_KEY = "test-key";
 /** For how long after a renewal a bridge may answer from memory: REVOCATION_BOUND_MS, less 5 %. */

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { startEdge } from "../../dev/edge.ts";
 import { askAsService, logInAtOnce } from "../support/processes/running-stack.ts";
+import { startEdge } from "../support/workerd/miniflare-edge.ts";
 
 const API_KEY = "test-key";
 const LOGINS = 30;

@@ -1,6 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { startEdge } from "../../dev/edge.ts";
 import type { ServiceRequest } from "../../protocol/session-request.ts";
 import { Status } from "../../protocol/status-codes.ts";
 import { startBridge } from "../../tcp-bridge/bridge.ts";
@@ -9,6 +8,7 @@ import { GamePeer } from "../support/peers/game-peer.ts";
 import { type RunningStack, startStackOn } from "../support/processes/running-stack.ts";
 import { type RedisServer, startRedisServer } from "../support/redis/redis-server.ts";
 import { until } from "../support/until.ts";
+import { startEdge } from "../support/workerd/miniflare-edge.ts";
 
 /** The bridge's deadline is 2 s; a busy machine may add to it. */
 const RESPONDED_WITHIN_MS = 10_000;

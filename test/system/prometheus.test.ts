@@ -3,7 +3,6 @@ import { readFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Edge, startEdge } from "../../dev/edge.ts";
 import program from "../../package.json" with { type: "json" };
 import { Status } from "../../protocol/status-codes.ts";
 import type { RedisRest } from "../../redis-rest/server.ts";
@@ -15,6 +14,7 @@ import { Prometheus } from "../support/processes/prometheus.ts";
 import { REDIS_REST_TOKEN, startTestRedisRest } from "../support/redis/redis-rest.ts";
 import { type RedisServer, startRedisServer } from "../support/redis/redis-server.ts";
 import { until } from "../support/until.ts";
+import { type Edge, startEdge } from "../support/workerd/miniflare-edge.ts";
 
 const RULES = "artoria.rules.yml";
 /** Prometheus scrapes and evaluates so often here. A state takes a few of them. */

@@ -3,12 +3,12 @@ import { readFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import { type AddressInfo, connect, type Socket } from "node:net";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { type Edge, startEdge } from "../../dev/edge.ts";
 import { freePort } from "../../dev/free-port.ts";
 import { type Bridge, startBridge } from "../../tcp-bridge/bridge.ts";
 import { parseBridgeConfig } from "../../tcp-bridge/config.ts";
 import { CookieClient } from "../support/peers/cookie-client.ts";
 import { type ProxyProgram, startCaddy, startNginx } from "../support/processes/proxies.ts";
+import { type Edge, startEdge } from "../support/workerd/miniflare-edge.ts";
 
 const PASSWORD = "correct horse battery";
 const HOUR_MS = 3_600_000;

@@ -1,7 +1,6 @@
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { Connector } from "../../client/connector.ts";
 import { ServiceClient } from "../../client/service-client.ts";
-import { type Edge, startEdge } from "../../dev/edge.ts";
 import { Status } from "../../protocol/status-codes.ts";
 import type { RedisRest } from "../../redis-rest/server.ts";
 import { type Bridge, startBridge } from "../../tcp-bridge/bridge.ts";
@@ -10,6 +9,7 @@ import { AcknowledgedWrites } from "../support/histories/acknowledged-writes.ts"
 import { REDIS_REST_TOKEN, startTestRedisRest } from "../support/redis/redis-rest.ts";
 import { type RedisWithSentinels, startRedisWithSentinels } from "../support/redis/redis-sentinels.ts";
 import { until } from "../support/until.ts";
+import { type Edge, startEdge } from "../support/workerd/miniflare-edge.ts";
 
 /** The bridge's deadline. */
 const DEADLINE_MS = 2_000;

@@ -2,11 +2,11 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Edge, startEdge } from "../../dev/edge.ts";
 import { CookieClient } from "../support/peers/cookie-client.ts";
 import { type ProxyProgram, startNginx } from "../support/processes/proxies.ts";
 import { REDIS_REST_TOKEN, startTestRedisRest } from "../support/redis/redis-rest.ts";
 import { startRedisServer } from "../support/redis/redis-server.ts";
+import { type Edge, startEdge } from "../support/workerd/miniflare-edge.ts";
 
 const KIM = { user: "kim", password: "correct horse battery" };
 const TURNS = 6;

@@ -2,7 +2,6 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { type Edge, startEdge } from "../../dev/edge.ts";
 import type { WebhookStatus } from "../../worker/webhooks/webhook-outbox.ts";
 import { Program } from "../support/processes/program.ts";
 import { askAsService } from "../support/processes/running-stack.ts";
@@ -10,6 +9,7 @@ import { REDIS_REST_TOKEN, startTestRedisRest } from "../support/redis/redis-res
 import { startRedisServer } from "../support/redis/redis-server.ts";
 import { until } from "../support/until.ts";
 import { TestReceiver, webhookSecret } from "../support/webhooks/test-receiver.ts";
+import { type Edge, startEdge } from "../support/workerd/miniflare-edge.ts";
 
 const API_KEY = "test-key";
 const SECRET = webhookSecret(1);

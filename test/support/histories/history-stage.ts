@@ -1,7 +1,6 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Edge, type EdgeConfig, startEdge } from "../../../dev/edge.ts";
 import { freePort } from "../../../dev/free-port.ts";
 import { TcpProxy } from "../peers/tcp-proxy.ts";
 import { BridgeProgram } from "../processes/bridge-program.ts";
@@ -9,6 +8,7 @@ import { killWorkerd } from "../processes/workerd.ts";
 import { REDIS_REST_TOKEN, startTestRedisRest } from "../redis/redis-rest.ts";
 import { type RedisWithSentinels, startRedisWithSentinels } from "../redis/redis-sentinels.ts";
 import { type RedisServer, startRedisServer } from "../redis/redis-server.ts";
+import { type Edge, type EdgeConfig, startEdge } from "../workerd/miniflare-edge.ts";
 import { BackEnd, GameServer, type SessionCaller } from "./session-callers.ts";
 
 /** What a history may need that is not so in every one. */

@@ -1,9 +1,9 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Edge, startEdge } from "../../../dev/edge.ts";
 import { parseToken } from "../../../protocol/session-token.ts";
 import { type Certificate, selfSigned } from "../peers/certificates.ts";
+import { type Edge, startEdge } from "../workerd/miniflare-edge.ts";
 import { BridgeProgram } from "./bridge-program.ts";
 import { Haproxy } from "./proxies.ts";
 import { killWorkerd } from "./workerd.ts";

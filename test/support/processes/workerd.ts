@@ -1,5 +1,5 @@
 import { readdir, readFile, readlink } from "node:fs/promises";
-import type { Edge } from "../../../dev/edge.ts";
+import type { Edge } from "../workerd/miniflare-edge.ts";
 
 /** Kills the workerd that serves an edge; `edge.close()` then cleans up behind it. */
 export async function killWorkerd(edge: Edge): Promise<void> {

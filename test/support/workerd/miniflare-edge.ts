@@ -4,19 +4,19 @@ import { fileURLToPath } from "node:url";
 import * as esbuild from "esbuild";
 import { convertV4MiniflareOptions, Log, LogLevel, Miniflare, type Request, Response } from "miniflare";
 import { unstable_getMiniflareWorkerOptions, unstable_splitSqlQuery } from "wrangler";
-import { isLoopbackHost } from "../config/loopback.ts";
-import { prepareStateDirectory } from "../edge/state-directory.ts";
-import type { ScryptCost } from "../worker/password-hasher/password-service.ts";
+import { isLoopbackHost } from "../../../config/loopback.ts";
+import { ASSETS_DIRECTORY, buildAssets } from "../../../dev/build-assets.ts";
+import { freePort } from "../../../dev/free-port.ts";
+import { prepareStateDirectory } from "../../../edge/state-directory.ts";
+import type { ScryptCost } from "../../../worker/password-hasher/password-service.ts";
 import {
   type PasswordRequest,
   PasswordService,
   parseHashQueueLimits,
-} from "../worker/password-hasher/password-service.ts";
-import { ASSETS_DIRECTORY, buildAssets } from "./build-assets.ts";
+} from "../../../worker/password-hasher/password-service.ts";
 import { edgeSocket } from "./edge-socket.ts";
-import { freePort } from "./free-port.ts";
 
-const WRANGLER_TOML = fileURLToPath(new URL("../wrangler.toml", import.meta.url));
+const WRANGLER_TOML = fileURLToPath(new URL("../../../wrangler.toml", import.meta.url));
 
 /** How often to try again if another program takes the port that was free. */
 const MAX_TRIES = 5;
@@ -174,7 +174,7 @@ function notFound(): Response {
   return new Response(null, { status: 404 });
 }
 
-const MIGRATIONS = fileURLToPath(new URL("../migrations/", import.meta.url));
+const MIGRATIONS = fileURLToPath(new URL("../../../migrations/", import.meta.url));
 
 /** The table in which `wrangler d1 migrations apply` records what it has applied. Its use here lets both work on one database. */
 const CREATE_TABLE = `CREATE TABLE IF NOT EXISTS d1_migrations (
