@@ -20,7 +20,7 @@ export default defineConfig({
           maxWorkers: MAX_WORKERS,
           include: [
             "test/{protocol,config,tcp-bridge,client,redis-rest,dev,deploy,docs,bench,e2e}/**/*.test.ts",
-            "test/security/*.test.ts",
+            "test/{edge,security}/*.test.ts",
           ],
           testTimeout: TEST_TIMEOUT_MS,
           hookTimeout: TEST_TIMEOUT_MS,

@@ -6,13 +6,13 @@ import { startEdge } from "./edge.ts";
 import { readEdgeBuild } from "./edge-build.ts";
 
 /**
- * The program of `npm run edge`. SIGTERM and SIGINT drain it; a second signal ends it at once. If workerd ends, so does the program,
+ * The program of `npm run edge`; an argument is the folder of another build. SIGTERM and SIGINT drain it; a second signal ends it at once. If workerd ends, so does the program,
  * for its supervisor to start it again.
  */
 async function main(): Promise<void> {
   // What is written to STATE_DIR, here and by workerd, is for the owner alone.
   process.umask(0o077);
-  const build = await readEdgeBuild();
+  const build = await readEdgeBuild(process.argv[2]);
   const config = parseEdgeConfig(process.env, build.bindings.variables);
   const log = pino({ name: "edge" });
   const edge = await startEdge(build, config, { print: (line) => process.stdout.write(`${line}\n`) });

@@ -1,4 +1,3 @@
-/// <reference path="./workerd.d.ts" />
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createRequire } from "node:module";

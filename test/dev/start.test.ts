@@ -21,14 +21,16 @@ const FREE_PORTS = {
 /** `npm start`'s program in a process group of its own, as a terminal runs it. It prints to a file, so without delay. */
 class StartedProgram {
   readonly #child;
+  readonly #folder: string;
   readonly #logFile: string;
 
   constructor(folder: string, environment: Record<string, string> = {}) {
+    this.#folder = folder;
     this.#logFile = join(folder, "log.txt");
     const log = openSync(this.#logFile, "w");
     this.#child = spawn(process.execPath, ["dev/start.js"], {
       detached: true,
-      env: { ...process.env, ...FREE_PORTS, ...environment },
+      env: { ...process.env, ...FREE_PORTS, TMPDIR: folder, ...environment },
       stdio: ["ignore", log, log],
     });
     closeSync(log);
@@ -61,16 +63,24 @@ class StartedProgram {
     return this.#child.exitCode;
   }
 
-  /** The living processes of the group, by /proc/<pid>/stat: "pid (name) state ppid pgrp ...". */
+  /**
+   * The living processes of the group, by /proc/<pid>/stat: "pid (name) state ppid pgrp ...", and those that have a group of their own:
+   * their command names its temporary folder.
+   */
   async processes(): Promise<{ readonly pid: number; readonly name: string }[]> {
     const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name));
-    const stats = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/stat`, "utf8").catch(() => "")));
-    return stats.flatMap((stat) => {
-      const end = stat.lastIndexOf(")");
-      const [state, , group] = stat.slice(end + 2).split(" ");
-      const process = { pid: Number.parseInt(stat, 10), name: stat.slice(stat.indexOf("(") + 1, end) };
-      return state !== "Z" && Number(group) === this.pid ? [process] : [];
-    });
+    const found = await Promise.all(
+      pids.map(async (pid) => {
+        const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
+        const end = stat.lastIndexOf(")");
+        const [state = "Z", , group] = stat.slice(end + 2).split(" ");
+        const command = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
+        const isOurs = Number(group) === this.pid || command.includes(this.#folder);
+        const process = { pid: Number(pid), name: stat.slice(stat.indexOf("(") + 1, end) };
+        return state !== "Z" && isOurs ? [process] : [];
+      }),
+    );
+    return found.flat();
   }
 
   async expectNoProcess(): Promise<void> {
@@ -85,7 +95,7 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   program?.signalGroup("SIGKILL");
-  await rm(folder, { recursive: true });
+  await rm(folder, { recursive: true, force: true, maxRetries: 5 });
 });
 
 describe("dev/start.ts", () => {
@@ -147,7 +157,8 @@ describe("dev/start.ts", () => {
     program = new StartedProgram(folder, { ...ports, BRIDGE_EDGE_DEADLINE_MS: "60000" });
     await until(async () => (await program?.output())?.includes("/docs"));
     const workerd = (await program.processes()).find(({ name }) => name === "workerd");
-    process.kill(workerd?.pid ?? 0, "SIGSTOP");
+    expect(workerd).toBeDefined();
+    if (workerd !== undefined) process.kill(workerd.pid, "SIGSTOP");
     const client = connect(game, "127.0.0.1");
     client.on("error", () => undefined);
     await once(client, "connect");
