@@ -17,6 +17,7 @@ describe("parseStackConfig", () => {
       redisUrl: undefined,
       redisRestPort: 8079,
       stateDir: undefined,
+      trustedCertificates: [],
       isLoopbackOnly: true,
       workerVariables: { API_KEYS: "dev-key" },
       bridgeVariables: {

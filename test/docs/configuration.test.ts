@@ -6,6 +6,7 @@ import { addAccountCommands } from "../../client/command/account-commands.ts";
 import { addChatCommand } from "../../client/command/chat-command.ts";
 import { addServiceCommands } from "../../client/command/service-commands.ts";
 import { StackVariables } from "../../dev/config.ts";
+import { EdgeVariables } from "../../edge/config.ts";
 import { RENAMED_REDIS_REST_VARIABLES, RedisRestVariables } from "../../redis-rest/config.ts";
 import { BridgeVariables, RENAMED_BRIDGE_VARIABLES } from "../../tcp-bridge/config.ts";
 import { WorkerVariables } from "../../worker/config.ts";
@@ -17,6 +18,7 @@ type Defaults = ReadonlyMap<string, string | undefined>;
 /** In the order of the page; a heading belongs to the first that it matches. */
 const PROGRAMS: readonly [heading: RegExp, defaults: Defaults][] = [
   [/npm start/, schemaDefaults(StackVariables.entries)],
+  [/npm run edge/, schemaDefaults(EdgeVariables.entries)],
   [/password hasher/i, schemaDefaults(HasherVariables.entries)],
   [/worker/i, schemaDefaults(WorkerVariables.entries)],
   [/npm run bridge/, schemaDefaults(BridgeVariables.entries)],

@@ -1,12 +1,17 @@
 import { rmSync } from "node:fs";
-import { mkdtemp, readdir, readFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { buildEdge } from "../../../dev/build-edge.ts";
+import { parseEdgeConfig } from "../../../edge/config.ts";
+import { type Edge, startEdge } from "../../../edge/edge.ts";
+import { readEdgeBuild } from "../../../edge/edge-build.ts";
 import { Program } from "./program.ts";
 
 /** One of the API keys of every edge that is started here. */
 export const OWN_EDGE_KEY = "own-edge-key-of-these-tests-alone-01";
+
+const DEFAULTS = { EDGE_PORT: "0", API_KEYS: OWN_EDGE_KEY, SESSION_STORE: "embedded", EDGE_DRAIN_MS: "0" };
 
 /** `npm run edge`, as a process of its own. */
 export interface OwnEdge {
@@ -36,10 +41,22 @@ export async function startOwnEdge(variables: Readonly<Record<string, string>>):
   return { program, url };
 }
 
+/** What the program runs, in this process. */
+export async function openOwnEdge(variables: Readonly<Record<string, string>>): Promise<Edge> {
+  const build = await readEdgeBuild(await ownEdgeBuild());
+  const stateDir = await mkdtemp(join(tmpdir(), "artoria-own-state-"));
+  const config = parseEdgeConfig({ ...DEFAULTS, STATE_DIR: stateDir, ...variables }, build.bindings.variables);
+  const edge = await startEdge(build, config, { print: (line) => process.stderr.write(`${line}\n`) });
+  const close = async () => {
+    await edge.close();
+    await rm(stateDir, { recursive: true });
+  };
+  return { ...edge, close };
+}
+
 /** {@link startOwnEdge} that does not wait. */
 export async function spawnOwnEdge(variables: Readonly<Record<string, string>>): Promise<Program> {
-  const defaults = { EDGE_PORT: "0", API_KEYS: OWN_EDGE_KEY, SESSION_STORE: "embedded", EDGE_DRAIN_MS: "0" };
-  return Program.node("edge/main.ts", [await ownEdgeBuild()], { ...defaults, ...variables });
+  return Program.node("edge/main.ts", [await ownEdgeBuild()], { ...DEFAULTS, ...variables });
 }
 
 /** The processes that a program has started, by /proc/<pid>/stat: "pid (name) state ppid ...". */
