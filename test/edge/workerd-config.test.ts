@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { workerdConfig, type WorkerdConfigParts } from "../../edge/workerd-config.ts";
+import { type WorkerdConfigParts, workerdConfig } from "../../edge/workerd-config.ts";
 
 const PARTS: WorkerdConfigParts = {
   build: {
