@@ -5,7 +5,6 @@ import { isLoopbackHost, MIN_KEY_CHARACTERS } from "../../config/loopback.ts";
 import type { AppEnv } from "../app-env.ts";
 import { sameSecret } from "../session-store/secrets.ts";
 import { addressKey, clientAddress } from "./client-address.ts";
-import { requestHost } from "./client-credential.ts";
 import { problem } from "./problem.ts";
 
 /** The window of the WRONG_KEY_LIMIT binding in wrangler.toml. */
@@ -37,7 +36,8 @@ export function requireApiKey(): MiddlewareHandler<AppEnv> {
  * whose host name resolves to loopback (DNS rebinding) requests that name, and is refused.
  */
 function mayBeShort(key: string, c: Context<AppEnv>): boolean {
-  const requested = [c.req.url, `http://${requestHost(c)}`];
+  const host = c.req.header("X-Forwarded-Host") ?? c.req.header("Host");
+  const requested = host === undefined ? [c.req.url] : [c.req.url, `http://${host}`];
   return key.length >= MIN_KEY_CHARACTERS || requested.every((url) => isLoopbackHost(URL.parse(url)?.hostname ?? ""));
 }
 
