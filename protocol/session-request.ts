@@ -175,7 +175,7 @@ export interface IssueResponse {
   readonly status: Status;
   readonly sessid: number;
   /** 20 bytes (protocol/session-token.ts). */
-  readonly token: Uint8Array;
+  readonly token: Uint8Array<ArrayBuffer>;
   /** Epoch ms. The packet does not carry it. */
   readonly expiresAt: number;
 }
