@@ -11,8 +11,8 @@ import ipaddr from "ipaddr.js";
 export type ProxyHeader =
   /** More bytes are needed. */
   | { readonly kind: "incomplete" }
-  /** The proxy has connected for the client of this IP address. */
-  | { readonly kind: "client"; readonly address: string; readonly rest: Uint8Array }
+  /** The proxy has connected for the client of this IP address and port. */
+  | { readonly kind: "client"; readonly address: string; readonly port: number; readonly rest: Uint8Array }
   /** The proxy has connected for itself (a health check), or for a client without an IP address: its own address counts. */
   | { readonly kind: "local"; readonly rest: Uint8Array }
   /** No such header. Whoever has sent it must be disconnected. */
@@ -65,7 +65,8 @@ export class ProxyHeaderReader {
         return header;
       default: {
         const rest = chunk.subarray(header.length - held);
-        return header.kind === "client" ? { kind: "client", address: header.address, rest } : { kind: "local", rest };
+        if (header.kind === "local") return { kind: "local", rest };
+        return { kind: "client", address: header.address, port: header.port, rest };
       }
     }
   }
@@ -74,7 +75,7 @@ export class ProxyHeaderReader {
 /** As {@link ProxyHeader}, with the length of the header instead of what follows it. */
 type ParsedHeader =
   | Extract<ProxyHeader, { kind: "incomplete" | "invalid" }>
-  | { readonly kind: "client"; readonly address: string; readonly length: number }
+  | { readonly kind: "client"; readonly address: string; readonly port: number; readonly length: number }
   | { readonly kind: "local"; readonly length: number };
 
 const LINE_START = Uint8Array.from("PROXY ", (character) => character.charCodeAt(0));
@@ -112,7 +113,7 @@ function parseLine(bytes: Uint8Array): ParsedHeader {
   if (source === undefined) return { kind: "local", length };
   const isAddress = version === "4" ? isIPv4 : isIPv6;
   if (!isAddress(source) || !isAddress(destination) || !ports.every(isPort)) return invalid("addresses");
-  return { kind: "client", address: source, length };
+  return { kind: "client", address: source, port: Number(ports[0]), length };
 }
 
 function isPort(digits: string): boolean {
@@ -148,7 +149,9 @@ function parseBinary(bytes: Uint8Array): ParsedHeader {
   const fault = checkExtensions(header, addressesEnd);
   if (fault !== undefined) return invalid(fault);
   const source = header.subarray(HEADER_START_BYTES, HEADER_START_BYTES + (family === IPV4 ? 4 : 16));
-  return { kind: "client", address: ipaddr.fromByteArray([...source]).toString(), length };
+  // The two ports are last.
+  const port = view.getUint16(addressesEnd - 4);
+  return { kind: "client", address: ipaddr.fromByteArray([...source]).toString(), port, length };
 }
 
 /** Type and length. */

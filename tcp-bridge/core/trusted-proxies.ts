@@ -1,6 +1,7 @@
 import type { Server, Socket } from "node:net";
 import type { Logger } from "pino";
 import { type AddressRange, isInRanges } from "../../config/address-ranges.ts";
+import { addressKey } from "./admission.ts";
 import { ProxyHeaderReader } from "./proxy-protocol.ts";
 
 /** Why a connection to a port of proxies was refused. */
@@ -151,11 +152,18 @@ class AwaitedHeader {
     }
     const header = this.#reader.push(chunk);
     if (header.kind === "invalid") this.refuse("proxy_header");
-    if (header.kind === "client") this.#giveOn(header.address, header.rest);
-    if (header.kind !== "local") return;
-    this.#isLocal = true;
-    if (header.rest.byteLength > 0) this.#giveOn(undefined, header.rest);
+    if (header.kind === "client" && !this.#isSelf(header)) this.#giveOn(header.address, header.rest);
+    else if (header.kind === "client" || header.kind === "local") {
+      this.#isLocal = true;
+      if (header.rest.byteLength > 0) this.#giveOn(undefined, header.rest);
+    }
   };
+
+  /** Whether a client is the proxy: version 1 has no LOCAL, and HAProxy's health checks name their own end of the connection. */
+  #isSelf({ address, port }: { readonly address: string; readonly port: number }): boolean {
+    const { remoteAddress, remotePort } = this.#socket;
+    return port === remotePort && addressKey(address) === addressKey(remoteAddress);
+  }
 
   /** Who has sent no byte has only looked whether the port is open. */
   readonly #onEnd = (): void => {

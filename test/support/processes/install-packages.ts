@@ -1,8 +1,8 @@
 import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
-import { delimiter, join } from "node:path";
+import { delimiter, resolve } from "node:path";
 
-/** The program of each Debian package: if it is there, so is the package. */
+/** The program of each Debian package, or a file: if it is there, so is the package. */
 const PROGRAMS: Readonly<Record<string, string>> = {
   "redis-server": "redis-server",
   haproxy: "haproxy",
@@ -19,6 +19,8 @@ const PROGRAMS: Readonly<Record<string, string>> = {
   tshark: "tshark",
   "kubernetes-client": "kubectl",
   podman: "podman",
+  openssl: "openssl",
+  "libnginx-mod-stream": "/usr/lib/nginx/modules/ngx_stream_module.so",
 };
 
 /** With the folders of daemons, which a user's PATH does not have. */
@@ -35,7 +37,7 @@ if (missing.length > 0 && !install(missing)) {
 function isInstalled(name: string): boolean {
   const program = PROGRAMS[name];
   if (program === undefined) throw new Error(`${name}: allowed are ${Object.keys(PROGRAMS).join(", ")}`);
-  return PATH.split(delimiter).some((folder) => existsSync(join(folder, program)));
+  return PATH.split(delimiter).some((folder) => existsSync(resolve(folder, program)));
 }
 
 function install(names: readonly string[]): boolean {

@@ -30,17 +30,17 @@ function manySplits(bytes: Uint8Array): Uint8Array[][] {
   return splits.length <= 600 ? splits : [...splits.slice(0, 60), ...splits.slice(-60)];
 }
 
-const client = (address: string) => ({ kind: "client", address });
+const client = (address: string, port = 56324) => ({ kind: "client", address, port });
 const LOCAL = { kind: "local" };
 
 const HEADERS: readonly [name: string, header: Uint8Array, expected: object][] = [
   ["version 1 over IPv4", lineHeader("PROXY TCP4 192.0.2.1 198.51.100.1 56324 443"), client("192.0.2.1")],
-  ["version 1 over IPv6", lineHeader("PROXY TCP6 2001:db8::7 2001:DB8::1 1 65535"), client("2001:db8::7")],
-  ["version 1 with a mapped address", lineHeader("PROXY TCP6 ::ffff:192.0.2.1 ::1 0 0"), client("::ffff:192.0.2.1")],
+  ["version 1 over IPv6", lineHeader("PROXY TCP6 2001:db8::7 2001:DB8::1 1 65535"), client("2001:db8::7", 1)],
+  ["version 1 with a mapped address", lineHeader("PROXY TCP6 ::ffff:192.0.2.1 ::1 0 0"), client("::ffff:192.0.2.1", 0)],
   [
     "the longest line of version 1",
     lineHeader(`PROXY TCP6 ${"ffff:".repeat(7)}ffff ${"ffff:".repeat(7)}ffff 65535 65535`),
-    client("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+    client("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", 65535),
   ],
   ["version 1 of an unknown client", lineHeader("PROXY UNKNOWN"), LOCAL],
   ["version 1 of an unknown client with 107 bytes", lineHeader(`PROXY UNKNOWN ${"f".repeat(91)}`), LOCAL],
@@ -168,8 +168,7 @@ describe("the header of a proxy", () => {
           const binary = binaryHeader({ addresses: ipv4Block(source, destination), extensions, checksum });
           for (const header of [binary, clientLine({ source, destination })]) {
             expect(read([Buffer.concat([header, rest])])).toEqual({
-              kind: "client",
-              address: source,
+              ...client(source),
               rest: Buffer.from(rest),
             });
           }

@@ -161,6 +161,11 @@ describe("a game-server port behind proxies", () => {
   it("lets a proxy look whether the port is open, with LOCAL and without a header, and counts no failure", async () => {
     await open({ BRIDGE_TLS_CERT: certificate.cert, BRIDGE_TLS_KEY: certificate.key });
     const seen = [];
+    // HAProxy's check with version 1 names itself.
+    const self = await dial(stack.bridge.gameAddress, new Uint8Array(0));
+    self.write(clientLine({ source: "127.0.0.1", sourcePort: self.localPort ?? 0 }));
+    seen.push(once(self.resume(), "close"));
+    self.end();
     for (const bytes of [LOCAL, lineHeader("PROXY UNKNOWN"), new Uint8Array(0)]) {
       const closed = await dial(stack.bridge.gameAddress, bytes);
       seen.push(once(closed.resume(), "close"));
