@@ -236,6 +236,29 @@ describe("the console's bridges", () => {
   });
 });
 
+describe("the console's bridges that do not fit", () => {
+  const nothing = { kept: null, answered: null, fromMemory: null, leaseAgeMs: null, connectedMs: null };
+  const webhook = { state: "off", held: 0, behind: false, oldestAt: null, lastError: null };
+
+  test("are named, with the part to upgrade, and are no rows of the table", async () => {
+    const { page } = await openConsole(["console"]);
+    const refused = [
+      { version: "3.0.0", address: "192.0.2.7", refusedProtocol: "2.0.0", ...nothing },
+      { version: null, address: null, refusedProtocol: "0.9.0", ...nothing },
+    ];
+    const json = { edge: { version: "0.2.0", protocol: "1.1.0" }, bridges: refused, webhook };
+    await page.route("**/console/bridges", (route) => route.fulfill({ json }));
+    await part(page, "Bridges");
+    const said = (who: string, protocol: string) =>
+      `The bridge at ${who} was refused: it speaks wire protocol ${protocol}.`;
+    await page.getByText(`${said("192.0.2.7 (3.0.0)", "2.0.0")} Upgrade the edge.`, { exact: true }).waitFor();
+    const unknown = "an unknown address (it does not say its version)";
+    await page.getByText(`${said(unknown, "0.9.0")} Upgrade the bridge.`, { exact: true }).waitFor();
+    await page.getByText("This edge: 0.2.0, wire protocol 1.1.0. No bridge is connected.").waitFor();
+    expect(await page.getByRole("region", { name: "Bridges, a table" }).isVisible()).toBe(false);
+  });
+});
+
 describe("the console's webhook", () => {
   test.each([
     ["on, everything is sent", { held: 0, behind: false }],

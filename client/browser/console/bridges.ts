@@ -61,8 +61,9 @@ export class BridgesPart implements ConsolePart {
       return;
     }
     const { edge, webhook } = answer.value;
-    const bridges = answer.value.bridges.filter(({ refusedProtocol }) => refusedProtocol === null);
-    const refused = answer.value.bridges.filter(({ refusedProtocol }) => refusedProtocol !== null);
+    const isRefused = ({ refusedProtocol = null }: BridgeView): boolean => refusedProtocol !== null;
+    const bridges = answer.value.bridges.filter((bridge) => !isRefused(bridge));
+    const refused = answer.value.bridges.filter(isRefused);
     const leased = bridges.filter(({ leaseAgeMs }) => leaseAgeMs !== null).length;
     this.#summary.textContent =
       bridges.length === 0
@@ -78,15 +79,16 @@ export class BridgesPart implements ConsolePart {
   }
 }
 
-function edgeText({ version, protocol }: EdgeView): string {
-  return `This edge: ${version}, wire protocol ${protocol}.`;
+function edgeText(edge: EdgeView | undefined): string {
+  return edge === undefined ? "" : `This edge: ${edge.version}, wire protocol ${edge.protocol}.`;
 }
 
 /** What does not fit, and what to do. */
-function refusalText({ version, address, refusedProtocol }: BridgeView, { protocol }: EdgeView): string {
+function refusalText({ version, address, refusedProtocol }: BridgeView, edge: EdgeView | undefined): string {
   const bridge = refusedProtocol ?? "";
+  const part = edge && partToUpgrade({ bridge, edge: edge.protocol });
   const who = `The bridge at ${address ?? "an unknown address"} (${version ?? "it does not say its version"})`;
-  return `${who} was refused: it speaks wire protocol ${bridge}. Upgrade the ${partToUpgrade({ bridge, edge: protocol }) ?? "edge"}.`;
+  return `${who} was refused: it speaks wire protocol ${bridge}. Upgrade the ${part ?? "edge"}.`;
 }
 
 function rowOf(bridge: BridgeView): HTMLTableRowElement {

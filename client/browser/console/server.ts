@@ -52,7 +52,7 @@ export interface Ended {
   readonly reach: Reach | null;
 }
 
-/** The versions of the edge. */
+/** The versions of the edge. One before 0.2.0 does not tell them: the page may be newer than the edge for a moment. */
 export interface EdgeView {
   readonly version: string;
   readonly protocol: string;
@@ -72,7 +72,7 @@ export interface BridgeView {
   /** Null: it was refused. */
   readonly connectedMs: number | null;
   /** The wire protocol that does not fit the edge's; null: it is connected. */
-  readonly refusedProtocol: string | null;
+  readonly refusedProtocol?: string | null;
 }
 
 export interface WebhookView {
@@ -124,7 +124,7 @@ export class ConsoleServer {
   }
 
   bridges(): Promise<
-    Answer<{ readonly edge: EdgeView; readonly bridges: readonly BridgeView[]; readonly webhook: WebhookView }>
+    Answer<{ readonly edge?: EdgeView; readonly bridges: readonly BridgeView[]; readonly webhook: WebhookView }>
   > {
     return this.#ask("GET", "/bridges");
   }
