@@ -1,4 +1,5 @@
 import type { AddressInfo } from "node:net";
+import { setTimeout as pause } from "node:timers/promises";
 import { type Logger, pino } from "pino";
 import type { Answers } from "../protocol/leases/leased-sessions.ts";
 import { PACKAGE_VERSION } from "../protocol/versions.ts";
@@ -41,8 +42,8 @@ export interface Bridge {
    */
   readonly reloadCertificates?: () => Promise<void>;
   /**
-   * Becomes not ready, accepts no new connections, responds to what was received, tells players to go to another bridge, and then
-   * closes. Resolves within 9 s.
+   * Becomes not ready, and serves on for BRIDGE_DRAIN_MS. Then it accepts no new connections, responds to what was received, tells
+   * players to go to another bridge, and closes: within 9 s.
    */
   drain(): Promise<void>;
   /** Disconnects all connections at once. Idempotent. */
@@ -155,6 +156,7 @@ export async function startBridge(
       drain: async () => {
         draining = true;
         logger.info({ connections: gamePort.connections, players: playerPort?.connections ?? 0 }, "draining");
+        if (config.drainMs > 0) await pause(config.drainMs);
         const ports = [gamePort.drain(DRAIN_MS), playerPort?.drain(DRAIN_MS), checkPort?.drain(DRAIN_MS)];
         await Promise.all([...ports, closeHub()]);
         await close();

@@ -51,10 +51,15 @@ export interface BridgeConfig {
     readonly maxKeepMs: number;
     readonly maxSessions: number;
   };
+  /** For how long it serves on, and says on `/readyz` that it drains, before it stops. */
+  readonly drainMs: number;
   readonly logLevel: string;
   /** What the operator has allowed and should not forget: logged at each start. */
   readonly warnings: readonly string[];
 }
+
+/** Longer than a load balancer needs to find out. */
+const MAX_DRAIN_MS = 30_000;
 
 const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
 
@@ -73,6 +78,7 @@ export const BridgeVariables = v.object({
   METRICS_MAX_CONNECTIONS: wholeNumber(1, 1_000_000, 64),
   METRICS_HEADERS_MS: wholeNumber(1, MAX_TIMEOUT_MS, 5_000),
   METRICS_REQUEST_MS: wholeNumber(1, MAX_TIMEOUT_MS, 10_000),
+  BRIDGE_DRAIN_MS: wholeNumber(0, MAX_DRAIN_MS, 0),
   LOG_LEVEL: v.optional(v.picklist(LOG_LEVELS, `allowed is one of ${LOG_LEVELS.join(", ")}`), "info"),
   BRIDGE_MAX_CONNECTIONS: wholeNumber(1, 1_000_000, game.maxConnections),
   BRIDGE_MAX_CONNECTIONS_PER_ADDRESS: wholeNumber(1, 1_000_000, game.maxConnectionsPerAddress),
@@ -184,6 +190,7 @@ export function parseBridgeConfig(environment: Environment): BridgeConfig {
     ...(variables.BRIDGE_CACHE_SESSIONS > 0 && {
       cache: { maxKeepMs: variables.BRIDGE_CACHE_MS, maxSessions: variables.BRIDGE_CACHE_SESSIONS },
     }),
+    drainMs: variables.BRIDGE_DRAIN_MS,
     logLevel: variables.LOG_LEVEL,
     warnings: [...warnings, ...renamingWarnings(environment, RENAMED_BRIDGE_VARIABLES)],
   };

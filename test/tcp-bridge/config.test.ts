@@ -38,6 +38,7 @@ describe("the bridge's configuration", () => {
         maxPagesAtOnce: 4,
       },
       cache: { maxKeepMs: 30_000, maxSessions: 100_000 },
+      drainMs: 0,
       logLevel: "info",
       warnings: [],
     });

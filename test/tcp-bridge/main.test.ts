@@ -21,7 +21,9 @@ afterEach(async () => {
 });
 
 /** A bridge in a process of its own; resolves when it is ready. */
-async function startBridge(): Promise<{ port: number; readyz: () => Promise<number> }> {
+async function startBridge(
+  variables: Readonly<Record<string, string>> = {},
+): Promise<{ port: number; readyz: () => Promise<number> }> {
   const [port, metricsPort] = [await freePort(), await freePort()];
   child = spawn(process.execPath, ["tcp-bridge/main.ts"], {
     env: {
@@ -30,6 +32,7 @@ async function startBridge(): Promise<{ port: number; readyz: () => Promise<numb
       API_KEY: edge.apiKey,
       BRIDGE_PORT: String(port),
       METRICS_PORT: String(metricsPort),
+      ...variables,
     },
     stdio: "ignore",
   });
@@ -79,6 +82,19 @@ describe("the bridge as a program", () => {
       expect(await exited).toEqual([0, null]);
     },
   );
+
+  it("serves on for BRIDGE_DRAIN_MS, while a load balancer finds out that it is not ready; a second signal ends it at once", async () => {
+    const { port, readyz } = await startBridge({ BRIDGE_DRAIN_MS: "30000" });
+    const exited = once(child as ChildProcess, "exit");
+    child?.kill("SIGTERM");
+    await until(async () => (await readyz()) === 503);
+    const late = await GamePeer.connect({ address: "127.0.0.1", port, family: "IPv4" });
+    late.send({ kind: "check", sessid: 7 });
+    expect(await late.received(1)).toMatchObject([{ kind: "check", status: Status.NotFound }]);
+    child?.kill("SIGTERM");
+    expect(await exited).toEqual([0, null]);
+    late.close();
+  });
 
   it("exits within 10 s also if a peer does not close its side", async () => {
     const { port } = await startBridge();
