@@ -46,9 +46,14 @@ export class BridgeProgram {
     };
   }
 
+  /** Chooses its ports; it is not started yet. */
+  static async reserve(options: BridgeProgramOptions): Promise<BridgeProgram> {
+    return new BridgeProgram(options, [await freePort(), await freePort(), await freePort()]);
+  }
+
   /** Starts it in front of an edge and waits until it is ready. */
   static async start(options: BridgeProgramOptions): Promise<BridgeProgram> {
-    const bridge = new BridgeProgram(options, [await freePort(), await freePort(), await freePort()]);
+    const bridge = await BridgeProgram.reserve(options);
     bridge.start();
     try {
       await until(() => bridge.isReady());

@@ -87,8 +87,9 @@ async function accepts(port: number): Promise<boolean> {
   }
 }
 
-/** HAProxy as deploy/haproxy has it, in front of two bridges, with a socket to give it orders. */
+/** HAProxy as deploy/haproxy has it, with a socket to give it orders. */
 export class Haproxy {
+  /** For players. */
   readonly port: number;
   readonly #program: Program;
   readonly #directory: string;
@@ -99,21 +100,24 @@ export class Haproxy {
     this.#directory = directory;
   }
 
-  static async start([first, second]: readonly [BridgeProgram, BridgeProgram]): Promise<Haproxy> {
+  /** Starts it in front of the player ports of two bridges; `more` of its variables are for its other parts. */
+  static async start(bridges: readonly BridgeProgram[], more: Readonly<Record<string, string>> = {}): Promise<Haproxy> {
     const directory = await mkdtemp(join(tmpdir(), "artoria-haproxy-"));
     const admin = join(directory, "admin.cfg");
     await writeFile(admin, `global\n  stats socket ${join(directory, "socket")} level admin\n`);
     const port = await freePort();
-    const program = new Program("haproxy", ["-db", "-f", "deploy/haproxy/haproxy.cfg", "-f", admin], {
-      PLAYERS: `127.0.0.1:${port}`,
-      BRIDGE_1: `127.0.0.1:${first.playerPort}`,
-      BRIDGE_1_HEALTH: String(first.metricsPort),
-      BRIDGE_2: `127.0.0.1:${second.playerPort}`,
-      BRIDGE_2_HEALTH: String(second.metricsPort),
+    const variables: Record<string, string> = { PLAYERS: `127.0.0.1:${port}`, ...more };
+    bridges.forEach(({ playerPort, metricsPort }, index) => {
+      variables[`BRIDGE_${index + 1}`] = `127.0.0.1:${playerPort}`;
+      variables[`BRIDGE_${index + 1}_HEALTH`] = String(metricsPort);
     });
+    const program = new Program("haproxy", ["-db", "-f", "deploy/haproxy/haproxy.cfg", "-f", admin], variables);
     const haproxy = new Haproxy(port, program, directory);
     try {
-      await until(() => haproxy.connections());
+      await Promise.race([
+        until(() => haproxy.connections()),
+        program.ended().then((code) => Promise.reject(new Error(`it ended with ${code}`))),
+      ]);
     } catch (error) {
       await haproxy.stop();
       throw new Error(`haproxy did not start: ${program.output}`, { cause: error });
@@ -130,6 +134,14 @@ export class Haproxy {
   /** Cuts connections, both halves of each. */
   async cut(connections: readonly string[]): Promise<void> {
     if (connections.length > 0) await this.#order(connections.map((id) => `shutdown session ${id}`).join(";"));
+  }
+
+  /** Whether it sends clients to a server, by its name in haproxy.cfg, in each backend that has it. */
+  async isUp(server: string): Promise<boolean> {
+    const [header = "", ...lines] = (await this.#order("show stat")).split("\n");
+    const names = header.replace(/^# /, "").split(",");
+    const rows = lines.map((line) => line.split(",")).filter((row) => row[names.indexOf("svname")] === server);
+    return rows.length > 0 && rows.every((row) => row[names.indexOf("status")] === "UP");
   }
 
   async stop(): Promise<void> {
