@@ -4,7 +4,9 @@ import { defineConfig } from "vitest/config";
 const TIMEOUTS = { testTimeout: 180_000, hookTimeout: 120_000 };
 
 /** Tests with bounds on how soon an answer comes: few run at once. */
-const TIMED = ["test/system/{redis-failover,redis-histories,sentinel-distance,session-failover}.test.ts"];
+const TIMED = [
+  "test/system/{redis-failover,redis-histories,rolling-update,sentinel-distance,session-failover}.test.ts",
+];
 
 /** What needs more programs than `npm test`: Redis failovers, HAProxy, nginx, Caddy, Prometheus, Chromium. */
 export default defineConfig({
