@@ -144,7 +144,11 @@ function measure(
       `writes ${summary(writesOfPhase.map(({ durationMs }) => durationMs))}, ${again(writesOfPhase)} tried again; ` +
       `a bystander waited ${Math.round(stalls.longestWithin(fromMs, toMs))} ms\n`,
   );
-  return { name, replaces, slowestMs: Math.max(0, ...checksMs) };
+  // Without what the machine let programs wait anyway.
+  const ownMs = checks.map(({ firstAskedMs, answeredMs }) => {
+    return answeredMs - firstAskedMs - stalls.longestWithin(firstAskedMs, answeredMs);
+  });
+  return { name, replaces, slowestMs: Math.max(0, ...ownMs) };
 }
 
 function reportPlayers({ gapsMs, publishedCount }: PlayerFleet): void {
