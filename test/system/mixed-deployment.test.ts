@@ -92,14 +92,14 @@ describe("parts of 0.1.0 and of this version on one Redis", () => {
   beforeAll(async () => {
     redis = await startRedisServer();
     stops.unshift(() => redis.stop());
-    const started = async <T extends { kill(): Promise<void> }>(starting: Promise<T>): Promise<T> => {
+    const started = async <T>(starting: Promise<T>, stop: (part: T) => Promise<unknown>): Promise<T> => {
       const part = await starting;
-      stops.unshift(() => part.kill());
+      stops.unshift(() => stop(part));
       return part;
     };
     const variables = { REDIS_URL: redis.url };
-    before = await started(StackProgram.start({ folder: earlier, certificate, variables }));
-    now = await started(StackProgram.start({ folder: THIS, certificate, variables }));
+    before = await started(StackProgram.start({ folder: earlier, certificate, variables }), (stack) => stack.stop());
+    now = await started(StackProgram.start({ folder: THIS, certificate, variables }), (stack) => stack.stop());
     const bridgeTo = ({ edgeUrl, apiKey }: StackProgram, folder: string) =>
       started(
         BridgeProgram.start({
@@ -108,6 +108,7 @@ describe("parts of 0.1.0 and of this version on one Redis", () => {
           folder,
           variables: { API_KEY: apiKey, LOG_LEVEL: "info", BRIDGE_MAX_FAILURES_PER_MINUTE: "1000000000" },
         }),
+        (bridge) => bridge.kill(),
       );
     bridgeBefore = await bridgeTo(now, earlier);
     bridgeNow = await bridgeTo(before, THIS);
@@ -290,7 +291,7 @@ describe("STATE_DIR of npm start", () => {
     stack = await StackProgram.start({ folder: earlier, certificate, variables: { STATE_DIR: stateDir } });
   }, INSTALL_MS);
   afterAll(async () => {
-    await stack?.kill();
+    await stack?.stop();
     await rm(join(stateDir, ".."), { recursive: true, force: true });
   });
 

@@ -63,15 +63,10 @@ export class StackProgram {
     this.#program = await startIn(folder, this.#variables);
   }
 
-  /** SIGTERM; resolves when it has drained and ended. */
+  /** SIGTERM; resolves when it has drained and ended. A SIGKILL would leave its workerd behind. */
   async stop(): Promise<void> {
     this.#program.signal("SIGTERM");
     await this.#program.ended();
-  }
-
-  /** SIGKILL, for a test that has ended. */
-  async kill(): Promise<void> {
-    await this.#program.kill();
   }
 }
 
@@ -83,7 +78,8 @@ async function startIn(folder: string, variables: Readonly<Record<string, string
     if (!program.isRunning) throw new Error("it has ended");
     return program;
   } catch (error) {
-    await program.kill();
+    program.signal("SIGTERM");
+    await program.ended();
     throw new Error(`npm start of ${folder} failed:\n${program.output}`, { cause: error });
   }
 }
