@@ -18,7 +18,7 @@ import { SessionLoad } from "../support/histories/session-load.ts";
 import { type Certificate, selfSigned } from "../support/peers/certificates.ts";
 import { BridgeProgram } from "../support/processes/bridge-program.ts";
 import { ChatProgram } from "../support/processes/chat-program.ts";
-import { earlierRelease, versionOf } from "../support/processes/earlier-release.ts";
+import { earlierRelease, hasEarlierRelease, versionOf } from "../support/processes/earlier-release.ts";
 import { Program, type ProgramResult, runProgram } from "../support/processes/program.ts";
 import { askAsService, logIn } from "../support/processes/running-stack.ts";
 import { StackProgram } from "../support/processes/stack-program.ts";
@@ -35,7 +35,10 @@ const THIS = "";
 let earlier: string;
 let certificate: Certificate;
 
+const HAS_EARLIER = hasEarlierRelease("0.1.0");
+
 beforeAll(async () => {
+  if (!HAS_EARLIER) return;
   earlier = await earlierRelease("0.1.0");
   certificate = await selfSigned("localhost");
 }, INSTALL_MS);
@@ -80,7 +83,7 @@ class Player {
   }
 }
 
-describe("parts of 0.1.0 and of this version on one Redis", () => {
+describe.skipIf(!HAS_EARLIER)("parts of 0.1.0 and of this version on one Redis", () => {
   let redis: RedisServer;
   let before: StackProgram;
   let now: StackProgram;
@@ -281,7 +284,7 @@ async function untilEnough(load: SessionLoad): Promise<void> {
   await until(() => kinds.every((kind, index) => load.count(kind) - (began[index] ?? 0) >= ENOUGH[kind]), 90_000);
 }
 
-describe("STATE_DIR of npm start", () => {
+describe.skipIf(!HAS_EARLIER)("STATE_DIR of npm start", () => {
   const PASSWORD = "correct horse battery";
   let stateDir: string;
   let stack: StackProgram;

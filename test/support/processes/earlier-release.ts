@@ -1,4 +1,4 @@
-import { execFile } from "node:child_process";
+import { execFile, spawnSync } from "node:child_process";
 import { mkdir, mkdtemp, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -11,6 +11,16 @@ const RELEASES = join(ROOT, "dist/releases");
 
 /** The commits of the releases that deployments may come from. A clone may lack the tags. */
 export const RELEASE_COMMITS = { "0.1.0": "5acd740" } as const;
+
+/**
+ * Whether the release can be taken from git. A shallow clone and an unpacked archive have no history; `git fetch --unshallow` gets it.
+ */
+export function hasEarlierRelease(version: keyof typeof RELEASE_COMMITS): boolean {
+  const { status } = spawnSync("git", ["cat-file", "-e", `${RELEASE_COMMITS[version]}^{tree}`], { cwd: ROOT });
+  if (status === 0) return true;
+  process.stderr.write(`no tests with release ${version}: this folder has no git history\n`);
+  return false;
+}
 
 /** The folder of an earlier release: its tree, and the packages of its own lock file. Installs them the first time. */
 export async function earlierRelease(version: keyof typeof RELEASE_COMMITS): Promise<string> {
