@@ -57,7 +57,7 @@ async function untilOpen({ HOST }: EdgeEnv): Promise<void> {
 
 /** While this edge drains: the question whether to send it requests, and what would last longer than it does. */
 function isForAnotherEdge(request: Request): boolean {
-  const { pathname } = new URL(request.url);
+  const pathname = URL.parse(request.url)?.pathname;
   return pathname === "/readyz" || pathname === "/v1/events" || request.headers.has("Upgrade");
 }
 

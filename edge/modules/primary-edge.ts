@@ -26,8 +26,9 @@ export function answerOrPass(
   answerHere: AnswerHere,
 ): Response | Promise<Response> {
   const { method, headers } = request;
-  const { pathname } = new URL(request.url);
-  if (pathname === CHECK || pathname.startsWith(`${CHECK}/`)) return answerHere(request);
+  const pathname = URL.parse(request.url)?.pathname;
+  // With a Host that is none, the request's URL is none either: the worker says so.
+  if (pathname === undefined || pathname === CHECK || pathname.startsWith(`${CHECK}/`)) return answerHere(request);
   // The path above may be the Host header's.
   if (!isPlainHost(headers.get("Host"))) return refuse("invalid", PLAIN_HOST_RULE);
   if (method === "POST" && pathname === PACKETS) return answerOrPassBatch(request, primary, answerHere);

@@ -14,6 +14,7 @@ import { type Edge, startEdge } from "../../edge/edge.ts";
 import type { EdgeBuild } from "../../edge/edge-build.ts";
 import { parseToken } from "../../protocol/session-token.ts";
 import { CookieClient } from "../support/peers/cookie-client.ts";
+import { askRaw, type RawRequest } from "../support/peers/raw-http.ts";
 import { StreamListener } from "../support/peers/stream-listener.ts";
 import { BridgeProgram } from "../support/processes/bridge-program.ts";
 import { REDIS_REST_TOKEN, startTestRedisRest } from "../support/redis/redis-rest.ts";
@@ -117,6 +118,13 @@ describe("an edge with a primary", () => {
     // Others who come by the same edge are not refused for it, and a right key never is.
     expect(await askFrom("127.0.0.6", "/v1/rooms/lobby", { Authorization: "Bearer wrong" })).toBe(401);
     expect(await askFrom("127.0.0.5", "/v1/rooms/lobby", { Authorization: `Bearer ${KEY}` })).toBe(200);
+  });
+
+  test.each<[what: string, request: RawRequest, status: number]>([
+    ["two Hosts", { target: "/v1/count", lines: ["Host: other.test"] }, 400],
+    ["no path", { method: "OPTIONS", target: "*" }, 404],
+  ])("responds to a request with %s as its primary does", async (_, request, status) => {
+    for (const { url } of [primary, secondary]) expect((await askRaw(url, request)).status).toBe(status);
   });
 
   test("passes a slow form on as it comes, so that the primary ends it, and answers others meanwhile", async () => {
