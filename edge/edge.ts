@@ -134,9 +134,19 @@ export async function startEdge(build: EdgeBuild, config: EdgeConfig, options: E
   }
 }
 
-/** A unix socket in the folder. workerd on Windows has none, so it is a port of loopback there. */
+/** What `sun_path` holds on Linux is 108 bytes, on macOS 104, with a zero at the end. */
+const MAX_SOCKET_PATH_BYTES = 104 - 1;
+
+/**
+ * A unix socket in the folder. workerd on Windows has none, so it is a port of loopback there.
+ *
+ * @throws Error its path is too long
+ */
 function socketPath(folder: string, name: string): string | undefined {
-  return platform() === "win32" ? undefined : join(folder, name);
+  if (platform() === "win32") return undefined;
+  const path = join(folder, name);
+  if (Buffer.byteLength(path) <= MAX_SOCKET_PATH_BYTES) return path;
+  throw new Error(`TMPDIR: allowed is a shorter path, of a folder for unix sockets; ${path} is too long`);
 }
 
 /** Takes the folder of the state for this edge. Returns it; undefined if the edge has no state. */
@@ -148,7 +158,7 @@ async function openState(
   if (state.kind === "primary") return undefined;
   const directory = state.directory ?? join(folder, "state");
   await prepareStateDirectory(directory);
-  used.push(await lockStateDirectory(directory, folder));
+  used.push(lockStateDirectory(directory));
   for (const name of ["do", "d1"]) await mkdir(join(directory, name), { recursive: true, mode: 0o700 });
   return directory;
 }

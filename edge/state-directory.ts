@@ -1,15 +1,12 @@
-import { createHash } from "node:crypto";
-import { once } from "node:events";
-import { chmod, mkdir, readdir, realpath, rm, stat, symlink } from "node:fs/promises";
-import { connect, createServer } from "node:net";
-import { platform } from "node:os";
+import { chmod, mkdir, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 
 /** What group and others may do. */
 const OF_OTHERS = 0o077;
 
 /** What says that an edge uses the directory. */
-const LOCK = "edge.lock";
+const LOCK = "lock.sqlite";
 
 /** Ours, and what Miniflare left in it under an earlier version: a directory that holds nothing else is ours to close. */
 const OWN_ENTRIES = new Set(["cache", "d1", "do", "ratelimit", LOCK]);
@@ -46,49 +43,22 @@ export interface LockedDirectory {
 }
 
 /**
- * Takes the directory for this process: two processes that write one Durable Object would spoil it. The lock is a socket, which ends
- * with its process, however that ends.
+ * Takes the directory for this process: two processes that write one Durable Object would spoil it. SQLite's lock of a file is taken by
+ * one process at most, on every system, and ends with its process, however that ends.
  *
- * @param privateFolder where a link to the directory may be made, because the path of a socket must be short
  * @throws Error another edge uses it
  */
-export async function lockStateDirectory(directory: string, privateFolder: string): Promise<LockedDirectory> {
-  const path = await lockPath(directory, privateFolder);
-  const server = createServer((socket) => socket.destroy());
-  for (let tries = 0; ; tries++) {
-    server.listen(path);
-    const failure = await Promise.race([once(server, "listening").then(() => undefined), once(server, "error")]).catch(
-      (error: unknown) => [error],
-    );
-    if (failure === undefined) break;
-    const [error] = failure;
-    if ((error as NodeJS.ErrnoException).code !== "EADDRINUSE") throw error;
-    if (tries > 0 || (await isListenedOn(path))) {
-      throw new Error(`STATE_DIR: another edge uses ${directory}; two at once would spoil what is in it`);
-    }
-    // Its process was killed.
-    await rm(path, { force: true });
-  }
-  server.unref();
-  return { close: () => server.close() };
-}
-
-async function lockPath(directory: string, privateFolder: string): Promise<string> {
-  const target = await realpath(directory);
-  if (platform() === "win32") return `\\\\.\\pipe\\artoria-${createHash("sha256").update(target).digest("hex")}`;
-  const link = join(privateFolder, "state-directory");
-  await symlink(target, link);
-  return join(link, LOCK);
-}
-
-async function isListenedOn(path: string): Promise<boolean> {
-  const socket = connect(path);
+export function lockStateDirectory(directory: string): LockedDirectory {
+  const lock = new DatabaseSync(join(directory, LOCK), { timeout: 0 });
   try {
-    await once(socket, "connect");
-    return true;
-  } catch {
-    return false;
-  } finally {
-    socket.destroy();
+    lock.exec("BEGIN EXCLUSIVE");
+  } catch (error) {
+    lock.close();
+    if ((error as { readonly errcode?: number }).errcode !== SQLITE_BUSY) throw error;
+    throw new Error(`STATE_DIR: another edge uses ${directory}; two at once would spoil what is in it`);
   }
+  return { close: () => lock.close() };
 }
+
+/** https://sqlite.org/rescode.html#busy */
+const SQLITE_BUSY = 5;

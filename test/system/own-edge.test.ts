@@ -312,6 +312,15 @@ describe("what npm run edge refuses to start with", () => {
     expect(third.stderr).toContain(`EDGE_HOST, EDGE_PORT: nothing can listen on 127.0.0.1:${new URL(edge.url).port}`);
     expect((await fetch(`${edge.url}/readyz`)).status).toBe(200);
   });
+
+  test("a TMPDIR in which no unix socket has place", async () => {
+    const deep = join(temporary, "a-long-name".repeat(10));
+    await mkdir(deep);
+    const program = await spawned({ TMPDIR: deep });
+    expect(await program.ended()).toBe(1);
+    expect(program.stderr).toContain("artoria edge: TMPDIR: allowed is a shorter path");
+    expect(await readdir(deep)).toEqual([]);
+  });
 });
 
 /** The contents of all plain files below a folder. */
