@@ -10,7 +10,14 @@ import { WorkerVariables } from "../../worker/config.ts";
 import { HasherVariables } from "../../worker/password-hasher/password-service.ts";
 
 const DECIDED_BY_NPM_START = ["SESSION_STORE", "UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN", "LOOPBACK_ONLY"];
-const FREE_PORTS = { EDGE_PORT: "0", BRIDGE_PORT: "0", PLAYER_PORT: "0", METRICS_PORT: "0", REDIS_REST_PORT: "0" };
+const FREE_PORTS = {
+  EDGE_PORT: "0",
+  BRIDGE_PORT: "0",
+  PLAYER_PORT: "0",
+  METRICS_PORT: "0",
+  CHECK_PORT: "0",
+  REDIS_REST_PORT: "0",
+};
 
 let directory: string;
 beforeEach(async () => {
