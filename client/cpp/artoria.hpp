@@ -1175,11 +1175,14 @@ class Client {
     return request<SessionCheckResponse>(SessionCheckRequest{sessid});
   }
 
-  /// Checks many sessions: `statuses` gets one for each. The requests are sent without waiting for each response.
+  /// Checks many sessions: `statuses` gets one for each; Invalid if there was no response, so that a failure lets nobody in. The
+  /// requests are sent without waiting for each response. With WatchScope::known, ask again about those that are neither Ok nor
+  /// NotFound (Unavailable, TooMany): the bridge does not tell of their ends yet.
   Failure checkAll(const std::int32_t* sessids, std::size_t count, Status* statuses) noexcept {
+    for (std::size_t index = 0; index < count; ++index) statuses[index] = Status::Invalid;
     if (const Failure failure = ready(); failure != Failure::none) return failure;
-    // As many as surely fit into the buffers of both sockets: neither side waits for the other to read.
-    constexpr std::size_t atOnce = 64;
+    // 2 KiB, which surely fit into the buffers of both sockets: neither side waits for the other to read.
+    constexpr std::size_t atOnce = 256;
     std::array<std::uint8_t, atOnce*(headerBytes + 4)> packets;
     for (std::size_t from = 0; from < count; from += atOnce) {
       const std::size_t here = count - from < atOnce ? count - from : atOnce;
@@ -1381,26 +1384,28 @@ class Client {
   }
 
   Failure dial(std::int64_t deadlineMs) noexcept {
-    std::array<char, 6> port{};
-    unsigned rest = options_.port;
-    for (std::size_t at = 5; at > 0; --at, rest /= 10) port[at - 1] = static_cast<char>('0' + rest % 10);
+    // Without leading zeros: failureText() has it too.
+    std::array<char, 6> digits{};
+    std::size_t first = 5;
+    for (unsigned rest = options_.port; first == 5 || rest > 0; rest /= 10) digits[--first] = static_cast<char>('0' + rest % 10);
+    const char* const port = digits.data() + first;
     addrinfo hints{};
     hints.ai_family = AF_UNSPEC;
     hints.ai_socktype = SOCK_STREAM;
     hints.ai_flags = AI_NUMERICSERV;
     addrinfo* addresses = nullptr;
-    const int code = ::getaddrinfo(options_.host, port.data(), &hints, &addresses);
+    const int code = ::getaddrinfo(options_.host, port, &hints, &addresses);
     if (code != 0) return fail(Failure::connect_failed, options_.host, ": ", ::gai_strerror(code));
     Failure failure = Failure::connect_failed;
     for (const addrinfo* address = addresses; address != nullptr && failure != Failure::none; address = address->ai_next)
-      failure = dialAddress(*address, deadlineMs);
+      failure = dialAddress(*address, port, deadlineMs);
     ::freeaddrinfo(addresses);
     return failure;
   }
 
-  Failure dialAddress(const addrinfo& address, std::int64_t deadlineMs) noexcept {
+  Failure dialAddress(const addrinfo& address, const char* port, std::int64_t deadlineMs) noexcept {
     socket_ = ::socket(address.ai_family, address.ai_socktype, address.ai_protocol);
-    if (socket_ < 0) return fail(Failure::connect_failed, options_.host, ": ", std::strerror(errno));
+    if (socket_ < 0) return fail(Failure::connect_failed, options_.host, ":", port, ": ", std::strerror(errno));
     const int one = 1;
     ::setsockopt(socket_, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 #ifdef SO_NOSIGPIPE
@@ -1411,11 +1416,11 @@ class Client {
     int error = ::connect(socket_, address.ai_addr, address.ai_addrlen) == 0 ? 0 : errno;
     // After a signal the connection is made all the same.
     if (error == EINPROGRESS || error == EINTR) {
-      if (!isReady(POLLOUT, deadlineMs)) return fail(Failure::connect_failed, options_.host, ": no connection in time");
+      if (!isReady(POLLOUT, deadlineMs)) return fail(Failure::connect_failed, options_.host, ":", port, ": no connection in time");
       socklen_t size = sizeof error;
       if (::getsockopt(socket_, SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
     }
-    if (error != 0) return fail(Failure::connect_failed, options_.host, ": ", std::strerror(error));
+    if (error != 0) return fail(Failure::connect_failed, options_.host, ":", port, ": ", std::strerror(error));
     heardMs_ = nowMs();
     return Failure::none;
   }
@@ -1464,12 +1469,16 @@ class Client {
     }
   }
 
-  Failure fail(Failure failure, std::string_view what, std::string_view more = {}, std::string_view most = {}) noexcept {
-    say(what, more, most);
+  template <class... Texts>
+  Failure fail(Failure failure, const Texts&... texts) noexcept {
+    say(texts...);
     return giveUp(failure);
   }
 
-  Failure fail(Failure failure, Error error) noexcept { return fail(failure, error.field, ": ", errorCodeName(error.code)); }
+  /// Often another program listens on the port.
+  Failure fail(Failure failure, Error error) noexcept {
+    return fail(failure, "not a bridge's response: ", error.field, ": ", errorCodeName(error.code));
+  }
 
   /// The text of the failure has been said.
   Failure giveUp(Failure failure) noexcept {
@@ -1478,9 +1487,10 @@ class Client {
   }
 
   /// What others have sent may be in it, so a terminal gets nothing but printable ASCII.
-  void say(std::string_view what, std::string_view more = {}, std::string_view most = {}) noexcept {
+  template <class... Texts>
+  void say(const Texts&... texts) noexcept {
     std::size_t at = 0;
-    for (const std::string_view text : {what, more, most}) {
+    for (const std::string_view text : {std::string_view(texts)...}) {
       for (const char character : text) {
         if (at + 1 < failureText_.size()) failureText_[at++] = character >= ' ' && character <= '~' ? character : '?';
       }

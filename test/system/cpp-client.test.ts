@@ -272,7 +272,7 @@ describe("artoria::Client", () => {
     const { port } = unused.address() as { port: number };
     await new Promise((resolve) => unused.close(resolve));
     client = new CppClient(port);
-    expect(await client.ask("connect")).toEqual(["connect_failed (127.0.0.1: Connection refused)"]);
+    expect(await client.ask("connect")).toEqual([`connect_failed (127.0.0.1:${port}: Connection refused)`]);
     await client.end();
 
     // A stopped process whose queue is full: the kernel answers no further SYN.
@@ -287,7 +287,7 @@ describe("artoria::Client", () => {
         waiting.push(connect(stoppedPort, "127.0.0.1").on("error", () => {}));
       await until(() => waiting.filter((socket) => !socket.connecting).length >= 2);
       client = new CppClient(stoppedPort, ["connectTimeoutMs=300"]);
-      expect(await client.ask("connect")).toEqual(["connect_failed (127.0.0.1: no connection in time)"]);
+      expect(await client.ask("connect")).toEqual([`connect_failed (127.0.0.1:${stoppedPort}: no connection in time)`]);
       await client.end();
     } finally {
       for (const socket of waiting) socket.destroy();
@@ -311,18 +311,30 @@ const HOSTILE: readonly (readonly [name: string, attack: (socket: Socket) => voi
   ["says nothing", () => {}, /^timeout \(no response in time\)$/],
   ["closes at once", (socket) => socket.end(), /^closed/],
   ["truncates the response", (socket) => socket.end(Buffer.from([5, 0, 2])), /^closed/],
-  ["sends a size of 0", (socket) => socket.write(Buffer.alloc(8)), /^bad_response \(size: size_too_small\)$/],
-  ["sends a size of 65535", (socket) => socket.write(Buffer.alloc(8, 255)), /^bad_response \(size: size_too_large\)$/],
+  [
+    "sends a size of 0",
+    (socket) => socket.write(Buffer.alloc(8)),
+    /^bad_response \(not a bridge's response: size: size_too_small\)$/,
+  ],
+  [
+    "sends a size of 65535",
+    (socket) => socket.write(Buffer.alloc(8, 255)),
+    /^bad_response \(not a bridge's response: size: size_too_large\)$/,
+  ],
   [
     "responds to something else",
     (socket) => socket.write(statusPacket(4, 0)),
-    /^bad_response \(type: unexpected_packet\)$/,
+    /^bad_response \(not a bridge's response: type: unexpected_packet\)$/,
   ],
-  ["sends an unknown status", (socket) => socket.write(statusPacket(2, 7)), /^bad_response \(status: out_of_range\)$/],
+  [
+    "sends an unknown status",
+    (socket) => socket.write(statusPacket(2, 7)),
+    /^bad_response \(not a bridge's response: status: out_of_range\)$/,
+  ],
   [
     "sends a broken SessionEnded",
     (socket) => socket.write(endPacket(9, 7, "p")),
-    /^bad_response \(reason: out_of_range\)$/,
+    /^bad_response \(not a bridge's response: reason: out_of_range\)$/,
   ],
   [
     "sends a byte now and then",

@@ -3,9 +3,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { Status } from "../../protocol/status-codes.ts";
 import { type Bridge, startBridge } from "../../tcp-bridge/bridge.ts";
 import { parseBridgeConfig } from "../../tcp-bridge/config.ts";
 import { ExamplePlayer } from "../support/peers/example-player.ts";
+import { ScriptedBridge, statusPacket, watchPacket } from "../support/peers/scripted-bridge.ts";
 import { TcpProxy } from "../support/peers/tcp-proxy.ts";
 import { COMPILE_TIMEOUT_MS, compileCpp, SANITIZERS } from "../support/processes/cpp-compiler.ts";
 import { Program } from "../support/processes/program.ts";
@@ -105,5 +107,34 @@ describe("the example game server", () => {
     const ann = await comesIn(33, "ann");
     lee.say("back again");
     await ann.hears("lee: back again");
+  });
+
+  test("asks again about the sessions whose check the edge has not answered: until then, the bridge does not tell of their ends", async () => {
+    const scripted = await ScriptedBridge.open();
+    const game = new Program(join(folder, "game-server"), [String(scripted.port), "0"]);
+    try {
+      const first = await scripted.connection(0);
+      await first.request(0);
+      first.send(watchPacket(Status.Ok, "p1"));
+      const kim = new ExamplePlayer(Number((await game.prints(/127\.0\.0\.1 (\d+)/))[1]));
+      players.push(kim);
+      kim.say("41 kim");
+      await first.request(1);
+      first.send(statusPacket(4, Status.Ok));
+      await kim.hears("welcome, kim");
+      first.socket.destroy();
+
+      const second = await scripted.connection(1);
+      expect(await second.request(0)).toMatchObject({ after: "p1" });
+      second.send(watchPacket(Status.Ok, "p1"));
+      for (const [index, status] of [Status.Unavailable, Status.TooMany, Status.NotFound, Status.NotFound].entries()) {
+        expect(await second.request(1 + index)).toMatchObject({ kind: "check", sessid: 41 });
+        second.send(statusPacket(2, status));
+      }
+      expect(await kim.isKicked()).toContain("your session has ended\n");
+    } finally {
+      await game.kill();
+      await scripted.close();
+    }
   });
 });

@@ -39,9 +39,10 @@ class GameServer {
 
   void run() {
     for (;;) {
-      if (bridge_.isConnected() || connect()) readFromBridge();
       readFromPlayers();
       acceptPlayer();
+      // Last: a check for a player may have read what the bridge told, of which poll() knows nothing then.
+      if (bridge_.isConnected() || connect()) readFromBridge();
       waitForSomething();
     }
   }
@@ -65,15 +66,18 @@ class GameServer {
     if (Clock::now() < retryAt_) return false;
     retryAt_ = Clock::now() + std::chrono::seconds(1);
     mustCheckAll_ = true;  // the new connection knows no session
+    checkAllAt_ = {};
     if (bridge_.connect() == artoria::Failure::none) return true;
     std::printf("bridge: %s\n", bridge_.failureText());
     return false;
   }
 
   void readFromBridge() {
-    if (mustCheckAll_) checkAllPlayers();
-    if (bridge_.wait(0) != artoria::Failure::none) std::printf("bridge: %s\n", bridge_.failureText());
-    kickEnded();
+    if (mustCheckAll_ && Clock::now() >= checkAllAt_) checkAllPlayers();
+    do {
+      kickEnded();
+      if (bridge_.isConnected() && bridge_.wait(0) != artoria::Failure::none) std::printf("bridge: %s\n", bridge_.failureText());
+    } while (!ended_.empty());
   }
 
   void checkAllPlayers() {
@@ -82,10 +86,13 @@ class GameServer {
       if (player.sessid != 0) sessids.push_back(player.sessid);
     }
     std::vector<artoria::Status> statuses(sessids.size());
+    checkAllAt_ = Clock::now() + std::chrono::seconds(1);
     if (bridge_.checkAll(sessids.data(), sessids.size(), statuses.data()) != artoria::Failure::none) return;
     mustCheckAll_ = false;
     for (std::size_t index = 0; index < sessids.size(); ++index) {
       if (statuses[index] == artoria::Status::NotFound) ended_.push_back(sessids[index]);
+      // The edge is away, so the bridge does not know this session yet, and would not tell of its end: once more, later.
+      else if (statuses[index] != artoria::Status::Ok) mustCheckAll_ = true;
     }
   }
 
@@ -184,6 +191,7 @@ class GameServer {
   /// What the watch has told, and is not done yet.
   std::vector<std::int32_t> ended_;
   bool mustCheckAll_ = false;
+  Clock::time_point checkAllAt_;
   int listener_;
   std::list<Player> players_;
 };
