@@ -541,8 +541,10 @@ local function dissect_stream(tvb, pinfo, tree)
   end
   if #summaries > 0 then
     pinfo.cols.protocol = "Artoria"
-    -- One frame can hold several parts that TCP hands over one by one: what follows is appended.
-    pinfo.cols.info:set(table.concat(summaries, "; ") .. "; ")
+    -- One frame can hold several parts that TCP hands over one by one: each is appended to those before it.
+    local separator = pinfo.private.artoria_has_summary and "; " or ""
+    pinfo.private.artoria_has_summary = "1"
+    pinfo.cols.info:set(separator .. table.concat(summaries, "; "))
     pinfo.cols.info:fence()
   end
   return length
