@@ -1,6 +1,7 @@
 import { Command, CommanderError } from "commander";
 import { oneLine } from "../../config/log-line.ts";
 import { PACKAGE_VERSION, WIRE_PROTOCOL_VERSION } from "../../protocol/versions.ts";
+import { ConnectionError } from "../connector.ts";
 import { addAccountCommands } from "./account-commands.ts";
 import { addChatCommand } from "./chat-command.ts";
 import { ExitCode } from "./exit-code.ts";
@@ -31,12 +32,17 @@ export async function runArtoria(args: readonly string[]): Promise<void> {
   }
 }
 
+/** What one does if nobody listens there: `npm start` may have other ports. */
+const ELSEWHERE = "; --host and --port, or BRIDGE_HOST and BRIDGE_PORT, say where the bridge is";
+
 function fail(error: unknown): void {
   if (error instanceof CommanderError) {
     // Commander has printed its message already. It throws after --help too, which is no error.
     process.exitCode = error.exitCode === 0 ? ExitCode.Ok : ExitCode.Error;
     return;
   }
-  process.stderr.write(`artoria: ${oneLine(error instanceof Error ? error.message : String(error))}\n`);
+  const message = oneLine(error instanceof Error ? error.message : String(error));
+  const isNobodyThere = error instanceof ConnectionError && message.includes("ECONNREFUSED");
+  process.stderr.write(`artoria: ${message}${isNobodyThere ? ELSEWHERE : ""}\n`);
   process.exitCode = ExitCode.Error;
 }

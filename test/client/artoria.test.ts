@@ -85,7 +85,9 @@ describe("the artoria command", () => {
     const port = await freePort();
     const result = await artoria("count", "--port", String(port));
     expect(result).toMatchObject({ exitCode: 2, stdout: "" });
-    expect(result.stderr).toMatch(/^artoria: 127\.0\.0\.1:\d+: connect ECONNREFUSED.*\n$/);
+    expect(result.stderr).toMatch(
+      /^artoria: 127\.0\.0\.1:\d+: connect ECONNREFUSED.*BRIDGE_PORT, say where the bridge is\n$/,
+    );
   });
 
   it("prints its version and that of the wire protocol with --version, and ends with 0", async () => {
