@@ -97,8 +97,13 @@ test("the C++ of README.md compiles without a warning, checks a session and remo
 });
 
 test("the C++ of docs/cpp.md compiles without a warning", { timeout: COMPILE_TIMEOUT_MS }, async () => {
-  const [packets = "", ...more] = await blocksOf("docs/cpp.md");
+  const [turn = "", packets = "", ...more] = await blocksOf("docs/cpp.md");
   expect(more).toEqual([]);
-  const includes = "#include <artoria.hpp>\n#include <cstdio>\n#include <sys/socket.h>\n";
-  await compile("page", `${includes}int main() {\nint fd = -1;\n${packets}}\n`, ["-fsyntax-only"]);
+  const includes =
+    "#define ARTORIA_POSIX_CLIENT\n#include <artoria.hpp>\n#include <cstdio>\n#include <sys/socket.h>\n#include <vector>\n";
+  const game = "void removePlayer(std::int32_t);\nbool mustCheckAll = false;\n";
+  const parameters =
+    "artoria::Client& bridge, std::vector<std::int32_t>& sessids, std::vector<artoria::Status>& statuses";
+  const functions = `void turn(${parameters}) {\n${turn}}\nint main() {\nint fd = -1;\n${packets}}\n`;
+  await compile("page", includes + game + functions, ["-fsyntax-only"]);
 });
