@@ -1,5 +1,6 @@
 import { randomBytes, X509Certificate } from "node:crypto";
-import { mkdtemp, rm } from "node:fs/promises";
+import { rmSync } from "node:fs";
+import { mkdtemp } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -119,8 +120,15 @@ async function startEdgeOn(
   // The worker would report a wrong variable in every response; here it stops the start.
   parseWorkerConfig(variables);
   const directory = await mkdtemp(join(tmpdir(), "artoria-build-"));
-  const removeBuild = () => rm(directory, { recursive: true, force: true });
-  started.push({ close: removeBuild });
+  const removeBuild = () => rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
+  // A signal during the start, and a second one during the stop, end this process at once, perhaps while it writes there.
+  process.once("exit", removeBuild);
+  started.push({
+    async close() {
+      process.off("exit", removeBuild);
+      removeBuild();
+    },
+  });
   const build = await buildEdge(directory, { transformScript });
   const edge = await startEdge(
     build,

@@ -180,7 +180,7 @@ describe("dev/start.ts", () => {
   });
 
   test.each(["esbuild", "workerd"])(
-    "npm start ends at a SIGINT while %s starts, and leaves no process behind",
+    "npm start ends at a SIGINT while %s starts, and leaves no process and no file behind",
     async (child) => {
       program = new StartedProgram(folder);
       await until(async () => (await program?.processes())?.some(({ name }) => name === child));
@@ -188,6 +188,7 @@ describe("dev/start.ts", () => {
       expect(await program.exitCode()).toBe(130);
       await program.expectNoProcess();
       expect(await program.output()).toBe("");
+      await until(async () => (await readdir(folder)).join() === "log.txt");
     },
   );
 });
