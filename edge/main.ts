@@ -6,8 +6,8 @@ import { startEdge } from "./edge.ts";
 import { readEdgeBuild } from "./edge-build.ts";
 
 /**
- * The program of `npm run edge`; an argument is the folder of another build. SIGTERM and SIGINT drain it; a second signal ends it at once. If workerd ends, so does the program,
- * for its supervisor to start it again.
+ * The program of `npm run edge`; an argument is the folder of another build. SIGTERM and SIGINT drain it; a second signal ends it at
+ * once. If workerd ends, so does the program, for its supervisor to start it again.
  */
 async function main(): Promise<void> {
   // What is written to STATE_DIR, here and by workerd, is for the owner alone.
