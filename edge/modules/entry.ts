@@ -5,6 +5,7 @@ import { ClosedCode, WEBSOCKET_CLOSE_BASE } from "../../protocol/closed-codes.ts
 import { PROBLEM_MEDIA_TYPE, problemDocument } from "../../protocol/problem-document.ts";
 import type { Bindings } from "../../worker/app-env.ts";
 import type { Database } from "../../worker/browser/accounts.ts";
+import { peerAddress } from "../../worker/http/client-address.ts";
 import worker from "../../worker/index.ts";
 import type { Room, RoomBindings } from "../../worker/rooms/room.ts";
 import type { EdgeSettings } from "./edge-settings.ts";
@@ -42,12 +43,6 @@ function answer(request: Request, env: EdgeEnv, ctx: ExecutionContext): Response
   if (state.isDraining && isForAnotherEdge(request)) return draining();
   const answerHere = (asked: Request) => worker.fetch(asked, env as unknown as Bindings, ctx);
   return primary === null ? answerHere(request) : answerOrPass(request, primary, answerHere);
-}
-
-/** Who has connected. workerd adds the port. */
-function peerAddress({ cf }: Request): string {
-  const { clientIp = "" } = (cf ?? {}) as { readonly clientIp?: string };
-  return clientIp.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1");
 }
 
 async function untilOpen({ HOST }: EdgeEnv): Promise<void> {
@@ -98,7 +93,7 @@ export const Control = {
   },
 };
 
-/** Rooms that may have WebSockets, by the ids of their objects. */
+/** Rooms that have WebSockets, by the ids of their objects. */
 const rooms = new Set<string>();
 
 /**
@@ -127,13 +122,24 @@ export function leavingRoom(Base: new (ctx: DurableObjectState, env: RoomBinding
   return class extends Base implements LeavingRoom {
     override async fetch(request: Request): Promise<Response> {
       const response = await super.fetch(request);
-      rooms.add(this.ctx.id.toString());
+      this.#keepListed();
       return response;
     }
 
     override webSocketClose(socket: WebSocket): Promise<void> | undefined {
-      if (this.ctx.getWebSockets().every((other) => other === socket)) rooms.delete(this.ctx.id.toString());
+      this.#keepListed(socket);
       return super.webSocketClose(socket);
+    }
+
+    override webSocketError(socket: WebSocket): Promise<void> | undefined {
+      this.#keepListed(socket);
+      return super.webSocketError(socket);
+    }
+
+    #keepListed(gone?: WebSocket): void {
+      const id = this.ctx.id.toString();
+      if (this.ctx.getWebSockets().some((socket) => socket !== gone)) rooms.add(id);
+      else rooms.delete(id);
     }
 
     leave(): void {

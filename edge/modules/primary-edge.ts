@@ -1,6 +1,7 @@
 import { HEADER_BYTES, packetSizeAt, packetType } from "../../protocol/packet-framing.ts";
 import { PROBLEM_MEDIA_TYPE, PROBLEMS, type ProblemCode, problemDocument } from "../../protocol/problem-document.ts";
 import { MAX_BATCH_BYTES, REQUEST_TYPES } from "../../protocol/service-packets.ts";
+import { peerAddress } from "../../worker/http/client-address.ts";
 import { isPlainHost, PLAIN_HOST_RULE } from "../../worker/http/plain-host.ts";
 import { sameSecret } from "../../worker/session-store/secrets.ts";
 
@@ -61,12 +62,18 @@ const READ_TYPES: ReadonlySet<number> = new Set([
   REQUEST_TYPES.count,
 ]);
 
+/**
+ * Each spelling with which the worker lets a key in (RFC 9110 §11.1, §11.4): one that was not known here would have a write answered by
+ * an edge without hubs.
+ */
+const BEARER = /^bearer\s+(.*)$/i;
+
 /** A batch of packets is one request to the store, so that one packet that writes takes all of them to the primary. */
 async function answerOrPassBatch(request: Request, primary: PrimaryEdge, answerHere: AnswerHere): Promise<Response> {
   const { headers } = request;
   // Nothing is held for somebody without a key: the worker refuses before it reads.
-  const shown = headers.get("Authorization") ?? "";
-  if (!primary.apiKeys.some((key) => sameSecret(`Bearer ${key}`, shown))) return answerHere(request);
+  const [, shown = ""] = BEARER.exec(headers.get("Authorization") ?? "") ?? [];
+  if (!primary.apiKeys.some((key) => sameSecret(key, shown))) return answerHere(request);
   // Bridges always say how long a batch is.
   const bytes = Number(headers.get("Content-Length") ?? Number.NaN);
   if (!(bytes <= MAX_BATCH_BYTES)) return passOn(request, primary, request.body);
@@ -128,12 +135,6 @@ async function passOn(request: Request, { url }: PrimaryEdge, body: BodyInit | n
   } finally {
     clearTimeout(timer);
   }
-}
-
-/** workerd has in `cf.clientIp` who connected: `192.0.2.1:4711`, `[2001:db8::7]:4711`. */
-function peerAddress({ cf }: Request): string {
-  const { clientIp = "" } = (cf ?? {}) as { readonly clientIp?: string };
-  return clientIp.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1");
 }
 
 function refuse(code: ProblemCode, detail: string): Response {

@@ -11,7 +11,7 @@ const IpAddress = v.pipe(v.string(), v.ip());
  */
 export function clientAddress(c: Context, { trustedProxies }: Pick<WorkerConfig, "trustedProxies">): string | null {
   const hops = (c.req.header("X-Forwarded-For") ?? "").split(",").map((hop) => hop.trim());
-  const address = [...hops, peerAddress(c)].findLast((hop) => !isInRanges(hop, trustedProxies));
+  const address = [...hops, peerAddress(c.req.raw)].findLast((hop) => !isInRanges(hop, trustedProxies));
   // Anybody can write X-Forwarded-For: it counts only behind a trusted proxy.
   return v.is(IpAddress, address) ? address : null;
 }
@@ -20,9 +20,9 @@ export function clientAddress(c: Context, { trustedProxies }: Pick<WorkerConfig,
  * The peer of the connection. A self-hosted workerd has it in `cf.clientIp`, with the port, and leaves headers as clients send
  * them. Cloudflare overwrites CF-Connecting-IP with it.
  */
-function peerAddress(c: Context): string {
-  const { cf } = c.req.raw as { readonly cf?: { readonly clientIp?: string } };
-  if (cf?.clientIp === undefined) return c.req.header("CF-Connecting-IP") ?? "";
+export function peerAddress(request: Request): string {
+  const { cf } = request as { readonly cf?: { readonly clientIp?: string } };
+  if (cf?.clientIp === undefined) return request.headers.get("CF-Connecting-IP") ?? "";
   return cf.clientIp.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1");
 }
 

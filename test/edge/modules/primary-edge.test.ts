@@ -1,8 +1,9 @@
+import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { answerOrPass, isEveryPacketRead } from "../../../edge/modules/primary-edge.ts";
 import { app } from "../../../worker/app.ts";
 
-const KEY = "a service's key for this test alone";
+const KEY = "a-services-key-for-this-test-alone-01";
 const PRIMARY = { url: "https://primary.test:8787", apiKeys: ["another key", KEY] };
 const HOST = "edge.test";
 
@@ -132,6 +133,19 @@ describe("an edge with a primary passes on", () => {
     expect(passed[0]?.url).toBe(`${PRIMARY.url}/v1/packets`);
     expect(await new Response(passed[0]?.init.body).text()).toBe(batch);
   });
+
+  test.each([`bearer ${KEY}`, `BEARER ${KEY}`, `Bearer   ${KEY}`])(
+    "a batch with a write whose key the worker accepts too: Authorization: %s",
+    async (authorization) => {
+      const accepted = await app.request(
+        "/v1/packets",
+        { method: "POST", headers: { Authorization: authorization } },
+        { ...env, API_KEYS: KEY },
+      );
+      expect(accepted.status).toBe(400);
+      expect(await ask("POST", "/v1/packets", DELETE, { Authorization: authorization })).toBe(299);
+    },
+  );
 
   test("a batch of a length that it does not know or is too much, unread", async () => {
     for (const length of ["", "600000", "1e9", "-", "x"]) {
