@@ -312,6 +312,7 @@ describe("the NetworkPolicies", () => {
       ["the rest of kube-system", inNamespace("kube-system", {}, { component: "kube-apiserver" }), { number: 53 }],
       ["Redis", peers["Redis"] ?? dns, { number: 6379 }],
       ["the internet", { address: "203.0.113.7" }, { number: 443 }],
+      ["DNS of the node", { address: "169.254.20.10" }, { number: 53 }, "UDP"],
       ["the cloud's metadata", { address: "169.254.169.254" }, { number: 80 }],
       ["the Kubernetes API", { address: "10.96.0.1" }, { number: 443 }],
     ];
@@ -324,9 +325,9 @@ describe("the NetworkPolicies", () => {
         .map(([destination]) => destination),
     ]);
     expect(Object.fromEntries(reached)).toEqual({
-      "artoria-bridge": ["DNS", "DNS"],
-      "artoria-edge": ["DNS", "DNS", "Redis"],
-      "artoria-edge-primary": ["DNS", "DNS", "Redis"],
+      "artoria-bridge": ["DNS", "DNS", "DNS of the node"],
+      "artoria-edge": ["DNS", "DNS", "Redis", "DNS of the node"],
+      "artoria-edge-primary": ["DNS", "DNS", "Redis", "DNS of the node"],
     });
   });
 });
