@@ -44,7 +44,7 @@ function nginx(from: Ports, to: Ports): string {
   const server = (name: keyof Ports) =>
     `server { listen 127.0.0.1:${from[name]}; proxy_pass 127.0.0.1:${to[name]}; proxy_protocol on; }`;
   return `load_module /usr/lib/nginx/modules/ngx_stream_module.so;
-daemon off; pid pid; error_log stderr crit;
+daemon off; master_process off; pid pid; error_log stderr crit;
 events { worker_connections 256; }
 stream { ${NAMES.map(server).join(" ")} }
 `;

@@ -18,7 +18,7 @@ export interface ProxyProgram {
 /** nginx with a part of an `http` block; `config` is given the port to listen on. */
 export function startNginx(config: (port: number) => string): Promise<ProxyProgram> {
   return start("/usr/sbin/nginx", config, (directory, servers) => ({
-    file: `daemon off; worker_processes 1; pid ${directory}/pid; error_log stderr crit;
+    file: `daemon off; master_process off; pid ${directory}/pid; error_log stderr crit;
 events { worker_connections 256; }
 http {
   access_log off;
