@@ -85,6 +85,7 @@ const BROKEN: readonly [name: string, header: Uint8Array, reason: string][] = [
   ["another protocol", lineHeader("PROXY UDP4 192.0.2.1 192.0.2.2 1 2"), "family"],
   ["UNKNOWN that goes on", lineHeader("PROXY UNKNOWNX"), "family"],
   ["a line of 108 bytes", lineHeader(`PROXY UNKNOWN ${"f".repeat(92)}`), "too_long"],
+  ["a line that has not ended after 107 bytes", Buffer.from(`PROXY TCP4 ${"1".repeat(96)}`), "too_long"],
   ["a line that never ends", Buffer.from(`PROXY TCP4 ${"1".repeat(5000)}`), "too_long"],
   ["version 3", binaryHeader({ versionAndCommand: 0x31 }), "version"],
   ["an unknown command", binaryHeader({ versionAndCommand: 0x22 }), "command"],

@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type ConnectionOptions, connect, type TLSSocket } from "node:tls";
-import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { Status } from "../../../protocol/status-codes.ts";
 import { parseBridgeConfig } from "../../../tcp-bridge/config.ts";
 import { CertificateFiles, type TlsIdentity } from "../../../tcp-bridge/core/tls-identity.ts";
@@ -34,6 +34,7 @@ beforeEach(async () => {
 
 const followers: { stop(): void }[] = [];
 afterEach(async () => {
+  vi.useRealTimers();
   for (const follower of followers.splice(0)) follower.stop();
   await rm(directory, { recursive: true });
 });
@@ -59,6 +60,13 @@ function follow() {
   follower.start();
   const warned = (times: number) => until(() => lines.filter(({ level }) => level === "warn").length === times);
   return { follower, used, lines, warned };
+}
+
+/** Lets a follower read its files once. Timers are fake. */
+async function readOnce(): Promise<void> {
+  vi.advanceTimersByTime(1);
+  // The timer of the next read is set after this one.
+  while (vi.getTimerCount() === 0) await new Promise(setImmediate);
 }
 
 describe("the files of a certificate", () => {
@@ -131,6 +139,32 @@ describe("the files of a certificate", () => {
     },
   );
 
+  it("are used, or refused, when two reads in a row have found the same", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    const { used, lines } = follow();
+    await writeFile(files.cert, second.cert);
+    await readOnce();
+    await writeFile(files.key, second.key);
+    await readOnce();
+    expect([used, lines]).toEqual([[], []]);
+    await readOnce();
+    expect(used).toMatchObject([second]);
+    expect(lines).toMatchObject([{ level: "info" }]);
+  });
+
+  it("are refused in the log again when they were good in between", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    const { used, lines } = follow();
+    for (const times of [1, 2]) {
+      await writeFile(files.key, third.key);
+      for (let read = 1; read <= 3; read += 1) await readOnce();
+      expect(lines.map(({ level }) => level)).toEqual(Array(times).fill("warn"));
+      await write(first);
+      await readOnce();
+    }
+    expect(used).toEqual([]);
+  });
+
   it("are used at once by a reload, which says what came of it", async () => {
     const { used, lines, follower } = follow();
     follower.stop();
@@ -194,6 +228,17 @@ describe("a bridge whose certificates are in files", () => {
     peer.send({ kind: "check", sessid: 8 });
     expect(await peer.received(2)).toMatchObject([{ status: Status.NotFound }, { status: Status.NotFound }]);
     expect(peer.ended).toBe(false);
+  });
+
+  it("accepts no older TLS version at the player port than before", async () => {
+    await open();
+    const isAccepted = async (maxVersion: "TLSv1.2" | "TLSv1.3") =>
+      !(await dial(stack.bridge.playerAddress, { maxVersion })).destroyed;
+    expect([await isAccepted("TLSv1.2"), await isAccepted("TLSv1.3")]).toEqual([false, true]);
+    await write(second);
+    await stack.bridge.reloadCertificates?.();
+    expect(await shown()).toEqual(["second", "second", "second"]);
+    expect([await isAccepted("TLSv1.2"), await isAccepted("TLSv1.3")]).toEqual([false, true]);
   });
 
   it("finds a change by itself", async () => {

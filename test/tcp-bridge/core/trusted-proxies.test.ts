@@ -183,6 +183,14 @@ describe("a game-server port behind proxies", () => {
     expect(body).not.toMatch(/^artoria_bridge_(refusals|disconnects)_total\{/m);
   });
 
+  it("takes a client on the proxy's own machine for a client", async () => {
+    await open();
+    const socket = await dial(stack.bridge.gameAddress, new Uint8Array(0));
+    socket.write(clientLine({ source: "127.0.0.1", sourcePort: (socket.localPort ?? 0) ^ 1 }));
+    // It has a place without a further byte, which a connection of the proxy for itself has not.
+    await until(async () => (await stack.metric("artoria_bridge_connections")) === 1);
+  });
+
   it("serves its clients while a proxy's address holds any number of connections without a header", async () => {
     await open();
     const silent = await Promise.all(
