@@ -33,6 +33,28 @@ export function parseEnvironment<Schema extends v.GenericSchema>(
   throw new ConfigError(problems.join("; "));
 }
 
+/**
+ * Calls each parser.
+ *
+ * @throws ConfigError with the problems of all of them
+ */
+export function parseAll<Parsed extends readonly unknown[]>(
+  ...parsers: { readonly [Index in keyof Parsed]: () => Parsed[Index] }
+): Parsed {
+  const problems: string[] = [];
+  const parsed = parsers.map((parse) => {
+    try {
+      return parse();
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      problems.push(error.message);
+      return undefined;
+    }
+  });
+  if (problems.length > 0) throw new ConfigError(problems.join("; "));
+  return parsed as unknown as Parsed;
+}
+
 /** The variables that have a value, without the spaces around it: compose files and shells write `NAME=` for no value. */
 export function withoutEmpty(environment: Environment): Record<string, string> {
   const trimmed = Object.entries(environment).map(([name, value]) => [name, value?.trim()] as const);

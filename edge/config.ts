@@ -5,6 +5,7 @@ import {
   ConfigError,
   type Environment,
   Host,
+  parseAll,
   parseEnvironment,
   port,
   wholeNumber,
@@ -103,15 +104,15 @@ const WORKER_VARIABLES = Object.keys({ ...WorkerVariables.entries, ...HasherVari
  */
 export function parseEdgeConfig(environment: Environment, defaults: Readonly<Record<string, string>>): EdgeConfig {
   const given = withoutEmpty(environment);
-  const variables = parseEnvironment(EdgeVariables, given);
   const workerVariables: Record<string, string> = { ...defaults, ...only(WORKER_VARIABLES, given) };
-  const { store, trustedProxies } = parseWorkerConfig(workerVariables);
-  parseHashQueueLimits(workerVariables);
-  const state = parseState(variables);
+  const [{ variables, state, tls }, { store, trustedProxies }] = parseAll(
+    () => parseOwnVariables(given),
+    () => parseWorkerConfig(workerVariables),
+    () => parseHashQueueLimits(workerVariables),
+  );
   if (state.kind === "primary" && store.kind === "embedded") {
     throw new ConfigError('EDGE_PRIMARY_URL: needs SESSION_STORE = "redis", which both edges ask');
   }
-  const tls = parseTls(variables);
   const isOpen = tls !== undefined || isLoopbackHost(variables.EDGE_HOST);
   if (!isOpen && trustedProxies.length === 0) {
     throw new ConfigError(
@@ -131,6 +132,15 @@ export function parseEdgeConfig(environment: Environment, defaults: Readonly<Rec
 }
 
 type EdgeValues = v.InferOutput<typeof EdgeVariables>;
+
+function parseOwnVariables(environment: Environment) {
+  const variables = parseEnvironment(EdgeVariables, environment);
+  const [state, tls] = parseAll(
+    () => parseState(variables),
+    () => parseTls(variables),
+  );
+  return { variables, state, tls };
+}
 
 function parseState({ STATE_DIR: directory, EDGE_PRIMARY_URL: url }: EdgeValues): EdgeState {
   if (url !== undefined) {

@@ -212,8 +212,10 @@ export function parseWorkerConfig(environment: object): WorkerConfig {
 function parseStore(variables: v.InferOutput<typeof WorkerVariables>): WorkerConfig["store"] {
   if (variables.SESSION_STORE === "embedded") return { kind: "embedded" };
   const { UPSTASH_REDIS_REST_URL: url, UPSTASH_REDIS_REST_TOKEN: token } = variables;
-  if (url === undefined) throw new ConfigError('UPSTASH_REDIS_REST_URL: needed with SESSION_STORE = "redis"');
-  if (token === undefined) throw new ConfigError('UPSTASH_REDIS_REST_TOKEN: needed with SESSION_STORE = "redis"');
+  if (url === undefined || token === undefined) {
+    const names = (["UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN"] as const).filter((name) => !variables[name]);
+    throw new ConfigError(`${names.join(", ")}: needed with SESSION_STORE = "redis"`);
+  }
   return { kind: "redis", url, token, keyPrefix: variables.REDIS_KEY_PREFIX };
 }
 

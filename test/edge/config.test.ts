@@ -28,6 +28,17 @@ describe("parseEdgeConfig", () => {
     expect(parse({ ...OWN, SIGNUP: "open" }).variables["SIGNUP"]).toBe("open");
   });
 
+  test("one error names all that is missing or wrong, of the program and of the worker", () => {
+    expect(() => parse({})).toThrow(/^STATE_DIR: needed .*; UPSTASH_REDIS_REST_URL, UPSTASH_REDIS_REST_TOKEN: needed/);
+    const { UPSTASH_REDIS_REST_TOKEN: _, ...withoutToken } = OWN;
+    expect(() => parse({ ...withoutToken, EDGE_TLS_CERT: "/nowhere" })).toThrow(
+      /^EDGE_TLS_CERT: .*; UPSTASH_REDIS_REST_TOKEN: needed/,
+    );
+    expect(() => parse({ ...OWN, EDGE_PORT: "x", TRUSTED_PROXIES: "x", MAX_WAITING_HASHES: "x" })).toThrow(
+      /^EDGE_PORT: .*; TRUSTED_PROXIES: /,
+    );
+  });
+
   test("an empty variable is an unset one", () => {
     expect(
       parse({ ...OWN, EDGE_PORT: "", EDGE_PRIMARY_URL: "", EDGE_TLS_CERT: "", NODE_EXTRA_CA_CERTS: "" }).port,
