@@ -28,21 +28,29 @@ export async function runArtoria(args: readonly string[]): Promise<void> {
   try {
     await program.parseAsync(args, { from: "user" });
   } catch (error) {
-    fail(error);
+    fail(error, args);
   }
 }
 
-/** What one does if nobody listens there: `npm start` may have other ports. */
-const ELSEWHERE = "; --host and --port, or BRIDGE_HOST and BRIDGE_PORT, say where the bridge is";
-
-function fail(error: unknown): void {
+function fail(error: unknown, args: readonly string[]): void {
   if (error instanceof CommanderError) {
     // Commander has printed its message already. It throws after --help too, which is no error.
     process.exitCode = error.exitCode === 0 ? ExitCode.Ok : ExitCode.Error;
     return;
   }
   const message = oneLine(error instanceof Error ? error.message : String(error));
-  const isNobodyThere = error instanceof ConnectionError && message.includes("ECONNREFUSED");
-  process.stderr.write(`artoria: ${message}${isNobodyThere ? ELSEWHERE : ""}\n`);
+  const advice = error instanceof ConnectionError ? adviceFor(error, args) : "";
+  process.stderr.write(`artoria: ${message}${advice}\n`);
   process.exitCode = ExitCode.Error;
+}
+
+/** What one does about it. */
+function adviceFor(error: ConnectionError, args: readonly string[]): string {
+  // `npm start` may have other ports.
+  if (error.message.includes("ECONNREFUSED")) {
+    return "; --host and --port, or BRIDGE_HOST and BRIDGE_PORT, say where the bridge is";
+  }
+  // A port that uses TLS takes a packet for the beginning of a handshake, and waits for the rest.
+  const isPlain = !args.some((arg) => arg.startsWith("--tls"));
+  return error.code === "timeout" && isPlain ? "; a port that uses TLS needs --tls" : "";
 }

@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { freePort } from "../../dev/free-port.ts";
 import { PACKAGE_VERSION, WIRE_PROTOCOL_VERSION } from "../../protocol/versions.ts";
@@ -88,6 +90,22 @@ describe("the artoria command", () => {
     expect(result.stderr).toMatch(
       /^artoria: 127\.0\.0\.1:\d+: connect ECONNREFUSED.*BRIDGE_PORT, say where the bridge is\n$/,
     );
+  });
+
+  it("says that a port which does not answer may use TLS", async () => {
+    const silent = createServer().listen(0, "127.0.0.1");
+    await once(silent, "listening");
+    const { port } = silent.address() as AddressInfo;
+    try {
+      const args = ["count", "--port", String(port), "--timeout", "50"];
+      expect(await runInProcess(args)).toMatchObject({
+        exitCode: 2,
+        stderr: "artoria: no response within 50 ms; a port that uses TLS needs --tls\n",
+      });
+      expect((await runInProcess([...args, "--tls"])).stderr).not.toContain("needs --tls");
+    } finally {
+      silent.close();
+    }
   });
 
   it("prints its version and that of the wire protocol with --version, and ends with 0", async () => {
