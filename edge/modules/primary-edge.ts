@@ -3,6 +3,7 @@ import { PROBLEM_MEDIA_TYPE, PROBLEMS, type ProblemCode, problemDocument } from 
 import { MAX_BATCH_BYTES, REQUEST_TYPES } from "../../protocol/service-packets.ts";
 import { peerAddress } from "../../worker/http/client-address.ts";
 import { isPlainHost, PLAIN_HOST_RULE } from "../../worker/http/plain-host.ts";
+import { MAX_JSON_BYTES } from "../../worker/http/validate.ts";
 import { sameSecret } from "../../worker/session-store/secrets.ts";
 
 /** The edge that has the rooms, the hubs and the accounts, as an edge with EDGE_PRIMARY_URL knows it. */
@@ -33,7 +34,10 @@ export function answerOrPass(
   // The path above may be the Host header's.
   if (!isPlainHost(headers.get("Host"))) return refuse("invalid", PLAIN_HOST_RULE);
   if (method === "POST" && pathname === PACKETS) return answerOrPassBatch(request, primary, answerHere);
-  return isReadOnly(method, pathname) ? answerHere(request) : passOn(request, primary, request.body);
+  if (isReadOnly(method, pathname)) return answerHere(request);
+  // The primary would refuse it before it has all of it, and the connection between the two would break with the response.
+  if (announcedBytes(headers) > MAX_JSON_BYTES) return refuse("too_large", `body: allowed are ${MAX_JSON_BYTES} bytes`);
+  return passOn(request, primary, request.body);
 }
 
 const CHECK = "/v1/check";
@@ -75,12 +79,18 @@ async function answerOrPassBatch(request: Request, primary: PrimaryEdge, answerH
   const [, shown = ""] = BEARER.exec(headers.get("Authorization") ?? "") ?? [];
   if (!primary.apiKeys.some((key) => sameSecret(key, shown))) return answerHere(request);
   // Bridges always say how long a batch is.
-  const bytes = Number(headers.get("Content-Length") ?? Number.NaN);
-  if (!(bytes <= MAX_BATCH_BYTES)) return passOn(request, primary, request.body);
+  const bytes = announcedBytes(headers);
+  if (bytes > MAX_BATCH_BYTES) return answerHere(request);
+  if (Number.isNaN(bytes)) return passOn(request, primary, request.body);
   const body = await request.arrayBuffer();
   return isEveryPacketRead(new Uint8Array(body))
     ? answerHere(new Request(request, { body }))
     : passOn(request, primary, body);
+}
+
+/** NaN: the length is not said. */
+function announcedBytes(headers: Headers): number {
+  return Number(headers.get("Content-Length") ?? Number.NaN);
 }
 
 /** Whether a batch is whole packets that write nothing. */

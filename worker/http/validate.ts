@@ -57,7 +57,7 @@ function explain(issue: v.BaseIssue<unknown>, where: string): string {
 }
 
 /** 1000 sessids of 11 digits, or 64 grants of 512 bytes, and room for their JSON. */
-const MAX_JSON_BYTES = 64 * 1024;
+export const MAX_JSON_BYTES = 64 * 1024;
 
 /** Refuses a body of more bytes. */
 export function limitBody(maxBytes = MAX_JSON_BYTES): MiddlewareHandler {

@@ -147,11 +147,30 @@ describe("an edge with a primary passes on", () => {
     },
   );
 
-  test("a batch of a length that it does not know or is too much, unread", async () => {
-    for (const length of ["", "600000", "1e9", "-", "x"]) {
+  test("a batch of a length that it does not know, unread", async () => {
+    for (const length of ["", "-", "x"]) {
       expect(await ask("POST", "/v1/packets", CHECK, { "Content-Length": length })).toBe(299);
     }
     expect(readHere).toBeUndefined();
+  });
+});
+
+describe("a body that is longer than any that the primary takes", () => {
+  test.each([
+    ["POST", "/v1/sessions"],
+    ["POST", "/login"],
+    ["PUT", "/nowhere"],
+  ])("%s %s is refused here, because the primary's response may not arrive", async (method, path) => {
+    expect(await ask(method, path, "{}", { "Content-Length": String(64 * 1024 + 1) })).toMatchObject({
+      code: "too_large",
+    });
+    expect(await ask(method, path, "{}", { "Content-Length": String(64 * 1024) })).toBe(299);
+  });
+
+  test("a batch is left to the worker here, which refuses it unread", async () => {
+    for (const length of ["524289", "1e9"]) {
+      expect(await ask("POST", "/v1/packets", DELETE, { "Content-Length": length })).toBe("here");
+    }
   });
 });
 
