@@ -63,7 +63,11 @@ export class Connector {
       };
       const onError = (error: Error): void => fail("connect_failed", describe(error));
       const onAbort = (): void => fail("closed", "given up");
-      const timer = setTimeout(() => fail("timeout", `no connection within ${timeoutMs} ms`), timeoutMs);
+      const timer = setTimeout(() => {
+        const isHandshake = tls !== undefined && !socket.connecting;
+        const missing = isHandshake ? "no TLS handshake" : "no connection";
+        fail("timeout", `${missing} within ${timeoutMs} ms${isHandshake ? ": does the port speak TLS?" : ""}`);
+      }, timeoutMs);
       socket.on("error", onError);
       signal?.addEventListener("abort", onAbort);
       if (onTcpConnected !== undefined) socket.once("connect", onTcpConnected);

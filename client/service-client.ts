@@ -3,6 +3,7 @@ import { ByteWriter } from "../protocol/packet-fields.ts";
 import { MAX_SERVICE_PACKET_BYTES, PacketDecoder } from "../protocol/packet-framing.ts";
 import { type ServiceResponsePacket, writeServiceKey, writeServiceRequest } from "../protocol/service-packets.ts";
 import type { ServiceRequest, ServiceResponseTo } from "../protocol/session-request.ts";
+import { requireToken } from "../protocol/session-token.ts";
 import { Status, statusName } from "../protocol/status-codes.ts";
 import {
   decodeBridgePacket,
@@ -63,6 +64,8 @@ export class ServiceClient {
   /** The service key has been sent, and its response has not arrived. */
   #keyShown = false;
   #onNotice: NoticeListener | undefined;
+  /** The peer has sent something. */
+  #heard = false;
 
   constructor(
     socket: Socket,
@@ -75,7 +78,7 @@ export class ServiceClient {
     this.#responseTimeoutMs = responseTimeoutMs;
     socket.on("data", (chunk: Buffer) => this.#receive(chunk));
     socket.on("error", (error) => this.#fail("closed", `the connection broke: ${error.message}`));
-    socket.on("close", () => this.#fail("closed", "the connection was closed"));
+    socket.on("close", () => this.#fail("closed", this.#whyClosed()));
     if (serviceKey !== undefined) this.#showKey(serviceKey);
   }
 
@@ -92,14 +95,16 @@ export class ServiceClient {
    * Sends a request at once, without waiting for the responses to earlier ones.
    *
    * @throws ConnectionError the request has no result; after any code except `refused` and `too_large` the connection is closed
+   * @throws TypeError it was not sent: the sessid is no int32, or the token has not 20 bytes
    */
-  request<K extends ServiceRequest["kind"]>(
+  async request<K extends ServiceRequest["kind"]>(
     request: ServiceRequest & { readonly kind: K },
   ): Promise<ServiceResponseTo<K>> {
+    requirePacket(request);
     const writer = new ByteWriter();
     writeServiceRequest(writer, request);
     // #takeResponse resolves it only with a response of this kind.
-    return this.#send(request.kind, writer) as Promise<ServiceResponseTo<K>>;
+    return (await this.#send(request.kind, writer)) as ServiceResponseTo<K>;
   }
 
   /**
@@ -158,7 +163,19 @@ export class ServiceClient {
     this.#socket.write(packet);
   }
 
-  #receive(chunk: Uint8Array): void {
+  /** A port with TLS closes on plaintext, and says nothing that a client could read. */
+  #whyClosed(): string {
+    const isUnanswered = !this.#heard && this.#pending.length > 0;
+    return `the connection was closed${isUnanswered ? " before the first response: does the port want TLS?" : ""}`;
+  }
+
+  #receive(chunk: Buffer): void {
+    const isHttp = !this.#heard && chunk.toString("latin1", 0, 5) === "HTTP/";
+    this.#heard = true;
+    if (isHttp) {
+      this.#fail("bad_response", "the port speaks HTTP: it is not the game-server port of a bridge");
+      return;
+    }
     try {
       this.#decoder.push(chunk, (packet) => this.#take(decodeBridgePacket(packet)));
     } catch (error) {
@@ -230,4 +247,11 @@ export class ServiceClient {
     this.#resolveClosed(this.#failure);
     this.#socket.destroy();
   }
+}
+
+/** What the types cannot say, and would become a request for another session or break the stream of packets. */
+function requirePacket(request: ServiceRequest): void {
+  if (request.kind === "identify") requireToken(request.token);
+  if ("sessid" in request && (request.sessid | 0) !== request.sessid)
+    throw new TypeError(`sessid: ${request.sessid} is no int32`);
 }

@@ -109,22 +109,16 @@ export function writeServiceRequest(writer: ByteWriter, request: ServiceRequest)
         writer.i32(request.sessid);
         break;
       case "register":
-        writer
-          .i32(request.sessid)
-          .i32(ipv4ToInt(request.ip))
-          .string(request.user ?? "");
+        writer.i32(request.sessid).i32(ipv4ToInt(request.ip)).string(request.user);
         break;
       case "delete":
         // The `ip` of the caller. The server does not compare it.
-        writer
-          .i32(request.sessid)
-          .i32(0)
-          .string(request.user ?? "");
+        writer.i32(request.sessid).i32(0).string(request.user);
         break;
       case "count":
         break;
       case "issue":
-        writer.i32(ipv4ToInt(request.ip)).string(request.user ?? "");
+        writer.i32(ipv4ToInt(request.ip)).string(request.user);
         break;
       case "checkAccess":
         writer.i32(request.sessid).string(request.resource);
@@ -229,15 +223,14 @@ function readResponse(type: number, reader: ByteReader): ServiceResponsePacket {
   const status = readStatus(reader);
   switch (kind) {
     case "check":
+    case "register":
     case "delete":
     case "checkAccess":
       return { kind, status };
-    case "register":
-      return { kind, status, created: false, expiresAt: 0 };
     case "count":
       return { kind, status, sessions: reader.u32("sessions"), users: reader.u32("users") };
     case "issue":
-      return { kind, status, sessid: reader.i32("sessid"), token: reader.bytes(TOKEN_BYTES, "token"), expiresAt: 0 };
+      return { kind, status, sessid: reader.i32("sessid"), token: reader.bytes(TOKEN_BYTES, "token") };
     case "identify": {
       if (status === Status.Ok)
         return { kind, status, session: { sessid: readSessid(reader), user: readUser(reader, "user") } };

@@ -8,21 +8,31 @@ import type { Status } from "./status-codes.ts";
  * `sessid` is an int32 other than 0. `user` has 1..128 bytes of UTF-8, null for an anonymous session. `ip` is an IPv4 or IPv6
  * address, null if unknown.
  */
-export type SessionRequest = PlainServiceRequest | IdentifyRequest | GetRequest | ListUserRequest | DeleteUserRequest;
-
-/** The most requests in one batch: packets in a `POST /v1/packets`, sessids in a check over JSON (docs/http-api.md). */
-export const MAX_BATCH_REQUESTS = 1000;
-
-/** The requests that have a packet (docs/wire-protocol.md, "Service packets"). */
-export type ServiceRequest = PlainServiceRequest | IdentifyTokenRequest;
-
-/** Those that the store executes as they are decoded. */
-export type PlainServiceRequest =
+export type SessionRequest =
   | CheckRequest
   | RegisterRequest
   | DeleteRequest
   | CountRequest
   | IssueRequest
+  | CheckAccessRequest
+  | IdentifyRequest
+  | GetRequest
+  | ListUserRequest
+  | DeleteUserRequest;
+
+/** The most requests in one batch: packets in a `POST /v1/packets`, sessids in a check over JSON (docs/http-api.md). */
+export const MAX_BATCH_REQUESTS = 1000;
+
+/** The requests that have a packet, with what it carries (docs/wire-protocol.md, "Service packets"). */
+export type ServiceRequest = PlainServiceRequest | IdentifyTokenRequest;
+
+/** Those that the store executes as they are decoded. */
+export type PlainServiceRequest =
+  | CheckRequest
+  | RegisterPlainRequest
+  | DeleteOfUserRequest
+  | CountRequest
+  | IssuePlainRequest
   | CheckAccessRequest;
 
 /** Ok if the session exists, and then renews its idle lifetime; otherwise NotFound. */
@@ -48,12 +58,30 @@ export interface RegisterRequest extends SessionChoice {
   readonly secretHash?: string;
 }
 
+/** A {@link RegisterRequest} as its packet carries it. The session may do everything: only HTTP gives grants. */
+export interface RegisterPlainRequest {
+  readonly kind: "register";
+  readonly sessid: number;
+  /** 1..128 bytes of UTF-8. */
+  readonly user: string;
+  /** An IPv4 address. IPv6 has no room in the packet: the session's address is unknown then, as with null. */
+  readonly ip: string | null;
+}
+
 /** Deletes a session. Denied if `user` is given and it belongs to another, or if `secretHash` is given and is not the session's. */
 export interface DeleteRequest {
   readonly kind: "delete";
   readonly sessid: number;
   readonly user?: string;
   readonly secretHash?: string;
+}
+
+/** A {@link DeleteRequest} as its packet carries it. */
+export interface DeleteOfUserRequest {
+  readonly kind: "delete";
+  readonly sessid: number;
+  /** Denied if the session belongs to another. */
+  readonly user: string;
 }
 
 /** Counts the sessions, and the distinct users that have one. */
@@ -65,6 +93,15 @@ export interface CountRequest {
 export interface IssueRequest extends SessionChoice {
   readonly kind: "issue";
   readonly user: string | null;
+  readonly ip: string | null;
+}
+
+/** An {@link IssueRequest} as its packet carries it. The session may do everything: only HTTP gives grants. */
+export interface IssuePlainRequest {
+  readonly kind: "issue";
+  /** 1..128 bytes of UTF-8. */
+  readonly user: string;
+  /** An IPv4 address. IPv6 has no room in the packet: the session's address is unknown then, as with null. */
   readonly ip: string | null;
 }
 
@@ -125,23 +162,26 @@ export interface Session {
 
 /** The response to a request of the same `kind`. Unless `status` is Ok, all other fields are 0, empty or null. */
 export type SessionResponse =
-  | PlainServiceResponse
+  | CheckResponse
+  | RegisterResponse
+  | DeleteResponse
+  | CountResponse
+  | IssueResponse
+  | CheckAccessResponse
   | IdentifyResponse
   | { readonly kind: "get"; readonly status: Status; readonly session: Session | null }
   | { readonly kind: "listUser"; readonly status: Status; readonly sessions: readonly Session[] }
   | { readonly kind: "deleteUser"; readonly status: Status; readonly deleted: number };
 
-/** The responses that have a packet. */
-export type ServiceResponse = PlainServiceResponse | IdentifyTokenResponse;
-
-/** Those whose packet is written as the store returns them. */
-export type PlainServiceResponse =
-  | CheckResponse
-  | RegisterResponse
-  | { readonly kind: "delete"; readonly status: Status }
-  | { readonly kind: "count"; readonly status: Status; readonly sessions: number; readonly users: number }
-  | IssueResponse
-  | CheckAccessResponse;
+/** The responses that have a packet, with what it carries. */
+export type ServiceResponse =
+  | { readonly kind: "check"; readonly status: Status }
+  | { readonly kind: "register"; readonly status: Status }
+  | DeleteResponse
+  | CountResponse
+  | Omit<IssueResponse, "expiresAt">
+  | { readonly kind: "checkAccess"; readonly status: Status }
+  | IdentifyTokenResponse;
 
 /** What a bridge may keep of an Ok response. Absent unless asked for (worker/session-store/session-store.ts, RunOptions). */
 interface Keepable {
@@ -164,10 +204,22 @@ export interface CheckAccessResponse extends Keepable {
 export interface RegisterResponse {
   readonly kind: "register";
   readonly status: Status;
-  /** Whether the session was new: false for a refresh. The packet does not carry it. */
+  /** Whether the session was new: false for a refresh. */
   readonly created: boolean;
-  /** Epoch ms. The packet does not carry it. */
+  /** Epoch ms. */
   readonly expiresAt: number;
+}
+
+export interface DeleteResponse {
+  readonly kind: "delete";
+  readonly status: Status;
+}
+
+export interface CountResponse {
+  readonly kind: "count";
+  readonly status: Status;
+  readonly sessions: number;
+  readonly users: number;
 }
 
 export interface IssueResponse {
@@ -176,7 +228,7 @@ export interface IssueResponse {
   readonly sessid: number;
   /** 20 bytes (protocol/session-token.ts). */
   readonly token: Uint8Array<ArrayBuffer>;
-  /** Epoch ms. The packet does not carry it. */
+  /** Epoch ms. */
   readonly expiresAt: number;
 }
 

@@ -25,6 +25,12 @@ export function splitToken(token: Uint8Array): { sessid: number; secret: Uint8Ar
   return { sessid, secret };
 }
 
+/** @throws TypeError it has not {@link TOKEN_BYTES} bytes */
+export function requireToken(token: Uint8Array): void {
+  if (!(token instanceof Uint8Array) || token.byteLength !== TOKEN_BYTES)
+    throw new TypeError(`token: not ${TOKEN_BYTES} bytes, as parseToken makes them from its text`);
+}
+
 /** Encodes a token as base64url without padding (RFC 4648 §5), {@link TOKEN_CHARACTERS} characters. */
 export function formatToken(token: Uint8Array): string {
   let text = "";

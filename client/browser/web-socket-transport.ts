@@ -1,6 +1,7 @@
 import { closedCodeOfWebSocket } from "../../protocol/closed-codes.ts";
 import { TOKEN_BYTES } from "../../protocol/session-token.ts";
 import { offeredSubprotocols } from "../../protocol/web-socket-subprotocol.ts";
+import { roomAddresses } from "../reliable/edge-url.ts";
 import type { Transport, TransportConnection, TransportEvents } from "../reliable/transport.ts";
 
 export interface WebSocketTransportOptions {
@@ -10,15 +11,18 @@ export interface WebSocketTransportOptions {
   readonly token?: string | undefined;
 }
 
-/** Rooms at the edge, by the browser's own WebSocket. */
+/**
+ * Rooms at the edge, by the browser's own WebSocket.
+ *
+ * @throws TypeError `edgeUrl` is not the address of an edge
+ */
 export function webSocketTransport({ edgeUrl = location.origin, token }: WebSocketTransportOptions = {}): Transport {
+  const address = roomAddresses(edgeUrl);
   return {
     heartbeat: "text",
     joinToken: new Uint8Array(TOKEN_BYTES),
     open(room, events) {
-      const url = new URL(`/v1/rooms/${room}/socket`, edgeUrl);
-      url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-      return new WebSocketConnection(new WebSocket(url, offeredSubprotocols(token)), events);
+      return new WebSocketConnection(new WebSocket(address(room), offeredSubprotocols(token)), events);
     },
   };
 }

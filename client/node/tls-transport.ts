@@ -1,4 +1,5 @@
 import type { Socket } from "node:net";
+import { requireToken } from "../../protocol/session-token.ts";
 import { Connector, type TlsTrust } from "../connector.ts";
 import type { Transport, TransportConnection, TransportEvents } from "../reliable/transport.ts";
 
@@ -6,7 +7,7 @@ export interface TlsTransportOptions {
   readonly host: string;
   /** A bridge's player port. */
   readonly port: number;
-  /** The session's 20 bytes. */
+  /** The session's 20 bytes: `parseToken` makes them from its text. */
   readonly token: Uint8Array;
   readonly trust?: TlsTrust;
 }
@@ -14,8 +15,13 @@ export interface TlsTransportOptions {
 /** How long the peer may take to read what was written, and to close its side. */
 const LINGER_MS = 2_000;
 
-/** Rooms through a bridge's player port: TLS 1.3 over TCP. */
+/**
+ * Rooms through a bridge's player port: TLS 1.3 over TCP.
+ *
+ * @throws TypeError the token has not 20 bytes
+ */
 export function tlsTransport({ host, port, token, trust = {} }: TlsTransportOptions): Transport {
+  requireToken(token);
   const connector = new Connector({ host, port, tls: { ...trust, minVersion: "TLSv1.3" } });
   return { heartbeat: "packet", joinToken: token, open: (_room, events) => new TlsConnection(connector, events) };
 }

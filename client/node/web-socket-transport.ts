@@ -1,12 +1,13 @@
 import { type RawData, WebSocket } from "ws";
 import { closedCodeOfWebSocket } from "../../protocol/closed-codes.ts";
-import { formatToken, TOKEN_BYTES } from "../../protocol/session-token.ts";
+import { formatToken, requireToken, TOKEN_BYTES } from "../../protocol/session-token.ts";
+import { roomAddresses } from "../reliable/edge-url.ts";
 import type { Transport, TransportConnection, TransportEvents } from "../reliable/transport.ts";
 
 export interface WebSocketTransportOptions {
   /** The edge, `http://...` or `https://...`. */
   readonly edgeUrl: string;
-  /** The session's 20 bytes. */
+  /** The session's 20 bytes: `parseToken` makes them from its text. */
   readonly token: Uint8Array;
 }
 
@@ -16,15 +17,19 @@ const MAX_MESSAGE_BYTES = 4 * 1024 * 1024;
 /** How long the peer may take to close its side. */
 const LINGER_MS = 2_000;
 
-/** Rooms at the edge, by WebSocket, for Node. The upgrade carries the token. */
+/**
+ * Rooms at the edge, by WebSocket, for Node. The upgrade carries the token.
+ *
+ * @throws TypeError `edgeUrl` is not the address of an edge, or the token has not 20 bytes
+ */
 export function webSocketTransport({ edgeUrl, token }: WebSocketTransportOptions): Transport {
+  requireToken(token);
+  const address = roomAddresses(edgeUrl);
   return {
     heartbeat: "text",
     joinToken: new Uint8Array(TOKEN_BYTES),
     open(room, events) {
-      const url = new URL(`/v1/rooms/${room}/socket`, edgeUrl);
-      url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-      const socket = new WebSocket(url, {
+      const socket = new WebSocket(address(room), {
         headers: { Authorization: `Bearer ${formatToken(token)}` },
         perMessageDeflate: false,
         maxPayload: MAX_MESSAGE_BYTES,

@@ -135,6 +135,47 @@ describe("ServiceClient", () => {
     await expect(client.request({ kind: "count" })).rejects.toMatchObject({ code: "timeout" });
   });
 
+  it.each([
+    { kind: "identify" as const, token: new Uint8Array(3) },
+    { kind: "check" as const, sessid: 2 ** 32 + 7 },
+    { kind: "delete" as const, sessid: 1.5, user: "kim" },
+  ])("does not send $kind with a number or a token that its packet would change, and goes on", async (request) => {
+    await expect(client.request(request)).rejects.toThrow(TypeError);
+    const next = client.request({ kind: "check", sessid: 1 });
+    await until(() => received.length > 0);
+    expect(Buffer.concat(received).byteLength).toBe(8);
+    peer?.write(ok.packet(2));
+    expect((await next).status).toBe(Status.Ok);
+  });
+
+  it("has no type for what a packet does not carry", async () => {
+    // @ts-expect-error: the session could do everything, and not only this.
+    const issued = client.request({ kind: "issue", user: "kim", ip: null, grants: ["shop"] });
+    // @ts-expect-error: the packet names a user.
+    const deleted = client.request({ kind: "delete", sessid: 7 });
+    peer?.write(
+      Buffer.concat([new PacketBytes().u8(0).i32(7).bytes(new Uint8Array(20).fill(0xab)).packet(10), ok.packet(6)]),
+    );
+    expect(await issued).toEqual({ kind: "issue", status: Status.Ok, sessid: 7, token: new Uint8Array(20).fill(0xab) });
+    expect(await deleted).toEqual({ kind: "delete", status: Status.Ok });
+  });
+
+  it("says what another port may be", async () => {
+    const unanswered = client.request({ kind: "count" });
+    peer?.end();
+    await expect(unanswered).rejects.toThrow("before the first response: does the port want TLS?");
+    client = await dial();
+    const misled = client.request({ kind: "count" });
+    peer?.write("HTTP/1.1 400 Bad Request\r\n\r\n");
+    await expect(misled).rejects.toMatchObject({ code: "bad_response", message: expect.stringContaining("HTTP") });
+  });
+
+  it("says that a handshake is missing", async () => {
+    const { port } = server.address() as AddressInfo;
+    const connector = new Connector({ host: "127.0.0.1", port, tls: {}, timeoutMs: 50 });
+    await expect(ServiceClient.open({ connector })).rejects.toThrow("no TLS handshake within 50 ms");
+  });
+
   it("does not send a request that no packet can hold", async () => {
     const tooLong = client.request({ kind: "checkAccess", sessid: 1, resource: "x".repeat(1100) });
     await expect(tooLong).rejects.toMatchObject({ code: "too_large" });

@@ -49,3 +49,14 @@ it("asks by the text ping, which the runtime answers", async () => {
   await until(() => server.pings > 1);
   await until(() => connection.state === "Established");
 });
+
+it.each(["127.0.0.1:8787", "localhost:8787", "", "ftp://127.0.0.1"])(
+  "refuses the edge %j before it dials",
+  (edgeUrl) => {
+    expect(() => webSocketTransport({ edgeUrl, token: TOKEN })).toThrow("does not begin with http:// or https://");
+  },
+);
+
+it("refuses a token of another length", () => {
+  expect(() => webSocketTransport({ edgeUrl: "http://127.0.0.1", token: TOKEN.subarray(1) })).toThrow("20 bytes");
+});

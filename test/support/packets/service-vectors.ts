@@ -96,13 +96,13 @@ export function responseOfVector({ packet, fields }: ServiceVector): ServiceResp
     case "SessionCheckResponse":
       return { kind: "check", status };
     case "SessionRegisterResponse":
-      return { kind: "register", status, created: false, expiresAt: 0 };
+      return { kind: "register", status };
     case "SessionDeleteResponse":
       return { kind: "delete", status };
     case "CountUsersResponse":
       return { kind: "count", status, sessions: fields.sessions ?? 0, users: fields.users ?? 0 };
     case "SessionIssueResponse":
-      return { kind: "issue", status, sessid: fields.sessid ?? 0, token: fromHex(fields.token ?? ""), expiresAt: 0 };
+      return { kind: "issue", status, sessid: fields.sessid ?? 0, token: fromHex(fields.token ?? "") };
     case "SessionCheckAccessResponse":
       return { kind: "checkAccess", status };
     case "SessionIdentifyResponse": {

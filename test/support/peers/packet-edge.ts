@@ -184,7 +184,7 @@ export class SessionMap {
           return failedResponse("register", Status.Conflict) as ServiceResponse;
         }
         this.users.set(request.sessid, request.user ?? "");
-        return { kind: "register", status: Status.Ok, created: owner === undefined, expiresAt: 0 };
+        return { kind: "register", status: Status.Ok };
       }
       case "delete": {
         const owner = this.users.get(request.sessid);
@@ -200,7 +200,7 @@ export class SessionMap {
       case "issue": {
         const sessid = this.#issued++;
         this.users.set(sessid, request.user ?? "");
-        return { kind: "issue", status: Status.Ok, sessid, token: makeToken(sessid, SECRET), expiresAt: 0 };
+        return { kind: "issue", status: Status.Ok, sessid, token: makeToken(sessid, SECRET) };
       }
       case "identify": {
         const { sessid, secret } = splitToken(request.token);
