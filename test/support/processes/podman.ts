@@ -54,7 +54,14 @@ export class Podman {
   /** A build takes longer than a {@link Program} may. */
   async #succeeds(args: readonly string[]): Promise<void> {
     const [command, all] = this.#command(args);
-    await promisify(execFile)(command, all, { maxBuffer: MAX_OUTPUT_BYTES });
+    const running = promisify(execFile)(command, all, { maxBuffer: MAX_OUTPUT_BYTES });
+    const killWithParent = () => running.child.kill("SIGKILL");
+    process.once("exit", killWithParent);
+    try {
+      await running;
+    } finally {
+      process.off("exit", killWithParent);
+    }
   }
 
   #command(args: readonly string[]): [command: string, args: readonly string[]] {
