@@ -29,7 +29,7 @@ export async function buildEdge(directory: string, options: BundleOptions = {}):
   await mkdir(directory, { recursive: true });
   const [bindings] = await Promise.all([
     readBindings(),
-    bundleWorker(options).then((script) => writeFile(join(directory, "index.js"), script)),
+    bundleWorker(WORKER, options).then((script) => writeFile(join(directory, "index.js"), script)),
     ...MODULES.map((name) => bundleModule(name, directory)),
     buildAssets().then(() => cp(ASSETS_DIRECTORY, join(directory, "assets"), { recursive: true })),
   ]);
@@ -38,11 +38,11 @@ export async function buildEdge(directory: string, options: BundleOptions = {}):
   return { directory, bindings };
 }
 
-/** The worker as one module, by the options with which wrangler bundles it. */
-async function bundleWorker({ transformScript }: BundleOptions): Promise<string> {
+/** A worker as one module, by the options with which wrangler bundles ours. */
+export async function bundleWorker(entryPoint: string, { transformScript }: BundleOptions = {}): Promise<string> {
   const { minify, keep_names } = await readWranglerToml();
   const script = await bundle({
-    entryPoints: [WORKER],
+    entryPoints: [entryPoint],
     ...(transformScript === undefined ? { minify, keepNames: keep_names } : { sourcemap: "inline" }),
   });
   return transformScript?.(script) ?? script;
@@ -118,7 +118,8 @@ async function readWranglerToml(): Promise<v.InferOutput<typeof WranglerToml>> {
   return v.parse(WranglerToml, parse(await readFile(join(ROOT, "wrangler.toml"), "utf8")));
 }
 
-async function readBindings(): Promise<EdgeBindings> {
+/** The bindings of wrangler.toml's production environment. */
+export async function readBindings(): Promise<EdgeBindings> {
   const { compatibility_date, compatibility_flags, assets, env } = await readWranglerToml();
   const { vars, durable_objects, ratelimits, services, d1_databases } = env.production;
   return {

@@ -131,7 +131,8 @@ function stateServices({ bindings }: EdgeBuild, runtime: string, directory: stri
   ];
 }
 
-function namespaceText(className: string, uniqueKey: string): string {
+/** A class of Durable Objects that its own service has. */
+export function namespaceText(className: string, uniqueKey: string): string {
   return `(className = ${text(className)}, uniqueKey = ${text(uniqueKey)}, enableSql = true)`;
 }
 
@@ -155,12 +156,13 @@ function protocol({ tls }: Pick<EdgeConfig, "tls">): string {
   return `https = (options = ${options}, tlsOptions = (keypair = ${keypair}))`;
 }
 
-function list(items: readonly string[]): string {
+/** A list of Cap'n Proto's text. */
+export function list(items: readonly string[]): string {
   return `[${items.join(",\n      ")}]`;
 }
 
 /** A literal of Cap'n Proto's text: as in C, in UTF-8. */
-function text(value: string): string {
+export function text(value: string): string {
   const escaped = value
     .replace(/["\\]/g, "\\$&")
     .replace(/\p{Cc}/gu, (character) =>

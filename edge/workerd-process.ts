@@ -6,7 +6,7 @@ import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 
 /** The program of this platform. The package is CommonJS without types. */
-const { default: WORKERD } = createRequire(import.meta.url)("workerd") as { readonly default: string };
+export const { default: WORKERD } = createRequire(import.meta.url)("workerd") as { readonly default: string };
 
 /** How to run workerd. */
 export interface WorkerdOptions {

@@ -1,13 +1,5 @@
-import { fileURLToPath } from "node:url";
-import { unstable_readConfig } from "wrangler";
-
-const WRANGLER_TOML = fileURLToPath(new URL("../../wrangler.toml", import.meta.url));
-
-/** A Durable Object's binding as wrangler.toml has it; the types that wrangler ships leave it open. */
-interface NamedClass {
-  readonly name: string;
-  readonly class_name: string;
-}
+import type { EdgeBindings } from "../../edge/edge-build.ts";
+import { list, namespaceText, text } from "../../edge/workerd-config.ts";
 
 /** Our worker, once. */
 export interface EdgeService {
@@ -17,41 +9,32 @@ export interface EdgeService {
 }
 
 /**
- * The text of workerd's configuration for our bundle, with the bindings that wrangler.toml gives to the production
- * environment. Some of them exist on Cloudflare's network only, so they have stand-ins that no measured request asks: rate
- * limits always agree, the account database, the password hasher and the static files have no server.
+ * The text of workerd's configuration for our bundle, with the bindings of the production environment, as Cloudflare would run it:
+ * several edges may be one process, and nothing of edge/ is in front of them. No measured request asks for rate limits, which always
+ * agree, nor for accounts, the password hasher and static files, which have no server.
  *
  * @param directory holds index.js and an empty folder `data` for the Durable Objects, which the first edge has for all
  */
-export function productionConfig(directory: string, edges: readonly EdgeService[]): string {
-  const config = unstable_readConfig({ config: WRANGLER_TOML, env: "production" }, { hideWarnings: true });
-  const classes = config.durable_objects.bindings;
+export function productionConfig(directory: string, bindings: EdgeBindings, edges: readonly EdgeService[]): string {
+  const { compatibilityDate, compatibilityFlags, durableObjects, rateLimits } = bindings;
   const bindingsOf = (variables: EdgeService["variables"]) => [
-    ...Object.entries({ ...config.vars, ...variables }).map(
-      ([name, value]) => `(name = ${text(name)}, text = ${text(String(value))})`,
+    ...Object.entries({ ...bindings.variables, ...variables }).map(
+      ([name, value]) => `(name = ${text(name)}, text = ${text(value)})`,
     ),
-    ...classes.map(
-      ({ name, class_name }: NamedClass) =>
-        `(name = ${text(name)}, durableObjectNamespace = (className = ${text(class_name)}, serviceName = "worker0"))`,
+    ...durableObjects.map(
+      ({ name, className }) =>
+        `(name = ${text(name)}, durableObjectNamespace = (className = ${text(className)}, serviceName = "worker0"))`,
     ),
-    ...config.ratelimits.map(
-      ({ name }: { name: string }) => `(name = ${text(name)}, wrapped = (moduleName = "bench:rate-limit"))`,
+    ...rateLimits.map(({ name }) => `(name = ${text(name)}, wrapped = (moduleName = "bench:rate-limit"))`),
+    ...[bindings.database, bindings.passwordHasher, bindings.assets].map(
+      (name) => `(name = ${text(name)}, service = "nowhere")`,
     ),
-    ...config.d1_databases.map(
-      ({ binding }: { binding: string }) =>
-        `(name = ${text(binding)}, wrapped = (moduleName = "cloudflare-internal:d1-api", innerBindings = [(name = "fetcher", service = "nowhere")]))`,
-    ),
-    ...config.services.map(({ binding }: { binding: string }) => `(name = ${text(binding)}, service = "nowhere")`),
-    ...(config.assets?.binding === undefined ? [] : [`(name = ${text(config.assets.binding)}, service = "nowhere")`]),
   ];
-  const namespaces = classes.map(
-    ({ class_name }: NamedClass) =>
-      `(className = ${text(class_name)}, uniqueKey = ${text(class_name)}, enableSql = true)`,
-  );
+  const namespaces = durableObjects.map(({ className }) => namespaceText(className, className));
   const workers = edges.map(({ port, variables }, index) => ({
     port,
-    compatibilityDate: config.compatibility_date ?? "",
-    compatibilityFlags: config.compatibility_flags,
+    compatibilityDate,
+    compatibilityFlags,
     bindings: bindingsOf(variables),
     namespaces: index === 0 ? namespaces : [],
   }));
@@ -59,11 +42,12 @@ export function productionConfig(directory: string, edges: readonly EdgeService[
 }
 
 /** The same for a bundle without bindings. */
-export function plainConfig(directory: string, port: number): string {
-  const { compatibility_date } = unstable_readConfig({ config: WRANGLER_TOML }, { hideWarnings: true });
-  return configText(directory, [
-    { port, compatibilityDate: compatibility_date ?? "", compatibilityFlags: [], bindings: [], namespaces: [] },
-  ]);
+export function plainConfig(
+  directory: string,
+  { compatibilityDate }: Pick<EdgeBindings, "compatibilityDate">,
+  port: number,
+): string {
+  return configText(directory, [{ port, compatibilityDate, compatibilityFlags: [], bindings: [], namespaces: [] }]);
 }
 
 interface WorkerParts {
@@ -77,18 +61,18 @@ interface WorkerParts {
 function configText(directory: string, workers: readonly WorkerParts[]): string {
   return `using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
-  services = [
-    ${workers.map(serviceText).join(",\n    ")},
-    (name = "data", disk = (path = ${text(`${directory}/data`)}, writable = true)),
-    (name = "network", network = (allow = ["local", "private", "public"])),
-    (name = "nowhere", external = (address = "127.0.0.1:1", http = ())),
-  ],
-  sockets = [${workers
-    .map(
+  services = ${list([
+    ...workers.map(serviceText),
+    `(name = "data", disk = (path = ${text(`${directory}/data`)}, writable = true))`,
+    `(name = "network", network = (allow = ["local", "private", "public"]))`,
+    `(name = "nowhere", external = (address = "127.0.0.1:1", http = ()))`,
+  ])},
+  sockets = ${list(
+    workers.map(
       ({ port }, index) =>
         `(name = "http${index}", address = "127.0.0.1:${port}", http = (), service = "worker${index}")`,
-    )
-    .join(",\n    ")}],
+    ),
+  )},
   extensions = [(modules = [(name = "bench:rate-limit", internal = true,
     esModule = "export default () => ({ limit: async () => ({ success: true }) });")])],
 );
@@ -99,15 +83,10 @@ function serviceText(parts: WorkerParts, index: number): string {
   return `(name = "worker${index}", worker = (
       modules = [(name = "index.js", esModule = embed "index.js")],
       compatibilityDate = ${text(parts.compatibilityDate)},
-      compatibilityFlags = [${parts.compatibilityFlags.map(text).join(", ")}],
-      bindings = [${parts.bindings.join(",\n        ")}],
-      durableObjectNamespaces = [${parts.namespaces.join(", ")}],
+      compatibilityFlags = ${list(parts.compatibilityFlags.map(text))},
+      bindings = ${list(parts.bindings)},
+      durableObjectNamespaces = ${list(parts.namespaces)},
       durableObjectStorage = (localDisk = "data"),
       globalOutbound = "network",
     ))`;
-}
-
-/** Cap'n Proto's text literals escape as JSON's do, for what stands here. */
-function text(value: string): string {
-  return JSON.stringify(value);
 }
