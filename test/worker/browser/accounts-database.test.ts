@@ -1,7 +1,8 @@
+import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { beforeAll, describe, expect, test } from "vitest";
 import openAccounts from "../../../edge/modules/accounts-binding.ts";
-import type { AccountsDatabase } from "../../../edge/modules/accounts-database.ts";
+import { AccountsDatabase } from "../../../edge/modules/accounts-database.ts";
 import { type Account, Accounts, type Database } from "../../../worker/browser/accounts.ts";
 import { bindings, migrateAccounts, newName } from "./browser.ts";
 
@@ -115,5 +116,19 @@ describe.each<[string, () => Database]>([
       /NOT NULL/,
     );
     expect(await accounts.find("half")).toBeNull();
+  });
+});
+
+test("of a migration that fails nothing is left, and those before it stay", async () => {
+  // The storage of an object of this worker, as its tests may use it.
+  await runInDurableObject(bindings.EMBEDDED_SESSIONS.getByName("a failed migration"), (_, state) => {
+    const begins = { name: "8.sql", sql: "CREATE TABLE begun (x)" };
+    const fails = { name: "9.sql", sql: "CREATE TABLE half (x); INSERT INTO nowhere VALUES (1)" };
+    const open = () => new AccountsDatabase(state, { MIGRATIONS: [begins, fails] });
+    expect(open).toThrow("nowhere");
+    // The next call tries again.
+    expect(open).toThrow("nowhere");
+    const tables = "SELECT name FROM sqlite_master WHERE name IN ('begun', 'half')";
+    expect(state.storage.sql.exec(tables).toArray()).toEqual([{ name: "begun" }]);
   });
 });
