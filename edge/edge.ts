@@ -8,7 +8,7 @@ import { parseWorkerConfig } from "../worker/config.ts";
 import type { EdgeConfig } from "./config.ts";
 import type { EdgeBuild } from "./edge-build.ts";
 import { startHostServices } from "./host-services.ts";
-import type { EdgeSettings } from "./modules/edge-settings.ts";
+import { type EdgeSettings, END_REASON } from "./modules/edge-settings.ts";
 import { lockStateDirectory, prepareStateDirectory } from "./state-directory.ts";
 import { addressText, CONTROL_SOCKET, PUBLIC_SOCKET, workerdConfig } from "./workerd-config.ts";
 import { WorkerdProcess } from "./workerd-process.ts";
@@ -188,7 +188,10 @@ async function runWorkerd({ build, config, folder, configText, environment, prin
   await writeFile(configFile, configText, { mode: 0o600 });
   const sockets = [PUBLIC_SOCKET, CONTROL_SOCKET];
   try {
-    return await WorkerdProcess.start({ configFile, folder, environment, sockets, print });
+    const printOthers = (line: string): void => {
+      if (!line.endsWith(`jsg.Error: ${END_REASON}`)) print(line);
+    };
+    return await WorkerdProcess.start({ configFile, folder, environment, sockets, print: printOthers });
   } catch (error) {
     const [, reason] = /Socket "public": (.*?)(?: \(os error \d+\))?$/.exec((error as Error).message) ?? [];
     if (reason === undefined) throw error;

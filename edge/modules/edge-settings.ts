@@ -9,3 +9,6 @@ export interface EdgeSettings {
   /** The Authorization of what the program and workerd ask each other. */
   readonly authorization: string;
 }
+
+/** Why the hubs are ended with their connections. workerd prints it as an error of each call that waits for one. */
+export const END_REASON = "the edge ends";

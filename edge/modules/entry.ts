@@ -8,7 +8,7 @@ import type { Database } from "../../worker/browser/accounts.ts";
 import { peerAddress } from "../../worker/http/client-address.ts";
 import worker from "../../worker/index.ts";
 import type { Room, RoomBindings } from "../../worker/rooms/room.ts";
-import type { EdgeSettings } from "./edge-settings.ts";
+import { type EdgeSettings, END_REASON } from "./edge-settings.ts";
 import { answerOrPass } from "./primary-edge.ts";
 
 /** The bindings that are used here (edge/workerd-config.ts). */
@@ -153,7 +153,7 @@ export function leavingRoom(Base: new (ctx: DurableObjectState, env: RoomBinding
 export function endingHub(Base: new (ctx: DurableObjectState, env: never) => DurableObject<unknown>) {
   return class extends Base implements EndingHub {
     end(): void {
-      this.ctx.abort("the edge ends");
+      this.ctx.abort(END_REASON);
     }
   };
 }

@@ -34,7 +34,6 @@ async function commandsOf(page: string): Promise<string> {
 test("docs/self-hosting.md can be followed from top to bottom, updates included", { timeout: 180_000 }, async () => {
   const commands = await commandsOf("docs/self-hosting.md");
   const end = 'echo updated; kill $(cat "$A"/*.pid); wait; redis-cli shutdown nosave';
-  // In a network of its own, so that the page's ports are free.
   const script = `ip link set lo up\n${commands}\n${end}`;
   // In networks and processes of its own: the page's ports are free, and nothing outlives it.
   const { stdout: seen } = await promisify(execFile)("unshare", ["-rnpf", "--kill-child", "bash", "-c", script], {

@@ -20,6 +20,8 @@ const PROGRAMS: Readonly<Record<string, string>> = {
   "kubernetes-client": "kubectl",
   podman: "podman",
   openssl: "openssl",
+  curl: "curl",
+  iproute2: "ip",
   "libnginx-mod-stream": "/usr/lib/nginx/modules/ngx_stream_module.so",
 };
 
