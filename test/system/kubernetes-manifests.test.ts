@@ -155,7 +155,7 @@ describe("the variables of each container", () => {
     expect(spec.ports[0].port).toBe(443);
   });
 
-  test("name as many secrets as docs/kubernetes.md tells to make, and no value of one", () => {
+  test("name, with the ingress, as many secrets as docs/kubernetes.md tells to make, and no value of one", () => {
     const named = new Set<string>();
     for (const { pod, containers: all } of workloads) {
       for (const { valueFrom } of all.flatMap(({ env = [] }) => env)) {
@@ -163,6 +163,8 @@ describe("the variables of each container", () => {
       }
       for (const { secret } of pod.volumes ?? []) if (secret?.secretName !== undefined) named.add(secret.secretName);
     }
+    const ingress = readFileSync("deploy/kubernetes/overlays/example/ingress.yaml", "utf8");
+    for (const [, name = ""] of ingress.matchAll(/secretName: (\S+)/g)) named.add(name);
     const page = readFileSync("docs/kubernetes.md", "utf8");
     const told = [...page.matchAll(/^ *\| `(artoria-[\w-]+)` \| `[^|]+` \|/gm)].map(([, name]) => name);
     expect(told.toSorted()).toEqual([...named].toSorted());
