@@ -1,5 +1,6 @@
+import { randomInt } from "node:crypto";
 import { once } from "node:events";
-import { type AddressInfo, createServer } from "node:net";
+import { createServer } from "node:net";
 import type { StackConfig } from "./config.ts";
 
 /**
@@ -33,17 +34,30 @@ async function assertFree(variable: string, host: string, port: number): Promise
   await once(server, "close");
 }
 
+/** From here on, systems give ports to clients: Linux from 32768, others from 49152. Below, a free port stays free for a while. */
+const CLIENTS_PORTS = 32_768;
+const FIRST_PORT = 10_000;
+const MAX_TRIES = 100;
+
 /**
- * A port that was free a moment ago, for programs that cannot choose one themselves. Another process may take it first.
+ * A port that was free a moment ago, for programs that cannot choose one themselves. Another program may take it first; a client
+ * does not.
  *
  * @throws Error nothing can listen on this host
  */
 export async function freePort(host = "127.0.0.1"): Promise<number> {
-  const server = createServer();
-  server.listen({ host, port: 0, exclusive: true });
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
+  for (let tries = 1; ; tries++) {
+    const port = randomInt(FIRST_PORT, CLIENTS_PORTS);
+    const server = createServer();
+    server.listen({ host, port, exclusive: true });
+    try {
+      await once(server, "listening");
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "EADDRINUSE" && tries < MAX_TRIES) continue;
+      throw error;
+    }
+    server.close();
+    await once(server, "close");
+    return port;
+  }
 }

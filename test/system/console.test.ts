@@ -540,7 +540,7 @@ const UNNAMED = `(() => {
 
 /** What is in the visible live regions. */
 const SPOKEN = `[...document.querySelectorAll("[aria-live]:not([aria-live=off]), [role=status], [role=alert], [role=log]")]
-  .filter((region) => region.checkVisibility()).map((region) => region.textContent)`;
+  .filter((region) => region.checkVisibility()).map((region) => region.textContent).filter((text) => text !== "")`;
 
 interface Created {
   readonly sessid: number;
